@@ -1,0 +1,1 @@
+"""The realtime gateway: Socket.IO for browsers, Redis behind it."""

@@ -1,0 +1,180 @@
+"""What waits to be sent: a bounded queue of envelopes, and the rules for what became of a batch.
+
+No I/O and no clock. Order is first in, first out, for all tenants together, and so for each. What was
+taken for sending stays at the head until it is settled: after a failure it goes out again before anything
+else, under the same idempotency key, so that a publish whose answer was lost is not doubled.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from publisher.envelope import Envelope
+from publisher.errors import PublishError
+from publisher.verbs import Receipt
+
+# The connection broke: what was under way may or may not have been published.
+BROKEN = (RedisConnectionError, RedisTimeoutError, OSError)
+# The server is there and will not take writes just now.
+_UNWILLING = (ReadOnlyError, OutOfMemoryError, ClusterDownError, MasterDownError, TryAgainError)
+_UNWILLING_CODES = ("BUSY", "LOADING", "MISCONF", "NOREPLICAS", "UNKILLABLE")
+
+
+class Waiter(Protocol):
+    """A future, asyncio's or the blocking kind."""
+
+    def done(self) -> bool:
+        """Tell whether it has its outcome or was cancelled."""
+
+    def set_result(self, result: Receipt) -> None:
+        """Give the caller its receipt."""
+
+    def set_exception(self, exception: BaseException) -> None:
+        """Give the caller its error."""
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """One envelope in the buffer and whoever waits for it."""
+
+    envelope: Envelope
+    waiter: Waiter
+    attempted: bool = False
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a publisher has done since it was made; each only grows."""
+
+    sent: int = 0
+    """Events that Redis took."""
+    duplicates: int = 0
+    """Events that Redis knew already, by their key or version."""
+    queued: int = 0
+    """Calls that were answered with `queued=True`."""
+    dropped: int = 0
+    """Events lost because the buffer was full, the oldest first."""
+    failed: int = 0
+    """Events that Redis refused for good."""
+    retries: int = 0
+    """Batches that had to be sent again."""
+
+
+class Buffer:
+    """The queue. `take` marks the head as under way; `settle` ends that."""
+
+    def __init__(self, max_events: int, max_bytes: int) -> None:
+        self.counters = Counters()
+        self._items: deque[Item] = deque()
+        self._under_way = 0
+        self._bytes = 0
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: Item) -> int:
+        """Append an item; give how many of the oldest had to be dropped for it.
+
+        What is under way is never dropped, nor the item itself.
+        """
+        self._items.append(item)
+        self._bytes += item.envelope.size
+        dropped = 0
+        while len(self._items) - self._under_way > 1 and (
+            len(self._items) > self._max_events or self._bytes > self._max_bytes
+        ):
+            oldest = self._items[self._under_way]
+            self._remove(oldest)
+            self.counters.dropped += 1
+            dropped += 1
+            _answer(oldest, PublishError("the buffer is full: the event was dropped"))
+        return dropped
+
+    def take(self, most: int) -> list[Item]:
+        """Give the head of the queue for sending, in order."""
+        items = list(islice(self._items, most))
+        self._under_way = len(items)
+        return items
+
+    def withdraw(self, item: Item) -> bool:
+        """Take an item back that was not sent yet; False when it may have been."""
+        if item.attempted or item not in self._items:
+            return False
+        self._remove(item)
+        return True
+
+    def settle(self, items: Sequence[Item], results: Sequence[Any] | Exception) -> Exception | None:
+        """Answer the callers of a batch that was taken; give the error after which to try again, if any.
+
+        `results` is what Redis said of each item, an exception among them where it refused that one, or
+        one exception for a batch whose connection broke. Items to be tried again stay at the head.
+        """
+        self._under_way = 0
+        trouble: Exception | None = None
+        for i, item in enumerate(items):
+            item.attempted = True
+            result = results if isinstance(results, Exception) else results[i]
+            if isinstance(result, Exception) and is_passing(result):
+                trouble = trouble or result
+            else:
+                self._finish(item, result)
+        if trouble is not None:
+            self.counters.retries += 1
+        return trouble
+
+    def _finish(self, item: Item, result: Any) -> None:
+        self._remove(item)
+        if isinstance(result, Exception):
+            self.counters.failed += 1
+            _answer(item, PublishError(f"Redis refused the event: {result}"))
+            return
+        status, offset = result
+        if status:
+            self.counters.duplicates += 1
+        else:
+            self.counters.sent += 1
+        _answer(item, Receipt(offset.decode() if isinstance(offset, bytes) else offset, bool(status)))
+
+    def _remove(self, item: Item) -> None:
+        if self._items[0] is item:
+            self._items.popleft()
+        else:
+            self._items.remove(item)
+        self._bytes -= item.envelope.size
+
+
+def is_passing(error: Exception) -> bool:
+    """Tell whether the same publish may well succeed later, without anyone changing anything here."""
+    if isinstance(error, (*BROKEN, *_UNWILLING, NoScriptError)):
+        return True
+    if isinstance(error, ResponseError):
+        return str(error).startswith(_UNWILLING_CODES)
+    return not isinstance(error, RedisError)
+
+
+def _answer(item: Item, outcome: Receipt | PublishError) -> None:
+    if item.waiter.done():
+        return
+    if isinstance(outcome, PublishError):
+        item.waiter.set_exception(outcome)
+    else:
+        item.waiter.set_result(outcome)

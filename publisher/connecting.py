@@ -1,0 +1,92 @@
+"""What both publishers have in common beside their verbs: limits, patience, connections, log lines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from redis.backoff import AbstractBackoff, EqualJitterBackoff, NoBackoff
+from redis.retry import Retry
+
+from publisher.buffer import Buffer, Counters, Item
+from publisher.errors import PublishError
+from publisher.verbs import Receipt
+
+_log = logging.getLogger("publisher")
+
+# Events in one pipeline: enough to drain a backlog fast, little enough to answer the first one soon.
+BATCH = 64
+# How long a call waits for Redis.
+TIMEOUT_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How long a publisher waits and how much it keeps."""
+
+    strict: bool = False
+    """Raise `PublishError` instead of keeping an event that could not be sent in time."""
+    timeout_s: float = TIMEOUT_S
+    """How long a call waits for Redis."""
+    buffer_events: int = 10_000
+    """Events kept while Redis is away; beyond that the oldest are dropped, counted and logged."""
+    buffer_bytes: int = 64 * 1024 * 1024
+
+    def outcome(self, buffer: Buffer, item: Item, waiter: _Future) -> Receipt:
+        """Give a caller whose wait is over its receipt, or raise `PublishError`."""
+        if not waiter.done():
+            if not self.strict:
+                buffer.counters.queued += 1
+                return Receipt(None, queued=True)
+            withdrawn = buffer.withdraw(item)
+            raise PublishError(
+                f"Redis did not answer within {self.timeout_s:g} s", maybe_published=not withdrawn
+            )
+        try:
+            return waiter.result()
+        except PublishError as error:
+            if self.strict:
+                raise
+            _log.error("event lost: %s", error)
+            return Receipt(None)
+
+
+class _Future(Protocol):
+    def done(self) -> bool: ...
+    def result(self) -> Receipt: ...
+
+
+def connection_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Give redis-py's options with our defaults under the caller's.
+
+    Retrying is ours, in order and with the same key, so redis-py's own is off; a connection that
+    answers nothing is given up after 5 s.
+    """
+    ours = {
+        "socket_connect_timeout": 2.0,
+        "socket_timeout": 5.0,
+        "socket_keepalive": True,
+        "health_check_interval": 30,
+        "retry": Retry(NoBackoff(), 0),
+        "client_name": "publisher",
+    }
+    return ours | dict(given)
+
+
+def new_backoff() -> AbstractBackoff:
+    """Give the pauses between attempts while Redis is away: 25 ms to 1 s, with jitter."""
+    return EqualJitterBackoff(cap=1.0, base=0.05)
+
+
+def note_drop(dropped: int, counters: Counters) -> None:
+    """Say that events were lost to a full buffer: the first time, and then at every thousandth."""
+    if (dropped and counters.dropped % 1000 < dropped) or 0 < counters.dropped == dropped:
+        _log.error("buffer full: %d events dropped so far, the oldest first", counters.dropped)
+
+
+def note_retry(failures: int, trouble: Exception, unsent: int) -> None:
+    """Say that Redis does not take events: at the first failure, and then ever more rarely."""
+    if failures & (failures - 1) == 0:
+        _log.warning("Redis takes no events (%s), %d wait; attempt %d", trouble, unsent, failures)

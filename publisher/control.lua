@@ -1,0 +1,26 @@
+-- Takes access away from a user, now and for recoveries to come, atomically, in one round trip.
+--
+-- KEYS  1 meta  2 revoked  3 channel of the user's own room
+-- ARGV  1 body, a JSON object for the gateways  2 PUBLISH or SPUBLISH  3 epoch to begin with
+--       4 room that is taken away, * for all, empty for nothing to remember  5 ms to remember it
+-- Returns {0, offset}.
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
+local epoch = meta[1]
+local now = redis.call('TIME')
+local seq = now[1] * 1000000 + now[2]
+if epoch then
+  local last = tonumber(meta[2])
+  if seq <= last then seq = last + 1 end
+else
+  epoch = ARGV[3]
+  redis.call('HSET', KEYS[1], 'epoch', epoch)
+end
+local id = string.format('%.0f', seq)
+redis.call('HSET', KEYS[1], 'seq', id)
+if ARGV[4] ~= '' then
+  redis.call('HSET', KEYS[2], ARGV[4], id)
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+end
+local offset = epoch .. '-' .. id
+redis.call(ARGV[2], KEYS[3], offset .. ' 0 c -\n' .. ARGV[1])
+return {0, offset}

@@ -1,0 +1,197 @@
+"""The one builder of what goes to Redis: arguments in, a checked `Envelope` out, no I/O.
+
+Both publishers, the HTTP API and the outbox send what this module makes.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import uuid4
+
+import msgspec
+
+from publisher import wire
+from publisher.errors import InvalidEvent
+from publisher.rooms import Id, Room, parse_room, user, user_text, uuid_text
+
+EVENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_:.\-/]{0,63}")
+# What socket.io-client keeps for itself, on either side.
+RESERVED_EVENTS = frozenset(
+    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
+)
+MAX_ROOMS = 64
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_SID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a publisher publishes. Times are in seconds, sizes in bytes of encoded JSON."""
+
+    max_payload_bytes: int = 1_000_000
+    """Largest event; a larger one raises `InvalidEvent` at the call."""
+    history_size: int = 500
+    """Events kept a room for recovery, where no gateway has said otherwise (`GATEWAY_HISTORY_SIZE`)."""
+    history_ttl_s: float = 3600.0
+    """How long they are kept, where no gateway has said otherwise (`GATEWAY_HISTORY_TTL_S`)."""
+    once_ttl_s: float = 600.0
+    """How long an idempotency key holds."""
+    revoked_ttl_s: float = 86_400.0
+    """How long access that was taken away is remembered against recoveries."""
+    sharded: bool = False
+    """Publish with SPUBLISH, for a Redis Cluster."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_payload_bytes", "history_size", "history_ttl_s", "once_ttl_s", "revoked_ttl_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One script call: which script, on which keys, with which arguments."""
+
+    script: Literal["publish", "control"]
+    tenant: str
+    keys: list[str]
+    args: list[Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body: what a buffer has to hold."""
+        return len(self.args[1] if self.script == "publish" else self.args[0])
+
+
+def build_event(
+    tenant: Id,
+    event: str,
+    data: Any,
+    to: Room | str | Iterable[Room | str],
+    options: Options,
+    *,
+    key: str | None = None,
+    version: int | None = None,
+    skip_sid: str | None = None,
+    ephemeral: bool = False,
+) -> Envelope:
+    """Check one event and make its envelope; the same arguments as `emit` in the contract.
+
+    An event without a key gets one of its own, so that a retry after a time-out can't double it.
+    Raises `InvalidEvent`, which names the argument at fault.
+    """
+    tenant = uuid_text(tenant, "organization_id")
+    rooms = _rooms(tenant, to)
+    if ephemeral and key is not None:
+        raise InvalidEvent("an ephemeral event is sent at most once as it is: it takes no key")
+    body = encode_event(event, data, options.max_payload_bytes, ephemeral=ephemeral)
+    once = f"auto:{uuid4().hex}" if key is None else _checked(_KEY, key, "key", "1 to 200 printable ASCII")
+    if version is not None and (key is None or type(version) is not int or not 0 <= version < 2**53):
+        raise InvalidEvent("version must be an int from 0 to 2**53 - 1, and needs a key")
+    skip = "-" if skip_sid is None else _checked(_SID, skip_sid, "skip_sid", "a Socket.IO session id")
+    keys = [
+        wire.meta_key(tenant),
+        *(wire.log_key(tenant, room) for room in rooms),
+        *(wire.tail_key(tenant, room) for room in rooms),
+        *(wire.channel(tenant, room) for room in rooms),
+    ]
+    if not ephemeral:
+        keys.append(wire.once_key(tenant, once))
+    args = [
+        len(rooms),
+        body,
+        wire.Flag.EPHEMERAL if ephemeral else wire.Flag.RECOVERABLE,
+        skip,
+        " ".join(rooms),
+        "SPUBLISH" if options.sharded else "PUBLISH",
+        new_epoch(),
+        options.history_size,
+        int(options.history_ttl_s * 1000),
+        int(options.once_ttl_s * 1000),
+        "" if version is None else version,
+    ]
+    return Envelope("publish", tenant, keys, args)
+
+
+def build_control(
+    tenant: Id,
+    user_id: Id,
+    command: Mapping[str, Any],
+    options: Options,
+    *,
+    revoke: Room | Literal["*", ""] = "",
+) -> Envelope:
+    """Make a message for the gateways that hold a user's sockets, and what of it is to be remembered."""
+    tenant, user_id = uuid_text(tenant, "organization_id"), user_text(user_id)
+    keys = [wire.meta_key(tenant), wire.revoked_key(tenant, user_id), wire.channel(tenant, user(user_id))]
+    args = [
+        encode(command),
+        "SPUBLISH" if options.sharded else "PUBLISH",
+        new_epoch(),
+        revoke,
+        int(options.revoked_ttl_s * 1000),
+    ]
+    return Envelope("control", tenant, keys, args)
+
+
+def encode_event(event: str, data: Any, max_bytes: int, *, ephemeral: bool) -> bytes:
+    """Encode `["event",data]` once, for good: the gateways never parse it again."""
+    if not isinstance(event, str) or not EVENT_NAME.fullmatch(event):
+        raise InvalidEvent(
+            "event must be a name of 1 to 64 letters, digits and _:.-/ that begins with a letter"
+        )
+    if event in RESERVED_EVENTS:
+        raise InvalidEvent(f"{event!r} is a name that Socket.IO keeps for itself")
+    if ephemeral and isinstance(data, str):
+        # The browser takes a string in the last place for the offset of a recoverable event.
+        raise InvalidEvent("the data of an ephemeral event can't be a string: wrap it in an object")
+    body = encode([event, data])
+    if len(body) > max_bytes:
+        raise InvalidEvent(f"the event is {len(body)} bytes of JSON; at most {max_bytes} may be published")
+    return body
+
+
+def encode(value: Any) -> bytes:
+    """Encode to JSON; UUIDs, datetimes, enums, decimals and pydantic models encode by themselves."""
+    try:
+        return _encoder.encode(value)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise InvalidEvent(f"the data can't be written as JSON: {error}") from None
+
+
+def new_epoch() -> str:
+    """Draw an epoch for a tenant that has none yet; the script ignores it otherwise."""
+    return secrets.token_hex(4)
+
+
+def _rooms(tenant: str, to: Room | str | Iterable[Room | str]) -> list[Room]:
+    if isinstance(to, (bytes, Mapping)) or not isinstance(to, Iterable):
+        raise InvalidEvent("to must be a room or several")
+    rooms = list(dict.fromkeys(map(parse_room, [to] if isinstance(to, str) else to)))
+    if not 1 <= len(rooms) <= MAX_ROOMS:
+        raise InvalidEvent(f"to must name 1 to {MAX_ROOMS} rooms, not {len(rooms)}")
+    for room in rooms:
+        if room.startswith("organization:") and room != f"organization:{tenant}":
+            raise InvalidEvent("an event of one organization can't be published to another's room")
+    return rooms
+
+
+def _checked(pattern: re.Pattern[str], value: object, name: str, what: str) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise InvalidEvent(f"{name} must be {what}")
+    return value
+
+
+def _encode_other(value: Any) -> Any:
+    dump: Callable[..., Any] | None = getattr(value, "model_dump", None)
+    if dump is not None and not isinstance(value, type):
+        return dump(mode="json")
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_encode_other)

@@ -1,0 +1,90 @@
+"""Rooms: whom an event is for.
+
+A room is a string `<kind>:<id>`. It belongs to one tenant, which is never part of its name: the same
+name under two tenants is two rooms. Ids are UUIDs, but for a `user`, whose id is whatever the token's
+`sub` holds, within `OPAQUE_ID`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+from uuid import UUID
+
+from publisher.errors import InvalidEvent
+
+Room = NewType("Room", str)
+Id = str | UUID
+
+KIND = re.compile(r"[a-z][a-z0-9_]{0,31}")
+OPAQUE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._|@+-]{0,127}")
+
+
+def uuid_text(value: Id, name: str) -> str:
+    """Give a UUID in its one canonical spelling; raise `InvalidEvent` that names the argument."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, str) and 32 <= len(value) <= 45:
+        try:
+            return str(UUID(value))
+        except ValueError:
+            pass
+    raise InvalidEvent(f"{name} must be a UUID, not {_shown(value)}")
+
+
+def user_text(value: Id, name: str = "user_id") -> str:
+    """Give a user id as tokens carry it: a UUID in canonical spelling or an opaque id as it is."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, str) and OPAQUE_ID.fullmatch(value):
+        try:
+            return str(UUID(value)) if len(value) == 36 else value
+        except ValueError:
+            return value
+    raise InvalidEvent(f"{name} must be a UUID or an id of letters, digits and ._|@+-, not {_shown(value)}")
+
+
+def conversation(conversation_id: Id) -> Room:
+    """Name the room of everyone who has joined this conversation."""
+    return Room("conversation:" + uuid_text(conversation_id, "conversation_id"))
+
+
+def user(user_id: Id) -> Room:
+    """Name the room of all sockets of one user, whatever page they show."""
+    return Room("user:" + user_text(user_id))
+
+
+def organization(organization_id: Id) -> Room:
+    """Name the room of all sockets of a tenant."""
+    return Room("organization:" + uuid_text(organization_id, "organization_id"))
+
+
+def campaign(campaign_id: Id) -> Room:
+    """Name the room of everyone who watches this campaign."""
+    return Room("campaign:" + uuid_text(campaign_id, "campaign_id"))
+
+
+def parse_room(name: object) -> Room:
+    """Check a room's name that came as text, and give it in canonical spelling.
+
+    Raises `InvalidEvent` for anything that is not `<kind>:<id>`.
+    """
+    if not isinstance(name, str) or len(name) > 192:
+        raise InvalidEvent(f"a room is a string such as 'campaign:<uuid>', not {_shown(name)}")
+    kind, colon, ident = name.partition(":")
+    if not colon or not KIND.fullmatch(kind):
+        raise InvalidEvent(f"a room is named '<kind>:<id>', not {_shown(name)}")
+    if kind == "user":
+        return user(ident)
+    return Room(f"{kind}:{uuid_text(ident, kind + ' id')}")
+
+
+def room_kind(room: Room) -> str:
+    """Tell a room's kind: what stands before its colon."""
+    return room.partition(":")[0]
+
+
+def _shown(value: object) -> str:
+    """Show a rejected value in a message, but never at length."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,155 @@
+"""The verbs of a publisher, once for both of them: what differs is only how an envelope is sent.
+
+`R` is what a verb gives: a `Receipt`, or a coroutine of one. Every verb checks its arguments at the
+call and raises `InvalidEvent` there, before anything is awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from publisher.envelope import Envelope, Options, build_control, build_event
+from publisher.errors import InvalidEvent
+from publisher.rooms import Id, Room, campaign, conversation, parse_room, user, uuid_text
+
+R = TypeVar("R")
+
+# Later in a message's life is higher: one that was read never falls back to delivered. A failure is
+# final, and hiding it would cost most, so nothing outranks it.
+STATUS_VERSION = {"sent": 1, "delivered": 2, "read": 3, "failed": 4}
+
+
+class Receipt(NamedTuple):
+    """What became of a publish."""
+
+    offset: str | None
+    """Where the event stands in the tenant's history; None while it waits in the buffer."""
+    duplicate: bool = False
+    """The key was published before, or a later version of it: nothing was sent. `offset` is of that event."""
+    queued: bool = False
+    """Redis did not answer in time: the event waits in the buffer and goes out in order once it does."""
+
+
+class Verbs(Generic[R]):
+    """The domain events of the contract, and `emit` for any other."""
+
+    _options: Options
+
+    def _send(self, envelope: Envelope) -> R:
+        raise NotImplementedError
+
+    def emit(
+        self,
+        organization_id: Id,
+        event: str,
+        data: Any,
+        *,
+        to: Room | str | Iterable[Room | str],
+        key: str | None = None,
+        version: int | None = None,
+        skip_sid: str | None = None,
+        ephemeral: bool = False,
+    ) -> R:
+        """Publish any event to one or more rooms; a socket that is in two of them gets it once.
+
+        `key` publishes once within the window, however often it is called; with `version`, an event that
+        is older than the last one under that key is dropped. `skip_sid` leaves the sender's own socket
+        out. An `ephemeral` event is delivered at most once and never replayed.
+        """
+        return self._send(
+            build_event(
+                organization_id,
+                event,
+                data,
+                to,
+                self._options,
+                key=key,
+                version=version,
+                skip_sid=skip_sid,
+                ephemeral=ephemeral,
+            )
+        )
+
+    def message_new(
+        self, organization_id: Id, message: Mapping[str, Any], *, skip_sid: str | None = None
+    ) -> R:
+        """Publish `message:new` to the message's conversation, once for each message `id`."""
+        room = conversation(_field(message, "message", "conversation_id"))
+        ident = message.get("id")
+        key = None if ident is None else f"message:new:{ident}"
+        return self.emit(organization_id, "message:new", message, to=room, key=key, skip_sid=skip_sid)
+
+    def message_status(
+        self,
+        organization_id: Id,
+        conversation_id: Id,
+        message_id: Id,
+        status: str,
+        timestamp: datetime | str | None = None,
+    ) -> R:
+        """Publish `message:status` (sent, delivered, read, failed); it never goes back to an earlier one."""
+        status = getattr(status, "value", status)  # of an enum
+        if not isinstance(status, str) or status not in STATUS_VERSION:
+            raise InvalidEvent(f"status must be one of {', '.join(STATUS_VERSION)}, not {status!r:.40}")
+        data = {
+            "message_id": message_id,
+            "status": status,
+            "timestamp": timestamp or datetime.now(UTC),
+            "conversation_id": uuid_text(conversation_id, "conversation_id"),
+        }
+        key = f"message:status:{uuid_text(message_id, 'message_id')}"
+        return self.emit(
+            organization_id,
+            "message:status",
+            data,
+            to=conversation(conversation_id),
+            key=key,
+            version=STATUS_VERSION[status],
+        )
+
+    def unread_update(self, organization_id: Id, user_id: Id, conversation_id: Id, unread_count: int) -> R:
+        """Publish `conversation:unread_update` to one user."""
+        if type(unread_count) is not int or unread_count < 0:
+            raise InvalidEvent("unread_count must be an int, 0 or more")
+        ident = uuid_text(conversation_id, "conversation_id")
+        data = {"conversation_id": ident, "unread_count": unread_count}
+        return self.emit(organization_id, "conversation:unread_update", data, to=user(user_id))
+
+    def notification_new(self, organization_id: Id, user_id: Id, notification: Mapping[str, Any]) -> R:
+        """Publish `notification:new` to one user, once for each `notification_id`."""
+        ident = _field(notification, "notification", "notification_id")
+        key = f"notification:new:{ident}"
+        return self.emit(organization_id, "notification:new", notification, to=user(user_id), key=key)
+
+    def campaign_progress(self, organization_id: Id, campaign_id: Id, progress: Mapping[str, Any]) -> R:
+        """Publish `campaign:progress` to everyone who watches the campaign; adds its id and the time."""
+        room = campaign(campaign_id)
+        if not isinstance(progress, Mapping):
+            raise InvalidEvent("progress must be a mapping")
+        data = {"timestamp": datetime.now(UTC), **progress, "campaign_id": room.partition(":")[2]}
+        return self.emit(organization_id, "campaign:progress", data, to=room)
+
+    def disconnect_user(self, organization_id: Id, user_id: Id) -> R:
+        """Close every socket of a user on every replica, for good: none of them can be recovered.
+
+        The browsers get a Socket.IO DISCONNECT, after which socket.io-client does not reconnect by itself.
+        """
+        return self._send(
+            build_control(organization_id, user_id, {"do": "disconnect"}, self._options, revoke="*")
+        )
+
+    def leave_room(self, organization_id: Id, user_id: Id, room: Room | str) -> R:
+        """Take a room away from every socket of a user, on every replica; recovery does not give it back."""
+        name = parse_room(room)
+        command = {"do": "leave", "room": name}
+        return self._send(build_control(organization_id, user_id, command, self._options, revoke=name))
+
+
+def _field(mapping: Mapping[str, Any], what: str, name: str) -> Any:
+    if not isinstance(mapping, Mapping):
+        raise InvalidEvent(f"{what} must be a mapping, not {type(mapping).__name__}")
+    if mapping.get(name) is None:
+        raise InvalidEvent(f"{what} has no {name}")
+    return mapping[name]

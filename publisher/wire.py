@@ -1,0 +1,93 @@
+"""The wire format between backend and gateway: every key, channel and message in Redis, on one page.
+
+All names of a tenant carry its hash tag `{tenant}`: one tenant lives in one cluster slot, one script may
+touch all its keys, and one subscriber connection sees all its events in order.
+
+    rt:{t}:meta              hash    epoch, seq (the last one given), keep, ttl (what the gateways want kept)
+    rt:{t}:log:<room>        stream  the room's recent events; id <seq>-0; fields as in `LogField`
+    rt:{t}:tail:<room>       string  seq of the room's newest event, for as long as its log lives
+    rt:{t}:once:<key>        string  idempotency: "<offset> <version>" of the last event under that key
+    rt:{t}:revoked:<user>    hash    room (or "*") -> seq at which that access was taken away
+    rt:{t}:room:<room>       channel the room's events, as `Message`
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from publisher.rooms import Room
+
+PREFIX = "rt:"
+
+
+def meta_key(tenant: str) -> str:
+    """Name the hash with the tenant's epoch and counter."""
+    return f"rt:{{{tenant}}}:meta"
+
+
+def log_key(tenant: str, room: Room) -> str:
+    """Name the stream of a room's recent events."""
+    return f"rt:{{{tenant}}}:log:{room}"
+
+
+def tail_key(tenant: str, room: Room) -> str:
+    """Name the key with the seq of a room's newest event."""
+    return f"rt:{{{tenant}}}:tail:{room}"
+
+
+def once_key(tenant: str, key: str) -> str:
+    """Name the record of what was published under an idempotency key."""
+    return f"rt:{{{tenant}}}:once:{key}"
+
+
+def revoked_key(tenant: str, user_id: str) -> str:
+    """Name the hash of what was taken away from a user."""
+    return f"rt:{{{tenant}}}:revoked:{user_id}"
+
+
+def channel(tenant: str, room: Room) -> str:
+    """Name the pub/sub channel of a room."""
+    return f"rt:{{{tenant}}}:room:{room}"
+
+
+class LogField:
+    """Field names in a room's log, short because every event pays for them."""
+
+    BODY = b"d"
+    PREVIOUS = b"p"
+    ROOMS = b"r"  # only of an event for several rooms: their names, separated by spaces
+    SKIP_SID = b"s"  # only where a socket is left out
+
+
+class Flag:
+    """What kind of message it is, one letter."""
+
+    RECOVERABLE = b"r"  # logged; carries its offset to the client
+    EPHEMERAL = b"e"  # at most once, never logged, never replayed
+    CONTROL = b"c"  # for the gateways themselves; the body is a JSON object
+    PROBE = b"p"  # a replica's own echo; no body
+
+
+class Message(NamedTuple):
+    """One message on a room's channel: `<epoch>-<seq> <previous> <flag> <skip_sid>\\n<body>`.
+
+    `previous` is the seq of the event before it in this room, 0 where the room has none that is kept;
+    `skip_sid` is `-` for nobody. The body is the finished JSON array `["event",data]`.
+    Further header fields may follow after another space; readers ignore those they don't know.
+    """
+
+    offset: bytes
+    seq: int
+    previous: int
+    flag: bytes
+    skip_sid: bytes
+    body: bytes
+
+
+def parse_message(raw: bytes) -> Message:
+    """Take a channel message apart; raises `ValueError` for anything that the script did not write."""
+    header, newline, body = raw.partition(b"\n")
+    if not newline:
+        raise ValueError("no header")
+    offset, previous, flag, skip_sid = header.split(b" ", 4)[:4]
+    return Message(offset, int(offset[offset.index(b"-") + 1 :]), int(previous), flag, skip_sid, body)
