@@ -1,0 +1,217 @@
+"""One replica: what it is made of, in the order in which it starts; it stops in the opposite order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import secrets
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+from gateway.auth import Tokens
+from gateway.bus.commands import OPEN_ERRORS, Commands
+from gateway.bus.history import History
+from gateway.bus.link import Source
+from gateway.bus.sessions import Sessions
+from gateway.core.history import Kept
+from gateway.engine import EngineOptions
+from gateway.health import Health
+from gateway.relay import Relay
+from gateway.settings import ConfigurationError, Settings
+from gateway.sockets.house import House
+from gateway.sockets.server import GatewayServer
+
+SOCKETIO_PATH = "socket.io"
+# A share of the grace time: the rest is for what comes after the last socket.
+DRAIN_SHARE = 0.7
+BACKLOG = 2048
+
+_log = structlog.get_logger("gateway")
+
+
+class StartError(Exception):
+    """The replica can't start; the message is one line that says why and what to do."""
+
+
+class Gateway:
+    """One replica. `async with` starts and stops it."""
+
+    def __init__(self, settings: Settings, *, any_origin: bool = False) -> None:
+        settings.check_secret()
+        self.settings = settings
+        self.replica = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.port = settings.port
+        self._any_origin = any_origin
+        self._draining = False
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+        _log.info("gateway_stopped")
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        kept = Kept(settings.history_size, settings.history_ttl_s)
+        url = settings.redis_url.get_secret_value()
+        try:
+            source = Source(url, name="gateway")
+            self._commands = commands = Commands(source)
+            history = History(commands, kept)
+            renew_s = max(settings.recovery_window_s / 2, 5.0)
+            sessions = Sessions(commands, window_s=settings.recovery_window_s, renew_every_s=renew_s, kept=kept)
+            self.relay = relay = Relay(source, commands, history, linger_s=settings.room_linger_s)
+            house = House(settings, commands, relay, history, sessions)
+            self.server = server = GatewayServer(house, Tokens(settings), self._engine_options())
+            await commands.start()
+            stack.push_async_callback(commands.stop)
+            await relay.start()
+            stack.push_async_callback(relay.stop)
+        except (*OPEN_ERRORS, ValueError) as error:
+            raise StartError(f"Redis can't be reached at {shown_url(url)}: {one_line(error)}") from None
+        server.leases.start()
+        stack.push_async_callback(server.leases.stop)
+        stack.push_async_callback(server.listeners.stop)
+        stack.push_async_callback(server.shutdown)
+        await self._listen(stack)
+
+    def _engine_options(self) -> EngineOptions:
+        settings = self.settings
+        origins = frozenset(settings.cors_origins)
+
+        def allow_origin(origin: str | None) -> bool:
+            return origin is None or self._any_origin or origin in origins
+
+        def log(event: str, **fields: object) -> None:
+            _log.warning(event, **fields)
+
+        return EngineOptions(
+            ping_interval_s=settings.ping_interval_s,
+            ping_timeout_s=settings.ping_timeout_s,
+            max_payload_bytes=settings.max_payload_bytes,
+            max_buffer_bytes=settings.max_buffer_bytes,
+            allow_origin=allow_origin,
+            admit=lambda remote: "draining" if self._draining else None,
+            log=log,
+        )
+
+    async def _listen(self, stack: AsyncExitStack) -> None:
+        app = web.Application()
+        self.server.attach(app, SOCKETIO_PATH)
+        Health(self.findings, self._counts).attach(app)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, self.settings.host, self.settings.port, backlog=BACKLOG, reuse_address=True)
+        try:
+            await site.start()
+        except OSError as error:
+            where = f"{self.settings.host}:{self.settings.port}"
+            raise StartError(f"can't listen on {where}: {error.strerror or error}") from None
+        self.port = runner.addresses[0][1]
+        host = "127.0.0.1" if self.settings.host == "0.0.0.0" else self.settings.host  # noqa: S104
+        _log.info("gateway_started", url=f"http://{host}:{self.port}", replica=self.replica)
+
+    def findings(self) -> list[str]:
+        """Give the reasons why this replica should get no new clients, none when it should."""
+        found = []
+        if self._draining:
+            found.append("draining")
+        if not self._commands.is_up:
+            found.append("redis can't be asked")
+        if not self.relay.subscriber.hears:
+            found.append("redis can't be heard")
+        return found
+
+    def _counts(self) -> dict[str, Any]:
+        hub = self.relay.hub
+        return {
+            "replica": self.replica,
+            "sockets": len(self.server.house.members),
+            "rooms": len(hub.channels),
+            "tenants": len(hub.tenants),
+            "events": hub.stats.events,
+            "deliveries": hub.stats.deliveries,
+            "recoveries": dict(self.server.arrivals.outcomes),
+            "resyncs": self.relay.resyncs,
+            "gaps": hub.stats.gaps,
+            "redis_reconnects": self._commands.reconnects + self.relay.subscriber.reconnects,
+            "slow_cut": self.server.eio.stats.slow_cut,
+        }
+
+    async def drain(self) -> None:
+        """Move all sockets away, spread over the grace time; new ones are refused from now on."""
+        self._draining = True
+        over_s = self.settings.shutdown_grace_s * DRAIN_SHARE
+        _log.info("gateway_draining", sockets=len(self.server.house.members), over_s=over_s)
+        await self.server.eio.drain(over_s)
+
+
+async def serve(
+    settings: Settings, *, any_origin: bool = False, started: Callable[[Gateway], None] | None = None
+) -> None:
+    """Run a replica until SIGTERM or SIGINT; raises `StartError` or `ConfigurationError`."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Gateway(settings, any_origin=any_origin) as gateway:
+        if started is not None:
+            started(gateway)
+        await stop.wait()
+        # A second signal means: at once.
+        stop.clear()
+        draining = asyncio.ensure_future(gateway.drain())
+        hurried = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((draining, hurried), return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, hurried):
+            task.cancel()
+        await asyncio.gather(draining, hurried, return_exceptions=True)
+
+
+def run(settings: Settings, **options: Any) -> None:
+    """Run a replica on uvloop, as `serve` does."""
+    raise_file_limit()
+    try:
+        import uvloop
+
+        factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop
+    except ImportError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(serve(settings, **options))
+
+
+def raise_file_limit() -> int:
+    """Raise the limit of open files as far as it goes: each socket takes one. Gives the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def shown_url(url: str) -> str:
+    """Give a URL without its password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def one_line(error: BaseException) -> str:
+    """Give an error as one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+__all__ = ["ConfigurationError", "Gateway", "StartError", "run", "serve"]

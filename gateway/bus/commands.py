@@ -1,0 +1,148 @@
+"""Asking Redis: commands and scripts over one pipelined connection that comes back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+import structlog
+from redis.backoff import EqualJitterBackoff
+from redis.exceptions import RedisError
+
+from gateway.bus.link import Link, LinkDown, ReplyError, Source
+from publisher.envelope import Envelope
+from publisher.scripts import SCRIPTS
+
+# A question that has been without an answer this long means that the connection is half-open.
+ANSWER_TIMEOUT_S = 5.0
+# Clients wait for it, so the pauses between attempts stay short.
+BACKOFF_CAP_S = 1.0
+
+_log = structlog.get_logger("gateway.bus")
+
+OPEN_ERRORS = (RedisError, OSError, TimeoutError, asyncio.TimeoutError)
+
+
+class Script:
+    """A Lua script of the gateway's, in this folder's `scripts`."""
+
+    def __init__(self, name: str) -> None:
+        self.source = files("gateway.bus").joinpath("scripts", f"{name}.lua").read_text("utf-8")
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+def new_backoff() -> EqualJitterBackoff:
+    """Give the pauses between attempts to connect: 25 ms to `BACKOFF_CAP_S`, with jitter."""
+    return EqualJitterBackoff(cap=BACKOFF_CAP_S, base=0.05)
+
+
+class Commands:
+    """One connection for everything that is asked; while it is down every call raises `LinkDown` at once."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._link: Link | None = None
+        self._lost = asyncio.Event()
+        self._up = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._scripts: dict[str, str] = {script.sha: script.source for script in SCRIPTS.values()}
+        self.reconnects = 0
+
+    def script(self, name: str) -> Script:
+        """Load a script from this folder; it is at the server whenever the connection is up."""
+        script = Script(name)
+        self._scripts[script.sha] = script.source
+        return script
+
+    async def start(self) -> None:
+        """Connect, or raise what redis-py or the system raises; from then on reconnect in the background."""
+        await self._open()
+        self._keeper = asyncio.create_task(self._keep(), name="redis commands")
+
+    async def stop(self) -> None:
+        """Disconnect; calls raise from now on."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._link is not None:
+            await self._link.close()
+            self._link = None
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether Redis can be asked just now."""
+        return self._link is not None and self._link.is_up
+
+    async def wait_up(self, timeout_s: float) -> None:
+        """Wait until Redis can be asked; raises `LinkDown` when it can't for that long."""
+        try:
+            await asyncio.wait_for(self._up.wait(), timeout_s)
+        except TimeoutError:
+            raise LinkDown("Redis is away") from None
+
+    def ask(self, *command: str | bytes | float) -> asyncio.Future[Any]:
+        """Send one command and give its reply; raises `LinkDown`, or `ReplyError` with Redis' own words."""
+        if self._link is None:
+            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            future.set_exception(LinkDown("Redis is away"))
+            return future
+        return self._link.ask(*command)
+
+    async def run(self, script: Script, keys: list[str], *args: str | bytes | float) -> Any:
+        """Run a script; the same errors as `ask`."""
+        return await self._evaluate(script.sha, len(keys), *keys, *args)
+
+    async def publish(self, envelope: Envelope) -> tuple[int, str]:
+        """Send an envelope of the publisher's; gives its status and offset."""
+        sha = SCRIPTS[envelope.script].sha
+        status, offset = await self._evaluate(sha, len(envelope.keys), *envelope.keys, *envelope.args)
+        return status, offset.decode()
+
+    async def _evaluate(self, sha: str, *args: Any) -> Any:
+        try:
+            return await self.ask("EVALSHA", sha, *args)
+        except ReplyError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+        await self._load()
+        return await self.ask("EVALSHA", sha, *args)
+
+    async def _open(self) -> None:
+        link = Link(self._source, on_lost=self._lost.set)
+        await link.open()
+        self._lost.clear()
+        self._link = link
+        await self._load()
+        self._up.set()
+
+    async def _load(self) -> None:
+        await asyncio.gather(*(self.ask("SCRIPT", "LOAD", source) for source in self._scripts.values()))
+
+    async def _keep(self) -> None:
+        backoff = new_backoff()
+        while True:
+            await self._watch()
+            self._link = None
+            self._up.clear()
+            _log.warning("redis_commands_lost")
+            failures = 0
+            while not self.is_up:
+                try:
+                    await self._open()
+                except (*OPEN_ERRORS, ReplyError):
+                    self._link = None
+                    failures += 1
+                    await asyncio.sleep(backoff.compute(failures))
+            self.reconnects += 1
+            _log.info("redis_commands_back")
+
+    async def _watch(self) -> None:
+        """Wait for the connection's end; end it when it answers nothing."""
+        while not self._lost.is_set():
+            try:
+                await asyncio.wait_for(self._lost.wait(), 1.0)
+            except TimeoutError:
+                if self._link is not None and self._link.waiting_s() > ANSWER_TIMEOUT_S:
+                    self._link.abort()

@@ -1,0 +1,70 @@
+"""Reading the rooms' logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from gateway.bus.commands import Commands
+from gateway.core.history import Entry, Kept, Log, judge
+from publisher import wire
+from publisher.envelope import new_epoch
+from publisher.rooms import Room
+
+
+class Snapshot(NamedTuple):
+    """Some rooms of a tenant at one moment."""
+
+    epoch: str
+    seq: int
+    """Every event at or below it was published before that moment, every other one after."""
+    logs: dict[Room, Log]
+
+
+class History:
+    """Reads logs, as much of them as the settings say there is."""
+
+    def __init__(self, commands: Commands, kept: Kept) -> None:
+        self.kept = kept
+        self._commands = commands
+        self._read_logs = commands.script("read_logs")
+
+    async def read(self, tenant: str, after: Mapping[Room, int], *, newest: int | None = None) -> Snapshot:
+        """Read each room after its seq, all in one round trip and at one moment.
+
+        `newest` asks for fewer entries than are kept. Raises `LinkDown` or `ReplyError`.
+        """
+        rooms = list(after)
+        limit = self.kept.size if newest is None else min(newest, self.kept.size)
+        keys = [
+            wire.meta_key(tenant),
+            *(wire.log_key(tenant, room) for room in rooms),
+            *(wire.tail_key(tenant, room) for room in rooms),
+        ]
+        reply = await self._commands.run(
+            self._read_logs, keys, len(rooms), new_epoch(), limit, *(after[room] for room in rooms)
+        )
+        epoch, seq, now = reply[0].decode(), int(reply[1]), int(reply[2])
+        kept = self.kept._replace(size=limit)
+        logs = {
+            room: judge(after[room], _entries(rows), int(tail), now, kept)
+            for room, (tail, rows) in zip(rooms, reply[3:], strict=True)
+        }
+        return Snapshot(epoch, seq, logs)
+
+
+def _entries(rows: Sequence[Any]) -> list[Entry]:
+    """Read stream entries, newest first, into entries, oldest first."""
+    entries = []
+    for ident, flat in reversed(rows):
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        entries.append(
+            Entry(
+                int(ident[: ident.index(b"-")]),
+                int(fields[wire.LogField.PREVIOUS]),
+                fields[wire.LogField.BODY],
+                tuple(fields.get(wire.LogField.ROOMS, b"").decode().split()),
+                fields.get(wire.LogField.SKIP_SID, b"-"),
+            )
+        )
+    return entries

@@ -1,0 +1,1 @@
+"""The Lua scripts of the gateway; those of the publisher live with it."""

@@ -1,0 +1,20 @@
+-- Reads what rooms of one tenant have kept after a given seq, all at one moment.
+--
+-- KEYS  1 meta | n logs | n tails
+-- ARGV  1 n  2 epoch to begin with  3 most entries a room, the newest | n seqs
+-- Returns {epoch, seq, now, {tail, entries}...}, entries newest first, at most one more than asked for.
+local n = tonumber(ARGV[1])
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
+local now = redis.call('TIME')
+local micros = string.format('%.0f', now[1] * 1000000 + now[2])
+if not meta[1] then
+  redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'seq', micros)
+  meta = {ARGV[2], micros}
+end
+local found = {meta[1], meta[2], micros}
+for i = 1, n do
+  local entries = redis.call('XREVRANGE', KEYS[1 + i], '+', '(' .. ARGV[3 + i] .. '-0',
+    'COUNT', tonumber(ARGV[3]) + 1)
+  found[#found + 1] = {redis.call('GET', KEYS[1 + n + i]) or '0', entries}
+end
+return found

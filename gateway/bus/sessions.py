@@ -1,0 +1,170 @@
+"""What is kept of each socket so that it can come back, to any replica, after anything.
+
+A session is written when it changes, never when its socket goes: a killed replica writes nothing. It lives
+for the recovery window after its last sign of life, which the replica that holds the socket renews.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from gateway.bus.commands import Commands
+from gateway.core.history import Kept
+from publisher import wire
+from publisher.envelope import new_epoch
+from publisher.rooms import Room, user
+
+
+class Standing(NamedTuple):
+    """What Redis says of a session whose socket is connected here."""
+
+    generation: int
+    """Of whoever claimed it last; 0 where it is gone."""
+    ended: bool
+    taken: list[tuple[Room, int]]
+    """Rooms that were taken away from the user, each with the seq at which."""
+
+
+class Place(NamedTuple):
+    """A moment in a tenant's history."""
+
+    epoch: str
+    seq: int
+
+
+class Session(NamedTuple):
+    """A session as it was claimed."""
+
+    user_id: str
+    sid: str
+    generation: int
+    opened_at: int
+    rooms: dict[Room, int]
+    """Each room with the seq at which it was joined; what was taken away since is not among them."""
+    ended: bool
+    """True when the user was disconnected for good since it was opened."""
+
+
+def session_key(tenant: str, pid: str) -> str:
+    """Name the hash of one session."""
+    return f"rt:{{{tenant}}}:session:{pid}"
+
+
+class Sessions:
+    """The sessions in Redis. Every method raises `LinkDown` or `ReplyError`."""
+
+    def __init__(self, commands: Commands, *, window_s: float, renew_every_s: float, kept: Kept) -> None:
+        self.renew_every_s = renew_every_s
+        self._commands = commands
+        self._window_ms = int(window_s * 1000)
+        self._lease_ms = int((window_s + 2 * renew_every_s) * 1000)
+        self._kept = kept
+        self._open = commands.script("open_session")
+        self._claim = commands.script("claim_session")
+        self._change = commands.script("change_session")
+
+    async def open(
+        self, tenant: str, pid: str, user_id: str, sid: str, generation: int, rooms: Mapping[Room, int | None]
+    ) -> Place:
+        """Write a whole session; a room without a seq is joined now. Gives the moment it was written at."""
+        args: list[str | int] = []
+        for room, joined_at in rooms.items():
+            args += [room, "" if joined_at is None else joined_at]
+        epoch, seq = await self._commands.run(
+            self._open,
+            [wire.meta_key(tenant), session_key(tenant, pid)],
+            new_epoch(),
+            self._kept.size,
+            int(self._kept.ttl_s * 1000),
+            self._lease_ms,
+            user_id,
+            sid,
+            generation,
+            *args,
+        )
+        return Place(epoch.decode(), int(seq))
+
+    async def claim(self, tenant: str, pid: str, user_id: str) -> tuple[Place, Session | None]:
+        """Take a session over and close its old socket; another user's session is given, but not taken."""
+        keys = [
+            wire.meta_key(tenant),
+            session_key(tenant, pid),
+            wire.revoked_key(tenant, user_id),
+            wire.channel(tenant, user(user_id)),
+        ]
+        epoch, seq, fields, revoked = await self._commands.run(
+            self._claim, keys, new_epoch(), user_id, self._lease_ms, "PUBLISH", pid
+        )
+        place = Place(epoch.decode(), int(seq))
+        return place, _session(_pairs(fields), _pairs(revoked)) if fields else None
+
+    async def join(self, tenant: str, pid: str, room: Room, joined_at: int) -> bool:
+        """Add a room; False when the session is gone and must be written anew."""
+        return await self._changed(tenant, pid, room, joined_at)
+
+    async def leave(self, tenant: str, pid: str, room: Room) -> bool:
+        """Take a room out; likewise."""
+        return await self._changed(tenant, pid, room, "")
+
+    def take_out(self, tenant: str, pid: str, room: Room) -> asyncio.Future[Any]:
+        """Take a room out without waiting for it."""
+        return self._commands.ask("HDEL", session_key(tenant, pid), f"r:{room}")
+
+    async def _changed(self, tenant: str, pid: str, room: Room, joined_at: int | str) -> bool:
+        keys = [session_key(tenant, pid)]
+        return bool(await self._commands.run(self._change, keys, self._lease_ms, room, joined_at))
+
+    async def renew(self, sessions: Iterable[tuple[str, str]]) -> list[bool]:
+        """Renew sessions, each a tenant and a pid; False for each that is gone."""
+        asked = [self._commands.ask("PEXPIRE", session_key(*session), self._lease_ms) for session in sessions]
+        return [bool(await reply) for reply in asked]
+
+    async def standing(self, tenant: str, sessions: Iterable[tuple[str, str]]) -> list[Standing]:
+        """Look sessions up, each a pid and its user, without touching them."""
+        asked = [
+            (
+                self._commands.ask("HMGET", session_key(tenant, pid), "g", "at"),
+                self._commands.ask("HGETALL", wire.revoked_key(tenant, user_id)),
+            )
+            for pid, user_id in sessions
+        ]
+        found = []
+        for session, revoked in asked:
+            generation, opened_at = await session
+            taken = _pairs(await revoked)
+            ended = int(taken.pop("*", 0)) > int(opened_at or 0)
+            rooms = [(Room(name), int(seq)) for name, seq in taken.items()]
+            found.append(Standing(int(generation or 0), ended, rooms))
+        return found
+
+    def begin_window(self, tenant: str, pid: str) -> asyncio.Future[Any]:
+        """Start the recovery window, without waiting for it: the socket is gone as of now."""
+        return self._commands.ask("PEXPIRE", session_key(tenant, pid), self._window_ms)
+
+    def forget(self, tenant: str, pid: str) -> asyncio.Future[Any]:
+        """Drop a session that must not be recovered, without waiting for it."""
+        return self._commands.ask("DEL", session_key(tenant, pid))
+
+
+def _pairs(flat: list[bytes]) -> dict[str, str]:
+    texts = [item.decode() for item in flat]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _session(fields: dict[str, str], revoked: dict[str, str]) -> Session:
+    opened_at = int(fields.get("at", 0))
+    rooms = {
+        Room(name[2:]): int(seq)
+        for name, seq in fields.items()
+        if name.startswith("r:") and int(seq) >= int(revoked.get(name[2:], 0))
+    }
+    return Session(
+        fields["u"],
+        fields.get("s", ""),
+        int(fields.get("g", 1)),
+        opened_at,
+        rooms,
+        ended=int(revoked.get("*", 0)) > opened_at,
+    )

@@ -1,0 +1,211 @@
+"""Hearing Redis: one connection that is subscribed to the channels this replica has members for.
+
+It comes back by itself, subscribes again in batches, and tells its owner when it was lost and when every
+channel is heard again, so that what was missed meanwhile can be read from the logs. A half-open connection
+shows nothing by itself: a probe that the replica publishes to itself must come back, or the connection is
+rebuilt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import structlog
+
+from gateway.bus.commands import OPEN_ERRORS, Commands, new_backoff
+from gateway.bus.link import Link, LinkDown, ReplyError, Rest, Source
+
+# Channels in one SUBSCRIBE: a replica with 10,000 rooms must not stall Redis or its own loop.
+BATCH = 500
+PROBE_INTERVAL_S = 2.0
+# Two probes in a row unanswered, and some.
+PROBE_TIMEOUT_S = 5.0
+
+_log = structlog.get_logger("gateway.bus")
+
+
+class Subscriber:
+    """The subscriptions of this replica and the connection under them.
+
+    `on_message(channel, payload)` gets every message, in order. `on_lost()` is called when the connection
+    breaks, `await on_back()` when it is there again and every channel has been confirmed.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        commands: Commands,
+        *,
+        on_message: Callable[[bytes, bytes], Rest | None],
+        on_lost: Callable[[], None],
+        on_back: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._source = source
+        self._commands = commands
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._on_back = on_back
+        self._link: Link | None = None
+        self._gone = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._prober: asyncio.Task[None] | None = None
+        self._channels: dict[bytes, asyncio.Future[None]] = {}
+        self._fresh: list[bytes] = []
+        self._fences: dict[bytes, asyncio.Future[None]] = {}
+        self._probe_channel = b"rt:probe:" + secrets.token_hex(8).encode()
+        self._heard_at = 0.0
+        self._loop = asyncio.get_running_loop()
+        self.reconnects = 0
+        self.deaf = 0
+
+    async def start(self) -> None:
+        """Connect, or raise what redis-py or the system raises; from then on come back by itself."""
+        await self._open()
+        self._keeper = asyncio.create_task(self._keep(), name="redis subscriber")
+        self._prober = asyncio.create_task(self._probe(), name="redis probe")
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        tasks = [task for task in (self._keeper, self._prober) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._link is not None:
+            await self._link.close()
+            self._link = None
+        for future in (*self._channels.values(), *self._fences.values()):
+            future.cancel()
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    @property
+    def hears(self) -> bool:
+        """Tell whether a probe came back lately: only then does this replica miss nothing."""
+        return self._link is not None and self._loop.time() - self._heard_at < PROBE_TIMEOUT_S
+
+    def subscribe(self, channel: bytes) -> asyncio.Future[None]:
+        """Ask for a channel; the future is done once Redis has confirmed it, also when that takes a reconnect."""
+        future = self._channels.get(channel)
+        if future is None:
+            future = self._channels[channel] = self._loop.create_future()
+            if not self._fresh:
+                self._loop.call_soon(self._subscribe_fresh)
+            self._fresh.append(channel)
+        return future
+
+    def unsubscribe(self, channels: Iterable[bytes]) -> None:
+        """Give channels up."""
+        known = [channel for channel in channels if self._channels.pop(channel, None) is not None]
+        for i in range(0, len(known), BATCH):
+            if self._link is not None:
+                self._link.send("UNSUBSCRIBE", *known[i : i + BATCH])
+
+    async def fence(self) -> None:
+        """Wait until everything that was published before this call has been handed on; raises `LinkDown`."""
+        if self._link is None:
+            raise LinkDown("Redis is away")
+        token = secrets.token_hex(8).encode()
+        future = self._fences[token] = self._loop.create_future()
+        self._link.send("PING", token)
+        try:
+            await future
+        finally:
+            self._fences.pop(token, None)
+
+    def _subscribe_fresh(self) -> None:
+        fresh, self._fresh = [c for c in self._fresh if c in self._channels], []
+        for i in range(0, len(fresh), BATCH):
+            if self._link is not None:
+                self._link.send("SUBSCRIBE", *fresh[i : i + BATCH])
+
+    def _take(self, push: Sequence[Any]) -> Rest | None:
+        kind = push[0]
+        if kind == b"message":
+            channel = push[1]
+            if channel == self._probe_channel:
+                self._heard_at = self._loop.time()
+                return None
+            return self._on_message(channel, push[2])
+        if kind == b"subscribe":
+            future = self._channels.get(push[1])
+            if future is not None and not future.done():
+                future.set_result(None)
+        elif kind == b"pong":
+            fence = self._fences.pop(push[1], None)
+            if fence is not None and not fence.done():
+                fence.set_result(None)
+        return None
+
+    def _on_gone(self) -> None:
+        self._link = None
+        fences, self._fences = self._fences, {}
+        for fence in fences.values():
+            if not fence.done():
+                fence.set_exception(LinkDown("the connection to Redis broke"))
+        self._on_lost()
+        self._gone.set()
+
+    async def _open(self) -> None:
+        link = Link(self._source, on_push=self._take, on_lost=self._on_gone)
+        await link.open()
+        self._gone.clear()
+        self._link = link
+        self._heard_at = self._loop.time()
+        link.send("SUBSCRIBE", self._probe_channel)
+
+    async def _keep(self) -> None:
+        backoff = new_backoff()
+        while True:
+            await self._gone.wait()
+            _log.warning("redis_subscriber_lost", channels=len(self._channels))
+            failures = 0
+            while self._link is None:
+                try:
+                    await self._open()
+                except OPEN_ERRORS:
+                    failures += 1
+                    await asyncio.sleep(backoff.compute(failures))
+            self.reconnects += 1
+            try:
+                await self._resubscribe()
+                await self._on_back()
+            except (LinkDown, ReplyError) as error:
+                # Lost again halfway, or the connection that asks is not back yet: begin again from the top.
+                _log.warning("redis_resync_failed", reason=str(error))
+                await asyncio.sleep(backoff.compute(1))
+                self.drop()
+            else:
+                _log.info("redis_subscriber_back", channels=len(self._channels))
+
+    async def _resubscribe(self) -> None:
+        """Subscribe to every channel again, a batch at a time, and wait for the confirmations."""
+        channels = list(self._channels)
+        self._fresh.clear()
+        for i in range(0, len(channels), BATCH):
+            if self._link is None:
+                raise LinkDown("the connection to Redis broke")
+            self._link.send("SUBSCRIBE", *channels[i : i + BATCH])
+            await self.fence()
+        await self.fence()
+
+    async def _probe(self) -> None:
+        """Publish to oneself every few seconds; rebuild the connection when that stays unheard."""
+        while True:
+            await asyncio.sleep(PROBE_INTERVAL_S)
+            try:
+                await asyncio.wait_for(self._commands.ask("PUBLISH", self._probe_channel, b"."), PROBE_TIMEOUT_S)
+            except (TimeoutError, LinkDown, ReplyError):
+                continue  # Redis can't be asked, which says nothing about whether it can be heard
+            if self._link is not None and self._loop.time() - self._heard_at > PROBE_TIMEOUT_S:
+                self.deaf += 1
+                _log.error("redis_subscriber_deaf", unheard_s=round(self._loop.time() - self._heard_at, 1))
+                self.drop()
+
+    def drop(self) -> None:
+        """Give the connection up; a new one is made, and everything on it once more."""
+        if self._link is not None:
+            self._link.abort()

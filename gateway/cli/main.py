@@ -1,0 +1,148 @@
+"""The commands and their options. A mistake of the user's ends in one clear line and exit status 2."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import uuid
+from typing import Any, NoReturn
+
+import click
+
+from gateway import log, settings
+from gateway.app import StartError, run
+from gateway.cli import checks, dev, tail, tokens
+from gateway.embedded import EmbeddedError
+from gateway.health import installed_version
+from publisher import InvalidEvent, Publisher, PublishError, Receipt, parse_room
+
+EXPECTED = (settings.ConfigurationError, StartError, EmbeddedError, InvalidEvent, PublishError)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except EXPECTED as error:
+        click.echo(f"gateway: {error}", err=True)
+        sys.exit(2)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(installed_version(), prog_name="gateway")
+def cli() -> None:
+    """The realtime gateway: Socket.IO for browsers, fed by the publisher through Redis.
+
+    Try it with `gateway dev`. Everything else is configured by environment variables, listed in
+    gateway/README.md; `gateway check` tells what is wrong with them.
+    """
+
+
+@cli.command()
+@click.option("--host", help="Address to listen on, instead of GATEWAY_HOST.")
+@click.option("--port", type=int, help="Port to listen on, instead of GATEWAY_PORT.")
+def serve(host: str | None, port: int | None) -> None:
+    """Run one replica, until SIGTERM."""
+    configuration = settings.load(**_given(host=host, port=port))
+    log.configure(configuration.log_level, configuration.log_format)
+    run(configuration)
+
+
+@cli.command("dev")
+@click.option("--port", type=int, default=8080, show_default=True, help="Port to listen on.")
+@click.option("--redis-url", help="Use this server instead of an embedded one.")
+def dev_(port: int, redis_url: str | None) -> None:
+    """Run a replica to try things with: embedded Redis, a secret made up, tokens ready to use.
+
+    Bound to 127.0.0.1; any page may connect.
+    """
+    dev.run_dev(port, redis_url)
+
+
+@cli.command()
+@click.option("--user", "user_id", default=None, help="User id (`sub`); a random UUID by default.")
+@click.option("--org", "organization_id", default=None, help="Organization (tenant); a random UUID by default.")
+@click.option("--role", default="agent", show_default=True, help="Role.")
+@click.option("--ttl", default=900, show_default=True, type=click.IntRange(1), help="Seconds until it expires.")
+def token(user_id: str | None, organization_id: str | None, role: str, ttl: int) -> None:
+    """Print an access token, signed with JWT_SECRET_KEY."""
+    configuration = settings.load()
+    configuration.check_secret()
+    click.echo(
+        tokens.mint(
+            configuration, user_id or str(uuid.uuid4()), organization_id or str(uuid.uuid4()), role=role, ttl_s=ttl
+        )
+    )
+
+
+@cli.command()
+@click.option("--org", "organization_id", required=True, help="Organization (tenant) to publish for.")
+@click.option("--to", "rooms", multiple=True, help="Room, e.g. conversation:<uuid>; may be given several times.")
+@click.option("--event", default="message:new", show_default=True, help="Name of the event.")
+@click.option("--conversation", "conversation_id", help="Short for --to conversation:<uuid>.")
+@click.option("--text", help="Make up a message:new with this text, instead of DATA.")
+@click.option("--key", help="Idempotency key: the same key is published once.")
+@click.option("--redis-url", help="Publish to this server instead of REDIS_URL.")
+@click.argument("data", required=False)
+def publish(
+    organization_id: str,
+    rooms: tuple[str, ...],
+    event: str,
+    conversation_id: str | None,
+    text: str | None,
+    key: str | None,
+    redis_url: str | None,
+    data: str | None,
+) -> None:
+    """Publish one event with DATA, a JSON value, as a backend would."""
+    if conversation_id:
+        rooms = (*rooms, f"conversation:{conversation_id}")
+    if not rooms:
+        raise click.UsageError("say where to: --to ROOM or --conversation UUID")
+    payload = _payload(data, text, rooms)
+    url = redis_url or settings.load().redis_url.get_secret_value()
+    with Publisher.from_url(url, strict=True, timeout_s=5.0) as publisher:
+        receipt: Receipt = publisher.emit(
+            organization_id, event, payload, to=[parse_room(room) for room in rooms], key=key
+        )
+    click.echo(json.dumps(receipt._asdict()))
+
+
+@cli.command("tail")
+@click.option("--org", "organization_id", required=True, help="Organization (tenant) to listen to.")
+@click.option("--room", help="Only this room, e.g. conversation:<uuid>.")
+@click.option("--payload", is_flag=True, help="Show what the events carry, too.")
+@click.option("--redis-url", help="Listen to this server instead of REDIS_URL.")
+def tail_(organization_id: str, room: str | None, payload: bool, redis_url: str | None) -> None:
+    """Print events as they are published, one line each, until Ctrl-C."""
+    url = redis_url or settings.load().redis_url.get_secret_value()
+    asyncio.run(tail.follow(url, organization_id, room, show_payload=payload))
+
+
+@cli.command()
+def check() -> int:
+    """Check the configuration and what it points to, one line a finding; status 2 when something is wrong."""
+    findings = asyncio.run(checks.find())
+    for finding in findings:
+        click.echo(f"{finding.level:<5} {finding.text}")
+    return 2 if any(finding.level == "error" for finding in findings) else 0
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _payload(data: str | None, text: str | None, rooms: tuple[str, ...]) -> Any:
+    if text is not None:
+        return dev.sample_message(rooms[0].partition(":")[2], text)
+    try:
+        return json.loads("{}" if data is None else data)
+    except ValueError as error:
+        raise click.UsageError(f"DATA is not JSON: {error}") from None

@@ -1,0 +1,56 @@
+"""What a room has kept, and whether that reaches back far enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from publisher.offsets import SEQ_PER_S
+
+
+class Entry(NamedTuple):
+    """One event as a room's log keeps it."""
+
+    seq: int
+    previous: int
+    """Seq of the event before it in this room; 0 where none was kept when it was published."""
+    body: bytes
+    rooms: tuple[str, ...] = ()
+    """All its rooms, where they were several."""
+    skip_sid: bytes = b"-"
+
+
+class Log(NamedTuple):
+    """What was read of one room: the newest entries after a seq, oldest first."""
+
+    after: int
+    entries: tuple[Entry, ...]
+    complete: bool
+    """False when something between `after` and the first entry is gone: trimmed, expired or lost."""
+
+
+class Kept(NamedTuple):
+    """How much history there is by the settings; what Redis still has beyond it does not count."""
+
+    size: int
+    ttl_s: float
+
+
+def judge(after: int, entries: Sequence[Entry], tail: int, now: int, kept: Kept) -> Log:
+    """Decide what a read of a room's log is worth.
+
+    `entries` are the newest ones after `after`, oldest first, at most one more than `kept.size`; `tail` is
+    the seq of the room's newest event or 0 where that has expired; `now` is Redis' clock in microseconds.
+
+    Each entry names the one before it, so a hole shows; an entry that names none was published after a
+    silence of at least the time that a log is kept.
+    """
+    horizon = now - int(kept.ttl_s * SEQ_PER_S)
+    fresh = [entry for entry in entries if entry.seq >= horizon][-kept.size :] if kept.size else []
+    if fresh:
+        first = fresh[0]
+        silence_from = first.seq - int(kept.ttl_s * SEQ_PER_S)
+        complete = 0 < first.previous <= after or (first.previous == 0 and after >= silence_from)
+    else:
+        complete = tail <= after if tail else after >= horizon
+    return Log(after, tuple(fresh), complete)

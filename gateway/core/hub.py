@@ -1,0 +1,198 @@
+"""The hub: from a message on a room's channel to the sockets of that room.
+
+This is the hot path. It parses no payload and makes one frame an event; the loop over the members does
+nothing but compare a number and write. Everything that is not a plain event leaves it by a callback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.core.member import Member
+from gateway.core.rooms import RoomState, Tenant
+from gateway.engine import Frame
+from publisher import wire
+from publisher.rooms import Room
+
+# Members served in one go: some 5 ms of work, after which heartbeats and connects get their turn.
+CHUNK = 500
+# Messages of one tenant that wait for a resync; beyond that the logs are read once more instead.
+MAX_BACKLOG = 10_000
+
+
+@dataclass(slots=True)
+class HubStats:
+    """Counts since the start of the process."""
+
+    events: int = 0
+    deliveries: int = 0
+    malformed: int = 0
+    unheard: int = 0
+    """Messages for a room that has no member here any more."""
+    repeated: int = 0
+    """Messages that a resync had handed out already."""
+    gaps: int = 0
+    epochs: int = 0
+
+
+class Troubles(Protocol):
+    """What the hub can't settle by itself."""
+
+    def gap(self, room: RoomState) -> None:
+        """The room's previous event was never seen here."""
+
+    def epoch_changed(self, tenant: Tenant, epoch: str) -> None:
+        """Redis has lost the tenant's history; this is the first sign of it."""
+
+    def control(self, room: RoomState, message: wire.Message) -> None:
+        """A message for the gateways themselves."""
+
+
+Rest = Callable[[], "Rest | None"]
+
+
+class Hub:
+    """All tenants and rooms of this replica."""
+
+    def __init__(self, troubles: Troubles) -> None:
+        self.stats = HubStats()
+        self.tenants: dict[str, Tenant] = {}
+        self.channels: dict[bytes, RoomState] = {}
+        self._troubles = troubles
+
+    def tenant(self, ident: str) -> Tenant:
+        """Give a tenant, which begins to exist here by being asked for."""
+        tenant = self.tenants.get(ident)
+        if tenant is None:
+            tenant = self.tenants[ident] = Tenant(ident)
+        return tenant
+
+    def room(self, tenant: Tenant, name: Room) -> RoomState:
+        """Give a room of a tenant, likewise."""
+        room = tenant.rooms.get(name)
+        if room is None:
+            room = tenant.rooms[name] = RoomState(tenant, name)
+            self.channels[room.channel] = room
+        return room
+
+    def forget(self, room: RoomState) -> None:
+        """Drop a room that nobody here is in, and its tenant with the last room."""
+        self.channels.pop(room.channel, None)
+        tenant = room.tenant
+        tenant.rooms.pop(room.name, None)
+        if not tenant.rooms and not tenant.members and tenant.backlog is None:
+            self.tenants.pop(tenant.id, None)
+
+    def receive(self, channel: bytes, raw: bytes) -> Rest | None:
+        """Take one message off the bus.
+
+        Gives what is left to do where the room is large; nothing else may be received before that is done.
+        A malformed message is counted and skipped: it stops nobody.
+        """
+        room = self.channels.get(channel)
+        if room is None:
+            self.stats.unheard += 1
+            return None
+        try:
+            message = wire.parse_message(raw)
+        except ValueError:
+            self.stats.malformed += 1
+            return None
+        tenant = room.tenant
+        if tenant.backlog is None and self._is_gap(room, message):
+            self.stats.gaps += 1
+            tenant.backlog = []
+            self._troubles.gap(room)
+        if tenant.backlog is not None:
+            self._put_back(tenant, room, message)
+            return None
+        return self.dispatch(room, message)
+
+    def _is_gap(self, room: RoomState, message: wire.Message) -> bool:
+        last = room.last_seq
+        return (
+            last is not None
+            and message.previous > last
+            and message.flag == wire.Flag.RECOVERABLE
+            and _same_epoch(room.tenant, message)
+        )
+
+    def _put_back(self, tenant: Tenant, room: RoomState, message: wire.Message) -> None:
+        """Keep a message for the resync that is under way; the logs have it too, if it comes to that."""
+        assert tenant.backlog is not None
+        if message.flag == wire.Flag.EPHEMERAL:
+            return
+        if len(tenant.backlog) >= MAX_BACKLOG:
+            tenant.backlog.clear()
+            tenant.overrun = True
+        tenant.backlog.append((room, message))
+
+    def dispatch(self, room: RoomState, message: wire.Message) -> Rest | None:
+        """Hand one message to the members of its room, whatever came before it; the same rest as `receive`."""
+        tenant = room.tenant
+        seq = message.seq
+        flag = message.flag
+        if flag == wire.Flag.RECOVERABLE:
+            if room.last_seq is not None and seq <= room.last_seq:
+                self.stats.repeated += 1
+                return None
+            if not _same_epoch(tenant, message):
+                self._new_epoch(tenant, message)
+            room.last_seq = seq
+            frame = Frame(b"".join((b"2", message.body[:-1], b',"', message.offset, b'"]')))
+        elif flag == wire.Flag.EPHEMERAL:
+            frame = Frame(b"2" + message.body)
+        elif flag == wire.Flag.CONTROL:
+            self._troubles.control(room, message)
+            return None
+        else:
+            self.stats.malformed += 1
+            return None
+        if seq > tenant.position:
+            tenant.position = seq
+        self.stats.events += 1
+        return self._fan_out(room.everyone(), seq, frame, message.skip_sid)
+
+    def _fan_out(self, members: tuple[Member, ...], seq: int, frame: Frame, skip: bytes) -> Rest | None:
+        skip_sid = None if skip == b"-" else skip.decode()
+        given = 0
+        for member in members[:CHUNK] if len(members) > CHUNK else members:
+            if member.last_seq < seq:
+                member.last_seq = seq
+                if skip_sid is not None and member.sid == skip_sid:
+                    continue
+                given += 1
+                if member.cork is None:
+                    member.socket.send_frame(frame)
+                else:
+                    member.keep(seq, frame)
+        self.stats.deliveries += given
+        if len(members) <= CHUNK:
+            return None
+        return lambda: self._fan_out(members[CHUNK:], seq, frame, skip)
+
+    def _new_epoch(self, tenant: Tenant, message: wire.Message) -> None:
+        self.stats.epochs += 1
+        epoch = message.offset.partition(b"-")[0].decode()
+        tenant.epoch = epoch
+        self._troubles.epoch_changed(tenant, epoch)
+
+
+def _same_epoch(tenant: Tenant, message: wire.Message) -> bool:
+    return tenant.epoch is None or message.offset.startswith(tenant.epoch.encode())
+
+
+def merge(
+    live: Iterable[tuple[RoomState, wire.Message]], logged: Iterable[tuple[RoomState, wire.Message]]
+) -> list[tuple[RoomState, wire.Message]]:
+    """Put what a resync read and what came meanwhile into the order in which it was published.
+
+    An event that is in both is given once for each of its rooms. Messages without a place in the history
+    of a room (ephemeral, control) keep the order they came in.
+    """
+    found: dict[tuple[int, bytes], tuple[RoomState, wire.Message]] = {}
+    for room, message in (*logged, *live):
+        found.setdefault((message.seq, room.channel), (room, message))
+    return [found[key] for key in sorted(found)]

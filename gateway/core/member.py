@@ -1,0 +1,80 @@
+"""A member: one accepted socket, as the fan-out sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from gateway.core.rooms import RoomState, Tenant
+    from gateway.engine import Frame
+
+
+class Identity(NamedTuple):
+    """Who a token says its bearer is, after every check."""
+
+    user_id: str
+    tenant: str
+    role: str
+    expires_at: float
+    """Unix time in seconds at which the token ends."""
+
+
+class Corked(NamedTuple):
+    """A frame that waits in a corked member."""
+
+    seq: int
+    frame: Frame
+
+
+class Member:
+    """One accepted socket.
+
+    `last_seq` is the highest seq this socket was given: an event at or below it is not for it any more,
+    which is what makes overlapping rooms and resyncs exact. It holds because everything of one tenant
+    arrives in order on one connection.
+
+    A corked member keeps what it is given until it is uncorked, so that an answer which needs Redis can
+    still be sent ahead of the events that follow it.
+    """
+
+    __slots__ = (
+        "cork",
+        "generation",
+        "identity",
+        "last_seq",
+        "pid",
+        "rooms",
+        "sid",
+        "socket",
+        "tenant",
+    )
+
+    def __init__(self, socket: Any, identity: Identity, tenant: Tenant, sid: str, pid: str) -> None:
+        self.socket = socket
+        self.identity = identity
+        self.tenant = tenant
+        self.sid = sid
+        self.pid = pid
+        self.generation = 1
+        self.last_seq = 0
+        self.rooms: dict[RoomState, int] = {}
+        """Rooms it is in, each with the seq at which it joined."""
+        self.cork: list[Corked] | None = None
+
+    def keep(self, seq: int, frame: Frame) -> None:
+        """Keep one event until the member is uncorked."""
+        assert self.cork is not None
+        self.cork.append(Corked(seq, frame))
+
+    def take_cork(self) -> list[Corked]:
+        """Give what has been kept so far and go on keeping."""
+        kept, self.cork = self.cork or [], []
+        return kept
+
+    def uncork(self) -> None:
+        """Send what was kept, in order, and go on without a cork."""
+        kept, self.cork = self.cork or [], None
+        send: Callable[[Frame], None] = self.socket.send_frame
+        for corked in kept:
+            send(corked.frame)

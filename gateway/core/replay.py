@@ -1,0 +1,62 @@
+"""What a socket that comes back, or joins with an offset, still has to be given. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from gateway.core.history import Entry, Log
+from gateway.core.member import Corked
+from gateway.engine import Frame
+from publisher.rooms import Room
+
+
+class Missed(NamedTuple):
+    """One event that was missed."""
+
+    seq: int
+    entry: Entry
+
+
+def missed_events(logs: Iterable[Log], kept: Iterable[Corked], sid: str) -> list[Missed]:
+    """Give what the logs have and the cork has not, each event once, in order.
+
+    `logs` were read after the socket became a member, and everything that was published before the read has
+    been handed out: so an event is either in the cork or will never come live. What its sender left this
+    very socket out of is left out here too.
+    """
+    live = {corked.seq for corked in kept}
+    found = {
+        entry.seq: entry
+        for log in logs
+        for entry in log.entries
+        if entry.seq not in live and entry.skip_sid.decode() != sid
+    }
+    return [Missed(seq, found[seq]) for seq in sorted(found)]
+
+
+def newest(logs: Iterable[Log]) -> int:
+    """Give the highest seq among the entries of some logs, 0 where there are none."""
+    return max((log.entries[-1].seq for log in logs if log.entries), default=0)
+
+
+def in_order(missed: Iterable[Missed], kept: Iterable[Corked], epoch: str) -> list[Corked]:
+    """Merge what was missed with what was kept, as frames, in the order in which it was published."""
+    frames = [Corked(seq, event_frame(entry.body, f"{epoch}-{seq}")) for seq, entry in missed]
+    return sorted((*frames, *kept), key=lambda corked: corked.seq)
+
+
+def event_frame(body: bytes, offset: str) -> Frame:
+    """Make the frame of a recoverable event: its JSON array with the offset as one more last argument."""
+    return Frame(b'2%b,"%b"]' % (body[:-1], offset.encode()))
+
+
+def had_elsewhere(entry: Entry, room: Room, joined: Mapping[Room, int]) -> bool:
+    """Tell whether an event for several rooms reached the socket by another one that it is in."""
+    return any(name != room and joined.get(Room(name), entry.seq) < entry.seq for name in entry.rooms)
+
+
+def split_body(body: bytes) -> tuple[str, bytes]:
+    """Take `["event",data]` apart without parsing the data: event names have nothing to escape."""
+    end = body.index(b'"', 2)
+    return body[2:end].decode(), body[end + 2 : -1]

@@ -1,0 +1,30 @@
+"""The body of a request, whole or not at all."""
+
+import asyncio
+
+from aiohttp import web
+
+from gateway.engine.errors import BAD_REQUEST, TOO_LARGE, TOO_SLOW, Refusal
+
+
+async def read_body(request: web.Request, max_bytes: int, timeout_s: float) -> bytes | Refusal:
+    """Return the body once its end has come.
+
+    One that is announced or turns out larger than `max_bytes` is refused with 413, one that takes longer than
+    `timeout_s` with 408, one that breaks off with 400 (which nobody reads).
+    """
+    if request.content_length is not None and request.content_length > max_bytes:
+        return TOO_LARGE
+    body = bytearray()
+    try:
+        async with asyncio.timeout(timeout_s):
+            # A read returns what has arrived: one segment, not the body.
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > max_bytes:
+                    return TOO_LARGE
+    except TimeoutError:
+        return TOO_SLOW
+    except (ConnectionError, web.RequestPayloadError):
+        return BAD_REQUEST
+    return bytes(body)

@@ -1,0 +1,140 @@
+"""What python-socketio's AsyncServer asks of its Engine.IO server, beyond serving requests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from secrets import token_urlsafe
+from typing import Any, ClassVar
+
+from aiohttp import web
+
+from gateway.engine.errors import CloseReason
+from gateway.engine.frame import BinaryFrame, Frame
+from gateway.engine.hub import Hub
+from gateway.engine.socket import EngineSocket
+
+Handler = Callable[..., Any]
+
+
+class Compat:
+    """python-socketio's view of the engine; sessions are addressed by their Engine.IO sid.
+
+    Sends go out at once: the coroutines are coroutines only because they are awaited upstream.
+    """
+
+    async_mode: ClassVar[str] = "aiohttp"
+    event_names: ClassVar[tuple[str, ...]] = ("connect", "disconnect", "message")
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.handlers: dict[str, Handler] = {}
+
+    @property
+    def sockets(self) -> dict[str, EngineSocket]:
+        """The open sessions by sid."""
+        return self._hub.sockets
+
+    def on(self, event: str, handler: Handler | None = None) -> Handler | None:
+        """Register a handler, or return a decorator that does."""
+        if event not in self.event_names:
+            raise ValueError("Invalid event")
+        if handler is not None:
+            self.handlers[event] = handler
+            return None
+
+        def register(handler: Handler) -> Handler:
+            self.handlers[event] = handler
+            return handler
+
+        return register
+
+    def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
+        """Serve every method of the path: which are wrong is for the protocol to say."""
+        app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
+
+    async def handle_request(self, request: web.Request) -> web.StreamResponse:
+        """Serve one HTTP request."""
+        raise NotImplementedError
+
+    async def send(self, sid: str, data: str | bytes) -> None:
+        """Send a message; to a session that is gone, nothing happens."""
+        socket = self._hub.sockets.get(sid)
+        if socket is not None:
+            socket.send_frame(BinaryFrame(data) if isinstance(data, bytes) else Frame(data.encode()))
+
+    async def send_packet(self, sid: str, pkt: Any) -> None:
+        """Send the message that an upstream packet object carries; of other types nothing is sent."""
+        if pkt.packet_type == 4:
+            await self.send(sid, pkt.data)
+
+    async def get_session(self, sid: str) -> dict[str, Any]:
+        """Return the session's own dict; KeyError if there is no such session."""
+        socket = self._hub.sockets[sid]
+        if socket.session is None:
+            socket.session = {}
+        return socket.session
+
+    async def save_session(self, sid: str, session: dict[str, Any]) -> None:
+        """Replace the session's dict."""
+        self._hub.sockets[sid].session = session
+
+    @asynccontextmanager
+    async def session(self, sid: str) -> AsyncIterator[dict[str, Any]]:
+        """Give the session's dict and save it afterwards."""
+        session = await self.get_session(sid)
+        yield session
+        await self.save_session(sid, session)
+
+    def transport(self, sid: str) -> str:
+        """Return ``polling`` or ``websocket``; KeyError if there is no such session."""
+        return self._hub.sockets[sid].transport
+
+    async def disconnect(self, sid: str | None = None) -> None:
+        """Close one session, or all."""
+        chosen = [*self._hub.sockets.values()] if sid is None else [self._hub.sockets.get(sid)]
+        for socket in chosen:
+            if socket is not None:
+                socket.close(CloseReason.SERVER)
+
+    def generate_id(self) -> str:
+        """Return 20 characters that nobody guesses (120 random bits)."""
+        return token_urlsafe(15)
+
+    def start_background_task(
+        self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any
+    ) -> asyncio.Task[Any]:
+        """Run a coroutine function in a task that is kept until it ends."""
+        task = asyncio.get_running_loop().create_task(target(*args, **kwargs))
+        self._hub.tasks.add(task)
+        task.add_done_callback(self._hub.tasks.discard)
+        return task
+
+    async def sleep(self, seconds: float = 0) -> None:
+        """Sleep."""
+        await asyncio.sleep(seconds)
+
+    def create_queue(self, *args: Any, **kwargs: Any) -> asyncio.Queue[Any]:
+        """Return a queue."""
+        return asyncio.Queue(*args, **kwargs)
+
+    def get_queue_empty_exception(self) -> type[Exception]:
+        """Return what an empty queue raises."""
+        return asyncio.QueueEmpty
+
+    def create_event(self, *args: Any, **kwargs: Any) -> asyncio.Event:
+        """Return an event."""
+        return asyncio.Event()
+
+    # -- upstream's handlers, where no hook of ours replaces them
+
+    def _call_connect(self, socket: EngineSocket) -> Awaitable[object] | None:
+        handler = self.handlers.get("connect")
+        return handler(socket.sid, socket.environ) if handler is not None else None
+
+    def _call_message(self, socket: EngineSocket, data: str | bytes) -> Awaitable[object] | None:
+        handler = self.handlers.get("message")
+        return handler(socket.sid, data) if handler is not None else None
+
+    def _call_disconnect(self, socket: EngineSocket, reason: str) -> Awaitable[object] | None:
+        handler = self.handlers.get("disconnect")
+        return handler(socket.sid, reason) if handler is not None else None

@@ -1,0 +1,79 @@
+"""Why a session ends or a request is refused: one table of reasons, one of codes, one of refusals."""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class CloseReason(StrEnum):
+    """Why a session ended, as handlers and metrics see it.
+
+    The first five are python-socketio's own words. A caller of :meth:`EngineSocket.close` may give any
+    other word; metrics count such a one as ``other`` so that their label set stays bounded.
+    """
+
+    SERVER = "server disconnect"
+    CLIENT = "client disconnect"
+    PING_TIMEOUT = "ping timeout"
+    TRANSPORT_CLOSE = "transport close"
+    TRANSPORT_ERROR = "transport error"
+    PROTOCOL = "protocol error"
+    SLOW = "slow"
+    SHUTDOWN = "server shutting down"
+
+
+class CloseCode(IntEnum):
+    """Websocket close codes (RFC 6455, section 7.4.1, and IANA's registry)."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL = 1002
+    BAD_TEXT = 1007
+    POLICY = 1008
+    TOO_BIG = 1009
+    RESTART = 1012
+    TRY_LATER = 1013
+
+
+class ProtocolViolation(ValueError):
+    """The peer broke the protocol: its session is closed at the transport, with `code`.
+
+    Raised by the decoders, and by the upper layer out of its message handler. `reason` reaches the peer in
+    the close frame, so it says what was wrong and quotes nothing.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An HTTP answer that opens or serves no session: status, and the body ``{"code":…,"message":…}``.
+
+    Codes 0 to 5 are the ones that the reference implementation gives; the others are ours.
+    """
+
+    status: int
+    code: int
+    message: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+UNKNOWN_TRANSPORT = Refusal(400, 0, "Transport unknown")
+UNKNOWN_SID = Refusal(400, 1, "Session ID unknown")
+BAD_METHOD = Refusal(400, 2, "Bad handshake method")
+BAD_REQUEST = Refusal(400, 3, "Bad request")
+FORBIDDEN = Refusal(403, 4, "Forbidden")
+UNSUPPORTED_VERSION = Refusal(400, 5, "Unsupported protocol version")
+OVERLAP = Refusal(400, 3, "Only one request at a time")
+NO_JSONP = Refusal(400, 3, "JSONP is not supported")
+BAD_PAYLOAD = Refusal(400, 3, "Malformed payload")
+BAD_WEBSOCKET_VERSION = Refusal(426, 3, "Unsupported websocket version", (("Sec-WebSocket-Version", "13"),))
+TOO_LARGE = Refusal(413, 6, "Payload too large")
+TOO_SLOW = Refusal(408, 7, "The request body did not arrive in time")
+
+
+def unavailable(reason: str, retry_after_s: int) -> Refusal:
+    """No new session for now, for `reason`; the client may come back after `retry_after_s` seconds."""
+    return Refusal(503, 8, reason, (("Retry-After", str(retry_after_s)),))

@@ -1,0 +1,83 @@
+"""The first request of a session: what it must be, what is kept of it, what it is told. Pure."""
+
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from functools import lru_cache
+from hashlib import sha1
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from gateway.engine.errors import BAD_REQUEST, BAD_WEBSOCKET_VERSION, Refusal
+from gateway.engine.options import EngineOptions
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def wants_websocket(request: web.Request) -> bool:
+    """Whether the request asks to become a websocket."""
+    headers = request.headers
+    return (
+        headers.get("Upgrade", "").strip().lower() == "websocket"
+        and "upgrade" in headers.get("Connection", "").lower()
+    )
+
+
+def accept_key(request: web.Request) -> str | Refusal:
+    """Return the Sec-WebSocket-Accept for a websocket request (RFC 6455, section 4.2)."""
+    if request.headers.get("Sec-WebSocket-Version") != "13":
+        return BAD_WEBSOCKET_VERSION
+    key = request.headers.get("Sec-WebSocket-Key", "")
+    try:
+        if len(b64decode(key, validate=True)) != 16:
+            return BAD_REQUEST
+    except (Base64Error, ValueError):
+        return BAD_REQUEST
+    return b64encode(sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+
+
+def switching_protocols(key: str, extension: str | None) -> bytes:
+    """Return the head of the 101 response."""
+    lines = [
+        "HTTP/1.1 101 Switching Protocols",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Accept: {key}",
+    ]
+    if extension is not None:
+        lines.append(f"Sec-WebSocket-Extensions: {extension}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def open_packet(sid: str, upgrades: list[str], options: EngineOptions) -> bytes:
+    """Return the packet that tells the client its session; times in whole milliseconds."""
+    facts = {
+        "sid": sid,
+        "upgrades": upgrades,
+        "pingInterval": round(options.ping_interval_s * 1000),
+        "pingTimeout": round(options.ping_timeout_s * 1000),
+        "maxPayload": options.max_payload_bytes,
+    }
+    return b"0" + msgspec.json.encode(facts)
+
+
+@lru_cache(maxsize=256)
+def _environ_key(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
+def environ(request: web.Request, remote: str) -> dict[str, Any]:
+    """Return the WSGI-like facts of a handshake; of headers sent twice both values, with a comma."""
+    facts: dict[str, Any] = {
+        "REQUEST_METHOD": request.method,
+        "PATH_INFO": request.path,
+        "QUERY_STRING": request.query_string,
+        "REMOTE_ADDR": remote,
+        "SERVER_PROTOCOL": f"HTTP/{request.version.major}.{request.version.minor}",
+    }
+    for name, value in request.headers.items():
+        key = _environ_key(name)
+        facts[key] = f"{facts[key]},{value}" if key in facts else value
+    return facts

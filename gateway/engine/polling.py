@@ -1,0 +1,192 @@
+"""HTTP long-polling: one GET waits for packets, one POST brings them."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from gateway.engine import payload
+from gateway.engine.body import read_body
+from gateway.engine.errors import BAD_PAYLOAD, OVERLAP, UNKNOWN_SID, CloseReason, ProtocolViolation, Refusal
+from gateway.engine.frame import CLOSE, NOOP, Frame
+from gateway.engine.hub import Hub
+from gateway.engine.socket import EngineSocket
+from gateway.engine.takeover import on_disconnect
+
+# Packets of one POST that may be handled before the other sockets get their turn.
+_TURN: Final = 32
+
+# After these the client is not there any more, or is not meant to get what waits.
+_NO_FAREWELL: Final = frozenset(
+    (CloseReason.CLIENT, CloseReason.PING_TIMEOUT, CloseReason.SLOW, CloseReason.TRANSPORT_CLOSE)
+)
+
+
+class Polling:
+    """The packets that wait for the client's next poll, and the poll that waits for packets.
+
+    A session whose client breaks off a poll, polls twice at a time or posts twice at a time is closed, as the
+    protocol document says. The queue is bounded by bytes and by packets; beyond that the session is cut as
+    slow. When a session is closed by us, a waiting poll is answered with what is left and a close
+    packet; where none waits, both wait for `close_timeout_s` for the next one.
+    """
+
+    __slots__ = ("_bytes", "_frames", "_hub", "_hurried", "_poll", "_posting", "_room", "_socket")
+
+    def __init__(self, hub: Hub, socket: EngineSocket) -> None:
+        self._hub = hub
+        self._socket: EngineSocket | None = socket
+        self._frames: list[Frame] = []
+        self._bytes = 0
+        self._hurried = False
+        self._posting = False
+        self._poll: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+
+    # -- for the session
+
+    @property
+    def send(self) -> Callable[[Frame], None]:
+        """The method that queues a packet."""
+        return self._send
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait for a poll."""
+        return self._bytes
+
+    def end(self, reason: str, code: int, text: str) -> None:
+        """Answer the waiting poll; keep what is left for the next one where there is none."""
+        socket, self._socket = self._socket, None
+        self.resume()
+        self._queue(NOOP if reason == CloseReason.CLIENT else CLOSE)
+        if self._poll is not None:
+            self._wake()
+        elif len(self._frames) > 1 and reason not in _NO_FAREWELL and socket is not None:
+            self._hub.parting[socket.sid] = self
+            self._hub.timers.call_later(
+                self._hub.options.close_timeout_s, lambda: self._hub.parting.pop(socket.sid, None)
+            )
+
+    def resume(self) -> None:
+        """Let a POST go on that waited for the inbox."""
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    # -- for an upgrade
+
+    def hurry(self, *, on: bool) -> None:
+        """Let no poll wait, or let them wait again."""
+        self._hurried = on
+        if on and self._poll is not None:
+            self._wake()
+
+    def retire(self) -> list[Frame]:
+        """Hand over what waits; a poll that is still open gets a noop."""
+        self._socket = None
+        frames, self._frames = self._frames, []
+        self._bytes = 0
+        if self._poll is not None:
+            self._wake()
+        return frames
+
+    # -- for requests
+
+    async def poll(self, request: web.Request) -> bytes | Refusal:
+        """Return a payload, after waiting until there is one; empty-handed it is a noop."""
+        if self._poll is not None:
+            self._violated("overlapping polls")
+            return OVERLAP
+        if not self._frames and not self._hurried:
+            self._poll = asyncio.get_running_loop().create_future()
+            on_disconnect(request, self._gone)
+            try:
+                await self._poll
+            except asyncio.CancelledError:
+                self._gone()
+                raise
+            finally:
+                self._poll = None
+        return self.take()
+
+    def take(self) -> bytes:
+        """Take out one payload of what waits."""
+        if not self._frames:
+            return NOOP.packet
+        body, count = payload.join(self._frames, self._hub.options.max_payload_bytes)
+        self._bytes -= sum(len(frame.wire) for frame in self._frames[:count])
+        del self._frames[:count]
+        return body
+
+    async def post(self, request: web.Request) -> Refusal | None:
+        """Take the packets of a POST, all of them, in order; slowly while the inbox is full."""
+        if self._posting:
+            self._violated("overlapping posts")
+            return OVERLAP
+        self._posting = True
+        try:
+            options = self._hub.options
+            body = await read_body(request, options.max_payload_bytes, options.body_timeout_s)
+            if isinstance(body, Refusal):
+                return body
+            return await self._deliver(body)
+        except ProtocolViolation as violation:
+            if self._socket is not None:
+                self._socket.failed(violation)
+            return BAD_PAYLOAD
+        finally:
+            self._posting = False
+
+    # -- inside
+
+    async def _deliver(self, body: bytes) -> Refusal | None:
+        socket = self._socket
+        if socket is None:
+            return UNKNOWN_SID
+        in_a_row = 0
+        for packet in payload.split(body):
+            if socket.closed:
+                break
+            socket.receive(packet)
+            in_a_row += 1
+            while socket.full:
+                self._room = asyncio.get_running_loop().create_future()
+                await self._room
+                in_a_row = 0
+            if in_a_row == _TURN:
+                await asyncio.sleep(0)
+                in_a_row = 0
+        return None
+
+    def _send(self, frame: Frame) -> None:
+        self._queue(frame)
+        if self._poll is not None:
+            self._wake()
+            return
+        options = self._hub.options
+        if self._bytes > options.max_buffer_bytes or len(self._frames) > options.max_poll_packets:
+            self._cut()
+
+    def _queue(self, frame: Frame) -> None:
+        self._frames.append(frame)
+        self._bytes += len(frame.wire)
+
+    def _wake(self) -> None:
+        if self._poll is not None and not self._poll.done():
+            self._poll.set_result(None)
+
+    def _cut(self) -> None:
+        """End a session that does not poll; later, as this may be inside a loop over a room."""
+        if self._socket is not None:
+            self._socket.mute()
+            asyncio.get_running_loop().call_soon(self._socket.lost, CloseReason.SLOW)
+
+    def _gone(self) -> None:
+        self._wake()
+        if self._socket is not None:
+            self._socket.lost(CloseReason.TRANSPORT_CLOSE)
+
+    def _violated(self, text: str) -> None:
+        if self._socket is not None:
+            self._socket.failed(ProtocolViolation(1002, text))

@@ -1,0 +1,156 @@
+"""Incoming websocket frames (RFC 6455): bytes in, messages out, no I/O.
+
+The reader is pulled: whoever owns it takes one message at a time and stops when it has enough, so that a
+burst of small frames can be spread over several turns of the loop.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from gateway.engine.errors import CloseCode, ProtocolViolation
+
+CONTINUATION: Final = 0x0
+TEXT: Final = 0x1
+BINARY: Final = 0x2
+CLOSE: Final = 0x8
+PING: Final = 0x9
+PONG: Final = 0xA
+
+_KNOWN: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
+_FIN: Final = 0x80
+_RSV1: Final = 0x40
+_RSV23: Final = 0x30
+_MASKED: Final = 0x80
+_MAX_CONTROL_BYTES: Final = 125
+# Empty fragments cost CPU and no memory, so no size limit ends them.
+_MAX_FRAGMENTS: Final = 1024
+
+Message = tuple[int, str | bytes]
+
+
+def unmask(payload: bytes, key: bytes) -> bytes:
+    """Return `payload` with the 4-byte masking key taken off.
+
+    One XOR of two big integers: on CPython the fastest way without a C extension (1 MB in about 2 ms).
+    """
+    size = len(payload)
+    mask = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(mask, "big")).to_bytes(size, "big")
+
+
+class FrameReader:
+    """Turns the bytes of one client into whole messages.
+
+    :meth:`next` gives ``(TEXT, str)``, ``(BINARY, bytes)``, ``(PING | PONG | CLOSE, bytes)`` or None when the
+    bytes that came so far hold no further message. It raises :class:`ProtocolViolation` as soon as the peer
+    is in the wrong, in the case of an oversized message when its header arrived and before its payload; after
+    that the reader is of no further use. `inflate` is given where compression was negotiated.
+    """
+
+    __slots__ = ("_at", "_buffer", "_compressed", "_fragments", "_inflate", "_kind", "_limit", "_parts")
+
+    def __init__(self, max_bytes: int, inflate: Callable[[bytes], bytes] | None = None) -> None:
+        self._limit = max_bytes
+        self._inflate = inflate
+        self._buffer: bytes | bytearray = b""
+        self._at = 0
+        self._kind = CONTINUATION
+        self._compressed = False
+        self._parts: bytearray | None = None
+        self._fragments = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take what arrived."""
+        left = len(self._buffer) - self._at
+        if not left:
+            self._buffer = data
+        else:
+            if not isinstance(self._buffer, bytearray) or self._at:
+                self._buffer = bytearray(memoryview(self._buffer)[self._at :])
+            self._buffer += data
+        self._at = 0
+
+    def next(self) -> Message | None:
+        """Return the next whole message, or None until more bytes come."""
+        while True:
+            frame = self._frame()
+            if frame is None:
+                return None
+            first, payload = frame
+            if first & 0x08:
+                return first & 0x0F, payload
+            message = self._join(first, payload)
+            if message is not None:
+                return message
+
+    def _frame(self) -> tuple[int, bytes] | None:
+        buffer, at = self._buffer, self._at
+        have = len(buffer) - at
+        if have < 2:
+            return None
+        first, length = buffer[at], buffer[at + 1] & 0x7F
+        if not buffer[at + 1] & _MASKED:
+            raise ProtocolViolation(CloseCode.PROTOCOL, "unmasked frame")
+        at += 2
+        if length > _MAX_CONTROL_BYTES:
+            size = 2 if length == 126 else 8
+            if have < 2 + size:
+                self._check(first, length)
+                return None
+            length = int.from_bytes(buffer[at : at + size], "big")
+            at += size
+        self._check(first, length)
+        end = at + 4 + length
+        if len(buffer) < end:
+            return None
+        key, payload = bytes(buffer[at : at + 4]), bytes(buffer[at + 4 : end])
+        if len(buffer) == end:
+            self._buffer, self._at = b"", 0
+        else:
+            self._at = end
+        return first, unmask(payload, key)
+
+    def _check(self, first: int, length: int) -> None:
+        """Refuse a frame by its header alone."""
+        opcode = first & 0x0F
+        if opcode not in _KNOWN:
+            raise ProtocolViolation(CloseCode.PROTOCOL, "unknown opcode")
+        if first & _RSV23 or (first & _RSV1 and (self._inflate is None or opcode not in (TEXT, BINARY))):
+            raise ProtocolViolation(CloseCode.PROTOCOL, "reserved bits")
+        if opcode & 0x08:
+            if not first & _FIN or length > _MAX_CONTROL_BYTES:
+                raise ProtocolViolation(CloseCode.PROTOCOL, "bad control frame")
+            return
+        if (opcode == CONTINUATION) is (self._parts is None):
+            raise ProtocolViolation(CloseCode.PROTOCOL, "bad continuation")
+        if length + (len(self._parts) if self._parts is not None else 0) > self._limit:
+            raise ProtocolViolation(CloseCode.TOO_BIG, "message too big")
+
+    def _join(self, first: int, payload: bytes) -> Message | None:
+        """Return the message that this data frame completes, if it completes one."""
+        opcode = first & 0x0F
+        if opcode != CONTINUATION:
+            self._kind, self._compressed = opcode, bool(first & _RSV1)
+            if first & _FIN:
+                return self._finish(payload)
+            self._parts, self._fragments = bytearray(payload), 1
+            return None
+        assert self._parts is not None
+        self._parts += payload
+        self._fragments += 1
+        if self._fragments > _MAX_FRAGMENTS:
+            raise ProtocolViolation(CloseCode.POLICY, "too many fragments")
+        if not first & _FIN:
+            return None
+        whole, self._parts = bytes(self._parts), None
+        return self._finish(whole)
+
+    def _finish(self, payload: bytes) -> Message:
+        if self._compressed and self._inflate is not None:
+            payload = self._inflate(payload)
+        if self._kind == BINARY:
+            return BINARY, payload
+        try:
+            return TEXT, payload.decode()
+        except UnicodeDecodeError:
+            raise ProtocolViolation(CloseCode.BAD_TEXT, "invalid UTF-8") from None

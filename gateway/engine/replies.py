@@ -1,0 +1,67 @@
+"""HTTP answers: payloads, refusals, and the headers that browsers want on both."""
+
+import gzip
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from gateway.engine.errors import Refusal
+
+_TEXT: Final = "text/plain; charset=UTF-8"
+_GZIP_FROM_BYTES: Final = 1024
+
+
+def cors_headers(request: web.Request) -> list[tuple[str, str]]:
+    """Return what lets an allowed foreign page read the answer; nothing for a request without Origin."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return []
+    return [
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Allow-Credentials", "true"),
+        ("Vary", "Origin"),
+    ]
+
+
+def preflight(request: web.Request) -> web.Response:
+    """Answer a browser's question whether it may send a request."""
+    headers = [
+        *cors_headers(request),
+        ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
+        ("Access-Control-Max-Age", "600"),
+    ]
+    wanted = request.headers.get("Access-Control-Request-Headers")
+    if wanted is not None:
+        headers.append(("Access-Control-Allow-Headers", wanted))
+    return web.Response(status=204, headers=headers)
+
+
+def payload(request: web.Request, body: bytes, *, compress: bool) -> web.Response:
+    """Answer a poll."""
+    headers = [*cors_headers(request), ("Content-Type", _TEXT), ("Cache-Control", "no-store")]
+    if compress and len(body) >= _GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
+        body = gzip.compress(body, compresslevel=6, mtime=0)
+        headers.append(("Content-Encoding", "gzip"))
+    return web.Response(body=body, headers=headers)
+
+
+def ok(request: web.Request) -> web.Response:
+    """Answer a POST; text/html because some browsers offer text/plain as a download."""
+    headers = [*cors_headers(request), ("Content-Type", "text/html"), ("Cache-Control", "no-store")]
+    return web.Response(body=b"ok", headers=headers)
+
+
+def refuse(request: web.Request, refusal: Refusal, *, cors: bool = True) -> web.Response:
+    """Answer with a refusal; its body says why."""
+    headers = [
+        *(cors_headers(request) if cors else ()),
+        *refusal.headers,
+        ("Content-Type", "application/json"),
+    ]
+    body = msgspec.json.encode({"code": refusal.code, "message": refusal.message})
+    response = web.Response(status=refusal.status, body=body, headers=headers)
+    if refusal.status in (408, 413):
+        # The rest of the body is still on its way.
+        response.force_close()
+    return response

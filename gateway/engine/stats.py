@@ -1,0 +1,27 @@
+"""What the engine counts. Plain integers: whoever exports metrics reads them when asked."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from gateway.engine.errors import CloseReason
+
+_REASONS = frozenset(CloseReason)
+
+
+@dataclass(slots=True)
+class EngineStats:
+    """Counters since the start of one server; they only grow."""
+
+    opened: int = 0
+    upgraded: int = 0
+    slow_cut: int = 0
+    bad_frames: int = 0
+    handler_errors: int = 0
+    closed: Counter[str] = field(default_factory=Counter)
+    refused: Counter[int] = field(default_factory=Counter)
+
+    def count_close(self, reason: str) -> None:
+        """Count one session that ended; a reason of the upper layer's own counts as ``other``."""
+        self.closed[reason if reason in _REASONS else "other"] += 1
+        if reason == CloseReason.SLOW:
+            self.slow_cut += 1

@@ -1,0 +1,205 @@
+"""A websocket after its handshake: the transport's protocol, with no task and no queue."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from gateway.engine import reader
+from gateway.engine.errors import CloseReason, ProtocolViolation
+from gateway.engine.frame import Frame, close_code, close_frame, pong_frame
+from gateway.engine.hub import Hub
+from gateway.engine.reader import FrameReader, Message
+from gateway.engine.timers import Call
+
+# Messages that one socket may have handled before the others get their turn.
+_TURN: Final = 32
+
+
+class Owner(Protocol):
+    """Whom a websocket works for: a session, or an upgrade in progress."""
+
+    @property
+    def full(self) -> bool:
+        """Whether to stop reading until `resume`."""
+
+    def receive(self, message: str | bytes) -> None:
+        """Take one Engine.IO packet; raises :class:`ProtocolViolation`."""
+
+    def failed(self, error: Exception) -> None:
+        """The peer broke the websocket protocol."""
+
+    def mute(self) -> None:
+        """Send nothing more; safe inside a send."""
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone."""
+
+
+class WebSocket(asyncio.Protocol):
+    """Reads, writes and closes one websocket.
+
+    A send goes straight to the transport. A peer that leaves more than `max_buffer_bytes` unread is cut: the
+    transport's own high-water mark says so, hence no check of ours on the way out. Closing says why, waits
+    for the peer's answer for `close_timeout_s` and then aborts.
+    """
+
+    __slots__ = ("_deflated", "_held", "_hub", "_linger", "_owner", "_reader", "_slow", "_transport")
+
+    def __init__(self, hub: Hub, transport: asyncio.Transport, *, deflated: bool) -> None:
+        self._hub = hub
+        self._transport = transport
+        self._owner: Owner | None = None
+        self._deflated = deflated
+        inflate = hub.deflater.inflate if deflated and hub.deflater is not None else None
+        self._reader: FrameReader | None = FrameReader(hub.options.max_payload_bytes, inflate)
+        self._held = False
+        self._slow = False
+        self._linger: Call | None = None
+
+    # -- for the session
+
+    def start(self, tail: bytes) -> None:
+        """Begin, once the transport and an owner are there; `tail` is what came behind the handshake."""
+        self._transport.set_write_buffer_limits(high=self._hub.options.max_buffer_bytes)
+        if tail:
+            self.data_received(tail)
+
+    def serve(self, owner: Owner) -> None:
+        """Work for this owner from now on."""
+        self._owner = owner
+
+    @property
+    def send(self) -> Callable[[Frame], None]:
+        """The method that writes a frame."""
+        return self._send_deflated if self._deflated else self._send_plain
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that the transport could not hand to the kernel yet."""
+        return self._transport.get_write_buffer_size()
+
+    def end(self, reason: str, code: int, text: str) -> None:
+        """Close with `code` and `text`, unless the connection is going down already."""
+        self._owner = None
+        if self._linger is not None or self._transport.is_closing():
+            return
+        self._transport.write(close_frame(code, text))
+        self._expect_end()
+        self.resume()
+
+    def abort(self) -> None:
+        """Drop the connection and what is unsent."""
+        self._transport.abort()
+
+    def resume(self) -> None:
+        """Go on with what was left unread, in the next turn of the loop."""
+        if self._held:
+            asyncio.get_running_loop().call_soon(self._continue)
+
+    # -- for the transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; every message that is whole is handled now, within the turn's budget."""
+        if self._reader is not None:
+            self._reader.feed(data)
+            if not self._held:
+                self._pump()
+
+    def pause_writing(self) -> None:
+        """The unsent bytes passed the limit: cut. The end is reported when the transport is gone."""
+        if self._owner is not None:
+            self._slow = True
+            self._owner.mute()
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Report the end, unless it was ours."""
+        self._reader = None
+        if self._linger is not None:
+            self._linger.cancel()
+        self._hub.closing.pop(self, None)
+        owner, self._owner = self._owner, None
+        if owner is None:
+            return
+        if self._slow:
+            owner.lost(CloseReason.SLOW)
+        else:
+            owner.lost(CloseReason.TRANSPORT_CLOSE if exc is None else CloseReason.TRANSPORT_ERROR)
+
+    # -- inside
+
+    def _send_plain(self, frame: Frame) -> None:
+        self._transport.write(frame.wire)
+
+    def _send_deflated(self, frame: Frame) -> None:
+        deflater = self._hub.deflater
+        self._transport.write(frame.wire if deflater is None else deflater.wire(frame))
+
+    def _pump(self) -> None:
+        for _ in range(_TURN):
+            if self._owner is not None and self._owner.full:
+                self._hold()
+                return
+            message = self._next()
+            if message is None:
+                return
+            self._take(message)
+        self._hold()
+        self.resume()
+
+    def _next(self) -> Message | None:
+        if self._reader is None:
+            return None
+        try:
+            return self._reader.next()
+        except ProtocolViolation as violation:
+            # What follows cannot be told apart any more; it is read and dropped until the peer hangs up.
+            self._reader = None
+            self._failed(violation)
+            return None
+
+    def _hold(self) -> None:
+        """Leave the rest unread until `resume`, here and in the kernel."""
+        self._held = True
+        self._transport.pause_reading()
+
+    def _continue(self) -> None:
+        if not self._held:
+            return
+        self._held = False
+        self._pump()
+        if not self._held:
+            self._transport.resume_reading()
+
+    def _take(self, message: Message) -> None:
+        opcode, data = message
+        if opcode == reader.CLOSE:
+            self._peer_closed(data)
+        elif self._owner is None:
+            return
+        elif opcode in (reader.TEXT, reader.BINARY):
+            try:
+                self._owner.receive(data)
+            except ProtocolViolation as violation:
+                self._failed(violation)
+        elif opcode == reader.PING and isinstance(data, bytes):
+            self._transport.write(pong_frame(data))
+
+    def _failed(self, violation: ProtocolViolation) -> None:
+        if self._owner is not None:
+            self._owner.failed(violation)
+
+    def _peer_closed(self, data: str | bytes) -> None:
+        """Answer a close frame if it is no answer itself, and hang up."""
+        self._reader = None
+        if self._linger is None:
+            self._transport.write(close_frame(close_code(data)))
+            self._expect_end()
+        self._transport.close()
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.lost(CloseReason.TRANSPORT_CLOSE)
+
+    def _expect_end(self) -> None:
+        self._hub.closing[self] = None
+        self._linger = self._hub.timers.call_later(self._hub.options.close_timeout_s, self._transport.abort)

@@ -1,0 +1,46 @@
+"""The answers for orchestrators: alive, ready, and how it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from aiohttp import web
+
+
+def installed_version() -> str:
+    """Give the version of the installed distribution."""
+    try:
+        return version("pytake-realtime")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class Health:
+    """What is wrong, if anything; `findings` gives the reasons why this replica is not ready."""
+
+    def __init__(self, findings: Callable[[], list[str]], counts: Callable[[], dict[str, Any]]) -> None:
+        self._findings = findings
+        self._counts = counts
+        self._version = installed_version()
+
+    def attach(self, app: web.Application) -> None:
+        """Add the routes."""
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/health/live", self._live)
+        app.router.add_get("/health/ready", self._ready)
+
+    async def _health(self, request: web.Request) -> web.Response:
+        findings = self._findings()
+        status = "degraded" if findings else "healthy"
+        body = {"status": status, "findings": findings, "version": self._version, **self._counts()}
+        return web.json_response(body)
+
+    async def _live(self, request: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        findings = self._findings()
+        body = {"status": "not ready" if findings else "ready", "findings": findings}
+        return web.json_response(body, status=503 if findings else 200)

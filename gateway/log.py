@@ -1,0 +1,72 @@
+"""Logging: structlog, one line an event, JSON for machines and colours for people.
+
+Payloads and tokens are never logged. `EVENTS` is the catalogue: a line whose name is not in it fails the
+tests.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Literal
+
+import structlog
+
+EVENTS = {
+    # name: (level, fields besides the common ones)
+    "gateway_started": ("info", "url, replica"),
+    "gateway_draining": ("info", "sockets, over_s"),
+    "gateway_stopped": ("info", ""),
+    "socket_connected": ("info", "sid, user, tenant, transport, remote, recovered"),
+    "socket_refused": ("warning", "code, remote"),
+    "socket_joined": ("info", "sid, user, tenant, room"),
+    "socket_left": ("info", "sid, user, tenant, room"),
+    "socket_denied": ("warning", "sid, user, tenant, event, code"),
+    "socket_disconnected": ("info", "sid, user, tenant, reason"),
+    "user_disconnected": ("info", "user, tenant, sockets"),
+    "access_taken_away": ("info", "user, tenant, room, sockets"),
+    "engine_bad_peer": ("warning", "sid, code, reason"),
+    "engine_handler_failed": ("error", "sid, error"),
+    "engine_closer_failed": ("error", "sid, error"),
+    "engine_timer_failed": ("error", "error"),
+    "handler_failed": ("error", "sid, event, error"),
+    "redis_commands_lost": ("warning", ""),
+    "redis_commands_back": ("info", ""),
+    "redis_subscriber_lost": ("warning", "channels"),
+    "redis_subscriber_back": ("info", "channels"),
+    "redis_subscriber_deaf": ("error", "unheard_s"),
+    "redis_resync_failed": ("warning", "reason"),
+    "tenant_resynced": ("info", "tenant, rooms, events, holes"),
+    "history_lost": ("error", "tenant, sockets"),
+    "lease_renewal_failed": ("warning", "reason"),
+}
+
+Format = Literal["auto", "json", "pretty"]
+
+
+def configure(level: str, fmt: Format) -> None:
+    """Set logging up for the process; `auto` is pretty on a terminal and JSON elsewhere."""
+    pretty = fmt == "pretty" or (fmt == "auto" and sys.stderr.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(sort_keys=False)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # What libraries say goes the same way; aiohttp's tracebacks for bad requests are noise of strangers.
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

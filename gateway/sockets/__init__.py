@@ -1,0 +1,1 @@
+"""The Socket.IO layer: who connects, what they ask, what they get."""

@@ -1,0 +1,216 @@
+"""Arriving: a socket connects for the first time, or comes back and takes up where it was.
+
+Coming back, in order: the token is verified again; the session is claimed, which sends its old socket away
+wherever that lives; the rooms are heard; the member is in them, corked; only then are the logs read, so that
+every event is either in a log or in the cork; CONNECT goes out, what was missed, `connected`, and the rest.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from gateway.auth import Tokens, token_of
+from gateway.bus.link import LinkDown, ReplyError
+from gateway.bus.sessions import Place, Session
+from gateway.core.member import Corked, Identity, Member
+from gateway.core.replay import in_order, missed_events, newest
+from gateway.core.rooms import Tenant
+from gateway.engine import CloseReason
+from gateway.engine.errors import CloseCode
+from gateway.errors import Refused, Unavailable
+from gateway.sockets.house import House, facts, log
+from gateway.sockets.upstream import Admission, Peer
+from publisher import InvalidEvent, Offset, parse_offset
+from publisher.offsets import SEQ_PER_S
+from publisher.rooms import Room, organization, user
+
+_PID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+class Wanted(NamedTuple):
+    """What a client that comes back asks for; `offset` None when it never got one, or sent nonsense."""
+
+    pid: str
+    offset: Offset | None
+    nonsense: bool
+
+
+class Lost(Exception):
+    """A recovery is not possible; `reason` is what the client is told, `rooms` what it keeps all the same."""
+
+    def __init__(self, reason: str, rooms: Iterable[Room] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.rooms = list(rooms)
+
+
+class Arrivals:
+    """Admits sockets."""
+
+    def __init__(self, house: House, tokens: Tokens) -> None:
+        self._house = house
+        self._tokens = tokens
+        self.outcomes: dict[str, int] = {}
+        """Recoveries by outcome: `recovered` or the reason why not."""
+
+    async def admit(self, peer: Peer, auth: Any) -> Admission:
+        """Accept a socket; raises `Refused`, or `Unavailable` where the client should just try again."""
+        environ = peer.socket.environ or {}
+        try:
+            identity = self._tokens.verify(token_of(auth, environ.get("HTTP_AUTHORIZATION")))
+        except Refused as refused:
+            log.warning("socket_refused", code=refused.code, remote=environ.get("REMOTE_ADDR"))
+            raise
+        try:
+            member, admission = await self._arrive(peer, identity, _wanted(auth))
+        except (LinkDown, ReplyError):
+            raise Unavailable from None
+        peer.member = member
+        log.info(
+            "socket_connected",
+            **facts(member),
+            transport=peer.socket.transport,
+            remote=environ.get("REMOTE_ADDR"),
+            recovered=member.generation > 1,
+        )
+        return admission
+
+    async def _arrive(self, peer: Peer, identity: Identity, wanted: Wanted | None) -> tuple[Member, Admission]:
+        tenant = self._house.relay.hub.tenant(identity.tenant)
+        if wanted is None:
+            return await self._begin(peer, identity, tenant, (), None)
+        try:
+            arrived = await self._resume(peer, identity, tenant, wanted)
+        except Lost as lost:
+            self._count(lost.reason)
+            return await self._begin(peer, identity, tenant, lost.rooms, lost.reason)
+        self._count("recovered")
+        return arrived
+
+    def _count(self, outcome: str) -> None:
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+
+    # -- for the first time
+
+    async def _begin(
+        self, peer: Peer, identity: Identity, tenant: Tenant, keep: Iterable[Room], reason: str | None
+    ) -> tuple[Member, Admission]:
+        house = self._house
+        names = list(dict.fromkeys((user(identity.user_id), organization(tenant.id), *keep)))
+        member = Member(peer.socket, identity, tenant, secrets.token_urlsafe(15), secrets.token_urlsafe(18))
+        rooms = await house.relay.open(tenant, names)
+        try:
+            place = await house.sessions.open(
+                tenant.id, member.pid, identity.user_id, member.sid, 1, dict.fromkeys(names)
+            )
+            house.relay.learn(tenant, place, rooms)
+            # Everything up to here was before this socket's time, also what is still under way to us.
+            member.last_seq = max(place.seq, tenant.position)
+            for room in rooms:
+                room.add(member, member.last_seq)
+            house.enter(member)
+        finally:
+            house.relay.release(rooms)
+        offset = str(Offset(place.epoch, member.last_seq))
+        greeting = _greeting(identity, recovered=False) | ({"reason": reason} if reason else {})
+        return member, Admission(member.sid, member.pid, lambda: house.tell(member, "connected", greeting, offset))
+
+    # -- again
+
+    async def _resume(
+        self, peer: Peer, identity: Identity, tenant: Tenant, wanted: Wanted
+    ) -> tuple[Member, Admission]:
+        house = self._house
+        place, session = await house.sessions.claim(tenant.id, wanted.pid, identity.user_id)
+        session = self._judge(wanted, identity, place, session)
+        after = wanted.offset.seq if wanted.offset else session.opened_at
+        member = Member(peer.socket, identity, tenant, session.sid, wanted.pid)
+        member.generation = session.generation
+        member.cork = []
+        self._send_away(session.sid)
+        rooms = await house.relay.open(tenant, session.rooms)
+        try:
+            position = member.last_seq = tenant.position
+            for room in rooms:
+                room.add(member, session.rooms[room.name])
+            house.enter(member)
+            snapshot = await house.history.read(
+                tenant.id, {name: max(after, joined_at) for name, joined_at in session.rooms.items()}
+            )
+            house.relay.learn(tenant, Place(snapshot.epoch, snapshot.seq), rooms)
+            if newest(snapshot.logs.values()) > position:
+                await house.relay.catch_up(tenant, snapshot.seq)
+            self._check_complete(snapshot.epoch, place.epoch, snapshot.logs, session)
+        except BaseException:
+            house.take_out(member)
+            raise
+        finally:
+            house.relay.release(rooms)
+        kept = member.take_cork()
+        due = in_order(missed_events(snapshot.logs.values(), kept, member.sid), kept, snapshot.epoch)
+        member.last_seq = max(member.last_seq, snapshot.seq, *(corked.seq for corked in due))
+        offset = Offset(snapshot.epoch, member.last_seq)
+        return member, Admission(member.sid, member.pid, lambda: self._hand_over(member, due, offset))
+
+    def _judge(self, wanted: Wanted, identity: Identity, place: Place, session: Session | None) -> Session:
+        """Give the session if it may be taken up with that offset, or raise `Lost`."""
+        offset = wanted.offset
+        if session is None:
+            if offset is not None and offset.epoch != place.epoch:
+                raise Lost("epoch")
+            window = self._house.settings.recovery_window_s
+            old = offset is not None and place.seq - offset.seq > window * SEQ_PER_S
+            raise Lost("expired" if old else "unknown")
+        if session.user_id != identity.user_id:
+            raise Lost("identity")
+        if session.ended:
+            raise Lost("unknown")
+        if wanted.nonsense or (offset is not None and offset.epoch == place.epoch and offset.seq > place.seq):
+            raise Lost("unknown", session.rooms)
+        if offset is not None and offset.epoch != place.epoch:
+            raise Lost("epoch", session.rooms)
+        return session
+
+    def _check_complete(self, epoch: str, claimed: str, logs: Mapping[Room, Any], session: Session) -> None:
+        if epoch != claimed:
+            raise Lost("epoch", session.rooms)
+        if not all(entries.complete for entries in logs.values()):
+            raise Lost("trimmed", session.rooms)
+
+    def _send_away(self, sid: str) -> None:
+        """Close the session's old socket if it lives here; elsewhere the claim has seen to it."""
+        old = self._house.members.get(sid)
+        if old is not None:
+            evict(self._house, old)
+
+    def _hand_over(self, member: Member, due: list[Corked], offset: Offset) -> None:
+        for corked in due:
+            member.socket.send_frame(corked.frame)
+        self._house.tell(member, "connected", _greeting(member.identity, recovered=True), str(offset))
+        member.uncork()
+
+
+def evict(house: House, member: Member) -> None:
+    """Close a socket whose session has moved on to another one."""
+    house.take_out(member)
+    member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
+
+
+def _greeting(identity: Identity, *, recovered: bool) -> dict[str, Any]:
+    return {"message": "Connected", "user_id": identity.user_id, "recovered": recovered}
+
+
+def _wanted(auth: Any) -> Wanted | None:
+    """Read what a client that comes back sent along with its token."""
+    pid = auth.get("pid") if isinstance(auth, dict) else None
+    if not isinstance(pid, str) or not _PID.fullmatch(pid):
+        return None
+    if auth.get("offset") is None:
+        return Wanted(pid, None, nonsense=False)
+    try:
+        return Wanted(pid, parse_offset(auth["offset"]), nonsense=False)
+    except InvalidEvent:
+        return Wanted(pid, None, nonsense=True)

@@ -1,0 +1,150 @@
+"""Telling sockets what the relay found out: taken access, closed sessions, holes in the history."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from gateway.bus.link import LinkDown, ReplyError
+from gateway.core.member import Member
+from gateway.core.rooms import RoomState, Tenant
+from gateway.engine import CloseReason, Frame
+from gateway.engine.errors import CloseCode
+from gateway.sockets import packets
+from gateway.sockets.arrivals import evict
+from gateway.sockets.house import House, log, unwatched
+from publisher import InvalidEvent, parse_room, wire
+from publisher.rooms import Room, room_kind
+
+# Sockets told in one go, and the pause between two goes: they all come back, to all replicas.
+BATCH = 100
+PAUSE_S = 0.05
+
+
+class Listeners:
+    """The relay's audience: the members of this replica."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._telling: set[asyncio.Task[None]] = set()
+
+    async def stop(self) -> None:
+        """Stop telling."""
+        for task in self._telling:
+            task.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
+
+    # -- control messages: on a user's own room, for that user's sockets
+
+    def control(self, room: RoomState, message: wire.Message) -> None:
+        """Do what a backend or another replica said about this user's sockets."""
+        try:
+            command = msgspec.json.decode(message.body)
+            members = list(room.members.values())
+            match command:
+                case {"do": "disconnect"}:
+                    self._disconnect(members)
+                case {"do": "leave", "room": str(name)}:
+                    self._take_away(members, parse_room(name))
+                case {"do": "close", "pid": str(pid), "before": int(generation)}:
+                    self._close_older(members, pid, generation)
+                case _:
+                    self._house.relay.hub.stats.malformed += 1
+        except (msgspec.DecodeError, InvalidEvent):
+            self._house.relay.hub.stats.malformed += 1
+
+    def _disconnect(self, members: list[Member]) -> None:
+        for member in members:
+            self._house.take_out(member)
+            unwatched(self._house.sessions.forget(member.tenant.id, member.pid))
+            member.socket.send_frame(Frame(packets.disconnect()))
+            member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
+        if members:
+            user = members[0].identity.user_id
+            log.info("user_disconnected", user=user, tenant=members[0].tenant.id, sockets=len(members))
+
+    def _take_away(self, members: list[Member], name: Room) -> None:
+        taken = [m for m in members if m.tenant.rooms.get(name) in m.rooms]
+        for member in taken:
+            self._house.leave_room(member, member.tenant.rooms[name])
+            unwatched(self._house.sessions.take_out(member.tenant.id, member.pid, name))
+            if room_kind(name) == "conversation":
+                self._house.tell(member, "left_conversation", {"conversation_id": name.partition(":")[2]})
+            else:
+                self._house.tell(member, "left_room", {"room": name})
+        if taken:
+            user = taken[0].identity.user_id
+            log.info("access_taken_away", user=user, tenant=taken[0].tenant.id, room=name, sockets=len(taken))
+
+    def _close_older(self, members: list[Member], pid: str, generation: int) -> None:
+        for member in members:
+            if member.pid == pid and member.generation < generation:
+                evict(self._house, member)
+
+    # -- the history
+
+    def hole(self, room: RoomState) -> None:
+        """Send this room's members to recover: they find that the history does not reach back, and are told."""
+        self._tell(self._close_all(list(room.members.values()), "gap"))
+
+    def history_lost(self, tenant: Tenant, *, missed: bool) -> None:
+        """Write the tenant's sessions again; where events may have been missed, have its sockets come back.
+
+        They find another epoch and are told so, but keep their rooms.
+        """
+        members = list(tenant.members.values())
+        log.error("history_lost", tenant=tenant.id, sockets=len(members))
+        self._tell(self._restore(members, missed=missed))
+
+    async def _restore(self, members: list[Member], *, missed: bool) -> None:
+        for i in range(0, len(members), BATCH):
+            batch = [member for member in members[i : i + BATCH] if not member.socket.closed]
+            for member in batch:
+                member.rooms.update(dict.fromkeys(member.rooms, member.tenant.position))
+            await asyncio.gather(*map(self._house.write_session, batch))
+            if missed:
+                await self._close_all(batch, "history lost")
+
+    async def _close_all(self, members: list[Member], reason: str) -> None:
+        for i, member in enumerate(members):
+            member.socket.close(reason, CloseCode.RESTART)
+            if i % BATCH == BATCH - 1:
+                await asyncio.sleep(PAUSE_S)
+
+    def _tell(self, telling: Any) -> None:
+        task = asyncio.create_task(telling)
+        self._telling.add(task)
+        task.add_done_callback(self._told)
+
+    def _told(self, task: asyncio.Task[None]) -> None:
+        self._telling.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, (LinkDown, ReplyError)):
+            log.error("handler_failed", sid="", event_name="history", error=repr(error)[:200])
+
+    # -- after a break
+
+    async def recheck(self, tenant: Tenant) -> None:
+        """Look up what control messages that were missed would have said."""
+        members = list(tenant.members.values())
+        for i in range(0, len(members), BATCH):
+            batch = members[i : i + BATCH]
+            found = await self._house.sessions.standing(tenant.id, [(m.pid, m.identity.user_id) for m in batch])
+            for member, standing in zip(batch, found, strict=True):
+                if member.socket.closed:
+                    continue
+                if standing.ended:
+                    self._disconnect([member])
+                elif standing.generation > member.generation:
+                    evict(self._house, member)
+                else:
+                    self._drop_taken(member, standing.taken)
+
+    def _drop_taken(self, member: Member, taken: Iterable[tuple[Room, int]]) -> None:
+        joined = {room.name: at for room, at in member.rooms.items()}
+        for name, seq in taken:
+            if joined.get(name, seq) < seq:
+                self._take_away([member], name)

@@ -1,0 +1,180 @@
+"""What a browser may ask: the events of the contract, one handler each.
+
+A handler takes the member and a checked payload and gives its answer, or raises `Refused`. With an ack the
+answer goes there, as `{ok: true, ...}`; without one it is sent as the event that the contract names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from gateway.bus.link import LinkDown, ReplyError
+from gateway.core.member import Member
+from gateway.engine import Frame
+from gateway.errors import CODES, Refused, Unavailable
+from gateway.sockets import packets
+from gateway.sockets.house import House, facts, log
+from gateway.sockets.joining import Joined, Rooms
+from gateway.sockets.packets import Packet
+from publisher import InvalidEvent, Offset, conversation, parse_offset, parse_room
+from publisher.envelope import Options, build_event
+from publisher.rooms import Room, room_kind
+
+Payload = Mapping[str, Any]
+Answer = dict[str, Any]
+
+
+class Handler(NamedTuple):
+    """One event: what handles it, and the event that answers it where there is no ack."""
+
+    handle: Callable[[Member, Payload], Awaitable[Answer] | Answer]
+    answer: str | None = None
+
+
+class Events:
+    """The events that a browser may send."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._rooms = Rooms(house)
+        self._options = Options(max_payload_bytes=house.settings.max_payload_bytes)
+        self._handlers = {
+            "join_conversation": Handler(self._join_conversation, "joined_conversation"),
+            "leave_conversation": Handler(self._leave_conversation, "left_conversation"),
+            "join_room": Handler(self._join_room, "joined_room"),
+            "leave_room": Handler(self._leave_room, "left_room"),
+            "typing_start": Handler(lambda member, payload: self._typing(member, payload, typing=True)),
+            "typing_stop": Handler(lambda member, payload: self._typing(member, payload, typing=False)),
+            "ping": Handler(self._ping, "pong"),
+        }
+
+    def handle(self, member: Member, packet: Packet) -> Awaitable[None] | None:
+        """Handle one event; nothing that a client sends raises out of here."""
+        name, *args = packet.data
+        try:
+            handler = self._handlers.get(name) if isinstance(name, str) else None
+            if handler is None:
+                raise Refused("unknown_event")
+            outcome = handler.handle(member, _payload(args))
+        except Exception as error:  # noqa: BLE001
+            self._fail(member, packet, error)
+            return None
+        if isinstance(outcome, dict):
+            self._succeed(member, packet, handler, outcome)
+            return None
+        return self._wait(member, packet, handler, outcome)
+
+    async def _wait(self, member: Member, packet: Packet, handler: Handler, outcome: Awaitable[Answer]) -> None:
+        try:
+            answer = await outcome
+        except Exception as error:  # noqa: BLE001
+            self._fail(member, packet, error)
+        else:
+            self._succeed(member, packet, handler, answer)
+        finally:
+            if member.cork is not None:
+                member.uncork()
+
+    def _succeed(self, member: Member, packet: Packet, handler: Handler, answer: Answer) -> None:
+        if packet.id is not None:
+            member.socket.send_frame(Frame(packets.ack(packet.id, {"ok": True, **answer})))
+        elif handler.answer is not None:
+            self._house.tell(member, handler.answer, answer)
+
+    def _fail(self, member: Member, packet: Packet, error: Exception) -> None:
+        refused = _as_refused(error)
+        event = packet.data[0] if isinstance(packet.data[0], str) else ""
+        if refused.code == "internal":
+            log.error("handler_failed", sid=member.sid, event=event[:64], error=repr(error)[:200])
+        elif not CODES[refused.code].retry:
+            # `event` is structlog's own name for the line.
+            log.warning("socket_denied", **facts(member), event_name=event[:64], code=refused.code)
+        if packet.id is not None:
+            member.socket.send_frame(Frame(packets.ack(packet.id, {"ok": False, "error": refused.as_error()})))
+        else:
+            self._house.tell(member, "error", refused.as_error() | {"event": event[:64]})
+
+    # -- the events
+
+    async def _join_conversation(self, member: Member, payload: Payload) -> Answer:
+        room = conversation(payload.get("conversation_id", ""))
+        joined = await self._join(member, room, payload)
+        answer = {"conversation_id": _ident(room), "message": "Joined conversation"}
+        return answer | joined._asdict()
+
+    async def _leave_conversation(self, member: Member, payload: Payload) -> Answer:
+        room = conversation(payload.get("conversation_id", ""))
+        await self._rooms.leave(member, room)
+        return {"conversation_id": _ident(room)}
+
+    async def _join_room(self, member: Member, payload: Payload) -> Answer:
+        room = self._open_room(payload)
+        joined = await self._join(member, room, payload)
+        return {"room": room, "message": "Joined room"} | joined._asdict()
+
+    async def _leave_room(self, member: Member, payload: Payload) -> Answer:
+        room = self._open_room(payload)
+        await self._rooms.leave(member, room)
+        return {"room": room}
+
+    def _typing(self, member: Member, payload: Payload, *, typing: bool) -> Answer:
+        room = conversation(payload.get("conversation_id", ""))
+        if member.tenant.rooms.get(room) not in member.rooms:
+            raise Refused("not_joined")
+        data = {"conversation_id": _ident(room), "user_id": member.identity.user_id, "typing": typing}
+        envelope = build_event(
+            member.tenant.id,
+            "user_typing",
+            data,
+            room,
+            self._options,
+            skip_sid=member.sid,
+            ephemeral=True,
+        )
+        # Typing is at most once by contract: while Redis is away nobody sees it, and nobody waits for it.
+        self._house.publish(envelope)
+        return {}
+
+    def _ping(self, member: Member, payload: Payload) -> Answer:
+        return {"timestamp": datetime.now(UTC).isoformat()}
+
+    # -- their payloads
+
+    async def _join(self, member: Member, room: Room, payload: Payload) -> Joined:
+        since, history = payload.get("since"), payload.get("history")
+        most = self._house.settings.history_size
+        if history is not None and (type(history) is not int or not 0 <= history <= most):
+            raise Refused("bad_request", f"history must be a number from 0 to {most}")
+        offset: Offset | None = None if since is None else parse_offset(since)
+        return await self._rooms.join(member, room, offset, history)
+
+    def _open_room(self, payload: Payload) -> Room:
+        room = parse_room(payload.get("room"))
+        if room_kind(room) not in self._house.settings.room_kinds:
+            raise Refused("forbidden", "rooms of this kind can't be joined")
+        return room
+
+
+def _payload(args: list[Any]) -> Payload:
+    payload = args[0] if args else {}
+    if payload is None:
+        return {}
+    if not isinstance(payload, dict):
+        raise Refused("bad_request", "the payload must be an object")
+    return payload
+
+
+def _ident(room: Room) -> str:
+    return room.partition(":")[2]
+
+
+def _as_refused(error: Exception) -> Refused:
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, InvalidEvent):
+        return Refused("bad_request", str(error))
+    if isinstance(error, (Unavailable, LinkDown, ReplyError)):
+        return Refused("unavailable")
+    return Refused("internal")

@@ -1,0 +1,91 @@
+"""What the parts of the socket layer share: the tables of members, and the services they use."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from gateway.bus.commands import Commands
+from gateway.bus.history import History
+from gateway.bus.sessions import Sessions
+from gateway.core.member import Member
+from gateway.core.rooms import RoomState
+from gateway.engine import Frame
+from gateway.relay import Relay
+from gateway.settings import Settings
+from gateway.sockets import packets
+from publisher.envelope import Envelope
+
+log = structlog.get_logger("gateway.sockets")
+
+
+class House:
+    """One replica's members, by sid, and what serves them."""
+
+    def __init__(
+        self, settings: Settings, commands: Commands, relay: Relay, history: History, sessions: Sessions
+    ) -> None:
+        self.settings = settings
+        self.commands = commands
+        self.relay = relay
+        self.history = history
+        self.sessions = sessions
+        self.members: dict[str, Member] = {}
+        self._publishing: set[asyncio.Future[Any]] = set()
+
+    def enter(self, member: Member) -> None:
+        """Put a member into the tables."""
+        self.members[member.sid] = member
+        member.tenant.members[member.sid] = member
+
+    def take_out(self, member: Member) -> None:
+        """Take a member out of its rooms and the tables; what its rooms get from now on is not for it."""
+        for room in list(member.rooms):
+            self.leave_room(member, room)
+        if self.members.get(member.sid) is member:
+            del self.members[member.sid]
+        if member.tenant.members.get(member.sid) is member:
+            del member.tenant.members[member.sid]
+
+    def leave_room(self, member: Member, room: RoomState) -> None:
+        """Take a member out of one room."""
+        room.remove(member)
+        self.relay.note_idle(room)
+
+    def tell(self, member: Member, event: str, *args: Any) -> None:
+        """Send an event of the gateway's own to one socket."""
+        member.socket.send_frame(Frame(packets.event(event, *args)))
+
+    def publish(self, envelope: Envelope) -> None:
+        """Publish without waiting, and without minding whether it worked: for ephemeral events."""
+        task = asyncio.ensure_future(self.commands.publish(envelope))
+        self._publishing.add(task)
+        task.add_done_callback(self._published)
+
+    def _published(self, task: asyncio.Future[Any]) -> None:
+        self._publishing.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def write_session(self, member: Member) -> None:
+        """Write a member's session as it is now; raises `LinkDown` or `ReplyError`."""
+        await self.sessions.open(
+            member.tenant.id,
+            member.pid,
+            member.identity.user_id,
+            member.sid,
+            member.generation,
+            {room.name: joined_at for room, joined_at in member.rooms.items()},
+        )
+
+
+def unwatched(future: asyncio.Future[Any]) -> None:
+    """Let a command go: its failure shows where it matters, in the connection's own state."""
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def facts(member: Member) -> dict[str, str]:
+    """Give what a log line says of a member."""
+    return {"sid": member.sid, "user": member.identity.user_id, "tenant": member.tenant.id}

@@ -1,0 +1,110 @@
+"""Joining and leaving rooms.
+
+A join that asks for history becomes a member first, corked, and reads the log then: what the log has and the
+cork has not is the history, everything else comes live behind the answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.bus.sessions import Place
+from gateway.core.history import Log
+from gateway.core.member import Member
+from gateway.core.replay import Missed, had_elsewhere, missed_events, newest, split_body
+from gateway.core.rooms import RoomState
+from gateway.errors import Refused
+from gateway.sockets.house import House, facts, log
+from publisher import Offset
+from publisher.rooms import Room
+
+
+class Joined(NamedTuple):
+    """The answer to a join."""
+
+    offset: str
+    """The socket is in the room from here on: everything later comes live."""
+    events: list[dict[str, Any]]
+    complete: bool
+
+
+class Rooms:
+    """Lets members in and out of rooms. Everything raises `Unavailable`, `LinkDown` or `ReplyError`."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def join(self, member: Member, name: Room, since: Offset | None, history: int | None) -> Joined:
+        """Make a socket a member of a room, with what it asks of the room's history.
+
+        A socket that is in the room already stays in it and gets its answer all the same.
+        """
+        house = self._house
+        tenant = member.tenant
+        was_in = tenant.rooms.get(name) in member.rooms
+        if not was_in and len(member.rooms) >= house.settings.max_rooms_per_socket:
+            raise Refused("too_many_rooms")
+        (room,) = await house.relay.open(tenant, [name])
+        member.cork = member.cork if member.cork is not None else []
+        try:
+            if room.last_seq is None:
+                house.relay.learn(tenant, await house.relay.place(tenant), [room])
+            at = max(tenant.position, member.last_seq, member.rooms.get(room, 0))
+            if not was_in:
+                room.add(member, max(at, room.last_seq or 0))
+                at = member.rooms[room]
+            joined = await self._history(member, room, at, since, history)
+            if not await house.sessions.join(tenant.id, member.pid, name, member.rooms.get(room, at)):
+                await house.write_session(member)
+        except BaseException:
+            if not was_in:
+                house.leave_room(member, room)
+            raise
+        finally:
+            house.relay.release([room])
+        log.info("socket_joined", **facts(member), room=name)
+        return joined
+
+    async def _history(
+        self, member: Member, room: RoomState, at: int, since: Offset | None, history: int | None
+    ) -> Joined:
+        tenant = member.tenant
+        epoch = tenant.epoch or ""
+        if since is None and not history:
+            return Joined(str(Offset(epoch, at)), [], complete=True)
+        after = since.seq if since is not None and since.epoch == epoch else 0
+        snapshot = await self._house.history.read(tenant.id, {room.name: after}, newest=history)
+        self._house.relay.learn(tenant, Place(snapshot.epoch, snapshot.seq), [])
+        log_read = snapshot.logs[room.name]
+        if newest([log_read]) > at:
+            await self._house.relay.catch_up(tenant, snapshot.seq)
+        if since is not None and since.epoch != snapshot.epoch:
+            return Joined(str(Offset(snapshot.epoch, at)), [], complete=False)
+        missed = self._missed(member, room, log_read, since)
+        at = max([at, *(event.seq for event in missed)])
+        member.rooms[room] = at
+        events = [_shown(event, snapshot.epoch) for event in missed]
+        return Joined(str(Offset(snapshot.epoch, at)), events, complete=since is None or log_read.complete)
+
+    def _missed(self, member: Member, room: RoomState, log_read: Log, since: Offset | None) -> list[Missed]:
+        missed = missed_events([log_read], member.cork or [], member.sid)
+        if since is None:
+            return missed
+        joined = {other.name: joined_at for other, joined_at in member.rooms.items()}
+        return [event for event in missed if not had_elsewhere(event.entry, room.name, joined)]
+
+    async def leave(self, member: Member, name: Room) -> None:
+        """Take a socket out of a room; it need not be in."""
+        room = member.tenant.rooms.get(name)
+        if room is None or room not in member.rooms:
+            return
+        self._house.leave_room(member, room)
+        await self._house.sessions.leave(member.tenant.id, member.pid, name)
+        log.info("socket_left", **facts(member), room=name)
+
+
+def _shown(event: Missed, epoch: str) -> dict[str, Any]:
+    name, data = split_body(event.entry.body)
+    return {"event": name, "data": msgspec.Raw(data), "offset": str(Offset(epoch, event.seq))}

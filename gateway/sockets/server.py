@@ -1,0 +1,55 @@
+"""The gateway's Socket.IO server: arrivals, events and departures of the one namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from gateway.auth import Tokens
+from gateway.core.member import Member
+from gateway.engine import EngineOptions
+from gateway.sockets.arrivals import Arrivals
+from gateway.sockets.audience import Listeners
+from gateway.sockets.events import Events
+from gateway.sockets.house import House, facts, log, unwatched
+from gateway.sockets.leases import Leases
+from gateway.sockets.manager import RoomManager
+from gateway.sockets.packets import Packet
+from gateway.sockets.upstream import LEFT, Admission, Peer, SocketServer
+
+
+class GatewayServer(SocketServer):
+    """Everything that browsers talk to."""
+
+    def __init__(self, house: House, tokens: Tokens, options: EngineOptions) -> None:
+        super().__init__(
+            options=options,
+            connect_timeout_s=house.settings.connect_timeout_s,
+            client_manager=RoomManager(house),
+        )
+        self.house = house
+        self.arrivals = Arrivals(house, tokens)
+        self.listeners = Listeners(house)
+        self.leases = Leases(house)
+        self._events = Events(house)
+        house.relay.audience = self.listeners
+
+    async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
+        """Accept a socket whose token is good."""
+        return await self.arrivals.admit(peer, auth)
+
+    def handle_event(self, peer: Peer, namespace: str, packet: Packet) -> Awaitable[None] | None:
+        """Handle what a browser asks."""
+        return self._events.handle(peer.member, packet)
+
+    def departed(self, peer: Peer, namespace: str, sid: str, reason: str) -> None:
+        """Let go of a socket; unless it left for good, its session waits for it from now on."""
+        member: Member = peer.member
+        peer.member = None
+        moved_on = self.house.members.get(member.sid) is not member
+        self.house.take_out(member)
+        if not moved_on:
+            sessions = self.house.sessions
+            end = sessions.forget if reason == LEFT else sessions.begin_window
+            unwatched(end(member.tenant.id, member.pid))
+        log.info("socket_disconnected", **facts(member), reason=reason)

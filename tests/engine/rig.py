@@ -1,0 +1,87 @@
+"""An engine on a real port, with an upper layer that echoes and takes notes."""
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from gateway.engine import EngineOptions, EngineServer, EngineSocket
+
+
+@dataclass
+class Notes:
+    """What the upper layer was told."""
+
+    opened: list[EngineSocket] = field(default_factory=list)
+    received: list[str | bytes] = field(default_factory=list)
+    closed: list[tuple[str, str]] = field(default_factory=list)
+    logged: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+
+
+class Rig:
+    """The server under test."""
+
+    def __init__(self, **options: Any) -> None:
+        self.notes = Notes()
+        self.port = 0
+        self.app = web.Application()
+        chosen: dict[str, Any] = {
+            "opener": self.opener,
+            "receiver": self.echo,
+            "closer": self.closer,
+            "log": self.log,
+            "close_timeout_s": 0.3,
+            **options,
+        }
+        self.engine = EngineServer(EngineOptions(**chosen))
+        self.engine.attach(self.app, "engine.io")
+
+    def opener(self, socket: EngineSocket) -> None:
+        self.notes.opened.append(socket)
+
+    def echo(self, socket: EngineSocket, data: str | bytes) -> Awaitable[None] | None:
+        self.notes.received.append(data)
+        if isinstance(data, str):
+            socket.send_text(data)
+        else:
+            socket.send_binary(data)
+        return None
+
+    def closer(self, socket: EngineSocket, reason: str) -> None:
+        self.notes.closed.append((socket.sid, reason))
+
+    def log(self, event: str, **fields: object) -> None:
+        self.notes.logged.append((event, fields))
+
+    @property
+    def socket(self) -> EngineSocket:
+        """The session that was opened last."""
+        return self.notes.opened[-1]
+
+    @property
+    def reasons(self) -> list[str]:
+        return [reason for _, reason in self.notes.closed]
+
+    def idle(self) -> bool:
+        """Whether nothing is left of any session."""
+        hub = self.engine._hub
+        return not (hub.sockets or hub.closing or hub.parting or hub.tasks or len(hub.timers))
+
+
+@asynccontextmanager
+async def serve(*, tls: ssl.SSLContext | None = None, **options: Any) -> AsyncIterator[Rig]:
+    """Serve on a free port; see `EngineOptions` for the options."""
+    rig = Rig(**options)
+    runner = web.AppRunner(rig.app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+    await site.start()
+    rig.port = runner.addresses[0][1]
+    try:
+        yield rig
+    finally:
+        await rig.engine.shutdown()
+        await runner.cleanup()

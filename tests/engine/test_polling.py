@@ -1,0 +1,222 @@
+import asyncio
+import gzip
+
+import aiohttp
+import pytest
+
+from gateway.engine import CloseReason, EngineSocket
+from tests.engine.rig import serve
+from tests.engine.wire import eventually, http_client, polling
+
+
+async def test_packets_come_with_the_next_poll() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        assert client.session["upgrades"] == ["websocket"]
+        rig.socket.send_text("a")
+        rig.socket.send_binary(b"\x01")
+        assert await client.poll() == (200, "4a\x1ebAQ==")
+        assert rig.socket.buffered == 0
+
+
+async def test_a_poll_waits_for_packets() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        poll = asyncio.create_task(client.poll())
+        await eventually(lambda: waiting(rig.socket))
+        rig.socket.send_text("a")
+        rig.socket.send_text("b")
+        assert await poll == (200, "4a\x1e4b")
+
+
+def waiting(socket: EngineSocket) -> bool:
+    channel = socket.channel
+    return getattr(channel, "_poll", None) is not None
+
+
+async def test_answers_have_the_headers_of_the_reference() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        rig.socket.send_text("a")
+        async with client.http.get(client.url) as response:
+            assert response.headers["Content-Type"] == "text/plain; charset=UTF-8"
+            assert response.headers["Cache-Control"] == "no-store"
+        async with client.http.post(client.url, data="4x") as response:
+            assert (response.status, await response.text()) == (200, "ok")
+            assert response.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_post_may_hold_any_number_of_packets() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        assert await client.post("\x1e".join(f"4{n}" for n in range(3000))) == (200, "ok")
+        assert rig.notes.received == [str(n) for n in range(3000)]
+
+
+async def test_a_post_may_come_in_any_number_of_segments() -> None:
+    async def segments() -> object:
+        for part in ("4a\x1e4", "b", "\x1e4", "c"):
+            yield part.encode()
+            await asyncio.sleep(0)
+
+    async with serve() as rig, polling(rig.port) as client:
+        async with client.http.post(client.url, data=segments()) as response:
+            assert response.status == 200
+        assert rig.notes.received == ["a", "b", "c"]
+
+
+async def test_an_oversized_post_is_refused_and_leaves_nothing_behind() -> None:
+    async with serve(max_payload_bytes=1000) as rig, polling(rig.port) as client:
+        before = len(asyncio.all_tasks())
+        for body in (b"4" + b"x" * 1000, b"4" + b"x" * 3_000_000):
+            status, _ = await client.post(body)
+            assert status == 413
+        await eventually(lambda: len(asyncio.all_tasks()) <= before)
+        assert (await client.post("4fits"))[0] == 200
+
+
+async def test_an_oversized_post_without_a_length_is_refused() -> None:
+    async def endless() -> object:
+        for _ in range(50):
+            yield b"x" * 1000
+
+    async with serve(max_payload_bytes=1000) as rig, polling(rig.port) as client:
+        async with client.http.post(client.url, data=endless()) as response:
+            assert response.status == 413
+
+
+async def test_a_post_that_stalls_is_given_up() -> None:
+    async with serve(body_timeout_s=0.05) as rig, polling(rig.port) as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+        head = f"POST /engine.io/?EIO=4&transport=polling&sid={client.sid} HTTP/1.1\r\nHost: x\r\n"
+        writer.write(head.encode() + b"Content-Length: 10\r\n\r\n4half")
+        assert b" 408 " in await reader.readline()
+        writer.transport.abort()
+        await asyncio.sleep(0)
+        assert rig.notes.received == []
+
+
+@pytest.mark.parametrize("body", [b"abc", b"4a\x1e", b"4\xff", b"b!!", b"4a\x1e2"])
+async def test_a_malformed_post_closes_the_session(body: bytes) -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        assert (await client.post(body))[0] == 400
+        assert (await client.poll())[0] == 400
+        await eventually(rig.idle)
+        assert rig.reasons == [CloseReason.PROTOCOL]
+
+
+async def test_packets_before_a_malformed_one_are_handled() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        assert (await client.post("4a\x1eabc\x1e4b"))[0] == 400
+        assert rig.notes.received == ["a"]
+
+
+async def test_two_polls_at_a_time_close_the_session() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        first = asyncio.create_task(client.poll())
+        await eventually(lambda: waiting(rig.socket))
+        assert (await client.poll())[0] == 400
+        assert await first == (200, "1")
+        await eventually(rig.idle)
+
+
+async def test_two_posts_at_a_time_close_the_session() -> None:
+    release = asyncio.Event()
+
+    async def slow(socket: EngineSocket, data: str | bytes) -> None:
+        await release.wait()
+
+    async with serve(receiver=slow, inbox_messages=1) as rig, polling(rig.port) as client:
+        first = asyncio.create_task(client.post("4a\x1e4b\x1e4c"))
+        await eventually(lambda: rig.socket.full)
+        assert (await client.post("4d"))[0] == 400
+        release.set()
+        await first
+        await eventually(rig.idle)
+
+
+async def test_a_poll_that_breaks_off_closes_the_session() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        poll = asyncio.create_task(client.poll())
+        await eventually(lambda: waiting(rig.socket))
+        poll.cancel()
+        await eventually(rig.idle)
+        assert rig.reasons == [CloseReason.TRANSPORT_CLOSE]
+
+
+async def test_the_clients_close_answers_its_poll_with_a_noop() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        poll = asyncio.create_task(client.poll())
+        await eventually(lambda: waiting(rig.socket))
+        assert await client.post("1") == (200, "ok")
+        assert await poll == (200, "6")
+        assert (await client.poll())[0] == 400
+        await eventually(lambda: rig.reasons == [CloseReason.CLIENT])
+
+
+async def test_our_close_answers_a_waiting_poll() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        poll = asyncio.create_task(client.poll())
+        await eventually(lambda: waiting(rig.socket))
+        rig.socket.send_text("last words")
+        rig.socket.close()
+        assert await poll == (200, "4last words\x1e1")
+        assert (await client.poll())[0] == 400
+
+
+async def test_last_words_wait_for_the_next_poll_but_not_for_ever() -> None:
+    async with serve(close_timeout_s=0.2) as rig, polling(rig.port) as client:
+        rig.socket.send_text("last words")
+        rig.socket.close()
+        assert await client.poll() == (200, "4last words\x1e1")
+        assert (await client.poll())[0] == 400
+        await client.open()
+        rig.socket.send_text("unheard")
+        rig.socket.close()
+        await eventually(rig.idle)
+
+
+async def test_a_payload_keeps_to_the_announced_maximum() -> None:
+    async with serve(max_payload_bytes=100) as rig, polling(rig.port) as client:
+        for _ in range(5):
+            rig.socket.send_text("x" * 39)
+        sizes = [len((await client.poll())[1]) for _ in range(3)]
+        assert sizes == [81, 81, 40]
+
+
+async def test_a_client_that_does_not_poll_is_cut() -> None:
+    async with serve(max_buffer_bytes=10_000) as rig, polling(rig.port) as client:
+        for _ in range(300):
+            rig.socket.send_text("x" * 100)
+        await eventually(rig.idle)
+        assert rig.reasons == [CloseReason.SLOW]
+        assert rig.engine.stats.slow_cut == 1
+        assert (await client.poll())[0] == 400
+
+
+async def test_the_number_of_waiting_packets_is_bounded_too() -> None:
+    async with serve(max_poll_packets=10) as rig, polling(rig.port):
+        for _ in range(11):
+            rig.socket.send_text("x")
+        await eventually(lambda: rig.reasons == [CloseReason.SLOW])
+
+
+async def test_answers_are_compressed_for_those_who_accept_it_where_asked_for() -> None:
+    async with serve(http_compression=True) as rig, polling(rig.port) as client:
+        rig.socket.send_text("x" * 5000)
+        async with aiohttp.ClientSession(auto_decompress=False) as http, http.get(client.url) as response:
+            assert response.headers["Content-Encoding"] == "gzip"
+            assert gzip.decompress(await response.read()) == b"4" + b"x" * 5000
+        rig.socket.send_text("y" * 5000)
+        async with client.http.get(client.url, headers={"Accept-Encoding": "br"}) as response:
+            assert "Content-Encoding" not in response.headers
+
+
+async def test_other_methods_are_refused() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        async with client.http.put(client.url, data="4x") as response:
+            assert response.status == 400
+        async with client.http.delete(client.url) as response:
+            assert response.status == 400
+
+
+async def test_polling_can_be_switched_off() -> None:
+    async with serve(allow_polling=False) as rig, http_client() as http:
+        async with http.get(f"http://127.0.0.1:{rig.port}/engine.io/?EIO=4&transport=polling") as response:
+            assert response.status == 400
