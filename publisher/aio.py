@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Self
 
 import redis.asyncio
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from publisher.buffer import BROKEN, Buffer, Counters, Item
 from publisher.connecting import (
@@ -47,6 +47,7 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
+        self._connection: Any = None
         self._closed = False
 
     @classmethod
@@ -84,6 +85,7 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
                     await asyncio.wait_for(self._emptied.wait(), timeout_s)
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)
+        await self._disconnect()
         await self._client.aclose()
         if len(self._buffer):
             _log.error("publisher closed with %d events unsent", len(self._buffer))
@@ -101,12 +103,15 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
         loop = asyncio.get_running_loop()
         if self._sender is None or self._sender.done():
             self._sender = loop.create_task(self._send_all(), name="publisher")
-        waiter: asyncio.Future[Receipt] = loop.create_future()
+        waiter: asyncio.Future[Receipt | PublishError] = loop.create_future()
         item = Item(envelope, waiter)
         note_drop(self._buffer.put(item), self._buffer.counters)
         self._filled.set()
-        await asyncio.wait((waiter,), timeout=self._sending.timeout_s)
-        return self._sending.outcome(self._buffer, item, waiter)
+        patience = loop.call_later(self._sending.timeout_s, self._sending.give_up, self._buffer, item)
+        try:
+            return self._sending.outcome(await waiter)
+        finally:
+            patience.cancel()
 
     async def _send_all(self) -> None:
         backoff, failures = new_backoff(), 0
@@ -123,6 +128,7 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
                 results: Sequence[Any] | Exception = await self._execute(items)
             except BROKEN as error:
                 results = error
+                await self._disconnect()
             trouble = self._buffer.settle(items, results)
             if trouble is None:
                 failures = 0
@@ -134,19 +140,34 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
                 await asyncio.sleep(backoff.compute(failures))
 
     async def _execute(self, items: Sequence[Item]) -> Sequence[Any]:
-        if len(items) == 1:
+        """Send a batch in one write and read its replies; an error reply stands for its item."""
+        connection = await self._connect()
+        packed = [connection.pack_command("EVALSHA", *command(item.envelope)) for item in items]
+        await connection.send_packed_command([b"".join(chunks) for chunks in packed])
+        results: list[Any] = []
+        for _ in items:
             try:
-                return [await self._client.evalsha(*command(items[0].envelope))]
-            except BROKEN:
-                raise
-            except Exception as error:  # noqa: BLE001  # what Redis said of this one event
-                return [error]
-        async with self._client.pipeline(transaction=False) as pipe:
-            for item in items:
-                pipe.evalsha(*command(item.envelope))
-            return await pipe.execute(raise_on_error=False)
+                results.append(await connection.read_response())
+            except ResponseError as error:
+                results.append(error)
+        return results
+
+    async def _connect(self) -> Any:
+        """Give the one connection, without the pool's and the client's work at every command."""
+        if self._connection is None:
+            self._connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        await self._connection.connect()
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(*BROKEN):
+                await connection.disconnect(nowait=True)
 
     async def _load_scripts(self) -> None:
         with contextlib.suppress(*BROKEN):
+            connection = await self._connect()
             for script in SCRIPTS.values():
-                await self._client.script_load(script.source)
+                await connection.send_command("SCRIPT", "LOAD", script.source)
+                await connection.read_response()

@@ -103,7 +103,7 @@ class Publisher(Verbs[Receipt]):
             self._begin()
         if self._closed:
             raise PublishError("the publisher is closed")
-        waiter: Future[Receipt] = Future()
+        waiter: Future[Receipt | PublishError] = Future()
         item = Item(envelope, waiter)
         with self._changed:
             if self._thread is None:
@@ -113,7 +113,8 @@ class Publisher(Verbs[Receipt]):
             self._changed.notify_all()
         wait((waiter,), timeout=self._sending.timeout_s)
         with self._changed:
-            return self._sending.outcome(self._buffer, item, waiter)
+            self._sending.give_up(self._buffer, item)
+        return self._sending.outcome(waiter.result())
 
     def _send_all(self) -> None:
         backoff, failures = new_backoff(), 0

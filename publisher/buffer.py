@@ -38,16 +38,13 @@ _UNWILLING_CODES = ("BUSY", "LOADING", "MISCONF", "NOREPLICAS", "UNKILLABLE")
 
 
 class Waiter(Protocol):
-    """A future, asyncio's or the blocking kind."""
+    """A future, asyncio's or the blocking kind; its result is a receipt or the error to raise."""
 
     def done(self) -> bool:
         """Tell whether it has its outcome or was cancelled."""
 
-    def set_result(self, result: Receipt) -> None:
-        """Give the caller its receipt."""
-
-    def set_exception(self, exception: BaseException) -> None:
-        """Give the caller its error."""
+    def set_result(self, result: Receipt | PublishError) -> None:
+        """Give the caller its outcome."""
 
 
 @dataclass(slots=True, eq=False)
@@ -172,9 +169,5 @@ def is_passing(error: Exception) -> bool:
 
 
 def _answer(item: Item, outcome: Receipt | PublishError) -> None:
-    if item.waiter.done():
-        return
-    if isinstance(outcome, PublishError):
-        item.waiter.set_exception(outcome)
-    else:
+    if not item.waiter.done():
         item.waiter.set_result(outcome)

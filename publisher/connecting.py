@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from redis.backoff import AbstractBackoff, EqualJitterBackoff, NoBackoff
 from redis.retry import Retry
@@ -34,28 +34,26 @@ class Sending:
     """Events kept while Redis is away; beyond that the oldest are dropped, counted and logged."""
     buffer_bytes: int = 64 * 1024 * 1024
 
-    def outcome(self, buffer: Buffer, item: Item, waiter: _Future) -> Receipt:
-        """Give a caller whose wait is over its receipt, or raise `PublishError`."""
-        if not waiter.done():
-            if not self.strict:
-                buffer.counters.queued += 1
-                return Receipt(None, queued=True)
-            withdrawn = buffer.withdraw(item)
-            raise PublishError(
-                f"Redis did not answer within {self.timeout_s:g} s", maybe_published=not withdrawn
-            )
-        try:
-            return waiter.result()
-        except PublishError as error:
-            if self.strict:
-                raise
-            _log.error("event lost: %s", error)
-            return Receipt(None)
+    def give_up(self, buffer: Buffer, item: Item) -> None:
+        """Answer a caller whose wait is over: its event stays in the buffer, or is withdrawn where strict."""
+        if item.waiter.done():
+            return
+        if not self.strict:
+            buffer.counters.queued += 1
+            item.waiter.set_result(Receipt(None, queued=True))
+            return
+        withdrawn = buffer.withdraw(item)
+        error = PublishError(f"Redis did not answer within {self.timeout_s:g} s", maybe_published=not withdrawn)
+        item.waiter.set_result(error)
 
-
-class _Future(Protocol):
-    def done(self) -> bool: ...
-    def result(self) -> Receipt: ...
+    def outcome(self, result: Receipt | PublishError) -> Receipt:
+        """Give a caller its receipt, or raise `PublishError` where strict."""
+        if not isinstance(result, PublishError):
+            return result
+        if self.strict:
+            raise result
+        _log.error("event lost: %s", result)
+        return Receipt(None)
 
 
 def connection_options(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -140,9 +140,7 @@ def build_control(
 def encode_event(event: str, data: Any, max_bytes: int, *, ephemeral: bool) -> bytes:
     """Encode `["event",data]` once, for good: the gateways never parse it again."""
     if not isinstance(event, str) or not EVENT_NAME.fullmatch(event):
-        raise InvalidEvent(
-            "event must be a name of 1 to 64 letters, digits and _:.-/ that begins with a letter"
-        )
+        raise InvalidEvent("event must be a name of 1 to 64 letters, digits and _:.-/ that begins with a letter")
     if event in RESERVED_EVENTS:
         raise InvalidEvent(f"{event!r} is a name that Socket.IO keeps for itself")
     if ephemeral and isinstance(data, str):

@@ -9,19 +9,6 @@ local n = tonumber(ARGV[1])
 local once = KEYS[3 * n + 2]
 local version = ARGV[11]
 
-if once then
-  local known = redis.call('GET', once)
-  if known then
-    local offset, last = string.match(known, '^(%S+) ?(%S*)$')
-    if version == '' or last == '' or tonumber(version) == tonumber(last) then
-      return {1, offset}
-    end
-    if tonumber(version) < tonumber(last) then
-      return {2, offset}
-    end
-  end
-end
-
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl')
 local epoch = meta[1]
 local now = redis.call('TIME')
@@ -31,36 +18,54 @@ if epoch then
   if seq <= last then seq = last + 1 end
 else
   epoch = ARGV[7]
-  redis.call('HSET', KEYS[1], 'epoch', epoch)
 end
 -- %.0f: Lua would print a number this large as 1.8e+15.
 local id = string.format('%.0f', seq)
-redis.call('HSET', KEYS[1], 'seq', id)
-
 local offset = epoch .. '-' .. id
+
+if once then
+  if version == '' then
+    local known = redis.call('SET', once, offset, 'NX', 'GET', 'PX', ARGV[10])
+    if known then return {1, string.match(known, '^%S+')} end
+  else
+    local known = redis.call('GET', once)
+    if known then
+      local first, last = string.match(known, '^(%S+) ?(%S*)$')
+      if last == '' or tonumber(version) == tonumber(last) then return {1, first} end
+      if tonumber(version) < tonumber(last) then return {2, first} end
+    end
+    redis.call('SET', once, offset .. ' ' .. version, 'PX', ARGV[10])
+  end
+end
+
+if meta[1] then
+  redis.call('HSET', KEYS[1], 'seq', id)
+else
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', id)
+end
+
 local keep = meta[3] or ARGV[8]
-local ttl = meta[4] or ARGV[9]
+local ttl = tonumber(meta[4] or ARGV[9])
+local age = math.max(1, math.floor(ttl / 4))
 
 for i = 1, n do
   local previous = '0'
   if ARGV[3] == 'r' then
     local log = KEYS[1 + i]
     previous = redis.call('SET', KEYS[1 + n + i], id, 'PX', ttl, 'GET') or '0'
-    local fields = {'d', ARGV[2], 'p', previous}
-    if n > 1 then fields[#fields + 1] = 'r'; fields[#fields + 1] = ARGV[5] end
-    if ARGV[4] ~= '-' then fields[#fields + 1] = 's'; fields[#fields + 1] = ARGV[4] end
-    redis.call('XADD', log, 'MAXLEN', '~', keep, id .. '-0', unpack(fields))
-    redis.call('PEXPIRE', log, ttl)
-    -- Age is trimmed now and then: an entry that outlives its time by a few events harms nobody.
-    if seq % 16 == 0 then
+    if n == 1 and ARGV[4] == '-' then
+      redis.call('XADD', log, 'MAXLEN', '~', keep, id .. '-0', 'd', ARGV[2], 'p', previous)
+    else
+      redis.call('XADD', log, 'MAXLEN', '~', keep, id .. '-0', 'd', ARGV[2], 'p', previous,
+        'r', n > 1 and ARGV[5] or '', 's', ARGV[4])
+    end
+    -- Four times in its life is often enough to put a log's end off, and to trim what is too old by then.
+    if math.floor(seq / 1000 / age) ~= math.floor(tonumber(previous) / 1000 / age) then
+      redis.call('PEXPIRE', log, ttl + age)
       redis.call('XTRIM', log, 'MINID', '~', string.format('%.0f', seq - ttl * 1000) .. '-0')
     end
   end
   redis.call(ARGV[6], KEYS[1 + 2 * n + i],
     offset .. ' ' .. previous .. ' ' .. ARGV[3] .. ' ' .. ARGV[4] .. '\n' .. ARGV[2])
-end
-
-if once then
-  redis.call('SET', once, offset .. (version ~= '' and ' ' .. version or ''), 'PX', ARGV[10])
 end
 return {0, offset}

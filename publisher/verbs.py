@@ -72,9 +72,7 @@ class Verbs(Generic[R]):
             )
         )
 
-    def message_new(
-        self, organization_id: Id, message: Mapping[str, Any], *, skip_sid: str | None = None
-    ) -> R:
+    def message_new(self, organization_id: Id, message: Mapping[str, Any], *, skip_sid: str | None = None) -> R:
         """Publish `message:new` to the message's conversation, once for each message `id`."""
         room = conversation(_field(message, "message", "conversation_id"))
         ident = message.get("id")
@@ -136,9 +134,7 @@ class Verbs(Generic[R]):
 
         The browsers get a Socket.IO DISCONNECT, after which socket.io-client does not reconnect by itself.
         """
-        return self._send(
-            build_control(organization_id, user_id, {"do": "disconnect"}, self._options, revoke="*")
-        )
+        return self._send(build_control(organization_id, user_id, {"do": "disconnect"}, self._options, revoke="*"))
 
     def leave_room(self, organization_id: Id, user_id: Id, room: Room | str) -> R:
         """Take a room away from every socket of a user, on every replica; recovery does not give it back."""

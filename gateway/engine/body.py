@@ -1,10 +1,11 @@
-"""The body of a request, whole or not at all."""
+"""The body of a request: read whole, or seen off."""
 
 import asyncio
 
 from aiohttp import web
 
 from gateway.engine.errors import BAD_REQUEST, TOO_LARGE, TOO_SLOW, Refusal
+from gateway.engine.takeover import no_lingering
 
 
 async def read_body(request: web.Request, max_bytes: int, timeout_s: float) -> bytes | Refusal:
@@ -28,3 +29,20 @@ async def read_body(request: web.Request, max_bytes: int, timeout_s: float) -> b
     except (ConnectionError, web.RequestPayloadError):
         return BAD_REQUEST
     return bytes(body)
+
+
+async def see_off(request: web.Request, response: web.Response, timeout_s: float) -> None:
+    """Answer before the body has come, then drop what still comes of it for up to `timeout_s`.
+
+    Closing at once would reset the connection under the client's hands, and it would not see the answer. Left
+    to aiohttp the rest would be waited for, for 10 s, also when the client has gone.
+    """
+    no_lingering(request)
+    try:
+        await response.prepare(request)
+        await response.write_eof()
+        async with asyncio.timeout(timeout_s):
+            async for _ in request.content.iter_any():
+                pass
+    except (TimeoutError, ConnectionError, web.RequestPayloadError):
+        pass

@@ -17,9 +17,15 @@ from gateway.engine.takeover import on_disconnect
 # Packets of one POST that may be handled before the other sockets get their turn.
 _TURN: Final = 32
 
-# After these the client is not there any more, or is not meant to get what waits.
+# After these the client is gone, or has forfeited what waits for it.
 _NO_FAREWELL: Final = frozenset(
-    (CloseReason.CLIENT, CloseReason.PING_TIMEOUT, CloseReason.SLOW, CloseReason.TRANSPORT_CLOSE)
+    (
+        CloseReason.CLIENT,
+        CloseReason.PING_TIMEOUT,
+        CloseReason.PROTOCOL,
+        CloseReason.SLOW,
+        CloseReason.TRANSPORT_CLOSE,
+    )
 )
 
 

@@ -60,8 +60,4 @@ def refuse(request: web.Request, refusal: Refusal, *, cors: bool = True) -> web.
         ("Content-Type", "application/json"),
     ]
     body = msgspec.json.encode({"code": refusal.code, "message": refusal.message})
-    response = web.Response(status=refusal.status, body=body, headers=headers)
-    if refusal.status in (408, 413):
-        # The rest of the body is still on its way.
-        response.force_close()
-    return response
+    return web.Response(status=refusal.status, body=body, headers=headers)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from gateway.engine import handshake, replies
+from gateway.engine.body import see_off
 from gateway.engine.compat import Compat
 from gateway.engine.deflate import negotiate
 from gateway.engine.errors import (
@@ -82,16 +83,17 @@ class EngineServer(Compat):
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Serve one HTTP request: open a session, or carry one on."""
-        if not self._origin_allowed(request):
-            self.stats.refused[FORBIDDEN.status] += 1
-            return replies.refuse(request, FORBIDDEN, cors=False)
-        if request.method == "OPTIONS":
+        allowed = self._origin_allowed(request)
+        if allowed and request.method == "OPTIONS":
             return replies.preflight(request)
-        outcome = await self._route(request)
-        if isinstance(outcome, Refusal):
-            self.stats.refused[outcome.status] += 1
-            return replies.refuse(request, outcome)
-        return outcome
+        outcome = await self._route(request) if allowed else FORBIDDEN
+        if not isinstance(outcome, Refusal):
+            return outcome
+        self.stats.refused[outcome.status] += 1
+        response = replies.refuse(request, outcome, cors=allowed)
+        if not request.content.is_eof():
+            await see_off(request, response, self.options.close_timeout_s)
+        return response
 
     # -- routing
 

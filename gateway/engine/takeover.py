@@ -1,4 +1,4 @@
-"""The one place that reaches into aiohttp: taking a connection away from its RequestHandler.
+"""The one place that reaches into aiohttp, above all to take a connection away from its RequestHandler.
 
 aiohttp's own websocket keeps the request, its headers, a parser, a task and two queues alive for as long as
 the socket lives (13 KiB). After :func:`take_over` the transport belongs to another protocol and aiohttp
@@ -21,6 +21,7 @@ HANDLER_INTERNALS: Final = (
     "_buffer_paused",
     "_force_close",
     "_keepalive_handle",
+    "_lingering_time",
     "_manager",
     "_message_tail",
     "_messages",
@@ -116,3 +117,8 @@ def on_disconnect(request: web.Request, callback: Callable[[], object]) -> None:
 
     # Past __setattr__, which warns in aiohttp's debug mode.
     request.__dict__["_cancel"] = cancelled
+
+
+def no_lingering(request: web.Request) -> None:
+    """Have aiohttp close the connection, not wait, if the request's body is unread when the handler ends."""
+    request.protocol._lingering_time = 0.0
