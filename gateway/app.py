@@ -72,7 +72,13 @@ class Gateway:
             self._commands = commands = Commands(source)
             history = History(commands, kept)
             renew_s = max(settings.recovery_window_s / 2, 5.0)
-            sessions = Sessions(commands, window_s=settings.recovery_window_s, renew_every_s=renew_s, kept=kept)
+            sessions = Sessions(
+                commands,
+                window_s=settings.recovery_window_s,
+                renew_every_s=renew_s,
+                unnoticed_s=settings.ping_interval_s + settings.ping_timeout_s + 5.0,
+                kept=kept,
+            )
             self.relay = relay = Relay(source, commands, history, linger_s=settings.room_linger_s)
             house = House(settings, commands, relay, history, sessions)
             self.server = server = GatewayServer(house, Tokens(settings), self._engine_options())

@@ -23,6 +23,7 @@ from gateway.core.hub import Hub, merge
 from gateway.core.rooms import RoomState, Tenant
 from gateway.errors import Unavailable
 from publisher import wire
+from publisher.offsets import SEQ_PER_S
 from publisher.rooms import Room
 
 # Rooms read in one script call, which holds Redis up for that long.
@@ -32,6 +33,8 @@ DISPATCH_BATCH = 200
 # How long a connect or join waits for Redis before the client is told to come back.
 PATIENCE_S = 5.0
 SWEEP_S = 1.0
+# After a failover the new master's clock may be behind the old one's.
+CLOCK_MARGIN = 5 * SEQ_PER_S
 
 _log = structlog.get_logger("gateway.relay")
 
@@ -237,6 +240,9 @@ class Relay:
             tenant.overrun = False
             rooms = [room for room in tenant.rooms.values() if room.last_seq is not None]
             epoch, logs = await self._read(tenant, rooms)
+            for room, log in logs.items():
+                if not log.entries:
+                    room.last_seq = log.until
             if tenant.epoch is not None and epoch != tenant.epoch:
                 await self._restart(tenant, epoch, rooms)
                 return
@@ -257,11 +263,15 @@ class Relay:
         for i in range(0, max(len(rooms), 1), READ_BATCH):
             batch = {room.name: room for room in rooms[i : i + READ_BATCH]}
             snapshot = await self._history.read(
-                tenant.id, {name: room.last_seq or 0 for name, room in batch.items()}
+                tenant.id, {name: self._heard_until(room) for name, room in batch.items()}
             )
             epoch = snapshot.epoch
             logs |= {batch[name]: log for name, log in snapshot.logs.items()}
         return epoch, logs
+
+    def _heard_until(self, room: RoomState) -> int:
+        """Give the seq up to which nothing of a room can have been missed: a silent room was heard, too."""
+        return max(room.last_seq or 0, self.subscriber.heard_until - CLOCK_MARGIN)
 
     async def _restart(self, tenant: Tenant, epoch: str, rooms: list[RoomState]) -> None:
         """Go on in a new epoch: what was missed is unknown, and everyone of the tenant is told so."""

@@ -7,13 +7,14 @@ for the recovery window after its last sign of life, which the replica that hold
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.bus.commands import Commands
 from gateway.core.history import Kept
 from publisher import wire
 from publisher.envelope import new_epoch
+from publisher.offsets import SEQ_PER_S
 from publisher.rooms import Room, user
 
 
@@ -41,6 +42,8 @@ class Session(NamedTuple):
     sid: str
     generation: int
     opened_at: int
+    seen_until: int
+    """Seq up to which its socket certainly got everything that was for it."""
     rooms: dict[Room, int]
     """Each room with the seq at which it was joined; what was taken away since is not among them."""
     ended: bool
@@ -55,15 +58,20 @@ def session_key(tenant: str, pid: str) -> str:
 class Sessions:
     """The sessions in Redis. Every method raises `LinkDown` or `ReplyError`."""
 
-    def __init__(self, commands: Commands, *, window_s: float, renew_every_s: float, kept: Kept) -> None:
+    def __init__(
+        self, commands: Commands, *, window_s: float, renew_every_s: float, unnoticed_s: float, kept: Kept
+    ) -> None:
         self.renew_every_s = renew_every_s
         self._commands = commands
         self._window_ms = int(window_s * 1000)
         self._lease_ms = int((window_s + 2 * renew_every_s) * 1000)
+        # How long a socket may be dead before its replica knows: two heartbeats, at the most.
+        self._unnoticed_us = int(unnoticed_s * SEQ_PER_S)
         self._kept = kept
         self._open = commands.script("open_session")
         self._claim = commands.script("claim_session")
         self._change = commands.script("change_session")
+        self._renew = commands.script("renew_session")
 
     async def open(
         self, tenant: str, pid: str, user_id: str, sid: str, generation: int, rooms: Mapping[Room, int | None]
@@ -118,8 +126,11 @@ class Sessions:
 
     async def renew(self, sessions: Iterable[tuple[str, str]]) -> list[bool]:
         """Renew sessions, each a tenant and a pid; False for each that is gone."""
-        asked = [self._commands.ask("PEXPIRE", session_key(*session), self._lease_ms) for session in sessions]
-        return [bool(await reply) for reply in asked]
+        renewing = [self._renewed(*session, self._lease_ms) for session in sessions]
+        return [bool(alive) for alive in await asyncio.gather(*renewing)]
+
+    def _renewed(self, tenant: str, pid: str, lease_ms: int) -> Coroutine[Any, Any, Any]:
+        return self._commands.run(self._renew, [session_key(tenant, pid)], lease_ms, self._unnoticed_us)
 
     async def standing(self, tenant: str, sessions: Iterable[tuple[str, str]]) -> list[Standing]:
         """Look sessions up, each a pid and its user, without touching them."""
@@ -139,9 +150,9 @@ class Sessions:
             found.append(Standing(int(generation or 0), ended, rooms))
         return found
 
-    def begin_window(self, tenant: str, pid: str) -> asyncio.Future[Any]:
-        """Start the recovery window, without waiting for it: the socket is gone as of now."""
-        return self._commands.ask("PEXPIRE", session_key(tenant, pid), self._window_ms)
+    def begin_window(self, tenant: str, pid: str) -> Coroutine[Any, Any, Any]:
+        """Start the recovery window: the socket is gone as of now."""
+        return self._renewed(tenant, pid, self._window_ms)
 
     def forget(self, tenant: str, pid: str) -> asyncio.Future[Any]:
         """Drop a session that must not be recovered, without waiting for it."""
@@ -165,6 +176,7 @@ def _session(fields: dict[str, str], revoked: dict[str, str]) -> Session:
         fields.get("s", ""),
         int(fields.get("g", 1)),
         opened_at,
+        int(fields.get("t", 0)),
         rooms,
         ended=int(revoked.get("*", 0)) > opened_at,
     )

@@ -17,6 +17,7 @@ import structlog
 
 from gateway.bus.commands import OPEN_ERRORS, Commands, new_backoff
 from gateway.bus.link import Link, LinkDown, ReplyError, Rest, Source
+from publisher.offsets import SEQ_PER_S
 
 # Channels in one SUBSCRIBE: a replica with 10,000 rooms must not stall Redis or its own loop.
 BATCH = 500
@@ -57,6 +58,8 @@ class Subscriber:
         self._fences: dict[bytes, asyncio.Future[None]] = {}
         self._probe_channel = b"rt:probe:" + secrets.token_hex(8).encode()
         self._heard_at = 0.0
+        self.heard_until = 0
+        """Seq up to which everything published to our channels has been handed on: the last probe's time."""
         self._loop = asyncio.get_running_loop()
         self.reconnects = 0
         self.deaf = 0
@@ -128,6 +131,7 @@ class Subscriber:
             channel = push[1]
             if channel == self._probe_channel:
                 self._heard_at = self._loop.time()
+                self.heard_until = int(push[2])
                 return None
             return self._on_message(channel, push[2])
         if kind == b"subscribe":
@@ -197,7 +201,10 @@ class Subscriber:
         while True:
             await asyncio.sleep(PROBE_INTERVAL_S)
             try:
-                await asyncio.wait_for(self._commands.ask("PUBLISH", self._probe_channel, b"."), PROBE_TIMEOUT_S)
+                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                    seconds, micros = await self._commands.ask("TIME")
+                    now = int(seconds) * SEQ_PER_S + int(micros)
+                    await self._commands.ask("PUBLISH", self._probe_channel, str(now))
             except (TimeoutError, LinkDown, ReplyError):
                 continue  # Redis can't be asked, which says nothing about whether it can be heard
             if self._link is not None and self._loop.time() - self._heard_at > PROBE_TIMEOUT_S:

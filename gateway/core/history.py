@@ -25,6 +25,8 @@ class Log(NamedTuple):
 
     after: int
     entries: tuple[Entry, ...]
+    until: int
+    """Seq of the moment of the read: what is not in it and not before `after` was published later."""
     complete: bool
     """False when something between `after` and the first entry is gone: trimmed, expired or lost."""
 
@@ -36,21 +38,26 @@ class Kept(NamedTuple):
     ttl_s: float
 
 
-def judge(after: int, entries: Sequence[Entry], tail: int, now: int, kept: Kept) -> Log:
+def judge(
+    after: int, entries: Sequence[Entry], tail: int, now: int, kept: Kept, *, until: int = 0, sure: int = 0
+) -> Log:
     """Decide what a read of a room's log is worth.
 
     `entries` are the newest ones after `after`, oldest first, at most one more than `kept.size`; `tail` is
     the seq of the room's newest event or 0 where that has expired; `now` is Redis' clock in microseconds.
+    `sure` is a seq up to which nothing is missing, whatever `after` says: a reader that was known to be
+    there, and to have everything, later than the last event it saw.
 
     Each entry names the one before it, so a hole shows; an entry that names none was published after a
     silence of at least the time that a log is kept.
     """
     horizon = now - int(kept.ttl_s * SEQ_PER_S)
     fresh = [entry for entry in entries if entry.seq >= horizon][-kept.size :] if kept.size else []
+    known = max(after, sure)
     if fresh:
         first = fresh[0]
         silence_from = first.seq - int(kept.ttl_s * SEQ_PER_S)
-        complete = 0 < first.previous <= after or (first.previous == 0 and after >= silence_from)
+        complete = 0 < first.previous <= known or (first.previous == 0 and known >= silence_from)
     else:
-        complete = tail <= after if tail else after >= horizon
-    return Log(after, tuple(fresh), complete)
+        complete = tail <= known if tail else known >= horizon
+    return Log(after, tuple(fresh), until, complete)

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from gateway.engine import Frame
 
 
+# Events that a corked member keeps: what a busy tenant publishes in the seconds that Redis may take.
+MAX_CORK = 10_000
+
+
 class Identity(NamedTuple):
     """Who a token says its bearer is, after every check."""
 
@@ -63,9 +67,12 @@ class Member:
         self.cork: list[Corked] | None = None
 
     def keep(self, seq: int, frame: Frame) -> None:
-        """Keep one event until the member is uncorked."""
+        """Keep one event until the member is uncorked; too many mean that it is too slow for them."""
         assert self.cork is not None
-        self.cork.append(Corked(seq, frame))
+        if len(self.cork) < MAX_CORK:
+            self.cork.append(Corked(seq, frame))
+        else:
+            self.socket.close("slow")
 
     def take_cork(self) -> list[Corked]:
         """Give what has been kept so far and go on keeping."""

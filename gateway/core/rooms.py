@@ -22,7 +22,7 @@ class Tenant:
         self.epoch: str | None = None
         self.position = 0
         self.rooms: dict[Room, RoomState] = {}
-        self.members: dict[str, Member] = {}
+        self.members: set[Member] = set()
         self.backlog: list[tuple[RoomState, wire.Message]] | None = None
         self.overrun = False
 
@@ -40,7 +40,7 @@ class RoomState:
         self.tenant = tenant
         self.name = name
         self.channel = wire.channel(tenant.id, name).encode()
-        self.members: dict[str, Member] = {}
+        self.members: dict[Member, None] = {}
         self.last_seq: int | None = None
         self.pins = 0
         self.ready: object | None = None
@@ -48,7 +48,7 @@ class RoomState:
 
     def add(self, member: Member, joined_at: int) -> None:
         """Make a socket a member that gets every event above `joined_at`."""
-        self.members[member.sid] = member
+        self.members[member] = None
         self._everyone = None
         member.rooms[self] = joined_at
 
@@ -56,15 +56,14 @@ class RoomState:
         """Take a socket out; False when it was not in."""
         if member.rooms.pop(self, None) is None:
             return False
-        if self.members.get(member.sid) is member:
-            del self.members[member.sid]
-            self._everyone = None
+        self.members.pop(member, None)
+        self._everyone = None
         return True
 
     def everyone(self) -> tuple[Member, ...]:
         """Give the members as they are now; kept from one event to the next while nobody comes or goes."""
         if self._everyone is None:
-            self._everyone = tuple(self.members.values())
+            self._everyone = tuple(self.members)
         return self._everyone
 
     @property

@@ -133,12 +133,16 @@ class Arrivals:
         self._send_away(session.sid)
         rooms = await house.relay.open(tenant, session.rooms)
         try:
+            # From here on nothing that was published before the claim is under way to this replica any more.
+            await house.relay.catch_up(tenant, place.seq)
             position = member.last_seq = tenant.position
             for room in rooms:
                 room.add(member, session.rooms[room.name])
             house.enter(member)
             snapshot = await house.history.read(
-                tenant.id, {name: max(after, joined_at) for name, joined_at in session.rooms.items()}
+                tenant.id,
+                {name: max(after, joined_at) for name, joined_at in session.rooms.items()},
+                sure=session.seen_until,
             )
             house.relay.learn(tenant, Place(snapshot.epoch, snapshot.seq), rooms)
             if newest(snapshot.logs.values()) > position:

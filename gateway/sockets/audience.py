@@ -43,7 +43,7 @@ class Listeners:
         """Do what a backend or another replica said about this user's sockets."""
         try:
             command = msgspec.json.decode(message.body)
-            members = list(room.members.values())
+            members = list(room.members)
             match command:
                 case {"do": "disconnect"}:
                     self._disconnect(members)
@@ -88,14 +88,14 @@ class Listeners:
 
     def hole(self, room: RoomState) -> None:
         """Send this room's members to recover: they find that the history does not reach back, and are told."""
-        self._tell(self._close_all(list(room.members.values()), "gap"))
+        self._tell(self._close_all(list(room.members), "gap"))
 
     def history_lost(self, tenant: Tenant, *, missed: bool) -> None:
         """Write the tenant's sessions again; where events may have been missed, have its sockets come back.
 
         They find another epoch and are told so, but keep their rooms.
         """
-        members = list(tenant.members.values())
+        members = list(tenant.members)
         log.error("history_lost", tenant=tenant.id, sockets=len(members))
         self._tell(self._restore(members, missed=missed))
 
@@ -129,7 +129,7 @@ class Listeners:
 
     async def recheck(self, tenant: Tenant) -> None:
         """Look up what control messages that were missed would have said."""
-        members = list(tenant.members.values())
+        members = list(tenant.members)
         for i in range(0, len(members), BATCH):
             batch = members[i : i + BATCH]
             found = await self._house.sessions.standing(tenant.id, [(m.pid, m.identity.user_id) for m in batch])

@@ -38,7 +38,7 @@ class House:
     def enter(self, member: Member) -> None:
         """Put a member into the tables."""
         self.members[member.sid] = member
-        member.tenant.members[member.sid] = member
+        member.tenant.members.add(member)
 
     def take_out(self, member: Member) -> None:
         """Take a member out of its rooms and the tables; what its rooms get from now on is not for it."""
@@ -46,8 +46,7 @@ class House:
             self.leave_room(member, room)
         if self.members.get(member.sid) is member:
             del self.members[member.sid]
-        if member.tenant.members.get(member.sid) is member:
-            del member.tenant.members[member.sid]
+        member.tenant.members.discard(member)
 
     def leave_room(self, member: Member, room: RoomState) -> None:
         """Take a member out of one room."""

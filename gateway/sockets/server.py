@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
@@ -51,5 +52,5 @@ class GatewayServer(SocketServer):
         if not moved_on:
             sessions = self.house.sessions
             end = sessions.forget if reason == LEFT else sessions.begin_window
-            unwatched(end(member.tenant.id, member.pid))
+            unwatched(asyncio.ensure_future(end(member.tenant.id, member.pid)))
         log.info("socket_disconnected", **facts(member), reason=reason)
