@@ -53,15 +53,15 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
     @classmethod
     def from_url(
         cls,
-        url: str,
+        url: object,
         *,
         options: Options | None = None,
         strict: bool = False,
         timeout_s: float = TIMEOUT_S,
         **connection: Any,
     ) -> Self:
-        """Make a publisher for a Redis or Valkey URL; `connection` goes to redis-py's connection as it is."""
-        client = redis.asyncio.Redis.from_url(url, **connection_options(connection))
+        """Make a publisher for a Redis or Valkey URL, text or pydantic; `connection` goes to redis-py's connection as it is."""
+        client = redis.asyncio.Redis.from_url(str(url), **connection_options(connection))
         return cls(client, options=options, sending=Sending(strict=strict, timeout_s=timeout_s))
 
     @property
