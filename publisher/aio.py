@@ -60,7 +60,7 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
         timeout_s: float = TIMEOUT_S,
         **connection: Any,
     ) -> Self:
-        """Make a publisher for a Redis or Valkey URL, text or pydantic; `connection` goes to redis-py's connection as it is."""
+        """Make a publisher for a Redis or Valkey URL; `connection` goes to redis-py as it is."""
         client = redis.asyncio.Redis.from_url(str(url), **connection_options(connection))
         return cls(client, options=options, sending=Sending(strict=strict, timeout_s=timeout_s))
 

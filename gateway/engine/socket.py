@@ -54,7 +54,7 @@ class EngineSocket:
 
     `send_frame(frame)` is the hot path: the channel's own method, rebound when the channel changes and to
     nothing when the session ends. It never blocks, raises or calls the upper layer back. `owner` is the upper
-    layer's to use. `environ` holds the handshake's WSGI-like facts until `forget_handshake`. `closed` is true
+    layer's to use and is released when its closer has returned. `environ` holds the handshake's WSGI-like facts until `forget_handshake`. `closed` is true
     from the moment the session ends.
 
     The upper layer gets messages one at a time and in order; then, once, the end of the session: never out
@@ -283,12 +283,16 @@ class EngineSocket:
             return
         if waiting is not None:
             self.hub.spawn(self._see_off(waiting))
+        else:
+            # The owner most likely refers to us: no cycle for the garbage collector.
+            self.owner = None
 
     async def _see_off(self, waiting: Awaitable[object]) -> None:
         try:
             await waiting
         except Exception as error:  # noqa: BLE001
             self._closer_failed(error)
+        self.owner = None
 
     def _closer_failed(self, error: Exception) -> None:
         self.hub.stats.handler_errors += 1

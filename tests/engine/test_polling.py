@@ -1,5 +1,6 @@
 import asyncio
 import gzip
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -50,7 +51,7 @@ async def test_a_post_may_hold_any_number_of_packets() -> None:
 
 
 async def test_a_post_may_come_in_any_number_of_segments() -> None:
-    async def segments() -> object:
+    async def segments() -> AsyncIterator[bytes]:
         for part in ("4a\x1e4", "b", "\x1e4", "c"):
             yield part.encode()
             await asyncio.sleep(0)
@@ -61,24 +62,37 @@ async def test_a_post_may_come_in_any_number_of_segments() -> None:
         assert rig.notes.received == ["a", "b", "c"]
 
 
-async def test_an_oversized_post_is_refused_and_leaves_nothing_behind() -> None:
+async def test_an_oversized_post_is_refused_and_the_session_stays() -> None:
     async with serve(max_payload_bytes=1000) as rig, polling(rig.port) as client:
-        before = len(asyncio.all_tasks())
         for body in (b"4" + b"x" * 1000, b"4" + b"x" * 3_000_000):
-            status, _ = await client.post(body)
-            assert status == 413
-        await eventually(lambda: len(asyncio.all_tasks()) <= before)
+            assert (await client.post(body))[0] == 413
         assert (await client.post("4fits"))[0] == 200
 
 
 async def test_an_oversized_post_without_a_length_is_refused() -> None:
-    async def endless() -> object:
+    async def endless() -> AsyncIterator[bytes]:
         for _ in range(50):
             yield b"x" * 1000
 
     async with serve(max_payload_bytes=1000) as rig, polling(rig.port) as client:
-        async with client.http.post(client.url, data=endless()) as response:
-            assert response.status == 413
+        response = await client.http.post(client.url, data=endless())
+        assert response.status == 413
+        response.release()
+
+
+@pytest.mark.parametrize("query", ["", "&sid={sid}", "&sid=unknown"])
+@pytest.mark.parametrize("stays", [False, True])
+async def test_a_refused_post_whose_body_never_comes_leaves_nothing_behind(query: str, stays: bool) -> None:
+    async with serve(max_payload_bytes=1000, close_timeout_s=0.1) as rig, polling(rig.port) as client:
+        before = len(asyncio.all_tasks())
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+        target = f"/engine.io/?EIO=4&transport=polling{query.format(sid=client.sid)}"
+        writer.write(f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n4x".encode())
+        assert b" 4" in await reader.readline()
+        if stays:
+            await eventually(lambda: len(asyncio.all_tasks()) <= before)
+        writer.transport.abort()
+        await eventually(lambda: len(asyncio.all_tasks()) <= before)
 
 
 async def test_a_post_that_stalls_is_given_up() -> None:
@@ -218,5 +232,5 @@ async def test_other_methods_are_refused() -> None:
 
 async def test_polling_can_be_switched_off() -> None:
     async with serve(allow_polling=False) as rig, http_client() as http:
-        async with http.get(f"http://127.0.0.1:{rig.port}/engine.io/?EIO=4&transport=polling") as response:
-            assert response.status == 400
+        response = await http.get(f"http://127.0.0.1:{rig.port}/engine.io/?EIO=4&transport=polling")
+        assert response.status == 400

@@ -33,9 +33,7 @@ def test_every_length_encoding(size: int) -> None:
 
 @given(st.lists(st.text() | st.binary(), max_size=8), st.integers(1, 40))
 def test_frames_are_found_however_the_bytes_are_cut(sent: list[str | bytes], size: int) -> None:
-    data = b"".join(
-        frame(TEXT, item.encode()) if isinstance(item, str) else frame(BINARY, item) for item in sent
-    )
+    data = b"".join(frame(TEXT, item.encode()) if isinstance(item, str) else frame(BINARY, item) for item in sent)
     reader, got = FrameReader(10_000), []
     for start in range(0, len(data), size):
         got += [payload for _, payload in messages(reader, data[start : start + size])]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from gateway.engine import CloseCode, CloseReason
@@ -168,15 +170,14 @@ async def test_a_peer_that_does_not_answer_a_close_is_dropped_after_a_while() ->
 
 
 async def test_a_peer_that_does_not_read_is_dropped_after_a_while() -> None:
-    async with serve(close_timeout_s=0.1, max_buffer_bytes=1 << 28) as rig:
-        async with opened(rig.port, limit=1024) as peer:
-            for _ in range(40):
-                rig.socket.send_text("x" * 1_000_000)
-            assert rig.socket.buffered > 0
-            rig.socket.close()
-            await eventually(rig.idle)
-            assert rig.socket.buffered == 0
-            del peer
+    options: dict[str, Any] = {"close_timeout_s": 0.1, "max_buffer_bytes": 1 << 28}
+    async with serve(**options) as rig, opened(rig.port, limit=1024):
+        for _ in range(40):
+            rig.socket.send_text("x" * 1_000_000)
+        assert rig.socket.buffered > 0
+        rig.socket.close()
+        await eventually(rig.idle)
+        assert rig.socket.buffered == 0
 
 
 async def test_sending_on_a_closed_socket_does_nothing() -> None:
