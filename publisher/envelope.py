@@ -6,16 +6,15 @@ Both publishers, the HTTP API and the outbox send what this module makes.
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from uuid import uuid4
 
 import msgspec
 
 from publisher import wire
 from publisher.errors import InvalidEvent
+from publisher.ids import new_hex, new_id
 from publisher.rooms import Id, Room, parse_room, user, user_text, uuid_text
 
 EVENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_:.\-/]{0,63}")
@@ -88,7 +87,7 @@ def build_event(
     if ephemeral and key is not None:
         raise InvalidEvent("an ephemeral event is sent at most once as it is: it takes no key")
     body = encode_event(event, data, options.max_payload_bytes, ephemeral=ephemeral)
-    once = f"auto:{uuid4().hex}" if key is None else _checked(_KEY, key, "key", "1 to 200 printable ASCII")
+    once = f"auto:{new_id(15)}" if key is None else _checked(_KEY, key, "key", "1 to 200 printable ASCII")
     if version is not None and (key is None or type(version) is not int or not 0 <= version < 2**53):
         raise InvalidEvent("version must be an int from 0 to 2**53 - 1, and needs a key")
     skip = "-" if skip_sid is None else _checked(_SID, skip_sid, "skip_sid", "a Socket.IO session id")
@@ -162,7 +161,7 @@ def encode(value: Any) -> bytes:
 
 def new_epoch() -> str:
     """Draw an epoch for a tenant that has none yet; the script ignores it otherwise."""
-    return secrets.token_hex(4)
+    return new_hex(4)
 
 
 def _rooms(tenant: str, to: Room | str | Iterable[Room | str]) -> list[Room]:

@@ -61,8 +61,9 @@ class Source:
 class Link(asyncio.Protocol):
     """One connection. `on_push` gets what nobody asked for, `on_lost` is called once when it is over.
 
-    Commands are written at once and answered in order: whoever asks in the same turn shares a write and,
-    mostly, a read. `on_push` may give back a rest of its work; nothing else is handled before that is done.
+    Commands are written at the end of the loop's turn and answered in order: whoever asks in the same turn
+    shares a write, whose system call costs more than everything else about a command. `on_push` may give
+    back a rest of its work; nothing else is handled before that is done.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._rest: Rest | None = None
         self._paused = False
+        self._out: list[bytes] = []
 
     async def open(self, timeout_s: float = 5.0) -> None:
         """Connect; raises redis-py's errors, `OSError` or `TimeoutError`."""
@@ -117,13 +119,21 @@ class Link(asyncio.Protocol):
             future.set_exception(LinkDown("Redis is away"))
             return future
         self._asked.append((self._clock(), future))
-        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # floats are fine
+        self.send(*command)
         return future
 
     def send(self, *command: str | bytes | float) -> None:
         """Send a command whose reply arrives as pushes; nothing happens while the connection is down."""
+        if self._transport is None:
+            return
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # floats are fine
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
         if self._transport is not None:
-            self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # floats are fine
+            self._transport.write(b"".join(out))
 
     def abort(self) -> None:
         """Drop the connection now; `on_lost` follows."""

@@ -9,7 +9,6 @@ rebuilt.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ import structlog
 
 from gateway.bus.commands import OPEN_ERRORS, Commands, new_backoff
 from gateway.bus.link import Link, LinkDown, ReplyError, Rest, Source
+from publisher.ids import new_hex
 from publisher.offsets import SEQ_PER_S
 
 # Channels in one SUBSCRIBE: a replica with 10,000 rooms must not stall Redis or its own loop.
@@ -56,7 +56,7 @@ class Subscriber:
         self._channels: dict[bytes, asyncio.Future[None]] = {}
         self._fresh: list[bytes] = []
         self._fences: dict[bytes, asyncio.Future[None]] = {}
-        self._probe_channel = b"rt:probe:" + secrets.token_hex(8).encode()
+        self._probe_channel = b"rt:probe:" + new_hex(8).encode()
         self._heard_at = 0.0
         self.heard_until = 0
         """Seq up to which everything published to our channels has been handed on: the last probe's time."""
@@ -111,7 +111,7 @@ class Subscriber:
         """Wait until everything that was published before this call has been handed on; raises `LinkDown`."""
         if self._link is None:
             raise LinkDown("Redis is away")
-        token = secrets.token_hex(8).encode()
+        token = new_hex(8).encode()
         future = self._fences[token] = self._loop.create_future()
         self._link.send("PING", token)
         try:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from secrets import token_urlsafe
 from typing import Any, ClassVar
 
 from aiohttp import web
@@ -12,6 +11,7 @@ from gateway.engine.errors import CloseReason
 from gateway.engine.frame import BinaryFrame, Frame
 from gateway.engine.hub import Hub
 from gateway.engine.socket import EngineSocket
+from publisher.ids import new_id
 
 Handler = Callable[..., Any]
 
@@ -98,7 +98,7 @@ class Compat:
 
     def generate_id(self) -> str:
         """Return 20 characters that nobody guesses (120 random bits)."""
-        return token_urlsafe(15)
+        return new_id(15)
 
     def start_background_task(
         self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any

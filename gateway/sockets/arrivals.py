@@ -8,7 +8,6 @@ every event is either in a log or in the cork; CONNECT goes out, what was missed
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from gateway.errors import Refused, Unavailable
 from gateway.sockets.house import House, facts, log
 from gateway.sockets.upstream import Admission, Peer
 from publisher import InvalidEvent, Offset, parse_offset
+from publisher.ids import new_id
 from publisher.offsets import SEQ_PER_S
 from publisher.rooms import Room, organization, user
 
@@ -100,7 +100,7 @@ class Arrivals:
     ) -> tuple[Member, Admission]:
         house = self._house
         names = list(dict.fromkeys((user(identity.user_id), organization(tenant.id), *keep)))
-        member = Member(peer.socket, identity, tenant, secrets.token_urlsafe(15), secrets.token_urlsafe(18))
+        member = Member(peer.socket, identity, tenant, new_id(15), new_id(18))
         rooms = await house.relay.open(tenant, names)
         try:
             place = await house.sessions.open(

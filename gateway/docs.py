@@ -1,0 +1,157 @@
+"""What the documentation takes from the code: `python -m gateway.docs --write`, or `--check`.
+
+It makes `.env.example`, and in gateway/README.md what stands between `<!-- name -->` and `<!-- /name -->`
+for each name in `BLOCKS`. It works in a checkout only; a test fails while the files and the code differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import SecretStr
+
+from gateway.errors import CODES
+from gateway.log import EVENTS
+from gateway.settings import PREFIX, Settings, variable_names
+
+ROOT = Path(__file__).parents[1]
+README = Path("gateway", "README.md")
+EXAMPLE = Path(".env.example")
+
+# What deploy/compose.yaml reads besides; the gateway itself never sees a use for it.
+COMPOSE_ONLY = {
+    "REDIS_PASSWORD": "password of the Redis that compose starts; required, of letters and digits",
+}
+
+
+class Variable(NamedTuple):
+    """One setting as the outside sees it."""
+
+    names: tuple[str, ...]
+    default: str
+    required: bool
+    description: str
+
+
+def variables() -> list[Variable]:
+    """Give all settings, in the order of the code; the name that PyTake uses comes first."""
+    names: dict[str, list[str]] = {}
+    for name, field in variable_names().items():
+        names.setdefault(field, []).append(name)
+    found = []
+    for field, info in Settings.model_fields.items():
+        shared_first = sorted(names[field], key=lambda name: name.startswith(PREFIX))
+        default = shown(info.default)
+        required = isinstance(info.default, SecretStr) and not default
+        text = info.description or ""
+        found.append(Variable(tuple(shared_first), default, required, text + _choices(info.annotation, text)))
+    return found
+
+
+def shown(value: Any) -> str:
+    """Give a default as one writes it into the environment."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    return "" if value is None else str(value)
+
+
+def settings_table() -> str:
+    """Give the table of settings in Markdown."""
+    rows = []
+    for names, default, required, description in variables():
+        cell = "" if required or not default else f"`{default}`"
+        rows.append((" or ".join(f"`{name}`" for name in names), cell, description))
+    return _table(("variable", "default", "what it sets"), rows)
+
+
+def codes_table() -> str:
+    """Give the table of refusals in Markdown."""
+    rows = [(f"`{code}`", entry.message, "yes" if entry.retry else "no") for code, entry in CODES.items()]
+    return _table(("code", "message", "worth trying again"), rows)
+
+
+def log_table() -> str:
+    """Give the table of log lines in Markdown."""
+    rows = [(f"`{name}`", level, fields) for name, (level, fields) in EVENTS.items()]
+    return _table(("line", "level", "fields"), rows)
+
+
+def example() -> str:
+    """Give `.env.example`: what is required to fill in, the rest with its default, as a comment."""
+    lines = ["# The settings of the gateway, made from gateway/settings.py by `make docs`."]
+    lines += ["# What is commented out has its default."]
+    for names, default, required, description in variables():
+        lines += ["", f"# {description.replace('`', '')}", f"{'' if required else '# '}{names[0]}={default}"]
+    lines += ["", "# -- for deploy/compose.yaml alone"]
+    for name, description in COMPOSE_ONLY.items():
+        lines += ["", f"# {description}", f"{name}="]
+    return "\n".join(lines) + "\n"
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "settings": settings_table,
+    "codes": codes_table,
+    "log": log_table,
+}
+
+
+def fill(text: str) -> str:
+    """Give a document with its blocks made anew; names that it has no markers for are left out."""
+    for name, make in BLOCKS.items():
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        head, opened, rest = text.partition(begin)
+        _, closed, tail = rest.partition(end)
+        if opened and closed:
+            text = f"{head}{begin}\n{make()}\n{end}{tail}"
+    return text
+
+
+def outdated(root: Path = ROOT) -> dict[Path, str]:
+    """Give the files that differ from the code, and what they should be."""
+    wanted = {EXAMPLE: example(), README: fill(_read(root / README))}
+    return {path: text for path, text in wanted.items() if _read(root / path) != text}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the files, or say which differ; gives the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m gateway.docs", description=__doc__)
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--write", action="store_true", help="write the files")
+    group.add_argument("--check", action="store_true", help="fail when they differ from the code")
+    write = parser.parse_args(arguments).write
+    stale = outdated()
+    for path, text in stale.items():
+        if write:
+            (ROOT / path).write_text(text)
+        print(f"{'written' if write else 'differs from the code, run `make docs`'}: {path}")
+    return 0 if write or not stale else 1
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _choices(annotation: Any, description: str) -> str:
+    """Give the values that a setting may have, unless its description names them."""
+    words = get_args(annotation) if get_origin(annotation) is Literal else ()
+    if all(word in description for word in words):
+        return ""
+    quoted = [f"`{word}`" for word in words]
+    return f"; {', '.join(quoted[:-1])} or {quoted[-1]}"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""Unguessable ids, from the system's random numbers, drawn many at a time.
+
+A draw from the system is a call of 5 to 10 us on a virtual machine; a publish needs two ids and a connect
+four. Safe in threads and after a fork: no bytes are handed out twice.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from base64 import urlsafe_b64encode
+
+_POOL_BYTES = 4096
+
+
+class _Pool:
+    def __init__(self) -> None:
+        self.empty()
+
+    def empty(self) -> None:
+        """Begin afresh; in a forked child another thread may have held the lock."""
+        self._lock = threading.Lock()
+        self._bytes = b""
+        self._at = 0
+
+    def draw(self, size: int) -> bytes:
+        with self._lock:
+            end = self._at + size
+            if end > len(self._bytes):
+                self._bytes = os.urandom(_POOL_BYTES)
+                self._at, end = 0, size
+            drawn = self._bytes[self._at : end]
+            self._at = end
+            return drawn
+
+
+_pool = _Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.empty)
+
+
+def new_hex(size: int) -> str:
+    """Give `size` random bytes as lower-case hexadecimal digits."""
+    return _pool.draw(size).hex()
+
+
+def new_id(size: int) -> str:
+    """Give `size` random bytes as text that is safe in URLs and Redis keys, 4 characters for 3 bytes."""
+    return urlsafe_b64encode(_pool.draw(size)).decode().rstrip("=")
