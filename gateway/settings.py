@@ -60,6 +60,19 @@ class Settings(BaseSettings):
         alias="GATEWAY_DEFAULT_TENANT",
         description="tenant of tokens that name none, for single-tenant use; empty refuses them",
     )
+    token_expiry: Literal["enforce", "connect"] = Field(
+        "enforce",
+        alias="GATEWAY_TOKEN_EXPIRY",
+        description="enforce closes a socket when its token ends; connect looks at the end only at connect, for "
+        "frontends that can't refresh",
+    )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=1,
+        alias="GATEWAY_WORKERS",
+        description="processes on the port; run more replicas for more cores",
+    )
     cors_origins: Words = Field(
         (),
         alias="GATEWAY_CORS_ORIGINS",

@@ -44,6 +44,7 @@ class Member:
 
     __slots__ = (
         "cork",
+        "expiry",
         "generation",
         "identity",
         "last_seq",
@@ -65,6 +66,8 @@ class Member:
         self.rooms: dict[RoomState, int] = {}
         """Rooms it is in, each with the seq at which it joined."""
         self.cork: list[Corked] | None = None
+        self.expiry: Any = None
+        """The timer that watches its token."""
 
     def keep(self, seq: int, frame: Frame) -> None:
         """Keep one event until the member is uncorked; too many mean that it is too slow for them."""

@@ -15,6 +15,7 @@ from gateway.core.member import Member
 from gateway.engine import Frame
 from gateway.errors import CODES, Refused, Unavailable
 from gateway.sockets import packets
+from gateway.sockets.expiry import Expiry
 from gateway.sockets.house import House, facts, log
 from gateway.sockets.joining import Joined, Rooms
 from gateway.sockets.packets import Packet
@@ -36,7 +37,7 @@ class Handler(NamedTuple):
 class Events:
     """The events that a browser may send."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, expiry: Expiry) -> None:
         self._house = house
         self._rooms = Rooms(house)
         self._options = Options(max_payload_bytes=house.settings.max_payload_bytes)
@@ -47,6 +48,7 @@ class Events:
             "leave_room": Handler(self._leave_room, "left_room"),
             "typing_start": Handler(lambda member, payload: self._typing(member, payload, typing=True)),
             "typing_stop": Handler(lambda member, payload: self._typing(member, payload, typing=False)),
+            "auth:refresh": Handler(expiry.refresh),
             "ping": Handler(self._ping, "pong"),
         }
 

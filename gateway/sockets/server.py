@@ -12,6 +12,7 @@ from gateway.engine import EngineOptions
 from gateway.sockets.arrivals import Arrivals
 from gateway.sockets.audience import Listeners
 from gateway.sockets.events import Events
+from gateway.sockets.expiry import Expiry
 from gateway.sockets.house import House, facts, log, unwatched
 from gateway.sockets.leases import Leases
 from gateway.sockets.manager import RoomManager
@@ -32,12 +33,15 @@ class GatewayServer(SocketServer):
         self.arrivals = Arrivals(house, tokens)
         self.listeners = Listeners(house)
         self.leases = Leases(house)
-        self._events = Events(house)
+        self._expiry = Expiry(house, tokens, self.eio.call_later)
+        self._events = Events(house, self._expiry)
         house.relay.audience = self.listeners
 
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
         """Accept a socket whose token is good."""
-        return await self.arrivals.admit(peer, auth)
+        admission = await self.arrivals.admit(peer, auth)
+        self._expiry.watch(peer.member)
+        return admission
 
     def handle_event(self, peer: Peer, namespace: str, packet: Packet) -> Awaitable[None] | None:
         """Handle what a browser asks."""
@@ -47,6 +51,7 @@ class GatewayServer(SocketServer):
         """Let go of a socket; unless it left for good, its session waits for it from now on."""
         member: Member = peer.member
         peer.member = None
+        self._expiry.forget(member)
         moved_on = self.house.members.get(member.sid) is not member
         self.house.take_out(member)
         if not moved_on:

@@ -1,0 +1,71 @@
+"""A token ends while its socket lives: the client is warned, may refresh, and is closed in the end.
+
+The transport is closed, not the Socket.IO connection: the client comes back by itself, with a fresh token if
+it has one, and recovers. A DISCONNECT would stop it for good.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.auth import Tokens
+from gateway.core.member import Member
+from gateway.engine.errors import CloseCode
+from gateway.errors import Refused
+from gateway.sockets.house import House
+
+# How long before the end the client is told.
+WARNING_S = 60.0
+
+CallLater = Callable[[float, Callable[[], object]], Any]
+
+
+class Expiry:
+    """Watches the tokens of members, each with one timer on the engine's wheel."""
+
+    def __init__(
+        self, house: House, tokens: Tokens, call_later: CallLater, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self._house = house
+        self._tokens = tokens
+        self._call_later = call_later
+        self._now = now
+
+    def watch(self, member: Member) -> None:
+        """Begin to watch a member's token, in place of the one that was watched."""
+        self.forget(member)
+        if self._house.settings.token_expiry == "connect":  # noqa: S105  # not a password
+            return
+        left_s = member.identity.expires_at - self._now()
+        member.expiry = self._call_later(max(left_s - WARNING_S, 0.0), lambda: self._warn(member))
+
+    def forget(self, member: Member) -> None:
+        """Stop watching."""
+        timer, member.expiry = member.expiry, None
+        if timer is not None:
+            timer.cancel()
+
+    def refresh(self, member: Member, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Take a fresh token of the same user: rooms, id and history stay. Raises `Refused`."""
+        identity = self._tokens.verify(payload.get("token"))
+        if (identity.user_id, identity.tenant) != (member.identity.user_id, member.identity.tenant):
+            raise Refused("forbidden", "a refresh can't change who is connected")
+        member.identity = member.identity._replace(expires_at=identity.expires_at)
+        self.watch(member)
+        return {"expires_at": _iso(identity.expires_at)}
+
+    def _warn(self, member: Member) -> None:
+        self._house.tell(member, "auth:expiring", {"expires_at": _iso(member.identity.expires_at)})
+        left_s = member.identity.expires_at - self._now()
+        member.expiry = self._call_later(max(left_s, 0.0), lambda: self._end(member))
+
+    def _end(self, member: Member) -> None:
+        member.expiry = None
+        member.socket.close("token expired", CloseCode.POLICY)
+
+
+def _iso(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat()
