@@ -30,6 +30,8 @@ from publisher.envelope import Envelope
 from publisher.errors import PublishError
 from publisher.verbs import Receipt
 
+# What publish.lua answers besides 0, published: the key is known; a later version of it is.
+KNOWN, STALE = 1, 2
 # The connection broke: what was under way may or may not have been published.
 BROKEN = (RedisConnectionError, RedisTimeoutError, OSError)
 # The server is there and will not take writes just now.
@@ -128,28 +130,30 @@ class Buffer:
         self._under_way = 0
         trouble: Exception | None = None
         for i, item in enumerate(items):
-            item.attempted = True
+            again, item.attempted = item.attempted, True
             result = results if isinstance(results, Exception) else results[i]
             if isinstance(result, Exception) and is_passing(result):
                 trouble = trouble or result
             else:
-                self._finish(item, result)
+                self._finish(item, result, again=again)
         if trouble is not None:
             self.counters.retries += 1
         return trouble
 
-    def _finish(self, item: Item, result: Any) -> None:
+    def _finish(self, item: Item, result: Any, *, again: bool) -> None:
         self._remove(item)
         if isinstance(result, Exception):
             self.counters.failed += 1
             _answer(item, PublishError(f"Redis refused the event: {result}"))
             return
         status, offset = result
-        if status:
+        # A key that is known when an event is sent again is that of its own first attempt.
+        duplicate = status == STALE or (status == KNOWN and not again)
+        if duplicate:
             self.counters.duplicates += 1
         else:
             self.counters.sent += 1
-        _answer(item, Receipt(offset.decode() if isinstance(offset, bytes) else offset, bool(status)))
+        _answer(item, Receipt(offset.decode() if isinstance(offset, bytes) else offset, duplicate))
 
     def _remove(self, item: Item) -> None:
         if self._items[0] is item:
