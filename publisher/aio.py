@@ -14,6 +14,16 @@ from redis.exceptions import NoScriptError, ResponseError
 from publisher.buffer import BROKEN, Buffer, Counters, Item
 from publisher.connecting import (
     BATCH,
+    REPLICAS_TIMEOUT_MS,
+    TIMEOUT_S,
+    Sending,
+    check_replicas,
+    connection_options,
+    new_backoff,
+    note_drop,
+    note_retry,
+)
+    BATCH,
     TIMEOUT_S,
     Sending,
     connection_options,
@@ -58,11 +68,13 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
         options: Options | None = None,
         strict: bool = False,
         timeout_s: float = TIMEOUT_S,
+        wait_replicas: int = 0,
         **connection: Any,
     ) -> Self:
         """Make a publisher for a Redis or Valkey URL; `connection` goes to redis-py as it is."""
         client = redis.asyncio.Redis.from_url(str(url), **connection_options(connection))
-        return cls(client, options=options, sending=Sending(strict=strict, timeout_s=timeout_s))
+        sending = Sending(strict=strict, timeout_s=timeout_s, wait_replicas=wait_replicas)
+        return cls(client, options=options, sending=sending)
 
     @property
     def unsent(self) -> int:
@@ -143,6 +155,9 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
         """Send a batch in one write and read its replies; an error reply stands for its item."""
         connection = await self._connect()
         packed = [connection.pack_command("EVALSHA", *command(item.envelope)) for item in items]
+        wanted = self._sending.wait_replicas
+        if wanted:
+            packed.append(connection.pack_command("WAIT", wanted, REPLICAS_TIMEOUT_MS))
         await connection.send_packed_command([b"".join(chunks) for chunks in packed])
         results: list[Any] = []
         for _ in items:
@@ -150,6 +165,8 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
                 results.append(await connection.read_response())
             except ResponseError as error:
                 results.append(error)
+        if wanted:
+            check_replicas(await connection.read_response(), wanted)
         return results
 
     async def _connect(self) -> Any:

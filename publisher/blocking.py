@@ -16,6 +16,16 @@ from redis.exceptions import NoScriptError
 from publisher.buffer import BROKEN, Buffer, Counters, Item
 from publisher.connecting import (
     BATCH,
+    REPLICAS_TIMEOUT_MS,
+    TIMEOUT_S,
+    Sending,
+    check_replicas,
+    connection_options,
+    new_backoff,
+    note_drop,
+    note_retry,
+)
+    BATCH,
     TIMEOUT_S,
     Sending,
     connection_options,
@@ -63,11 +73,13 @@ class Publisher(Verbs[Receipt]):
         options: Options | None = None,
         strict: bool = False,
         timeout_s: float = TIMEOUT_S,
+        wait_replicas: int = 0,
         **connection: Any,
     ) -> Self:
         """Make a publisher for a Redis or Valkey URL; `connection` goes to redis-py as it is."""
         client = redis.Redis.from_url(str(url), **connection_options(connection))
-        return cls(client, options=options, sending=Sending(strict=strict, timeout_s=timeout_s))
+        sending = Sending(strict=strict, timeout_s=timeout_s, wait_replicas=wait_replicas)
+        return cls(client, options=options, sending=sending)
 
     @property
     def unsent(self) -> int:
@@ -146,7 +158,13 @@ class Publisher(Verbs[Receipt]):
         with self._client.pipeline(transaction=False) as pipe:
             for item in items:
                 pipe.evalsha(*command(item.envelope))
-            return pipe.execute(raise_on_error=False)
+            wanted = self._sending.wait_replicas
+            if wanted:
+                pipe.execute_command("WAIT", wanted, REPLICAS_TIMEOUT_MS)
+            results = pipe.execute(raise_on_error=False)
+        if wanted:
+            check_replicas(results.pop(), wanted)
+        return results
 
     def _load_scripts(self) -> None:
         with contextlib.suppress(*BROKEN):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.backoff import AbstractBackoff, EqualJitterBackoff, NoBackoff
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from publisher.buffer import Buffer, Counters, Item
@@ -18,6 +19,8 @@ _log = logging.getLogger("publisher")
 
 # Events in one pipeline: enough to drain a backlog fast, little enough to answer the first one soon.
 BATCH = 64
+# How long Redis may wait for its replicas, where `wait_replicas` asks for them.
+REPLICAS_TIMEOUT_MS = 1000
 # How long a call waits for Redis.
 TIMEOUT_S = 0.25
 
@@ -33,6 +36,8 @@ class Sending:
     buffer_events: int = 10_000
     """Events kept while Redis is away; beyond that the oldest are dropped, counted and logged."""
     buffer_bytes: int = 64 * 1024 * 1024
+    wait_replicas: int = 0
+    """Replicas of Redis that must have an event before it counts as sent; until they do it is sent again."""
 
     def give_up(self, buffer: Buffer, item: Item) -> None:
         """Answer a caller whose wait is over: its event stays in the buffer, or is withdrawn where strict."""
@@ -54,6 +59,12 @@ class Sending:
             raise result
         _log.error("event lost: %s", result)
         return Receipt(None)
+
+
+def check_replicas(found: Any, wanted: int) -> None:
+    """Raise what makes a batch be sent again, under the same keys, when too few replicas have it."""
+    if int(found) < wanted:
+        raise RedisTimeoutError(f"{found} of {wanted} replicas have the event")
 
 
 def connection_options(given: Mapping[str, Any]) -> dict[str, Any]:
