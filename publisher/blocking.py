@@ -25,14 +25,6 @@ from publisher.connecting import (
     note_drop,
     note_retry,
 )
-    BATCH,
-    TIMEOUT_S,
-    Sending,
-    connection_options,
-    new_backoff,
-    note_drop,
-    note_retry,
-)
 from publisher.envelope import Envelope, Options
 from publisher.errors import PublishError
 from publisher.scripts import SCRIPTS, command
