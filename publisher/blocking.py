@@ -152,7 +152,7 @@ class Publisher(Verbs[Receipt]):
                 pipe.evalsha(*command(item.envelope))
             wanted = self._sending.wait_replicas
             if wanted:
-                pipe.execute_command("WAIT", wanted, REPLICAS_TIMEOUT_MS)
+                pipe.execute_command("WAIT", wanted, REPLICAS_TIMEOUT_MS)  # type: ignore[no-untyped-call]
             results = pipe.execute(raise_on_error=False)
         if wanted:
             check_replicas(results.pop(), wanted)
