@@ -69,8 +69,7 @@ class Relay:
         self._history = history
         self._linger_s = linger_s
         self._deaf = False
-        self._hearing = asyncio.Event()
-        self._hearing.set()
+        self._unsettled: dict[Tenant, list[asyncio.Future[None]]] = {}
         self._idle: dict[RoomState, float] = {}
         self._asking: dict[Tenant, asyncio.Future[Snapshot]] = {}
         self._resyncing: dict[Tenant, asyncio.Task[None]] = {}
@@ -103,12 +102,12 @@ class Relay:
         for room in rooms:
             room.pins += 1
         waiting = [f for room in rooms if not (f := self.subscriber.subscribe(room.channel)).done()]
-        if waiting or self._deaf:
+        if waiting or tenant.backlog is not None:
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     for future in waiting:
                         await asyncio.shield(future)
-                    await self._hearing.wait()
+                    await self._settled(tenant)
             except BaseException as error:
                 self.release(rooms)
                 if isinstance(error, TimeoutError):
@@ -162,10 +161,20 @@ class Relay:
         """Have everything up to `seq` handed out that will ever be; raises `Unavailable`."""
         if tenant.position < seq:
             try:
-                await self.subscriber.fence()
-            except LinkDown:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self.subscriber.fence()
+                    # What has arrived may still wait for a resync.
+                    await self._settled(tenant)
+            except (LinkDown, TimeoutError):
                 raise Unavailable from None
             tenant.position = max(tenant.position, seq)
+
+    async def _settled(self, tenant: Tenant) -> None:
+        """Wait until no resync of this tenant is under way."""
+        while tenant.backlog is not None:
+            waiter = self._loop.create_future()
+            self._unsettled.setdefault(tenant, []).append(waiter)
+            await waiter
 
     async def _sweep(self) -> None:
         while True:
@@ -205,7 +214,6 @@ class Relay:
 
     def _lost(self) -> None:
         self._deaf = True
-        self._hearing.clear()
         for tenant in self.hub.tenants.values():
             if tenant.backlog is None:
                 tenant.backlog = []
@@ -217,7 +225,6 @@ class Relay:
             await self._resync(tenant)
             if self._deaf:
                 raise LinkDown("the connection to Redis broke again")
-        self._hearing.set()
 
     def _begin_resync(self, tenant: Tenant) -> None:
         if tenant not in self._resyncing and not self._deaf:
@@ -292,7 +299,7 @@ class Relay:
             missed = []
             if not due:
                 if not self._deaf and not tenant.overrun:
-                    tenant.backlog = None
+                    self._settle(tenant)
                 return
             for i, (room, message) in enumerate(due):
                 rest = self.hub.dispatch(room, message)
@@ -301,6 +308,13 @@ class Relay:
                     rest = rest()
                 if i % DISPATCH_BATCH == DISPATCH_BATCH - 1:
                     await asyncio.sleep(0)
+
+    def _settle(self, tenant: Tenant) -> None:
+        """Go on live with a tenant."""
+        tenant.backlog = None
+        for waiter in self._unsettled.pop(tenant, ()):
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 def _message(epoch: str, entry: Entry) -> wire.Message:
