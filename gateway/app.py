@@ -152,7 +152,7 @@ class Gateway:
             "events": hub.stats.events,
             "deliveries": hub.stats.deliveries,
             "recoveries": dict(self.server.arrivals.outcomes),
-            "resyncs": self.relay.resyncs,
+            "resyncs": self.relay.resync.count,
             "gaps": hub.stats.gaps,
             "redis_reconnects": self._commands.reconnects + self.relay.subscriber.reconnects,
             "slow_cut": self.server.eio.stats.slow_cut,

@@ -106,19 +106,25 @@ class Commands:
         except ReplyError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
-        await self._load()
+        if self._link is None:
+            raise LinkDown("Redis is away")
+        await self._load(self._link)
         return await self.ask("EVALSHA", sha, *args)
 
     async def _open(self) -> None:
-        link = Link(self._source, on_lost=self._lost.set)
+        lost = asyncio.Event()
+        link = Link(self._source, on_lost=lost.set)
         await link.open()
-        self._lost.clear()
-        self._link = link
-        await self._load()
+        try:
+            await self._load(link)
+        except BaseException:
+            link.abort()
+            raise
+        self._link, self._lost = link, lost
         self._up.set()
 
-    async def _load(self) -> None:
-        await asyncio.gather(*(self.ask("SCRIPT", "LOAD", source) for source in self._scripts.values()))
+    async def _load(self, link: Link) -> None:
+        await asyncio.gather(*(link.ask("SCRIPT", "LOAD", source) for source in self._scripts.values()))
 
     async def _keep(self) -> None:
         backoff = new_backoff()

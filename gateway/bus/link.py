@@ -196,7 +196,9 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End everything that waits, and tell the owner."""
         self._transport = self._kept = None
-        self._rest = None
+        # A message whose handling has begun is handled to its end: nobody would know where to take it up.
+        while self._rest is not None:
+            self._rest = self._rest()
         asked, self._asked = self._asked, deque()
         for _, future in asked:
             if not future.done():

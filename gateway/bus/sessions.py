@@ -124,39 +124,36 @@ class Sessions:
         keys = [session_key(tenant, pid)]
         return bool(await self._commands.run(self._change, keys, self._lease_ms, room, joined_at))
 
-    async def renew(self, sessions: Iterable[tuple[str, str]]) -> list[bool]:
-        """Renew sessions, each a tenant and a pid; False for each that is gone."""
+    async def renew(self, sessions: Iterable[tuple[str, str, int]]) -> list[bool]:
+        """Renew sessions, each a tenant, a pid and since when its socket is here; False for one that is gone."""
         renewing = [self._renewed(*session, self._lease_ms) for session in sessions]
         return [bool(alive) for alive in await asyncio.gather(*renewing)]
 
-    def _renewed(self, tenant: str, pid: str, lease_ms: int) -> Coroutine[Any, Any, Any]:
-        return self._commands.run(self._renew, [session_key(tenant, pid)], lease_ms, self._unnoticed_us)
+    def _renewed(self, tenant: str, pid: str, since: int, lease_ms: int) -> Coroutine[Any, Any, Any]:
+        return self._commands.run(self._renew, [session_key(tenant, pid)], lease_ms, self._unnoticed_us, since)
 
     async def standing(self, tenant: str, sessions: Iterable[tuple[str, str]]) -> list[Standing]:
         """Look sessions up, each a pid and its user, without touching them."""
-        asked = [
-            (
-                self._commands.ask("HMGET", session_key(tenant, pid), "g", "at"),
-                self._commands.ask("HGETALL", wire.revoked_key(tenant, user_id)),
-            )
-            for pid, user_id in sessions
-        ]
+        asked: list[asyncio.Future[Any]] = []
+        for pid, user_id in sessions:
+            asked.append(self._commands.ask("HMGET", session_key(tenant, pid), "g", "at"))
+            asked.append(self._commands.ask("HGETALL", wire.revoked_key(tenant, user_id)))
+        replies = await asyncio.gather(*asked)
         found = []
-        for session, revoked in asked:
-            generation, opened_at = await session
-            taken = _pairs(await revoked)
+        for (generation, opened_at), revoked in zip(replies[::2], replies[1::2], strict=True):
+            taken = _pairs(revoked)
             ended = int(taken.pop("*", 0)) > int(opened_at or 0)
             rooms = [(Room(name), int(seq)) for name, seq in taken.items()]
             found.append(Standing(int(generation or 0), ended, rooms))
         return found
 
-    def begin_window(self, tenant: str, pid: str) -> Coroutine[Any, Any, Any]:
+    def begin_window(self, tenant: str, pid: str, since: int) -> Coroutine[Any, Any, Any]:
         """Start the recovery window: the socket is gone as of now."""
-        return self._renewed(tenant, pid, self._window_ms)
+        return self._renewed(tenant, pid, since, self._window_ms)
 
-    def forget(self, tenant: str, pid: str) -> asyncio.Future[Any]:
-        """Drop a session that must not be recovered, without waiting for it."""
-        return self._commands.ask("DEL", session_key(tenant, pid))
+    async def forget(self, tenant: str, pid: str) -> None:
+        """Drop a session that must not be recovered."""
+        await self._commands.ask("DEL", session_key(tenant, pid))
 
 
 def _pairs(flat: list[bytes]) -> dict[str, str]:

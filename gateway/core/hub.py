@@ -41,10 +41,7 @@ class Troubles(Protocol):
     """What the hub can't settle by itself."""
 
     def gap(self, room: RoomState) -> None:
-        """The room's previous event was never seen here."""
-
-    def epoch_changed(self, tenant: Tenant, epoch: str) -> None:
-        """Redis has lost the tenant's history; this is the first sign of it."""
+        """Something before the room's newest message was never seen; its tenant's messages wait from now on."""
 
     def control(self, room: RoomState, message: wire.Message) -> None:
         """A message for the gateways themselves."""
@@ -102,7 +99,6 @@ class Hub:
             return None
         tenant = room.tenant
         if tenant.backlog is None and self._is_gap(room, message):
-            self.stats.gaps += 1
             tenant.backlog = []
             self._troubles.gap(room)
         if tenant.backlog is not None:
@@ -111,13 +107,16 @@ class Hub:
         return self.dispatch(room, message)
 
     def _is_gap(self, room: RoomState, message: wire.Message) -> bool:
-        last = room.last_seq
-        return (
-            last is not None
-            and message.previous > last
-            and message.flag == wire.Flag.RECOVERABLE
-            and _same_epoch(room.tenant, message)
-        )
+        """Tell whether something before this message was never seen, the whole history perhaps."""
+        if message.flag != wire.Flag.RECOVERABLE:
+            return False
+        if not _same_epoch(room.tenant, message):
+            self.stats.epochs += 1
+            return True
+        if room.last_seq is not None and message.previous > room.last_seq:
+            self.stats.gaps += 1
+            return True
+        return False
 
     def _put_back(self, tenant: Tenant, room: RoomState, message: wire.Message) -> None:
         """Keep a message for the resync that is under way; the logs have it too, if it comes to that."""
@@ -138,8 +137,6 @@ class Hub:
             if room.last_seq is not None and seq <= room.last_seq:
                 self.stats.repeated += 1
                 return None
-            if not _same_epoch(tenant, message):
-                self._new_epoch(tenant, message)
             room.last_seq = seq
             frame = Frame(b"".join((b"2", message.body[:-1], b',"', message.offset, b'"]')))
         elif flag == wire.Flag.EPHEMERAL:
@@ -172,12 +169,6 @@ class Hub:
         if len(members) <= CHUNK:
             return None
         return lambda: self._fan_out(members[CHUNK:], seq, frame, skip)
-
-    def _new_epoch(self, tenant: Tenant, message: wire.Message) -> None:
-        self.stats.epochs += 1
-        epoch = message.offset.partition(b"-")[0].decode()
-        tenant.epoch = epoch
-        self._troubles.epoch_changed(tenant, epoch)
 
 
 def _same_epoch(tenant: Tenant, message: wire.Message) -> bool:

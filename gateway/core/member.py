@@ -51,6 +51,7 @@ class Member:
         "pid",
         "rooms",
         "sid",
+        "since",
         "socket",
         "tenant",
     )
@@ -62,6 +63,8 @@ class Member:
         self.sid = sid
         self.pid = pid
         self.generation = 1
+        self.since = 0
+        """Seq of its arrival."""
         self.last_seq = 0
         self.rooms: dict[RoomState, int] = {}
         """Rooms it is in, each with the seq at which it joined."""

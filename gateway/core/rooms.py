@@ -15,7 +15,7 @@ class Tenant:
     `overrun` says that there were too many and the resync must read once more.
     """
 
-    __slots__ = ("backlog", "epoch", "id", "members", "overrun", "position", "rooms")
+    __slots__ = ("backlog", "epoch", "heard_until", "id", "members", "overrun", "position", "rooms")
 
     def __init__(self, ident: str) -> None:
         self.id = ident
@@ -25,6 +25,8 @@ class Tenant:
         self.members: set[Member] = set()
         self.backlog: list[tuple[RoomState, wire.Message]] | None = None
         self.overrun = False
+        self.heard_until = 0
+        """Seq up to which everything had been heard for certain when the backlog began."""
 
 
 class RoomState:

@@ -16,7 +16,6 @@ from gateway.bus.link import LinkDown, ReplyError
 from gateway.bus.sessions import Place, Session
 from gateway.core.member import Corked, Identity, Member
 from gateway.core.replay import in_order, missed_events, newest
-from gateway.core.rooms import Tenant
 from gateway.engine import CloseReason
 from gateway.engine.errors import CloseCode
 from gateway.errors import Refused, Unavailable
@@ -79,14 +78,13 @@ class Arrivals:
         return admission
 
     async def _arrive(self, peer: Peer, identity: Identity, wanted: Wanted | None) -> tuple[Member, Admission]:
-        tenant = self._house.relay.hub.tenant(identity.tenant)
         if wanted is None:
-            return await self._begin(peer, identity, tenant, (), None)
+            return await self._begin(peer, identity, (), None)
         try:
-            arrived = await self._resume(peer, identity, tenant, wanted)
+            arrived = await self._resume(peer, identity, wanted)
         except Lost as lost:
             self._count(lost.reason)
-            return await self._begin(peer, identity, tenant, lost.rooms, lost.reason)
+            return await self._begin(peer, identity, lost.rooms, lost.reason)
         self._count("recovered")
         return arrived
 
@@ -96,9 +94,10 @@ class Arrivals:
     # -- for the first time
 
     async def _begin(
-        self, peer: Peer, identity: Identity, tenant: Tenant, keep: Iterable[Room], reason: str | None
+        self, peer: Peer, identity: Identity, keep: Iterable[Room], reason: str | None
     ) -> tuple[Member, Admission]:
         house = self._house
+        tenant = house.relay.hub.tenant(identity.tenant)
         names = list(dict.fromkeys((user(identity.user_id), organization(tenant.id), *keep)))
         member = Member(peer.socket, identity, tenant, new_id(15), new_id(18))
         rooms = await house.relay.open(tenant, names)
@@ -108,7 +107,7 @@ class Arrivals:
             )
             house.relay.learn(tenant, place, rooms)
             # Everything up to here was before this socket's time, also what is still under way to us.
-            member.last_seq = max(place.seq, tenant.position)
+            member.since = member.last_seq = max(place.seq, tenant.position)
             for room in rooms:
                 room.add(member, member.last_seq)
             house.enter(member)
@@ -120,13 +119,13 @@ class Arrivals:
 
     # -- again
 
-    async def _resume(
-        self, peer: Peer, identity: Identity, tenant: Tenant, wanted: Wanted
-    ) -> tuple[Member, Admission]:
+    async def _resume(self, peer: Peer, identity: Identity, wanted: Wanted) -> tuple[Member, Admission]:
         house = self._house
-        place, session = await house.sessions.claim(tenant.id, wanted.pid, identity.user_id)
+        place, session = await house.sessions.claim(identity.tenant, wanted.pid, identity.user_id)
         session = self._judge(wanted, identity, place, session)
         after = wanted.offset.seq if wanted.offset else session.opened_at
+        # Asked for now, and kept by the rooms that are opened in the same turn: without any it is forgotten.
+        tenant = house.relay.hub.tenant(identity.tenant)
         member = Member(peer.socket, identity, tenant, session.sid, wanted.pid)
         member.generation = session.generation
         member.cork = []
@@ -135,7 +134,7 @@ class Arrivals:
         try:
             # From here on nothing that was published before the claim is under way to this replica any more.
             await house.relay.catch_up(tenant, place.seq)
-            position = member.last_seq = tenant.position
+            position = member.since = member.last_seq = tenant.position
             for room in rooms:
                 room.add(member, session.rooms[room.name])
             house.enter(member)

@@ -59,7 +59,8 @@ class Listeners:
     def _disconnect(self, members: list[Member]) -> None:
         for member in members:
             self._house.take_out(member)
-            unwatched(self._house.sessions.forget(member.tenant.id, member.pid))
+            forgetting = self._house.sessions.forget(member.tenant.id, member.pid)
+            unwatched(asyncio.ensure_future(forgetting))
             member.socket.send_frame(Frame(packets.disconnect()))
             member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
         if members:
@@ -87,26 +88,32 @@ class Listeners:
     # -- the history
 
     def hole(self, room: RoomState) -> None:
-        """Send this room's members to recover: they find that the history does not reach back, and are told."""
-        self._tell(self._close_all(list(room.members), "gap"))
+        """Silence this room's members, and send them to recover: the history does not reach back, they are told.
 
-    def history_lost(self, tenant: Tenant, *, missed: bool) -> None:
-        """Write the tenant's sessions again; where events may have been missed, have its sockets come back.
+        Silence first: one newer event, and a browser would come back with an offset behind the hole.
+        """
+        members = list(room.members)
+        _silence(members)
+        self._tell(self._close_all(members, "gap"))
 
-        They find another epoch and are told so, but keep their rooms.
+    def history_lost(self, tenant: Tenant) -> None:
+        """Silence the tenant's members, write their sessions again, and have them come back with their rooms.
+
+        They find another epoch and are told so.
         """
         members = list(tenant.members)
         log.error("history_lost", tenant=tenant.id, sockets=len(members))
-        self._tell(self._restore(members, missed=missed))
+        _silence(members)
+        self._tell(self._restore(members))
 
-    async def _restore(self, members: list[Member], *, missed: bool) -> None:
+    async def _restore(self, members: list[Member]) -> None:
         for i in range(0, len(members), BATCH):
             batch = [member for member in members[i : i + BATCH] if not member.socket.closed]
             for member in batch:
                 member.rooms.update(dict.fromkeys(member.rooms, member.tenant.position))
             await asyncio.gather(*map(self._house.write_session, batch))
-            if missed:
-                await self._close_all(batch, "history lost")
+            await self._close_all(batch, "history lost")
+            await asyncio.sleep(PAUSE_S)
 
     async def _close_all(self, members: list[Member], reason: str) -> None:
         for i, member in enumerate(members):
@@ -148,3 +155,8 @@ class Listeners:
         for name, seq in taken:
             if joined.get(name, seq) < seq:
                 self._take_away([member], name)
+
+
+def _silence(members: Iterable[Member]) -> None:
+    for member in members:
+        member.socket.mute()

@@ -45,7 +45,7 @@ class Leases:
 
     async def _renew(self, sids: list[str]) -> None:
         members = [member for sid in sids if (member := self._house.members.get(sid)) is not None]
-        renewed = await self._house.sessions.renew((m.tenant.id, m.pid) for m in members)
+        renewed = await self._house.sessions.renew((m.tenant.id, m.pid, m.since) for m in members)
         for member, alive in zip(members, renewed, strict=True):
             if not alive and not member.socket.closed:
                 await self._house.write_session(member)

@@ -35,7 +35,7 @@ class GatewayServer(SocketServer):
         self.leases = Leases(house)
         self._expiry = Expiry(house, tokens, self.eio.call_later)
         self._events = Events(house, self._expiry)
-        house.relay.audience = self.listeners
+        house.relay.listen_with(self.listeners)
 
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
         """Accept a socket whose token is good."""
@@ -55,7 +55,12 @@ class GatewayServer(SocketServer):
         moved_on = self.house.members.get(member.sid) is not member
         self.house.take_out(member)
         if not moved_on:
-            sessions = self.house.sessions
-            end = sessions.forget if reason == LEFT else sessions.begin_window
-            unwatched(asyncio.ensure_future(end(member.tenant.id, member.pid)))
+            unwatched(asyncio.ensure_future(self._end(member, reason)))
         log.info("socket_disconnected", **facts(member), reason=reason)
+
+    async def _end(self, member: Member, reason: str) -> None:
+        sessions, tenant = self.house.sessions, member.tenant.id
+        if reason == LEFT:
+            await sessions.forget(tenant, member.pid)
+        else:
+            await sessions.begin_window(tenant, member.pid, member.since)

@@ -1,0 +1,235 @@
+"""The resync: what a tenant's rooms missed is read from their logs and handed out before anything newer.
+
+It begins when the connection breaks, or when a live message shows that something before it was never seen.
+From then on the tenant's live messages wait. The logs are read from the last seq that was handed out, merged
+with what waits, and handed out in order; then the tenant is live again. What the logs have no more can't be
+made good: the members it was for get nothing from that moment on, so that they come back with the offset they
+had before, and are told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import structlog
+
+from gateway.bus.commands import Commands
+from gateway.bus.history import History
+from gateway.bus.link import LinkDown, ReplyError
+from gateway.bus.subscriber import Subscriber
+from gateway.core.history import Entry, Log
+from gateway.core.hub import Hub, merge
+from gateway.core.rooms import RoomState, Tenant
+from publisher import wire
+from publisher.offsets import SEQ_PER_S
+
+# Rooms read in one script call, which holds Redis up for that long.
+READ_BATCH = 100
+# Events handed out in one go.
+DISPATCH_BATCH = 200
+# How long the connection that asks may take to be back after the one that hears.
+PATIENCE_S = 5.0
+# After a failover the new master's clock may be behind the old one's.
+CLOCK_MARGIN = 5 * SEQ_PER_S
+
+_log = structlog.get_logger("gateway.relay")
+
+
+class Audience(Protocol):
+    """Who has to be told what the relay finds out: the socket layer."""
+
+    def control(self, room: RoomState, message: wire.Message) -> None:
+        """A message for the gateways came on a user's room."""
+
+    def hole(self, room: RoomState) -> None:
+        """Something for this room is gone for good: silence its members now, and have them come back."""
+
+    def history_lost(self, tenant: Tenant) -> None:
+        """Redis lost a tenant's history: silence its members now, and have them come back, with their rooms."""
+
+    async def recheck(self, tenant: Tenant) -> None:
+        """Control messages may have been missed: look up what they would have said."""
+
+
+class Resync:
+    """The resyncs of one replica. `subscriber` and `audience` are set by the relay."""
+
+    subscriber: Subscriber
+
+    def __init__(self, hub: Hub, commands: Commands, history: History) -> None:
+        self.audience: Audience | None = None
+        self.count = 0
+        self.holes = 0
+        self._hub = hub
+        self._commands = commands
+        self._history = history
+        self._deaf = False
+        self._under_way: dict[Tenant, asyncio.Task[None]] = {}
+        self._unsettled: dict[Tenant, list[asyncio.Future[None]]] = {}
+
+    async def stop(self) -> None:
+        """Give up what is under way."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def watch(self, tenant: Tenant) -> None:
+        """Have a tenant that is new here wait with the others, while the connection is down."""
+        if self._deaf and tenant.backlog is None:
+            self._hold(tenant)
+
+    async def settled(self, tenant: Tenant) -> None:
+        """Wait until no resync of this tenant is under way."""
+        while tenant.backlog is not None:
+            waiter = asyncio.get_running_loop().create_future()
+            self._unsettled.setdefault(tenant, []).append(waiter)
+            await waiter
+
+    def lost(self) -> None:
+        """The connection broke: from here on everybody may miss something."""
+        self._deaf = True
+        for task in self._under_way.values():
+            task.cancel()  # `back` begins it again
+        for tenant in self._hub.tenants.values():
+            if tenant.backlog is None:
+                self._hold(tenant)
+
+    async def back(self) -> None:
+        """The connection is there again, and every channel heard; raises `LinkDown` when it is lost again."""
+        await self._commands.wait_up(PATIENCE_S)
+        self._deaf = False
+        for tenant in list(self._hub.tenants.values()):
+            await self._run(tenant)
+            if self._deaf:
+                raise LinkDown("the connection to Redis broke again")
+
+    def begin(self, tenant: Tenant) -> None:
+        """Resync one tenant, whose live messages wait from now on."""
+        self._hold(tenant)
+        if tenant not in self._under_way and not self._deaf:
+            task = self._under_way[tenant] = asyncio.create_task(self._try(tenant))
+            task.add_done_callback(lambda _: self._under_way.pop(tenant, None))
+
+    def _hold(self, tenant: Tenant) -> None:
+        if not tenant.backlog:
+            tenant.backlog = []
+        # As of now: later probes come back over a connection that has not made good what was missed.
+        tenant.heard_until = self.subscriber.heard_until
+
+    async def _try(self, tenant: Tenant) -> None:
+        try:
+            await self._run(tenant)
+        except (LinkDown, ReplyError) as error:
+            _log.warning("redis_resync_failed", reason=str(error))
+            if not self._deaf:
+                self.subscriber.drop()
+
+    async def _run(self, tenant: Tenant) -> None:
+        rooms, events, holes = 0, 0, 0
+        tenant.overrun = True
+        while tenant.overrun:
+            tenant.overrun = False
+            epoch, logs = await self._read(tenant)
+            if tenant.epoch is not None and epoch != tenant.epoch:
+                await self._restart(tenant, epoch)
+                break
+            missed = [(room, _message(epoch, entry)) for room, log in logs.items() for entry in log.entries]
+            rooms, events = len(logs), events + len(missed)
+            holes += self._tell_holes(logs)
+            await self._hand_out(tenant, missed)
+        self.count += 1
+        _log.info("tenant_resynced", tenant=tenant.id, rooms=rooms, events=events, holes=holes)
+        if self.audience is not None:
+            await self.audience.recheck(tenant)
+
+    async def _read(self, tenant: Tenant) -> tuple[str, dict[RoomState, Log]]:
+        """Read the logs of all rooms that were heard before; what is published from now on comes live."""
+        rooms = [room for room in tenant.rooms.values() if room.last_seq is not None]
+        epoch = ""
+        logs: dict[RoomState, Log] = {}
+        for i in range(0, max(len(rooms), 1), READ_BATCH):
+            batch = {room.name: room for room in rooms[i : i + READ_BATCH]}
+            after = {
+                name: max(room.last_seq or 0, tenant.heard_until - CLOCK_MARGIN) for name, room in batch.items()
+            }
+            snapshot = await self._history.read(tenant.id, after)
+            epoch = snapshot.epoch
+            logs |= {batch[name]: log for name, log in snapshot.logs.items()}
+        # An event that one batch was read too early for, and another one late enough, is under way to us.
+        await self.subscriber.fence()
+        return epoch, logs
+
+    def _tell_holes(self, logs: dict[RoomState, Log]) -> int:
+        holes = [room for room, log in logs.items() if not log.complete]
+        for room in holes:
+            if self.audience is not None:
+                self.audience.hole(room)
+        for room, log in logs.items():
+            if not log.entries:
+                room.last_seq = max(room.last_seq or 0, log.until)
+        self.holes += len(holes)
+        return len(holes)
+
+    async def _restart(self, tenant: Tenant, epoch: str) -> None:
+        """Go on in a new epoch: what was missed is unknown, and everyone of the tenant is told so.
+
+        The new epoch's seqs may be lower, where the new server's clock is behind.
+        """
+        place = await self._history.read(tenant.id, {})
+        if self.audience is not None:
+            self.audience.history_lost(tenant)
+        tenant.epoch = epoch
+        tenant.position = place.seq
+        for room in tenant.rooms.values():
+            room.last_seq = place.seq
+        tenant.backlog = [
+            (room, message) for room, message in tenant.backlog or () if message.flag == wire.Flag.CONTROL
+        ]
+        await self._hand_out(tenant, [])
+
+    async def _hand_out(self, tenant: Tenant, missed: list[tuple[RoomState, wire.Message]]) -> None:
+        """Dispatch what was read together with what came meanwhile, until nothing waits any more.
+
+        Once more came than is kept, what is left of it has a hole: it is dropped, and the logs are read again.
+        """
+        while True:
+            live, tenant.backlog = tenant.backlog or [], []
+            if tenant.overrun:
+                live = [(room, message) for room, message in live if message.flag == wire.Flag.CONTROL]
+            due = merge(live, missed)
+            missed = []
+            for i, (room, message) in enumerate(due):
+                await self._dispatch(room, message)
+                if i % DISPATCH_BATCH == DISPATCH_BATCH - 1:
+                    await asyncio.sleep(0)
+            if tenant.overrun:
+                return
+            if not tenant.backlog:
+                if not self._deaf:
+                    self._settle(tenant)
+                return
+
+    async def _dispatch(self, room: RoomState, message: wire.Message) -> None:
+        rest = self._hub.dispatch(room, message)
+        try:
+            while rest is not None:
+                await asyncio.sleep(0)
+                rest = rest()
+        finally:
+            # Cancelled halfway: the room counts as served, so the others must be.
+            while rest is not None:
+                rest = rest()
+
+    def _settle(self, tenant: Tenant) -> None:
+        """Go on live with a tenant."""
+        tenant.backlog = None
+        for waiter in self._unsettled.pop(tenant, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def _message(epoch: str, entry: Entry) -> wire.Message:
+    offset = f"{epoch}-{entry.seq}".encode()
+    return wire.Message(offset, entry.seq, entry.previous, wire.Flag.RECOVERABLE, entry.skip_sid, entry.body)
