@@ -1,14 +1,23 @@
 """HTTP long-polling: one GET waits for packets, one POST brings them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from aiohttp import web
 
 from gateway.engine import payload
 from gateway.engine.body import read_body
-from gateway.engine.errors import BAD_PAYLOAD, OVERLAP, UNKNOWN_SID, CloseReason, ProtocolViolation, Refusal
+from gateway.engine.errors import (
+    BAD_PAYLOAD,
+    OVERLAP,
+    UNKNOWN_SID,
+    CloseCode,
+    CloseReason,
+    ProtocolViolation,
+    Refusal,
+)
 from gateway.engine.frame import CLOSE, NOOP, Frame
 from gateway.engine.hub import Hub
 from gateway.engine.socket import EngineSocket
@@ -57,6 +66,11 @@ class Polling:
         """The method that queues a packet."""
         return self._send
 
+    def send_all(self, frames: Sequence[Frame]) -> None:
+        """Queue several packets."""
+        for frame in frames:
+            self._send(frame)
+
     @property
     def buffered(self) -> int:
         """Bytes that wait for a poll."""
@@ -70,10 +84,9 @@ class Polling:
         if self._poll is not None:
             self._wake()
         elif len(self._frames) > 1 and reason not in _NO_FAREWELL and socket is not None:
-            self._hub.parting[socket.sid] = self
-            self._hub.timers.call_later(
-                self._hub.options.close_timeout_s, lambda: self._hub.parting.pop(socket.sid, None)
-            )
+            parting = self._hub.parting
+            parting[socket.sid] = self
+            self._hub.timers.call_later(self._hub.options.close_timeout_s, partial(parting.pop, socket.sid, None))
 
     def resume(self) -> None:
         """Let a POST go on that waited for the inbox."""
@@ -91,6 +104,7 @@ class Polling:
     def retire(self) -> list[Frame]:
         """Hand over what waits; a poll that is still open gets a noop."""
         self._socket = None
+        self.resume()
         frames, self._frames = self._frames, []
         self._bytes = 0
         if self._poll is not None:
@@ -105,15 +119,7 @@ class Polling:
             self._violated("overlapping polls")
             return OVERLAP
         if not self._frames and not self._hurried:
-            self._poll = asyncio.get_running_loop().create_future()
-            on_disconnect(request, self._gone)
-            try:
-                await self._poll
-            except asyncio.CancelledError:
-                self._gone()
-                raise
-            finally:
-                self._poll = None
+            await self._wait(request)
         return self.take()
 
     def take(self) -> bytes:
@@ -146,6 +152,17 @@ class Polling:
 
     # -- inside
 
+    async def _wait(self, request: web.Request) -> None:
+        self._poll = asyncio.get_running_loop().create_future()
+        try:
+            with on_disconnect(request, self._gone):
+                await self._poll
+        except asyncio.CancelledError:
+            self._gone()
+            raise
+        finally:
+            self._poll = None
+
     async def _deliver(self, body: bytes) -> Refusal | None:
         socket = self._socket
         if socket is None:
@@ -156,7 +173,8 @@ class Polling:
                 break
             socket.receive(packet)
             in_a_row += 1
-            while socket.full:
+            # Once the session has moved or ended nobody would say that there is room again.
+            while self._socket is not None and socket.full:
                 self._room = asyncio.get_running_loop().create_future()
                 await self._room
                 in_a_row = 0
@@ -195,4 +213,4 @@ class Polling:
 
     def _violated(self, text: str) -> None:
         if self._socket is not None:
-            self._socket.failed(ProtocolViolation(1002, text))
+            self._socket.failed(ProtocolViolation(CloseCode.PROTOCOL, text))

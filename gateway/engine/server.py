@@ -78,7 +78,7 @@ class EngineServer(Compat):
         return self._hub.stats
 
     def call_later(self, delay_s: float, callback: Callable[[], object]) -> Call:
-        """Call back on the wheel: cheaper than a loop timer, and up to a tick early."""
+        """Call back on the wheel: cheaper than a loop timer, and up to a tick late."""
         return self._hub.timers.call_later(delay_s, callback)
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:

@@ -1,7 +1,7 @@
 """One Engine.IO session, whatever carries it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Literal, Protocol
 
 from msgspec import MsgspecError
@@ -31,6 +31,9 @@ class Channel(Protocol):
     def buffered(self) -> int:
         """Bytes that the peer has not taken yet."""
 
+    def send_all(self, frames: Sequence[Frame]) -> None:
+        """Send several, under the same promises."""
+
     def end(self, reason: str, code: int, text: str) -> None:
         """Say good-bye and close; the session has let go of the channel already."""
 
@@ -54,8 +57,8 @@ class EngineSocket:
 
     `send_frame(frame)` is the hot path: the channel's own method, rebound when the channel changes and to
     nothing when the session ends. It never blocks, raises or calls the upper layer back. `owner` is the upper
-    layer's to use and is released when its closer has returned. `environ` holds the handshake's WSGI-like facts until `forget_handshake`. `closed` is true
-    from the moment the session ends.
+    layer's to use, and is released when its closer has returned. `environ` holds the handshake's WSGI-like
+    facts until `forget_handshake`. `closed` is true from the moment the session ends.
 
     The upper layer gets messages one at a time and in order; then, once, the end of the session: never out
     of a call that it made itself, and not before the handler that was running has returned.
@@ -109,6 +112,11 @@ class EngineSocket:
         """Send bytes: an attachment of the text packet before it."""
         self.send_frame(BinaryFrame(data))
 
+    def send_frames(self, frames: Sequence[Frame]) -> None:
+        """Send several at once, as after a reconnect: one system call instead of one for each."""
+        if self._channel is not None and self.send_frame is not _discard:
+            self._channel.send_all(frames)
+
     def close(self, reason: str = CloseReason.SERVER, code: int = CloseCode.NORMAL) -> None:
         """End the session and close its transport; what was sent before still goes out.
 
@@ -161,7 +169,7 @@ class EngineSocket:
     @property
     def full(self) -> bool:
         """Whether the channel should stop reading until `resume` is called on it."""
-        return self._inbox is not None and self._inbox.full
+        return self._inbox is not None and self._inbox.full and not self.closed
 
     def mute(self) -> None:
         """Send nothing more; the end follows. Unlike `close` this is safe inside a `send_frame`."""

@@ -7,8 +7,9 @@ installed version.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
@@ -103,20 +104,23 @@ def _detach(handler: "RequestHandler") -> None:
     handler._request_handler = None
 
 
-def on_disconnect(request: web.Request, callback: Callable[[], object]) -> None:
-    """Call `callback` when the client goes away while this request is being handled.
+@contextmanager
+def on_disconnect(request: web.Request, callback: Callable[[], object]) -> Iterator[None]:
+    """Call `callback` if the client goes away within this block.
 
     aiohttp tells a request by its `_cancel` method, which breaks the request's body; a GET has none, and
     cancelling handlers is a setting of the whole application.
     """
-    original: Callable[[BaseException], Any] = request._cancel
 
     def cancelled(error: BaseException) -> None:
-        original(error)
         callback()
 
     # Past __setattr__, which warns in aiohttp's debug mode.
     request.__dict__["_cancel"] = cancelled
+    try:
+        yield
+    finally:
+        del request.__dict__["_cancel"]
 
 
 def no_lingering(request: web.Request) -> None:

@@ -43,10 +43,11 @@ class Timers:
     `failed` hears of an exception that a timer raised: one bad callback must not stop the heartbeats of all.
     """
 
-    __slots__ = ("_armed_at", "_clock", "_context", "_failed", "_handle", "_wheel")
+    __slots__ = ("_armed_at", "_clock", "_context", "_failed", "_handle", "_tick", "_wheel")
 
     def __init__(self, tick_s: float, clock: Callable[[], float], failed: Callable[[BaseException], None]) -> None:
         self._wheel = Wheel(tick_s)
+        self._tick = tick_s
         self._clock = clock
         self._failed = failed
         self._handle: asyncio.TimerHandle | None = None
@@ -68,9 +69,9 @@ class Timers:
         self._wheel.drop(timer)
 
     def call_later(self, delay_s: float, callback: Callable[[], object]) -> Call:
-        """Call `callback` after `delay_s` seconds (at most a tick earlier)."""
+        """Call `callback` after `delay_s` seconds, not earlier, and at most a tick later."""
         call = Call(self, callback)
-        self.put(call, self._clock() + delay_s)
+        self.put(call, self._clock() + delay_s + self._tick)
         return call
 
     def stop(self) -> None:

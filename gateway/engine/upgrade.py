@@ -84,5 +84,4 @@ class Upgrade:
         waiting = self._polling.retire()
         websocket.serve(socket)
         socket.carry(websocket, "websocket")
-        for frame in waiting:
-            websocket.send(frame)
+        websocket.send_all(waiting)

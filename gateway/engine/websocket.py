@@ -1,7 +1,7 @@
 """A websocket after its handshake: the transport's protocol, with no task and no queue."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from gateway.engine import reader
@@ -72,6 +72,13 @@ class WebSocket(asyncio.Protocol):
     def send(self) -> Callable[[Frame], None]:
         """The method that writes a frame."""
         return self._send_deflated if self._deflated else self._send_plain
+
+    def send_all(self, frames: Sequence[Frame]) -> None:
+        """Write several frames in one go."""
+        if self._deflated and self._hub.deflater is not None:
+            self._transport.writelines([self._hub.deflater.wire(frame) for frame in frames])
+        else:
+            self._transport.writelines([frame.wire for frame in frames])
 
     @property
     def buffered(self) -> int:

@@ -66,9 +66,10 @@ class Rig:
         return [reason for _, reason in self.notes.closed]
 
     def idle(self) -> bool:
-        """Whether nothing is left of any session."""
+        """Whether nothing is left of any session, and its end was reported."""
         hub = self.engine._hub
-        return not (hub.sockets or hub.closing or hub.parting or hub.tasks or len(hub.timers))
+        reported = self.engine.options.closer != self.closer or len(self.reasons) == hub.stats.closed.total()
+        return reported and not (hub.sockets or hub.closing or hub.parting or hub.tasks or len(hub.timers))
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from gateway.engine import CloseReason, EngineSocket
+from gateway.engine import CloseReason, EngineSocket, Frame
 from tests.engine.rig import serve
 from tests.engine.wire import eventually, http_client, polling
 
@@ -13,7 +13,7 @@ from tests.engine.wire import eventually, http_client, polling
 async def test_packets_come_with_the_next_poll() -> None:
     async with serve() as rig, polling(rig.port) as client:
         assert client.session["upgrades"] == ["websocket"]
-        rig.socket.send_text("a")
+        rig.socket.send_frames([Frame(b"a")])
         rig.socket.send_binary(b"\x01")
         assert await client.poll() == (200, "4a\x1ebAQ==")
         assert rig.socket.buffered == 0
@@ -142,6 +142,21 @@ async def test_two_posts_at_a_time_close_the_session() -> None:
         assert (await client.post("4d"))[0] == 400
         release.set()
         await first
+        await eventually(rig.idle)
+
+
+async def test_a_post_that_waits_is_let_go_when_the_session_ends() -> None:
+    async def stuck(socket: EngineSocket, data: str | bytes) -> None:
+        await release.wait()
+
+    release = asyncio.Event()
+    async with serve(receiver=stuck, inbox_messages=2) as rig, polling(rig.port) as client:
+        post = asyncio.create_task(client.post("\x1e".join(["4x"] * 50)))
+        poll = asyncio.create_task(client.poll())
+        await eventually(lambda: rig.socket.full and waiting(rig.socket))
+        poll.cancel()
+        await post
+        release.set()
         await eventually(rig.idle)
 
 

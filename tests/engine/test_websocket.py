@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from gateway.engine import CloseCode, CloseReason
+from gateway.engine import CloseCode, CloseReason, Frame
 from gateway.engine.reader import CLOSE, CONTINUATION, PING, TEXT
 from tests.engine.rig import serve
 from tests.engine.wire import eventually, frame, opened, websocket
@@ -27,6 +27,15 @@ async def test_text_and_bytes_go_both_ways_in_order() -> None:
         for message in sent:
             peer.send(message)
         assert [await peer.receive() for _ in sent] == sent
+
+
+async def test_several_frames_go_out_in_one_go() -> None:
+    async with serve() as rig, opened(rig.port) as peer:
+        rig.socket.send_frames([Frame(b"%d" % number) for number in range(100)])
+        assert [await peer.receive() for _ in range(100)] == [f"4{number}" for number in range(100)]
+        rig.socket.close()
+        rig.socket.send_frames([Frame(b"late")])
+        await peer.close_code()
 
 
 async def test_base64_in_text_is_bytes() -> None:

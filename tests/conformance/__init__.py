@@ -1,0 +1,1 @@
+"""The published protocol documents as tests, and the app that their official suites expect."""
