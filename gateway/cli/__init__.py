@@ -1,4 +1,4 @@
-"""The command line: `gateway serve | dev | token | publish | tail | check`."""
+"""The command line: `gateway serve | dev | token | publish | tail | check | relay`."""
 
 from gateway.cli.main import main
 

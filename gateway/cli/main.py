@@ -12,7 +12,7 @@ import click
 
 from gateway import log, settings
 from gateway.app import StartError, run
-from gateway.cli import checks, dev, tail, tokens
+from gateway.cli import checks, dev, outbox, reach, tail, tokens
 from gateway.embedded import EmbeddedError
 from gateway.health import installed_version
 from publisher import InvalidEvent, Publisher, PublishError, Receipt, parse_room
@@ -108,6 +108,7 @@ def publish(
         raise click.UsageError("say where to: --to ROOM or --conversation UUID")
     payload = _payload(data, text, rooms)
     url = redis_url or settings.load().redis_url.get_secret_value()
+    reach.check(url)
     with Publisher.from_url(url, strict=True, timeout_s=5.0) as publisher:
         receipt: Receipt = publisher.emit(
             organization_id, event, payload, to=[parse_room(room) for room in rooms], key=key
@@ -133,6 +134,9 @@ def check() -> int:
     for finding in findings:
         click.echo(f"{finding.level:<5} {finding.text}")
     return 2 if any(finding.level == "error" for finding in findings) else 0
+
+
+cli.add_command(outbox.relay)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 import click
 import redis.asyncio
 
-from gateway.app import StartError, one_line, shown_url
-from gateway.bus.commands import OPEN_ERRORS
+from gateway.cli.reach import reaching
 from gateway.core.replay import split_body
 from publisher import parse_room, wire
 from publisher.offsets import SEQ_PER_S
@@ -20,17 +19,16 @@ _KINDS = {wire.Flag.RECOVERABLE: "event", wire.Flag.EPHEMERAL: "ephemeral", wire
 async def follow(url: str, organization_id: str, room: str | None, *, show_payload: bool) -> None:
     """Print a line for every message of a tenant, or of one of its rooms, until cancelled."""
     tenant = uuid_text(organization_id, "organization")
-    client = redis.asyncio.Redis.from_url(url, socket_timeout=None)
-    try:
+    channel = None if room is None else wire.channel(tenant, parse_room(room))
+    with reaching(url):
+        client = redis.asyncio.Redis.from_url(url, socket_timeout=None)
         async with client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
-            if room is None:
+            if channel is None:
                 await pubsub.psubscribe(f"rt:{{{tenant}}}:room:*")
             else:
-                await pubsub.subscribe(wire.channel(tenant, parse_room(room)))
+                await pubsub.subscribe(channel)
             async for message in pubsub.listen():
                 click.echo(line(message["channel"], message["data"], show_payload=show_payload))
-    except OPEN_ERRORS as error:
-        raise StartError(f"Redis can't be reached at {shown_url(url)}: {one_line(error)}") from None
 
 
 def line(channel: bytes, raw: bytes, *, show_payload: bool) -> str:

@@ -1,0 +1,116 @@
+"""`gateway relay`: publishes what backends left in a database's outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+from redis.exceptions import RedisError
+
+from gateway import log, settings
+from gateway.app import StartError, one_line, shown_url
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from publisher.outbox import OutboxRelay, Relaying
+
+_log = logging.getLogger("publisher.outbox")
+
+# A database host that vanished is noticed within half a minute, not two hours; the names are libpq's.
+_LIBPQ = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+
+
+@click.command()
+@click.option(
+    "--database-url", required=True, envvar="DATABASE_URL", help="As SQLAlchemy's create_engine takes it."
+)
+@click.option("--redis-url", help="Publish to this server instead of REDIS_URL.")
+@click.option("--table", "name", default="realtime_outbox", show_default=True, help="Name of the table.")
+@click.option("--schema", help="Schema of the table, where it is not the default one.")
+@click.option("--poll-interval", default=0.1, show_default=True, type=click.FloatRange(0.001), help="Seconds.")
+@click.option(
+    "--wait-replicas", default=0, show_default=True, type=click.IntRange(0), help="Replicas to wait for."
+)
+def relay(
+    database_url: str,
+    redis_url: str | None,
+    name: str,
+    schema: str | None,
+    poll_interval: float,
+    wait_replicas: int,
+) -> None:
+    """Publish what is in a database's outbox, in order, until SIGTERM.
+
+    Any number may run at once, on any machine. Needs the extra `outbox` and the database's driver; the
+    environment variable DATABASE_URL serves as well. See publisher/outbox/README.md.
+    """
+    configuration = settings.load(**({} if redis_url is None else {"redis_url": redis_url}))
+    log.configure(configuration.log_level, configuration.log_format)
+    _log.setLevel(configuration.log_level.upper())
+    try:
+        from publisher.outbox import Relaying, outbox_table
+    except ImportError:
+        raise StartError("SQLAlchemy is missing: pip install 'pytake-realtime[gateway,outbox]'") from None
+    table = outbox_table(name=name, schema=schema)
+    relaying = Relaying(poll_interval_s=poll_interval, wait_replicas=wait_replicas)
+    asyncio.run(_serve(database_url, configuration.redis_url.get_secret_value(), table, relaying))
+
+
+async def _serve(database_url: str, redis_url: str, table: Any, relaying: Relaying) -> None:
+    from publisher.outbox import OutboxRelay
+
+    engine = _engine(database_url)
+    try:
+        relay = OutboxRelay.from_url(engine, redis_url, table=table, relaying=relaying)
+    except ValueError as error:
+        raise StartError(one_line(error)) from None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, relay.stop)
+    try:
+        where = engine.url.render_as_string(hide_password=True)
+        await _check(relay, where, shown_url(redis_url))
+        _log.info("relaying %s of %s to %s", table.fullname, where, shown_url(redis_url))
+        await relay.run()
+        _log.info("relay stopped: %s", asdict(relay.counters))
+    finally:
+        disposed = engine.dispose()
+        if disposed is not None:
+            await disposed
+
+
+async def _check(relay: OutboxRelay, database: str, redis: str) -> None:
+    from publisher.outbox.database import reason
+
+    try:
+        await relay.check()
+    except RedisError as error:
+        raise StartError(f"Redis can't be reached at {redis}: {one_line(error)}") from None
+    except LookupError as error:
+        raise StartError(f"{one_line(error)}: create it with `metadata.create_all` or a migration") from None
+    except Exception as error:  # noqa: BLE001  # drivers raise what they like
+        raise StartError(f"the database can't be reached at {database}: {reason(error)}") from None
+
+
+def _engine(database_url: str) -> Engine | AsyncEngine:
+    """Make the engine that the URL's driver is for, of either kind."""
+    from sqlalchemy import create_engine, make_url
+    from sqlalchemy.exc import ArgumentError
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    try:
+        url = make_url(database_url)
+        if url.get_dialect().is_async:
+            return create_async_engine(url)
+        by_libpq = url.get_backend_name() == "postgresql" and url.get_driver_name().startswith("psycopg")
+        return create_engine(url, connect_args=_LIBPQ if by_libpq else {})
+    except ArgumentError as error:
+        raise StartError(f"the database URL: {one_line(error)}") from None
+    except ModuleNotFoundError as error:
+        raise StartError(f"the database's driver is missing: {one_line(error)}") from None

@@ -1,0 +1,83 @@
+"""What a row says of an event: its own facts, and nothing of how it is published.
+
+Keys in Redis, time limits and epochs are left out: the relay adds them with its own settings, through the
+same builder as every publisher, so that a row outlives an upgrade of either side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from publisher import wire
+from publisher.envelope import Envelope, Options, build_control, build_event
+from publisher.errors import InvalidEvent
+from publisher.rooms import Room
+
+EVENT, CONTROL = "event", "control"
+# What the writer let pass is not measured again: the relay's limit may be another.
+_ANY_SIZE = 2**40
+
+_Event = msgspec.json.Decoder(tuple[str, msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The facts, named as the table's columns."""
+
+    tenant: str
+    kind: str
+    body: bytes
+    rooms: str
+    key: str | None = None
+    version: int | None = None
+    skip_sid: str | None = None
+    revoke: str | None = None
+
+
+def entry_of(envelope: Envelope) -> Entry:
+    """Take the facts out of an envelope; raises `InvalidEvent` for an ephemeral event."""
+    tenant, args = envelope.tenant, envelope.args
+    if envelope.script == "control":
+        room = envelope.keys[2].removeprefix(wire.channel(tenant, Room("")))
+        return Entry(tenant, CONTROL, args[0], room, revoke=args[3])
+    if args[2] == wire.Flag.EPHEMERAL:
+        raise InvalidEvent("an ephemeral event may be lost and is late once it was kept: publish it directly")
+    return Entry(
+        tenant,
+        EVENT,
+        args[1],
+        args[4],
+        # Every event has one: without a key of the caller's, the builder drew one. It stays the same at
+        # each attempt, in every relay, and in a database restored from a copy, where ids are given again.
+        key=envelope.keys[-1].removeprefix(wire.once_key(tenant, "")),
+        version=None if args[10] == "" else args[10],
+        skip_sid=None if args[3] == "-" else args[3],
+    )
+
+
+def envelope_of(entry: Entry, options: Options) -> Envelope:
+    """Make the envelope again; raises `InvalidEvent` for what can't be published any more."""
+    if entry.kind == CONTROL:
+        user_id = entry.rooms.removeprefix("user:")
+        command: Any = msgspec.Raw(entry.body)
+        revoke: Any = entry.revoke or ""
+        return build_control(entry.tenant, user_id, command, options, revoke=revoke)
+    if entry.kind != EVENT:
+        raise InvalidEvent(f"a row of kind {entry.kind!r} is none of this version's")
+    try:
+        event, data = _Event.decode(entry.body)
+    except msgspec.DecodeError as error:
+        raise InvalidEvent(f'the body is not the JSON of ["event", data]: {error}') from None
+    return build_event(
+        entry.tenant,
+        event,
+        data,
+        entry.rooms.split(),
+        replace(options, max_payload_bytes=_ANY_SIZE),
+        key=entry.key,
+        version=entry.version,
+        skip_sid=entry.skip_sid,
+    )

@@ -1,0 +1,209 @@
+"""The relay: takes committed rows out of the outbox and publishes them, until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+import redis.asyncio
+from redis.exceptions import RedisError
+from sqlalchemy import Connection, Engine, Table, inspect
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from publisher.connecting import connection_options, new_backoff
+from publisher.envelope import Options
+from publisher.outbox.claim import SUPPORTED, Limits, settle, take
+from publisher.outbox.database import Database, reason
+from publisher.outbox.delivery import Delivery, Outcome
+from publisher.outbox.table import outbox_table
+
+_log = logging.getLogger("publisher.outbox")
+
+
+@dataclass(frozen=True, slots=True)
+class Relaying:
+    """How a relay works."""
+
+    poll_interval_s: float = 0.1
+    """How long it waits after it found nothing."""
+    batch: int = 128
+    """Rows that it holds at a time, of all tenants."""
+    tenants: int = 8
+    """Tenants that it holds at a time; other relays work for the others."""
+    hold_s: float = 30.0
+    """How long it publishes before it lets go of them. PostgreSQL ends a relay that hangs after twice that."""
+    keep_key_s: float = 7 * 86_400.0
+    """How long a row that was published and could not be deleted is safe from being published again."""
+    wait_replicas: int = 0
+    """Replicas of Redis that must have an event before its row is deleted."""
+
+    def __post_init__(self) -> None:
+        for name in ("poll_interval_s", "batch", "tenants", "hold_s", "keep_key_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0")
+
+
+@dataclass(slots=True)
+class RelayCounters:
+    """What a relay has done since it was made; each only grows."""
+
+    relayed: int = 0
+    """Rows that Redis has and that were deleted."""
+    duplicates: int = 0
+    """Those among them that Redis knew already, by their key or version."""
+    refused: int = 0
+    """Rows set aside, which no event can be made of; their column `refused` says why."""
+    failures: int = 0
+    """Attempts that ended because Redis or the database was away."""
+
+
+class OutboxRelay:
+    """Publishes the outbox in order for each tenant. Any number of relays may run, anywhere.
+
+    The engine may be of either kind and stays the caller's; one connection of its pool is in use at a time.
+    An asynchronous one is preferred where there is a choice: its calls can be cancelled. What is promised
+    stands in this folder's README.
+    """
+
+    def __init__(
+        self,
+        engine: Engine | AsyncEngine,
+        client: redis.asyncio.Redis,
+        *,
+        table: Table | None = None,
+        options: Options | None = None,
+        relaying: Relaying | None = None,
+    ) -> None:
+        if engine.dialect.name not in SUPPORTED:
+            raise ValueError(f"the outbox works on {' and '.join(SUPPORTED)}, not on {engine.dialect.name}")
+        self.counters = RelayCounters()
+        self._table = outbox_table() if table is None else table
+        self._relaying = relaying = relaying or Relaying()
+        self._limits = Limits(relaying.batch, relaying.tenants, relaying.hold_s)
+        self._database = Database(engine)
+        self._delivery = Delivery(
+            client, options or Options(), keep_key_s=relaying.keep_key_s, replicas=relaying.wait_replicas
+        )
+        self._awake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._after = ""
+
+    @classmethod
+    def from_url(
+        cls,
+        engine: Engine | AsyncEngine,
+        redis_url: object,
+        *,
+        table: Table | None = None,
+        options: Options | None = None,
+        relaying: Relaying | None = None,
+        **connection: Any,
+    ) -> Self:
+        """Make a relay for a Redis or Valkey URL; `connection` goes to redis-py as it is."""
+        chosen = connection_options({"client_name": "outbox-relay"} | connection)
+        client = redis.asyncio.Redis.from_url(str(redis_url), **chosen)
+        return cls(engine, client, table=table, options=options, relaying=relaying)
+
+    async def run(self) -> None:
+        """Relay until `stop` is called or the task is cancelled; only once.
+
+        Neither loses or doubles anything: what was published and not yet deleted is recognized by whoever
+        comes next. Trouble with Redis or the database is logged, counted and tried again, at first after
+        some 25 ms and in the end every second.
+        """
+        backoff, failures = new_backoff(), 0
+        try:
+            while not self._stopping.is_set():
+                try:
+                    found = await self._sweep()
+                except Exception as trouble:  # noqa: BLE001  # drivers raise what they like
+                    failures += 1
+                    self._note_trouble(trouble, failures)
+                    await _wait(self._stopping, backoff.compute(failures))
+                else:
+                    failures = 0
+                    if not found:
+                        await _wait(self._awake, self._relaying.poll_interval_s)
+                        self._awake.clear()
+        finally:
+            await self._delivery.aclose()
+            self._database.close()
+
+    def stop(self) -> None:
+        """Let `run` end when what it holds is published, within `hold_s`."""
+        self._stopping.set()
+        self._awake.set()
+
+    def wake(self) -> None:
+        """Look at the table now. Call it after a commit, in the relay's event loop, to save the wait."""
+        self._awake.set()
+
+    async def check(self) -> None:
+        """Reach for Redis and the database once, before `run`; raises what they raise.
+
+        `LookupError` says that the table is missing.
+        """
+        await self._delivery.ping()
+        async with self._database.connect() as run:
+            if not await run(partial(_has, table=self._table)):
+                raise LookupError(f"the database has no table {self._table.fullname}")
+
+    async def _sweep(self) -> int:
+        """Go on through the tenants, to the last; give how many rows were found."""
+        found = 0
+        while not self._stopping.is_set():
+            found += await self._relay_some()
+            if not self._after:
+                break
+        return found
+
+    async def _relay_some(self) -> int:
+        """Take some rows of the next tenants, publish them, delete them; give how many there were."""
+        hold_s = self._relaying.hold_s
+        async with asyncio.timeout(2 * hold_s), self._database.connect() as run:
+            claim = await run(partial(take, table=self._table, after=self._after, limits=self._limits))
+            # Also after a failure it is the others' turn.
+            self._after = claim.last_tenant or ""
+            outcome = await self._delivery.publish(claim.rows, time.monotonic() + hold_s)
+            if outcome.done or outcome.refused:
+                await run(partial(settle, table=self._table, done=outcome.done, refused=outcome.refused))
+        self._count(outcome)
+        await self._delivery.release(outcome.keys)
+        if outcome.trouble is not None:
+            raise outcome.trouble
+        return len(claim.rows)
+
+    def _count(self, outcome: Outcome) -> None:
+        self.counters.relayed += len(outcome.done)
+        self.counters.duplicates += outcome.duplicates
+        self.counters.refused += len(outcome.refused)
+        for ident, why in outcome.refused.items():
+            _log.error("row %d of %s is set aside: %s", ident, self._table.fullname, why)
+
+    def _note_trouble(self, trouble: Exception, failures: int) -> None:
+        """Say what is wrong: at the first failure, and then ever more rarely."""
+        self.counters.failures += 1
+        if failures & (failures - 1) == 0:
+            expected = isinstance(trouble, (SQLAlchemyError, RedisError, OSError))
+            _log.warning(
+                "nothing is relayed (%s); attempt %d",
+                reason(trouble),
+                failures,
+                exc_info=None if expected else trouble,
+            )
+
+
+def _has(connection: Connection, table: Table) -> bool:
+    return inspect(connection).has_table(table.name, table.schema)
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()

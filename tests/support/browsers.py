@@ -1,0 +1,195 @@
+"""Real browsers' clients: `socket.io-client` from npm, old and new, all in one Node process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from typing import Any, Literal
+
+from tests.support import node
+from tests.support.waiting import PATIENCE_S, until_sync
+
+Version = Literal["4.0", "4.5", "newest"]
+VERSIONS: tuple[Version, ...] = ("4.0", "4.5", "newest")
+TRANSPORTS: dict[str, list[str]] = {
+    "websocket": ["websocket"],
+    "polling": ["polling"],
+    "upgrade": ["polling", "websocket"],
+}
+Report = dict[str, Any]
+Matching = Callable[[Any], bool]
+
+# Browsers wait 1 to 5 s before they come back; what they do is the same after 20 ms.
+QUICK = {"reconnectionDelay": 20, "reconnectionDelayMax": 200, "randomizationFactor": 0}
+
+
+class Node:
+    """The process that runs the browsers."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [str(node.installed()), "driver.mjs"],
+            cwd=node.JS,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        self._ids = count(1)
+        self._browsers: dict[int, Browser] = {}
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def open(
+        self,
+        url: str,
+        token: str | None,
+        *,
+        version: Version = "newest",
+        transports: Sequence[str] | None = ("websocket",),
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Browser:
+        """Open a page that connects; `options` are socket.io-client's.
+
+        `transports` None leaves the choice to the client.
+        """
+        chosen = {
+            **QUICK,
+            **({"transports": list(transports)} if transports is not None else {}),
+            "auth": {"token": token} if token is not None else {},
+            **({"extraHeaders": dict(headers)} if headers else {}),
+            **options,
+        }
+        browser = Browser(self, next(self._ids))
+        self._browsers[browser.ident] = browser
+        self.command("open", browser, client=version, url=url, options=chosen)
+        return browser
+
+    def command(self, do: str, browser: Browser, **facts: Any) -> None:
+        """Tell the process to do something with a browser."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": do, "browser": browser.ident, **facts}) + "\n")
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            report = json.loads(line)
+            self._browsers[report["browser"]].reports.append(report)
+
+    def close(self) -> None:
+        """End the process; all its pages are gone."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.close()
+        try:
+            status = self._process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        self._reader.join(PATIENCE_S)
+        stdout.close()
+        assert status == 0, "the browsers' process failed; its stderr says why"
+
+
+class Browser:
+    """One page. `reports` is all that happened to it, in order."""
+
+    def __init__(self, process: Node, ident: int) -> None:
+        self.ident = ident
+        self.reports: list[Report] = []
+        self._node = process
+        self._acks = count(1)
+
+    # -- what it is told to do
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Emit without an acknowledgement."""
+        self._node.command("emit", self, event=event, args=args, ack=None)
+
+    def call(self, event: str, *args: Any) -> Any:
+        """Emit with an acknowledgement, and give what it carries."""
+        ack = next(self._acks)
+        self._node.command("emit", self, event=event, args=args, ack=ack)
+        report = self.wait("ack", lambda report: report["ack"] == ack)
+        (answer,) = report["args"]
+        return answer
+
+    def join(self, conversation_id: str, **more: Any) -> None:
+        """Join a conversation as PyTake's pages do, without an acknowledgement, and wait for the answer."""
+        self.emit("join_conversation", {"conversation_id": conversation_id, **more})
+        self.wait_for("joined_conversation", lambda data: data["conversation_id"] == conversation_id)
+
+    def cut(self) -> None:
+        """Cut its connections: nothing more is said on them by either side."""
+        self._node.command("cut", self)
+
+    def disconnect(self) -> None:
+        """Have the page call `socket.disconnect()`."""
+        self._node.command("close", self)
+
+    def connect(self) -> None:
+        """Have the page call `socket.connect()`."""
+        self._node.command("connect", self)
+
+    def close(self) -> None:
+        """Close the tab."""
+        self._node.command("forget", self)
+
+    # -- what happened
+
+    def seen(self, what: str, where: Matching | None = None) -> list[Report]:
+        """Give the reports of one kind, oldest first."""
+        reports = list(self.reports)
+        return [report for report in reports if report["what"] == what and (where is None or where(report))]
+
+    def wait(
+        self, what: str, where: Matching | None = None, *, times: int = 1, within_s: float = PATIENCE_S
+    ) -> Report:
+        """Wait until something has happened so often; gives the report of the last time."""
+        try:
+            return until_sync(lambda: self.seen(what, where)[times - 1 : times], within_s, what)[0]
+        except AssertionError:
+            raise AssertionError(f"no {what} ({times}) within {within_s:g} s, but {self.reports[-8:]}") from None
+
+    def connected(self, times: int = 1) -> Report:
+        """Wait until it is connected, for the n-th time."""
+        self.wait("connect", times=times)
+        self.wait_for("connected", times=times)
+        return self.seen("connect")[times - 1]
+
+    def refused(self) -> Report:
+        """Wait until the server refused it; gives the error's message and data."""
+        return self.wait("connect_error")
+
+    def events(self, event: str, where: Matching | None = None) -> list[Any]:
+        """Give the first arguments of all events of one name."""
+        return [report["args"][0] for report in self._named(event, where)]
+
+    def wait_for(self, event: str, where: Matching | None = None, *, times: int = 1) -> Any:
+        """Wait for the n-th event of a name, `where` its first argument is such; gives that argument."""
+        return self.report_of(event, where, times=times)["args"][0]
+
+    def report_of(self, event: str, where: Matching | None = None, *, times: int = 1) -> Report:
+        """Do as `wait_for` does, and give the whole report."""
+        return self.wait(
+            "event",
+            lambda report: report["event"] == event and (where is None or where(report["args"][0])),
+            times=times,
+        )
+
+    def _named(self, event: str, where: Matching | None) -> list[Report]:
+        return self.seen(
+            "event",
+            lambda report: report["event"] == event and (where is None or where(report["args"][0])),
+        )
+
+
+def now() -> float:
+    """Give the time by the clock of the reports."""
+    return time.monotonic()

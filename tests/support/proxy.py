@@ -1,0 +1,281 @@
+"""A TCP proxy in front of a server, through which a test breaks the network in every way that networks break.
+
+    await proxy.refuse()    # every connection is reset and new ones are refused, until `start`
+    proxy.cut()             # every connection is reset; new ones are taken
+    proxy.stall()           # nothing gets through and nothing closes, until `resume`: then what waited arrives
+    proxy.lose_replies()    # questions get through, answers are lost; what lost some stays silent for good
+    proxy.abandon()         # connections that are open now stay open and silent for good; new ones are fine
+    proxy.throttle(50_000)  # bytes a second that each connection gets from the server; None for no limit
+
+`cut`, `stall`, `lose_replies`, `abandon` and `throttle` also take some of `proxy.links`, to do it to those alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Iterable
+from typing import Literal, Self
+
+KEPT = 65_536
+"""Bytes of what a client sent that its link remembers."""
+TICK_S = 0.02
+"""Between two pieces of what goes through slowly."""
+
+
+class Pipe(asyncio.Protocol):
+    """One end of a link: what it reads is written to its peer."""
+
+    peer: Pipe
+
+    def __init__(self, link: Link, name: Literal["client", "server"]) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.rate: float | None = None
+        self.losing = False
+        self._link = link
+        self._name = name
+        self._holds = 0
+        self._early: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        if self._link.is_cut:
+            self.reset()
+            return
+        if self._holds:
+            transport.pause_reading()
+        for data in self._early:
+            transport.write(data)
+
+    def data_received(self, data: bytes) -> None:
+        if self._name == "client":
+            self._link.note(data)
+        if self.losing:
+            return
+        if self.rate is None:
+            self.peer.write(data)
+        else:
+            self.hold()
+            self._trickle(data, int(self.rate * TICK_S) + 1)
+
+    def _trickle(self, data: bytes, size: int) -> None:
+        self.peer.write(data[:size])
+        if len(data) > size:
+            asyncio.get_running_loop().call_later(TICK_S, self._trickle, data[size:], size)
+        else:
+            self.let_go()
+
+    def write(self, data: bytes) -> None:
+        """Send to whoever is at this end, as soon as there is someone."""
+        if self.transport is None:
+            self._early.append(data)
+        elif not self.transport.is_closing():
+            self.transport.write(data)
+
+    def pause_writing(self) -> None:
+        self.peer.hold()
+
+    def resume_writing(self) -> None:
+        self.peer.let_go()
+
+    def hold(self) -> None:
+        """Read no more until every `hold` has been let go: what is sent waits in TCP's own buffers."""
+        self._holds += 1
+        if self._holds == 1 and self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def let_go(self) -> None:
+        """Take one `hold` back."""
+        self._holds -= 1
+        if self._holds == 0 and self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def reset(self) -> None:
+        """End with a reset instead of a good-bye."""
+        if self.transport is not None and not self.transport.is_closing():
+            raw = self.transport.get_extra_info("socket")
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self.peer.reset()
+        elif self.peer.transport is not None:
+            self.peer.transport.close()
+        self._link.ended()
+
+
+class Link:
+    """One connection through the proxy; `asked` is the beginning of what its client sent."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self.client = Pipe(self, "client")
+        self.server = Pipe(self, "server")
+        self.client.peer, self.server.peer = self.server, self.client
+        self.asked = b""
+        self.is_cut = False
+        self.is_stalled = False
+        self._proxy = proxy
+
+    def note(self, data: bytes) -> None:
+        """Remember the beginning of what the client sends."""
+        if len(self.asked) < KEPT:
+            self.asked += data
+
+    def ended(self) -> None:
+        """Note that an end is gone."""
+        self._proxy.links.discard(self)
+        self._proxy.abandoned.discard(self)
+
+    def cut(self) -> None:
+        """Reset both ends."""
+        self.is_cut = True
+        self.client.reset()
+        self.server.reset()
+
+    def stall(self) -> None:
+        """Let nothing through."""
+        if not self.is_stalled:
+            self.is_stalled = True
+            self.client.hold()
+            self.server.hold()
+
+    def resume(self) -> None:
+        """Let everything through again, first what waited."""
+        if self.is_stalled:
+            self.is_stalled = False
+            self.client.let_go()
+            self.server.let_go()
+
+
+class Proxy:
+    """The proxy; `url` is where its server, taken for a Redis, seems to be, `http_url` the same for a replica.
+
+    Of several servers each connection gets the next one that answers, as from a load balancer.
+    It lives on the test's loop: whoever holds the loop up holds up the network, too.
+    """
+
+    def __init__(self, *server_ports: int) -> None:
+        self.links: set[Link] = set()
+        self.abandoned: set[Link] = set()
+        self.accepted = 0
+        """Connections so far."""
+        self.port = 0
+        self._server_ports = list(server_ports)
+        self._stalled = False
+        self._losing = False
+        self._rate: float | None = None
+        self._listener: asyncio.Server | None = None
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def http_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> Self:
+        """Take connections, on the port that it had before if it had one."""
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._accept, "127.0.0.1", self.port, reuse_address=True)
+        self.port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def refuse(self) -> None:
+        """Cut everything and refuse new connections, until `start`."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        self.cut([*self.links, *self.abandoned])
+        await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        """End for good."""
+        await self.refuse()
+        for task in list(self._connecting):
+            task.cancel()
+        await asyncio.gather(*self._connecting, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    def links_that_asked(self, words: bytes) -> list[Link]:
+        """Give the links whose client has sent these bytes, such as b"SUBSCRIBE"."""
+        return [link for link in self.links if words in link.asked]
+
+    # -- faults
+
+    def cut(self, links: Iterable[Link] | None = None) -> None:
+        """Reset every connection; new ones are taken."""
+        for link in self._chosen(links):
+            link.cut()
+
+    def stall(self, links: Iterable[Link] | None = None) -> None:
+        """Let nothing through either way, and close nothing: a half-open network."""
+        self._stalled = self._stalled or links is None
+        for link in self._chosen(links):
+            link.stall()
+
+    def lose_replies(self, links: Iterable[Link] | None = None) -> None:
+        """Let questions through and swallow the answers; no connection skips bytes, so these end silent."""
+        self._losing = self._losing or links is None
+        for link in self._chosen(links):
+            link.server.losing = True
+
+    def abandon(self, links: Iterable[Link] | None = None) -> None:
+        """Leave the connections there are open and silent for good."""
+        for link in self._chosen(links):
+            link.stall()
+            self.links.discard(link)
+            self.abandoned.add(link)
+
+    def throttle(self, bytes_per_s: float | None, links: Iterable[Link] | None = None) -> None:
+        """Slow down what the server says."""
+        if links is None:
+            self._rate = bytes_per_s
+        for link in self._chosen(links):
+            link.server.rate = bytes_per_s
+
+    def resume(self) -> None:
+        """Let everything through again, first what was held; what was lost stays lost."""
+        self._stalled = self._losing = False
+        for link in self._chosen(None):
+            link.resume()
+
+    def _chosen(self, links: Iterable[Link] | None) -> list[Link]:
+        return list(self.links if links is None else links)
+
+    # -- connections
+
+    def _accept(self) -> Pipe:
+        link = Link(self)
+        link.server.rate = self._rate
+        link.server.losing = self._losing
+        if self._stalled:
+            link.stall()
+        self.links.add(link)
+        self.accepted += 1
+        task = asyncio.ensure_future(self._connect(link))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        return link.client
+
+    async def _connect(self, link: Link) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in self._server_ports:
+            self._server_ports.append(port := self._server_ports.pop(0))
+            try:
+                await loop.create_connection(lambda: link.server, "127.0.0.1", port)
+            except OSError:
+                continue
+            return
+        link.cut()

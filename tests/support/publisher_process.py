@@ -1,0 +1,218 @@
+"""The real publisher in another process: a backend with asyncio, or a worker without.
+
+The test's process sends JSON lines on stdin, `{"id": 1, "verb": "message_new", "args": [...], "kwargs":
+{...}}`, and gets `{"id": 1, "offset": ..., "duplicate": ..., "queued": ...}` or `{"id": 1, "error":
+"InvalidEvent", "message": ...}` on stdout. UUIDs, datetimes and decimals arrive over there as what they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+import pytest
+
+from publisher import AsyncPublisher, Counters, Publisher, Receipt
+from tests.support.environment import ROOT, clean_environment
+from tests.support.waiting import PATIENCE_S
+
+Kind = Literal["async", "blocking"]
+TYPES: dict[str, Callable[[str], Any]] = {"UUID": UUID, "datetime": datetime.fromisoformat, "Decimal": Decimal}
+
+
+class Failed(Exception):
+    """The publisher raised; `kind` is the name of the error's class."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+
+
+class PublisherProcess:
+    """A process that publishes. Calls are made there in the order in which they are made here."""
+
+    def __init__(self, redis_url: str, kind: Kind = "async", **options: Any) -> None:
+        # Options are those of `from_url`: strict, timeout_s.
+        command = [sys.executable, "-m", "tests.support.publisher_process", kind, redis_url, json.dumps(options)]
+        self._process = subprocess.Popen(
+            command,
+            env=clean_environment(),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        self._waiting: dict[int, Future[Any]] = {}
+        self._next = 0
+        self._lock = threading.Lock()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def send(self, verb: str, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Make a call without waiting; await the outcome with `asyncio.wrap_future`, or take `.result()`.
+
+        A verb of the publisher's gives its `Receipt`, `unsent` and `counters` what they are. Raises `Failed`.
+        """
+        with self._lock:
+            self._next += 1
+            future = self._waiting[self._next] = Future()
+            line = {"id": self._next, "verb": verb, "args": args, "kwargs": kwargs}
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps(line, default=_tagged) + "\n")
+        return future
+
+    def call(self, verb: str, *args: Any, **kwargs: Any) -> Any:
+        """Make a call and wait for its outcome."""
+        return self.send(verb, *args, **kwargs).result(PATIENCE_S)
+
+    async def acall(self, verb: str, *args: Any, **kwargs: Any) -> Any:
+        """Make a call and wait for its outcome without holding up the loop."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await asyncio.wrap_future(self.send(verb, *args, **kwargs))
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            answer = json.loads(line)
+            future = self._waiting.pop(answer["id"])
+            if "error" in answer:
+                future.set_exception(Failed(answer["error"], answer["message"]))
+            elif "value" in answer:
+                future.set_result(answer["value"])
+            else:
+                future.set_result(Receipt(answer["offset"], answer["duplicate"], answer["queued"]))
+        for future in self._waiting.values():
+            future.set_exception(Failed("EOFError", "the publisher's process has ended"))
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self._process.kill()
+        self.close()
+
+    def close(self) -> int:
+        """Close stdin, so that it flushes and ends; gives its exit status."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            stdin.close()
+        try:
+            status = self._process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        self._reader.join(PATIENCE_S)
+        stdout.close()
+        return status
+
+
+Publishers = Callable[..., PublisherProcess]
+
+
+def _publisher_factory() -> Iterator[Publishers]:
+    started: list[PublisherProcess] = []
+
+    def start(redis_url: str, kind: Kind = "async", **options: Any) -> PublisherProcess:
+        process = PublisherProcess(redis_url, kind, **options)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.close()
+
+
+@pytest.fixture
+def publishers() -> Iterator[Publishers]:
+    """Start publishers for one test: `publishers(redis_server.url, "blocking", strict=True)`."""
+    yield from _publisher_factory()
+
+
+@pytest.fixture(scope="module")
+def shared_publishers() -> Iterator[Publishers]:
+    """Start publishers for a whole module."""
+    yield from _publisher_factory()
+
+
+def _tagged(value: object) -> dict[str, str]:
+    return {f"${type(value).__name__}": str(value)}
+
+
+# -- over there
+
+
+def _untagged(pairs: dict[str, Any]) -> Any:
+    name, value = next(iter(pairs.items()), ("", ""))
+    make = TYPES.get(name[1:]) if name.startswith("$") and len(pairs) == 1 else None
+    return pairs if make is None else make(str(value))
+
+
+def _answer(ident: int, outcome: Any) -> None:
+    answer: dict[str, Any] = {"id": ident}
+    if isinstance(outcome, Exception):
+        answer |= {"error": type(outcome).__name__, "message": str(outcome)}
+    elif isinstance(outcome, Receipt):
+        answer |= outcome._asdict()
+    else:
+        answer |= {"value": dataclasses.asdict(outcome) if isinstance(outcome, Counters) else outcome}
+    print(json.dumps(answer), flush=True)
+
+
+def _blocking(url: str, options: dict[str, Any]) -> None:
+    with Publisher.from_url(url, **options) as events:
+        for line in sys.stdin:
+            request = json.loads(line, object_hook=_untagged)
+            try:
+                found = getattr(events, request["verb"])
+                outcome = found(*request["args"], **request["kwargs"]) if callable(found) else found
+            except Exception as error:  # noqa: BLE001  # the test's to judge
+                outcome = error
+            _answer(request["id"], outcome)
+
+
+async def _asynchronous(url: str, options: dict[str, Any]) -> None:
+    tasks: set[asyncio.Task[None]] = set()
+    reader = asyncio.StreamReader(limit=1 << 24)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0))
+    async with AsyncPublisher.from_url(url, **options) as events:
+        while line := await reader.readline():
+            task = loop.create_task(_publish(events, json.loads(line, object_hook=_untagged)))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        await asyncio.gather(*tasks)
+
+
+async def _publish(events: AsyncPublisher, request: dict[str, Any]) -> None:
+    try:
+        found = getattr(events, request["verb"])
+        outcome = await found(*request["args"], **request["kwargs"]) if callable(found) else found
+    except Exception as error:  # noqa: BLE001  # the test's to judge
+        outcome = error
+    _answer(request["id"], outcome)
+
+
+if __name__ == "__main__":
+    kind, url, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    if kind == "async":
+        asyncio.run(_asynchronous(url, options))
+    else:
+        _blocking(url, options)
