@@ -9,17 +9,16 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Self
 
 import redis.asyncio
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
 from publisher.buffer import BROKEN, Buffer, Counters, Item
 from publisher.connecting import (
-    BATCH,
     REPLICAS_TIMEOUT_MS,
     TIMEOUT_S,
+    Pace,
     Sending,
     check_replicas,
     connection_options,
-    new_backoff,
     note_drop,
     note_retry,
 )
@@ -118,11 +117,9 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
             patience.cancel()
 
     async def _send_all(self) -> None:
-        backoff, failures = new_backoff(), 0
+        pace = Pace()
         while True:
-            # After a failure one event goes ahead alone: were the server to change its mind in the middle
-            # of a batch, later events would overtake earlier ones.
-            items = self._buffer.take(1 if failures else BATCH)
+            items = self._buffer.take(pace.most)
             if not items:
                 self._emptied.set()
                 self._filled.clear()
@@ -130,18 +127,15 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
                 continue
             try:
                 results: Sequence[Any] | Exception = await self._execute(items)
-            except BROKEN as error:
+            except Exception as error:  # noqa: BLE001  # the buffer knows which ones pass
                 results = error
                 await self._disconnect()
             trouble = self._buffer.settle(items, results)
-            if trouble is None:
-                failures = 0
-            elif isinstance(trouble, NoScriptError):
+            if pace.wants_scripts(trouble):
                 await self._load_scripts()
-            else:
-                failures += 1
-                note_retry(failures, trouble, len(self._buffer))
-                await asyncio.sleep(backoff.compute(failures))
+            elif trouble is not None:
+                note_retry(pace.failures, trouble, len(self._buffer))
+                await asyncio.sleep(pace.pause_s())
 
     async def _execute(self, items: Sequence[Item]) -> Sequence[Any]:
         """Send a batch in one write and read its replies; an error reply stands for its item."""
@@ -175,8 +169,11 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
                 await connection.disconnect(nowait=True)
 
     async def _load_scripts(self) -> None:
-        with contextlib.suppress(*BROKEN):
+        try:
             connection = await self._connect()
             for script in SCRIPTS.values():
                 await connection.send_command("SCRIPT", "LOAD", script.source)
                 await connection.read_response()
+        except Exception as error:  # noqa: BLE001  # the next attempt shows whether it matters
+            _log.warning("can't load the scripts: %s", error)
+            await self._disconnect()

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from typing import Any, Self
+from weakref import WeakSet
 
 import redis
-from redis.exceptions import NoScriptError
 
-from publisher.buffer import BROKEN, Buffer, Counters, Item
+from publisher.buffer import Buffer, Counters, Item
 from publisher.connecting import (
-    BATCH,
     REPLICAS_TIMEOUT_MS,
     TIMEOUT_S,
+    Pace,
     Sending,
     check_replicas,
     connection_options,
-    new_backoff,
     note_drop,
     note_retry,
 )
@@ -49,13 +47,14 @@ class Publisher(Verbs[Receipt]):
         self._sending = sending or Sending()
         self._closed = False
         self._begin()
+        _publishers.add(self)
 
     def _begin(self) -> None:
-        """Start afresh, also in a forked child: there, a lock that another thread held stays locked."""
-        self._pid = os.getpid()
+        """Start with an empty buffer and no thread, also in a forked child."""
         self._changed = threading.Condition()
         self._buffer = Buffer(self._sending.buffer_events, self._sending.buffer_bytes)
         self._thread: threading.Thread | None = None
+        self._given_up = False
 
     @classmethod
     def from_url(
@@ -76,7 +75,7 @@ class Publisher(Verbs[Receipt]):
     @property
     def unsent(self) -> int:
         """How many events wait in the buffer, the ones under way among them."""
-        return len(self._buffer) if self._pid == os.getpid() else 0
+        return len(self._buffer)
 
     @property
     def counters(self) -> Counters:
@@ -89,6 +88,9 @@ class Publisher(Verbs[Receipt]):
             self._closed = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._thread is None or not len(self._buffer), timeout_s)
+            # What is reported as unsent stays unsent.
+            self._given_up = True
+            self._changed.notify_all()
         if self._thread is not None and not len(self._buffer):
             self._thread.join(timeout_s)
         self._client.close()
@@ -103,13 +105,11 @@ class Publisher(Verbs[Receipt]):
         self.close()
 
     def _send(self, envelope: Envelope) -> Receipt:
-        if self._pid != os.getpid():
-            self._begin()
-        if self._closed:
-            raise PublishError("the publisher is closed")
         waiter: Future[Receipt | PublishError] = Future()
         item = Item(envelope, waiter)
         with self._changed:
+            if self._closed:
+                raise PublishError("the publisher is closed")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._send_all, name="publisher", daemon=True)
                 self._thread.start()
@@ -121,30 +121,27 @@ class Publisher(Verbs[Receipt]):
         return self._sending.outcome(waiter.result())
 
     def _send_all(self) -> None:
-        backoff, failures = new_backoff(), 0
-        while True:
-            with self._changed:
-                # One event alone after a failure: see AsyncPublisher.
-                while not (items := self._buffer.take(1 if failures else BATCH)):
-                    self._changed.notify_all()
-                    if self._closed:
-                        return
-                    self._changed.wait()
+        pace = Pace()
+        while (items := self._next(pace.most)) is not None:
             try:
                 results: Sequence[Any] | Exception = self._execute(items)
-            except BROKEN as error:
+            except Exception as error:  # noqa: BLE001  # the buffer knows which ones pass
                 results = error
             with self._changed:
                 trouble = self._buffer.settle(items, results)
-            if trouble is None:
-                failures = 0
-            elif isinstance(trouble, NoScriptError):
+                self._changed.notify_all()
+            if pace.wants_scripts(trouble):
                 self._load_scripts()
-            else:
-                failures += 1
-                note_retry(failures, trouble, len(self._buffer))
+            elif trouble is not None:
+                note_retry(pace.failures, trouble, len(self._buffer))
                 with self._changed:
-                    self._changed.wait_for(lambda: False, backoff.compute(failures))
+                    self._changed.wait_for(lambda: self._given_up, pace.pause_s())
+
+    def _next(self, most: int) -> list[Item] | None:
+        """Wait for something to send; None when nothing will be sent any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._given_up or self._closed or len(self._buffer))
+            return None if self._given_up else self._buffer.take(most) or None
 
     def _execute(self, items: Sequence[Item]) -> Sequence[Any]:
         with self._client.pipeline(transaction=False) as pipe:
@@ -159,6 +156,21 @@ class Publisher(Verbs[Receipt]):
         return results
 
     def _load_scripts(self) -> None:
-        with contextlib.suppress(*BROKEN):
+        try:
             for script in SCRIPTS.values():
                 self._client.script_load(script.source)
+        except Exception as error:  # noqa: BLE001  # the next attempt shows whether it matters
+            _log.warning("can't load the scripts: %s", error)
+
+
+# A fork takes over no threads, and whatever lock one of them held stays locked.
+_publishers: WeakSet[Publisher] = WeakSet()
+
+
+def _begin_in_child() -> None:
+    for publisher in list(_publishers):
+        publisher._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)

@@ -7,6 +7,8 @@ else, under the same idempotency key, so that a publish whose answer was lost is
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +17,11 @@ from typing import Any, Protocol
 
 from redis.exceptions import (
     ClusterDownError,
+    DataError,
     MasterDownError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
-    RedisError,
     ResponseError,
     TryAgainError,
 )
@@ -36,7 +38,10 @@ KNOWN, STALE = 1, 2
 BROKEN = (RedisConnectionError, RedisTimeoutError, OSError)
 # The server is there and will not take writes just now.
 _UNWILLING = (ReadOnlyError, OutOfMemoryError, ClusterDownError, MasterDownError, TryAgainError)
-_UNWILLING_CODES = ("BUSY", "LOADING", "MISCONF", "NOREPLICAS", "UNKILLABLE")
+# Redis 6 hides the code of what a script's own command was refused with: "ERR Error running script ...: -OOM ...".
+_UNWILLING_CODE = re.compile(r"(?:^|: -)(?:BUSY|LOADING|MISCONF|NOREPLICAS|OOM|READONLY|UNKILLABLE)\b")
+
+_log = logging.getLogger("publisher")
 
 
 class Waiter(Protocol):
@@ -55,7 +60,11 @@ class Item:
 
     envelope: Envelope
     waiter: Waiter
+    under_way: bool = False
     attempted: bool = False
+    """It was sent before and nobody knows whether it arrived."""
+    abandoned: bool = False
+    """Its caller gave up while it was under way: it must not be sent again."""
 
 
 @dataclass(slots=True)
@@ -71,7 +80,7 @@ class Counters:
     dropped: int = 0
     """Events lost because the buffer was full, the oldest first."""
     failed: int = 0
-    """Events that Redis refused for good."""
+    """Events given up: Redis refused them for good, or they were ephemeral and the connection broke."""
     retries: int = 0
     """Batches that had to be sent again."""
 
@@ -105,21 +114,25 @@ class Buffer:
             self._remove(oldest)
             self.counters.dropped += 1
             dropped += 1
-            _answer(oldest, PublishError("the buffer is full: the event was dropped"))
+            text = "the buffer is full: the event was dropped"
+            _answer(oldest, PublishError(text, maybe_published=oldest.attempted))
         return dropped
 
     def take(self, most: int) -> list[Item]:
         """Give the head of the queue for sending, in order."""
         items = list(islice(self._items, most))
+        for item in items:
+            item.under_way = True
         self._under_way = len(items)
         return items
 
     def withdraw(self, item: Item) -> bool:
-        """Take an item back that was not sent yet; False when it may have been."""
-        if item.attempted or item not in self._items:
+        """Take back an item whose caller gave up, so that it is not sent any more; False when it may have been."""
+        if item.under_way:
+            item.abandoned = True
             return False
         self._remove(item)
-        return True
+        return not item.attempted
 
     def settle(self, items: Sequence[Item], results: Sequence[Any] | Exception) -> Exception | None:
         """Answer the callers of a batch that was taken; give the error after which to try again, if any.
@@ -130,25 +143,33 @@ class Buffer:
         self._under_way = 0
         trouble: Exception | None = None
         for i, item in enumerate(items):
-            again, item.attempted = item.attempted, True
+            item.under_way = False
             result = results if isinstance(results, Exception) else results[i]
-            if isinstance(result, Exception) and is_passing(result):
-                trouble = trouble or result
-            else:
-                self._finish(item, result, again=again)
+            if not isinstance(result, Exception) or not is_passing(result):
+                self._finish(item, result)
+                continue
+            trouble = trouble or result
+            item.attempted = item.attempted or isinstance(result, BROKEN)
+            if item.abandoned:
+                self._remove(item)
+            elif item.attempted and item.envelope.ephemeral:
+                # It may have arrived, and has no key that would keep a second one out.
+                self._finish(item, result)
         if trouble is not None:
             self.counters.retries += 1
         return trouble
 
-    def _finish(self, item: Item, result: Any, *, again: bool) -> None:
+    def _finish(self, item: Item, result: Any) -> None:
         self._remove(item)
         if isinstance(result, Exception):
             self.counters.failed += 1
-            _answer(item, PublishError(f"Redis refused the event: {result}"))
+            error = PublishError(f"Redis refused the event: {result}", maybe_published=item.attempted)
+            if not _answer(item, error) and not item.envelope.ephemeral:
+                _log.error("event lost: %s", error)
             return
         status, offset = result
         # A key that is known when an event is sent again is that of its own first attempt.
-        duplicate = status == STALE or (status == KNOWN and not again)
+        duplicate = status == STALE or (status == KNOWN and not item.attempted)
         if duplicate:
             self.counters.duplicates += 1
         else:
@@ -168,10 +189,13 @@ def is_passing(error: Exception) -> bool:
     if isinstance(error, (*BROKEN, *_UNWILLING, NoScriptError)):
         return True
     if isinstance(error, ResponseError):
-        return str(error).startswith(_UNWILLING_CODES)
-    return not isinstance(error, RedisError)
+        return _UNWILLING_CODE.search(str(error)) is not None
+    return not isinstance(error, DataError)
 
 
-def _answer(item: Item, outcome: Receipt | PublishError) -> None:
-    if not item.waiter.done():
-        item.waiter.set_result(outcome)
+def _answer(item: Item, outcome: Receipt | PublishError) -> bool:
+    """Answer the caller; False when it has gone on already."""
+    if item.waiter.done():
+        return False
+    item.waiter.set_result(outcome)
+    return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.backoff import AbstractBackoff, EqualJitterBackoff, NoBackoff
+from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -87,6 +88,39 @@ def connection_options(given: Mapping[str, Any]) -> dict[str, Any]:
 def new_backoff() -> AbstractBackoff:
     """Give the pauses between attempts while Redis is away: 25 ms to 1 s, with jitter."""
     return EqualJitterBackoff(cap=1.0, base=0.05)
+
+
+class Pace:
+    """How much to send next and how long to pause, from how the last attempts went.
+
+    The first event, and the first after a failure, goes ahead alone: were the server to change its mind in
+    the middle of a batch, later events would overtake earlier ones.
+    """
+
+    def __init__(self) -> None:
+        self.most = 1
+        """Events to send in one go."""
+        self.failures = 0
+        """Attempts in a row that failed."""
+        self._loaded = False
+        self._backoff = new_backoff()
+
+    def wants_scripts(self, trouble: Exception | None) -> bool:
+        """Note how a batch went; True when loading the scripts is all that is to be done about it."""
+        if trouble is None:
+            self.most, self.failures, self._loaded = BATCH, 0, False
+            return False
+        self.most = 1
+        if isinstance(trouble, NoScriptError) and not self._loaded:
+            self._loaded = True
+            return True
+        self.failures += 1
+        self._loaded = False
+        return False
+
+    def pause_s(self) -> float:
+        """Give the pause before the next attempt."""
+        return float(self._backoff.compute(self.failures))
 
 
 def note_drop(dropped: int, counters: Counters) -> None:

@@ -64,6 +64,11 @@ class Envelope:
         """Bytes of the body: what a buffer has to hold."""
         return len(self.args[1] if self.script == "publish" else self.args[0])
 
+    @property
+    def ephemeral(self) -> bool:
+        """Tell whether it must arrive at most once, rather than at least."""
+        return self.script == "publish" and self.args[2] == wire.Flag.EPHEMERAL
+
 
 def build_event(
     tenant: Id,
@@ -142,10 +147,10 @@ def encode_event(event: str, data: Any, max_bytes: int, *, ephemeral: bool) -> b
         raise InvalidEvent("event must be a name of 1 to 64 letters, digits and _:.-/ that begins with a letter")
     if event in RESERVED_EVENTS:
         raise InvalidEvent(f"{event!r} is a name that Socket.IO keeps for itself")
-    if ephemeral and isinstance(data, str):
+    body = encode([event, data])
+    if ephemeral and body[len(event) + 4 : len(event) + 5] == b'"':
         # The browser takes a string in the last place for the offset of a recoverable event.
         raise InvalidEvent("the data of an ephemeral event can't be a string: wrap it in an object")
-    body = encode([event, data])
     if len(body) > max_bytes:
         raise InvalidEvent(f"the event is {len(body)} bytes of JSON; at most {max_bytes} may be published")
     return body
@@ -185,7 +190,10 @@ def _checked(pattern: re.Pattern[str], value: object, name: str, what: str) -> s
 def _encode_other(value: Any) -> Any:
     dump: Callable[..., Any] | None = getattr(value, "model_dump", None)
     if dump is not None and not isinstance(value, type):
-        return dump(mode="json")
+        try:
+            return dump(mode="json")
+        except Exception as error:
+            raise TypeError(f"{type(value).__name__} can't be dumped: {error}") from error
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not JSON")

@@ -23,15 +23,21 @@ end
 local id = string.format('%.0f', seq)
 local offset = epoch .. '-' .. id
 
+-- Writes, though it changes nothing: a WAIT behind a retry must wait for the event's own write as well.
+local function known_already(first)
+  if meta[1] then redis.call('HSET', KEYS[1], 'seq', meta[2]) end
+  return {1, first}
+end
+
 if once then
   if version == '' then
     local known = redis.call('SET', once, offset, 'NX', 'GET', 'PX', ARGV[10])
-    if known then return {1, string.match(known, '^%S+')} end
+    if known then return known_already(string.match(known, '^%S+')) end
   else
     local known = redis.call('GET', once)
     if known then
       local first, last = string.match(known, '^(%S+) ?(%S*)$')
-      if last == '' or tonumber(version) == tonumber(last) then return {1, first} end
+      if last == '' or tonumber(version) == tonumber(last) then return known_already(first) end
       if tonumber(version) < tonumber(last) then return {2, first} end
     end
     redis.call('SET', once, offset .. ' ' .. version, 'PX', ARGV[10])

@@ -1,0 +1,299 @@
+"""Both publishers while Redis is away, half away, or says nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import redis.asyncio
+
+from gateway.embedded import EmbeddedRedis
+from publisher import PublishError, Receipt, wire
+from tests.publisher.senders import Sender, Senders, published
+from tests.support.network import Proxy
+from tests.support.waiting import until
+
+Client = Any  # redis.asyncio.Redis, whose commands are not typed
+
+QUEUED = Receipt(None, queued=True)
+# A call may take its own time and what a busy machine adds to it.
+BUDGET_S = 0.1
+GENEROUS_S = 1.0
+
+
+async def timed(sender: Sender, data: Iterable[Any]) -> list[tuple[Receipt, float]]:
+    """Publish one after the other, each with the time that its call took."""
+    found = []
+    for item in data:
+        begin = time.monotonic()
+        found.append((await sender.emit(item), time.monotonic() - begin))
+    return found
+
+
+async def settled(sender: Sender) -> None:
+    await until(lambda: sender.unsent == 0)
+
+
+async def begun(sender: Sender) -> Sender:
+    """Give a sender that has its connection, and event 0 behind it."""
+    with contextlib.suppress(PublishError):
+        await sender.emit(0)
+    await settled(sender)
+    return sender
+
+
+async def test_ac_4_redis_goes_and_comes_back_and_every_event_is_there_once_and_in_order(
+    senders: Senders, lasting_redis_server: EmbeddedRedis
+) -> None:
+    server = lasting_redis_server
+    sender = senders(server.url, timeout_s=BUDGET_S)
+    assert not (await sender.emit(0)).queued
+    server.kill()
+    calls = await timed(sender, range(1, 6))
+    assert [receipt for receipt, _ in calls] == [QUEUED] * 5
+    assert max(took for _, took in calls) < GENEROUS_S
+    assert sender.unsent == sender.counters.queued == 5
+    server.start()
+    await settled(sender)
+    assert not (await sender.emit(6)).queued
+    assert await in_log(server, sender) == list(range(7))
+    assert sender.counters.sent == 7
+
+
+async def in_log(server: EmbeddedRedis, sender: Sender) -> list[Any]:
+    async with redis.asyncio.Redis.from_url(server.url) as client:
+        return await published(client, sender)
+
+
+async def test_what_waits_is_sent_without_another_call(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    await redis_proxy.refuse()
+    sender = senders(redis_proxy.url, timeout_s=0.01)
+    await sender.emit_all(range(20))
+    await redis_proxy.start()
+    await settled(sender)
+    assert await published(redis_client, sender) == list(range(20))
+
+
+async def test_a_connection_that_is_cut_again_and_again_loses_doubles_and_reorders_nothing(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    sender = senders(redis_proxy.url, timeout_s=0.05)
+    for i in range(120):
+        await sender.emit(i)
+        if i % 20 == 7:
+            redis_proxy.cut()
+    await settled(sender)
+    assert await published(redis_client, sender) == list(range(120))
+
+
+async def test_a_network_that_stalls_costs_a_caller_no_more_than_its_budget(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    sender = await begun(senders(redis_proxy.url, timeout_s=BUDGET_S))
+    redis_proxy.stall()
+    calls = await timed(sender, range(1, 4))
+    assert [receipt for receipt, _ in calls] == [QUEUED] * 3
+    assert max(took for _, took in calls) < GENEROUS_S
+    redis_proxy.resume()
+    await settled(sender)
+    assert await published(redis_client, sender) == [0, 1, 2, 3]
+
+
+async def test_a_black_hole_is_given_up_and_what_it_swallowed_is_sent_again(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    sender = await begun(senders(redis_proxy.url, timeout_s=0.01, connection={"socket_timeout": 0.1}))
+    redis_proxy.stall()
+    await sender.emit_all(range(1, 10))
+    await until(lambda: redis_proxy.accepted >= 3)
+    redis_proxy.cut()
+    redis_proxy.resume()
+    await settled(sender)
+    assert await published(redis_client, sender) == list(range(10))
+
+
+async def test_a_retry_after_a_lost_reply_does_not_double(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    sender = await begun(senders(redis_proxy.url, timeout_s=0.05, connection={"socket_timeout": 0.2}))
+    redis_proxy.lose_replies()
+    await sender.emit_all(range(1, 10))
+    await until(lambda: sender.counters.retries > 0)
+    assert len(await published(redis_client, sender)) > 1
+    redis_proxy.resume()
+    await settled(sender)
+    assert await published(redis_client, sender) == list(range(10))
+    assert sender.counters.sent == 10
+    assert sender.counters.duplicates == 0
+
+
+async def test_an_ephemeral_event_is_never_sent_twice(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    sender = await begun(senders(redis_proxy.url, timeout_s=0.05, connection={"socket_timeout": 0.1}))
+    async with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        await pubsub.subscribe(wire.channel(sender.org, sender.room), "end")
+        redis_proxy.lose_replies()
+        await sender.emit(1, ephemeral=True)
+        await until(lambda: sender.counters.failed == 1)
+        redis_proxy.resume()
+        await sender.emit(2, ephemeral=True)
+        await settled(sender)
+        await redis_client.publish("end", "")
+        heard = []
+        async for push in pubsub.listen():
+            if push["channel"] == b"end":
+                break
+            heard.append(wire.parse_message(push["data"]).body)
+    assert heard == [b'["e",1]', b'["e",2]']
+
+
+# -- strict
+
+
+async def test_strict_says_whether_the_event_may_be_out(senders: Senders, redis_proxy: Proxy) -> None:
+    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=BUDGET_S))
+    redis_proxy.stall()
+    errors = []
+    for i in (1, 2):
+        begin = time.monotonic()
+        with pytest.raises(PublishError) as caught:
+            await sender.emit(i)
+        errors.append(caught.value.maybe_published)
+        assert time.monotonic() - begin < GENEROUS_S
+    # The first one was under way, the second one never left.
+    assert errors == [True, False]
+
+
+async def test_what_strict_gave_up_is_not_sent_later(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=0.05))
+    await redis_proxy.refuse()
+    for i in (1, 2):
+        with pytest.raises(PublishError):
+            await sender.emit(i)
+    await redis_proxy.start()
+    await settled(sender)
+    assert await published(redis_client, sender) == [0]
+
+
+async def test_strict_goes_on_after_a_late_answer(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=0.1))
+    redis_proxy.stall()
+    with pytest.raises(PublishError) as caught:
+        await sender.emit(1)
+    assert caught.value.maybe_published
+    redis_proxy.resume()
+    await settled(sender)
+    assert not (await sender.emit(2)).queued
+    assert await published(redis_client, sender) == [0, 1, 2]
+
+
+async def test_a_key_makes_it_safe_to_try_again_by_hand(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=0.1, connection={"socket_timeout": 0.2}))
+    redis_proxy.lose_replies()
+    with pytest.raises(PublishError) as caught:
+        await sender.emit(1, key="k")
+    assert caught.value.maybe_published
+    await settled(sender)
+    redis_proxy.resume()
+    assert (await sender.emit(1, key="k")).duplicate
+    assert await published(redis_client, sender) == [0, 1]
+
+
+# -- overflow
+
+
+async def test_overflow_drops_the_oldest_and_counts_and_says_so(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = await begun(senders(redis_proxy.url, timeout_s=0.02, buffer_events=5))
+    redis_proxy.stall()
+    for i in range(1, 11):
+        await sender.emit(i)
+    assert sender.unsent == 5
+    assert sender.counters.dropped == 5
+    assert "buffer full" in caplog.text
+    redis_proxy.resume()
+    await settled(sender)
+    # What was under way is not dropped: nobody knows whether it is out.
+    assert await published(redis_client, sender) == [0, 1, 7, 8, 9, 10]
+
+
+async def test_overflow_counts_bytes_too(senders: Senders, redis_proxy: Proxy, redis_client: Client) -> None:
+    sender = await begun(senders(redis_proxy.url, timeout_s=0.02, buffer_bytes=5000))
+    redis_proxy.stall()
+    texts = [f"{i}" * 1000 for i in range(9)]
+    for text in texts:
+        await sender.emit(text)
+    assert sender.unsent == 4
+    redis_proxy.resume()
+    await settled(sender)
+    assert await published(redis_client, sender) == [0, texts[0], *texts[-3:]]
+
+
+async def test_an_event_larger_than_the_buffer_is_sent_all_the_same(
+    senders: Senders, redis_server: EmbeddedRedis, redis_client: Client
+) -> None:
+    sender = senders(redis_server.url, buffer_bytes=100)
+    assert not (await sender.emit("x" * 5000)).queued
+    assert len(await published(redis_client, sender)) == 1
+
+
+# -- closing
+
+
+async def test_closing_sends_what_waits_within_its_deadline(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    sender = await begun(senders(redis_proxy.url, timeout_s=0.01))
+    await redis_proxy.refuse()
+    await sender.emit_all(range(1, 10))
+    closing = asyncio.ensure_future(sender.close(timeout_s=5.0))
+    await redis_proxy.start()
+    assert await closing == 0
+    assert await published(redis_client, sender) == list(range(10))
+
+
+def still_sending() -> bool:
+    at_work = {thread.name for thread in threading.enumerate()} | {task.get_name() for task in asyncio.all_tasks()}
+    return "publisher" in at_work
+
+
+async def test_closing_says_how_much_is_unsent_and_sends_none_of_it_afterwards(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = await begun(senders(redis_proxy.url, timeout_s=0.01))
+    await redis_proxy.refuse()
+    await sender.emit_all(range(1, 5))
+    begin = time.monotonic()
+    assert await sender.close(timeout_s=0.2) == 4
+    assert time.monotonic() - begin < GENEROUS_S
+    assert "4 events unsent" in caplog.text
+    assert sender.unsent == 4
+    await redis_proxy.start()
+    await until(lambda: not still_sending())
+    assert await published(redis_client, sender) == [0]
+
+
+async def test_closing_a_black_holed_connection_takes_no_longer_than_asked(
+    senders: Senders, redis_proxy: Proxy
+) -> None:
+    sender = await begun(senders(redis_proxy.url, timeout_s=0.01))
+    redis_proxy.stall()
+    await sender.emit(1)
+    begin = time.monotonic()
+    assert await sender.close(timeout_s=0.2) == 1
+    assert time.monotonic() - begin < GENEROUS_S

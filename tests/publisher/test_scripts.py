@@ -1,0 +1,362 @@
+"""The Lua scripts: one contract, on a real server and on fakeredis, which backends use in their own tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import fakeredis
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.embedded import EmbeddedRedis
+from publisher import Offset, Room, conversation, parse_offset, wire
+from publisher.envelope import Envelope, Options, build_control, build_event
+from publisher.scripts import SCRIPTS, command
+from publisher.verbs import STATUS_VERSION
+from publisher.wire import Message, parse_message
+from tests.support.tokens import new_id
+
+PUBLISHED, KNOWN, STALE = 0, 1, 2
+
+
+class Bus:
+    """A server and one tenant on it."""
+
+    def __init__(self, client: redis.Redis, *, is_real: bool) -> None:
+        self.client: Any = client
+        self.is_real = is_real
+        self.org = new_id()
+        self.room = conversation(new_id())
+        for script in SCRIPTS.values():
+            client.script_load(script.source)
+
+    def run(self, envelope: Envelope) -> tuple[int, Offset]:
+        status, offset = self.client.evalsha(*command(envelope))
+        return status, parse_offset(offset.decode())
+
+    def publish(self, data: Any = 1, to: Any = None, **more: Any) -> tuple[int, Offset]:
+        options = more.pop("options", Options())
+        return self.run(build_event(self.org, "e", data, to or self.room, options, **more))
+
+    def log(self, room: Room | None = None) -> list[tuple[int, dict[bytes, bytes]]]:
+        entries = self.client.xrange(wire.log_key(self.org, room or self.room))
+        return [(int(ident.partition(b"-")[0]), fields) for ident, fields in entries]
+
+    def data(self, room: Room | None = None) -> list[Any]:
+        """What a room's log holds, as the backend gave it."""
+        return [json.loads(fields[b"d"])[1] for _, fields in self.log(room)]
+
+    def listen(self, *rooms: Room) -> Listener:
+        return Listener(self, rooms or (self.room,))
+
+    def now(self) -> int:
+        seconds, micros = self.client.time()
+        return int(seconds) * 1_000_000 + int(micros)
+
+
+class Listener:
+    """Subscribed to some rooms."""
+
+    def __init__(self, bus: Bus, rooms: tuple[Room, ...]) -> None:
+        self._pubsub = bus.client.pubsub(ignore_subscribe_messages=True)
+        self._pubsub.subscribe(*(wire.channel(bus.org, room) for room in rooms), "end")
+        self._bus = bus
+
+    def heard(self) -> list[Message]:
+        """Everything that was published so far."""
+        self._bus.client.publish("end", "")
+        found: list[Message] = []
+        while True:
+            push = self._pubsub.get_message(timeout=5.0)
+            if push is None:
+                continue
+            if push["channel"] == b"end":
+                self._pubsub.close()
+                return found
+            found.append(parse_message(push["data"]))
+
+
+@pytest.fixture(params=["valkey", "fakeredis"])
+def bus(request: pytest.FixtureRequest, shared_redis_server: EmbeddedRedis) -> Iterator[Bus]:
+    if request.param == "valkey":
+        with redis.Redis.from_url(shared_redis_server.url) as client:
+            yield Bus(client, is_real=True)
+        return
+    if importlib.util.find_spec("lupa") is None:
+        pytest.skip("fakeredis runs Lua only with lupa: pip install 'fakeredis[lua]'")
+    with fakeredis.FakeRedis() as client:
+        yield Bus(client, is_real=False)
+
+
+# -- offsets
+
+
+def test_offsets_grow_for_the_whole_tenant(bus: Bus) -> None:
+    rooms = [conversation(new_id()) for _ in range(3)]
+    offsets = [bus.publish(i, rooms[i % 3])[1] for i in range(60)]
+    assert all(before.seq < after.seq for before, after in pairwise(offsets))
+    assert len({offset.epoch for offset in offsets}) == 1
+
+
+def test_a_seq_is_never_below_the_servers_clock(bus: Bus) -> None:
+    before = bus.now()
+    _, offset = bus.publish()
+    assert before <= offset.seq <= bus.now()
+    assert len(str(offset.seq)) == 16
+
+
+def test_a_seq_grows_though_the_clock_was_set_back(bus: Bus) -> None:
+    ahead = bus.now() + 3_600_000_000
+    bus.client.hset(wire.meta_key(bus.org), mapping={"epoch": "e1", "seq": ahead})
+    assert [bus.publish()[1] for _ in range(3)] == [("e1", ahead + 1), ("e1", ahead + 2), ("e1", ahead + 3)]
+
+
+def test_a_seq_is_printed_in_full(bus: Bus) -> None:
+    big = 9_007_199_254_740_000
+    bus.client.hset(wire.meta_key(bus.org), mapping={"epoch": "e1", "seq": big})
+    _, offset = bus.publish()
+    assert offset.seq == big + 1
+    assert bus.client.hget(wire.meta_key(bus.org), "seq") == str(big + 1).encode()
+
+
+def test_the_epoch_is_made_once_and_kept(bus: Bus) -> None:
+    first = bus.publish()[1].epoch
+    bus.run(build_control(bus.org, "bob", {"do": "x"}, Options()))
+    assert bus.publish()[1].epoch == first == bus.client.hget(wire.meta_key(bus.org), "epoch").decode()
+
+
+def test_two_tenants_have_an_epoch_each(bus: Bus) -> None:
+    other = Bus(bus.client, is_real=bus.is_real)
+    assert bus.publish()[1].epoch != other.publish()[1].epoch
+
+
+def test_after_a_flush_the_epoch_is_another_and_the_seq_still_grows(bus: Bus) -> None:
+    before = bus.publish()[1]
+    keys = bus.client.keys(f"rt:{{{bus.org}}}:*")
+    bus.client.delete(*keys)
+    after = bus.publish()[1]
+    assert after.epoch != before.epoch
+    assert after.seq > before.seq
+
+
+# -- the log and the channel
+
+
+def test_an_event_is_in_its_rooms_log_and_on_its_channel(bus: Bus) -> None:
+    listener = bus.listen()
+    _, offset = bus.publish({"a": "ü"}, skip_sid="sid-1")
+    ((seq, fields),) = bus.log()
+    (message,) = listener.heard()
+    assert seq == offset.seq == message.seq
+    assert fields[b"d"] == message.body == '["e",{"a":"ü"}]'.encode()
+    assert fields[b"s"] == message.skip_sid == b"sid-1"
+    assert message.offset == str(offset).encode()
+    assert message.flag == b"r"
+
+
+def test_each_event_names_the_one_before_it_in_its_room(bus: Bus) -> None:
+    listener = bus.listen()
+    other = conversation(new_id())
+    for i in range(10):
+        bus.publish(i, other if i % 3 == 2 else bus.room)
+    log, heard = bus.log(), listener.heard()
+    assert [int(fields[b"p"]) for _, fields in log] == [0, *(seq for seq, _ in log[:-1])]
+    assert [message.previous for message in heard] == [int(fields[b"p"]) for _, fields in log]
+
+
+def test_an_event_for_several_rooms_has_one_seq_and_names_them_all(bus: Bus) -> None:
+    rooms = [bus.room, conversation(new_id()), Room("user:bob")]
+    listener = bus.listen(*rooms)
+    _, offset = bus.publish("x", rooms)
+    logs = [bus.log(room) for room in rooms]
+    assert {seq for log in logs for seq, _ in log} == {offset.seq} == {message.seq for message in listener.heard()}
+    assert {fields[b"r"] for log in logs for _, fields in log} == {" ".join(rooms).encode()}
+
+
+def test_an_event_for_one_room_says_nothing_of_rooms_or_sids(bus: Bus) -> None:
+    bus.publish()
+    ((_, fields),) = bus.log()
+    assert set(fields) == {b"d", b"p"}
+
+
+def test_an_ephemeral_event_is_heard_and_not_kept(bus: Bus) -> None:
+    listener = bus.listen()
+    bus.publish("kept")
+    bus.publish(5, ephemeral=True)
+    bus.publish("kept too")
+    first, ephemeral, second = listener.heard()
+    assert (ephemeral.flag, ephemeral.previous, ephemeral.body) == (b"e", 0, b'["e",5]')
+    assert first.seq < ephemeral.seq < second.seq
+    assert second.previous == first.seq
+    assert bus.data() == ["kept", "kept too"]
+
+
+def test_nothing_of_a_tenant_lies_outside_its_slot(bus: Bus) -> None:
+    if not bus.is_real:
+        pytest.skip("fakeredis runs no MONITOR")
+    with bus.client.monitor() as monitor:
+        bus.publish("x", [bus.room, Room("user:bob")], key="k", version=1, skip_sid="s")
+        bus.run(build_control(bus.org, "bob", {"do": "x"}, Options(), revoke="*"))
+        bus.client.get("end")
+        commands = []
+        while (line := monitor.next_command())["command"] != "GET end":
+            commands.append(line)
+    inside = [line["command"].split() for line in commands if line["client_type"] == "lua"]
+    touched = [words[1] for words in inside if words[1:]]
+    assert len(touched) > 10
+    assert {name.partition("}")[0] for name in touched} == {f"rt:{{{bus.org}"}
+
+
+# -- trimming
+
+
+def test_a_log_keeps_what_it_should_and_little_more(bus: Bus) -> None:
+    for i in range(350):
+        bus.publish(i, options=Options(history_size=50))
+    kept = bus.data()
+    # Whole nodes of a hundred entries go at once: that is what trimming costs least.
+    assert 50 <= len(kept) <= 150 if bus.is_real else len(kept) >= 50
+    assert kept == list(range(350))[-len(kept) :]
+
+
+def test_what_the_gateways_want_kept_comes_before_the_publishers_default(bus: Bus) -> None:
+    bus.client.hset(wire.meta_key(bus.org), mapping={"epoch": "e1", "seq": 1, "keep": 20, "ttl": 5_000})
+    for i in range(250):
+        bus.publish(i)
+    assert len(bus.log()) <= 120 if bus.is_real else len(bus.log()) >= 20
+    assert 0 < bus.client.pttl(wire.tail_key(bus.org, bus.room)) <= 5_000
+    assert 0 < bus.client.pttl(wire.log_key(bus.org, bus.room)) <= 6_250
+
+
+def test_a_log_lives_for_as_long_as_its_newest_entry_should(bus: Bus) -> None:
+    options = Options(history_ttl_s=2.0)
+    least = []
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:
+        bus.publish(options=options)
+        least.append(bus.client.pttl(wire.log_key(bus.org, bus.room)))
+    assert min(least) > 1_990
+    assert max(least) <= 2_500
+
+
+def test_what_is_too_old_goes_while_a_room_is_busy(bus: Bus) -> None:
+    options = Options(history_ttl_s=0.2)
+    first = [bus.publish(i, options=options)[1].seq for i in range(200)]
+    until = time.monotonic() + 5.0
+    while time.monotonic() < until and bus.log()[0][0] in first:
+        bus.publish("new", options=options)
+    assert bus.log()[0][0] not in first
+
+
+def test_a_room_that_was_silent_for_longer_than_its_log_lives_begins_anew(bus: Bus) -> None:
+    options = Options(history_ttl_s=0.05)
+    bus.publish("old", options=options)
+    until = time.monotonic() + 5.0
+    while time.monotonic() < until and bus.client.exists(wire.log_key(bus.org, bus.room)):
+        pass
+    bus.publish("new", options=options)
+    ((_, fields),) = bus.log()
+    assert (fields[b"p"], fields[b"d"]) == (b"0", b'["e","new"]')
+
+
+# -- idempotency
+
+
+def test_ac_8_the_same_key_twice_is_one_delivery_and_the_same_receipt(bus: Bus) -> None:
+    listener = bus.listen()
+    first = bus.publish("a", key="k")
+    again = [bus.publish("a", key="k") for _ in range(3)]
+    assert first[0] == PUBLISHED
+    assert again == [(KNOWN, first[1])] * 3
+    assert len(listener.heard()) == len(bus.log()) == 1
+
+
+def test_a_key_is_of_one_tenant(bus: Bus) -> None:
+    other = Bus(bus.client, is_real=bus.is_real)
+    assert [bus.publish(key="k")[0], other.publish(key="k")[0]] == [PUBLISHED, PUBLISHED]
+
+
+def test_a_key_holds_for_its_window_and_no_longer(bus: Bus) -> None:
+    options = Options(once_ttl_s=0.05)
+    assert bus.publish(key="k", options=options)[0] == PUBLISHED
+    until = time.monotonic() + 5.0
+    while time.monotonic() < until and bus.publish(key="k", options=options)[0] == KNOWN:
+        pass
+    assert len(bus.log()) == 2
+
+
+def test_a_duplicate_gives_no_seq_away(bus: Bus) -> None:
+    bus.publish(key="k")
+    before = bus.client.hgetall(wire.meta_key(bus.org))
+    bus.publish(key="k")
+    assert bus.client.hgetall(wire.meta_key(bus.org)) == before
+
+
+# -- versions
+
+
+def test_a_version_that_is_older_than_the_last_is_dropped(bus: Bus) -> None:
+    read = bus.publish("read", key="k", version=3)
+    assert bus.publish("delivered", key="k", version=2) == (STALE, read[1])
+    assert bus.publish("read", key="k", version=3) == (KNOWN, read[1])
+    assert bus.publish("failed", key="k", version=4)[0] == PUBLISHED
+    assert bus.data() == ["read", "failed"]
+
+
+def test_versions_compare_as_numbers(bus: Bus) -> None:
+    assert bus.publish(9, key="k", version=9)[0] == PUBLISHED
+    assert bus.publish(10, key="k", version=10)[0] == PUBLISHED
+    assert bus.publish(9, key="k", version=9)[0] == STALE
+    last = 2**53 - 1
+    assert bus.publish(0, key="big", version=last)[0] == PUBLISHED
+    assert bus.publish(0, key="big", version=last - 1)[0] == STALE
+
+
+def test_a_key_without_a_version_stays_without_one(bus: Bus) -> None:
+    bus.publish(key="k")
+    assert bus.publish(key="k", version=7)[0] == KNOWN
+    bus.publish(key="v", version=1)
+    assert bus.publish(key="v")[0] == KNOWN
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(webhooks=st.lists(st.sampled_from(list(STATUS_VERSION)), min_size=1, max_size=12))
+def test_a_status_never_goes_back_whatever_order_the_webhooks_come_in(bus: Bus, webhooks: list[str]) -> None:
+    key = f"message:status:{new_id()}"
+    room = conversation(new_id())
+    for status in webhooks:
+        bus.publish(status, room, key=key, version=STATUS_VERSION[status])
+    shown = [STATUS_VERSION[status] for status in bus.data(room)]
+    assert shown == sorted(set(shown))
+    assert shown[-1] == max(STATUS_VERSION[status] for status in webhooks)
+
+
+# -- control
+
+
+def test_taken_access_is_remembered_and_told(bus: Bus) -> None:
+    listener = bus.listen(Room("user:bob"))
+    _, offset = bus.run(build_control(bus.org, "bob", {"do": "leave"}, Options(), revoke=bus.room))
+    (message,) = listener.heard()
+    assert (message.flag, message.seq, message.body) == (b"c", offset.seq, b'{"do":"leave"}')
+    revoked = wire.revoked_key(bus.org, "bob")
+    assert bus.client.hgetall(revoked) == {bus.room.encode(): str(offset.seq).encode()}
+    assert 86_000_000 < bus.client.pttl(revoked) <= 86_400_000
+
+
+def test_a_control_message_may_have_nothing_to_remember(bus: Bus) -> None:
+    bus.run(build_control(bus.org, "bob", {"do": "x"}, Options()))
+    assert not bus.client.exists(wire.revoked_key(bus.org, "bob"))
+
+
+def test_control_messages_have_a_place_among_the_events(bus: Bus) -> None:
+    before = bus.publish()[1]
+    control = bus.run(build_control(bus.org, "bob", {"do": "x"}, Options()))[1]
+    assert before.seq < control.seq < bus.publish()[1].seq
