@@ -32,6 +32,8 @@ from gateway.sockets.server import GatewayServer
 SOCKETIO_PATH = "socket.io"
 # A share of the grace time: the rest is for what comes after the last socket.
 DRAIN_SHARE = 0.7
+# Fewer sockets than this in a second stampede nobody.
+DRAIN_RATE = 100
 BACKLOG = 2048
 
 _log = structlog.get_logger("gateway")
@@ -161,8 +163,9 @@ class Gateway:
     async def drain(self) -> None:
         """Move all sockets away, spread over the grace time; new ones are refused from now on."""
         self._draining = True
-        over_s = self.settings.shutdown_grace_s * DRAIN_SHARE
-        _log.info("gateway_draining", sockets=len(self.server.house.members), over_s=over_s)
+        sockets = len(self.server.eio.sockets)
+        over_s = min(self.settings.shutdown_grace_s * DRAIN_SHARE, sockets / DRAIN_RATE)
+        _log.info("gateway_draining", sockets=sockets, over_s=over_s)
         await self.server.eio.drain(over_s)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shlex
+import shutil
+import sys
 import uuid
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -44,7 +47,8 @@ def _announce(gateway: Gateway, redis_url: str) -> None:
     alice, bruno = (
         mint(gateway.settings, user, ORGANIZATION, role="agent", ttl_s=DAY_S) for user in (ALICE, BRUNO)
     )
-    publish = ["gateway", "publish", "--redis-url", redis_url, "--org", ORGANIZATION]
+    command = "gateway" if shutil.which("gateway") else os.path.relpath(sys.argv[0])
+    publish = [command, "publish", "--redis-url", redis_url, "--org", ORGANIZATION]
     publish += ["--conversation", CONVERSATION, "--text", "Olá!"]
     click.echo(
         f"""

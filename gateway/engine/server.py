@@ -149,8 +149,7 @@ class EngineServer(Compat):
         socket.begin()
         try:
             opening = self._opener(socket)
-            if opening is not None and await opening is False:
-                socket.close()
+            refused = opening is not None and await opening is False
         except Exception as error:  # noqa: BLE001
             socket.failed(error)
             socket.close()
@@ -158,7 +157,11 @@ class EngineServer(Compat):
         except BaseException:
             socket.close()
             raise
-        return FORBIDDEN if socket.closed else None
+        if refused:
+            socket.close()
+            return FORBIDDEN
+        # Closed meanwhile: by the upper layer, or because we are draining.
+        return unavailable("try again later", self.options.retry_after_s) if socket.closed else None
 
     def _open_polling(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
         socket.carry(Polling(self._hub, socket), "polling")
@@ -201,7 +204,7 @@ class EngineServer(Compat):
             return self._payload(request, parting.take())
         socket = self._hub.sockets.get(sid)
         if socket is None:
-            return UNKNOWN_SID
+            return self._unknown_sid()
         polling = socket.channel
         if not isinstance(polling, Polling):
             return BAD_REQUEST
@@ -213,13 +216,18 @@ class EngineServer(Compat):
             return refused or replies.ok(request)
         return BAD_REQUEST
 
+    def _unknown_sid(self) -> Refusal:
+        # Behind a proxy that goes by the client's address, a draining replica gets the requests of sessions
+        # that were opened elsewhere because it drains: a 503 sends them on as well.
+        return unavailable("draining", self.options.retry_after_s) if self._draining else UNKNOWN_SID
+
     def _payload(self, request: web.Request, body: bytes) -> web.Response:
         return replies.payload(request, body, compress=self.options.http_compression)
 
     def _try_upgrade(self, request: web.Request, sid: str) -> web.StreamResponse | Refusal:
         socket = self._hub.sockets.get(sid)
         if socket is None:
-            return UNKNOWN_SID
+            return self._unknown_sid()
         key = handshake.accept_key(request)
         if isinstance(key, Refusal):
             return key
@@ -259,6 +267,8 @@ class EngineServer(Compat):
         for socket in [*hub.sockets.values()]:
             socket.close(CloseReason.SHUTDOWN, CloseCode.GOING_AWAY)
         deadline = hub.timers.now() + self.options.close_timeout_s
+        # The ends are reported in the next turn; what they leave to wait for is waited for here.
+        await asyncio.sleep(0)
         while (hub.closing or hub.tasks) and hub.timers.now() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_SHUTDOWN_STEP_S)
         for websocket in [*hub.closing]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +19,8 @@ from tests.support.waiting import PATIENCE_S, until_sync
 
 SOURCE = ROOT / "deploy" / "nginx"
 REPLICAS = "gateway/replicas.conf"
+# The line that the file itself gives for a replica with an address.
+(REPLICA,) = re.findall(r"^#\s+(server .+;\n)", (SOURCE / REPLICAS).read_text(), re.M)
 # pytest's folders are closed to the user that nginx's workers become when root starts it.
 AS_ROOT = "user root;" if os.geteuid() == 0 else ""
 
@@ -45,7 +48,7 @@ class Nginx:
             "/dev/stdout": str(folder / "access.log"),
         }
         self._copy({**changes, **places})
-        lines = (f"server 127.0.0.1:{port} max_fails=0;\n" for port in ports)
+        lines = (REPLICA.replace("10.0.0.11:8080", f"127.0.0.1:{port}") for port in ports)
         (folder / REPLICAS).write_text("".join(lines))
         self._process: subprocess.Popen[bytes] | None = None
 

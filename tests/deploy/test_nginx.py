@@ -129,7 +129,7 @@ async def test_the_clients_address_reaches_the_replica_and_a_forged_one_does_not
     (request,) = gateway.requests
     assert request.headers.getall("X-Forwarded-For") == ["127.0.0.5"]
     assert request.headers["X-Forwarded-Proto"] == "http"
-    assert request.headers["Host"] == f"127.0.0.1:{nginx.port}"
+    assert request.headers["Host"] == "127.0.0.1"
     assert not {"X-Forwarded-Host", "Forwarded"} & set(request.headers)
 
 
@@ -247,3 +247,20 @@ async def _restart_all(gateways: Sequence[Replica]) -> None:
 
 def _messages(browser: RawClient) -> list[Any]:
     return [event.data["id"] for event in browser.named("message:new")]
+
+
+async def test_a_polling_client_whose_replica_drains_connects_at_once(
+    redis_server: EmbeddedRedis, replicas: Replicas, proxies: Proxies, clients: Clients
+) -> None:
+    gateways = [replicas(redis_server.url) for _ in range(2)]
+    nginx = proxies(ports(gateways))
+    # Enough of them that the drain takes its time.
+    for _ in range(20):
+        await clients(nginx.url, mint(), transport="polling").connect()
+    (draining,) = [gateway for gateway in gateways if gateway.health()["sockets"]]
+    draining.terminate()
+    await until(lambda: draining.get("/health/ready")[0] == 503)
+    for _ in range(3):
+        fresh = await clients(nginx.url, mint(), transport="polling").connect()
+        await fresh.join(new_id())
+        assert draining.is_running

@@ -59,6 +59,12 @@ def test_nginx_takes_any_body_that_the_gateway_takes() -> None:
     assert value("client_max_body_size") > default("max_payload_bytes")
 
 
+def test_no_replica_is_left_out_for_past_failures() -> None:
+    servers = re.findall(r"\bserver \S+:.+;", (SOURCE / "gateway" / "replicas.conf").read_text())
+    assert len(servers) == 2
+    assert all("max_fails=0" in server for server in servers)
+
+
 async def test_nginx_itself_is_asked_whether_it_is_alive(proxies: Proxies) -> None:
     nginx = proxies([1])
     assert ask(f"http://127.0.0.1:{nginx.alive_port}/") == (204, "")
