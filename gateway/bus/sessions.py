@@ -108,6 +108,10 @@ class Sessions:
         place = Place(epoch.decode(), int(seq))
         return place, _session(_pairs(fields), _pairs(revoked)) if fields else None
 
+    async def generation(self, tenant: str, pid: str) -> int:
+        """Tell how often a session was claimed, 0 where it is gone."""
+        return int(await self._commands.ask("HGET", session_key(tenant, pid), "g") or 0)
+
     async def join(self, tenant: str, pid: str, room: Room, joined_at: int) -> bool:
         """Add a room; False when the session is gone and must be written anew."""
         return await self._changed(tenant, pid, room, joined_at)

@@ -59,10 +59,11 @@ def relay(
         raise StartError("SQLAlchemy is missing: pip install 'pytake-realtime[gateway,outbox]'") from None
     table = outbox_table(name=name, schema=schema)
     relaying = Relaying(poll_interval_s=poll_interval, wait_replicas=wait_replicas)
-    asyncio.run(_serve(database_url, configuration.redis_url.get_secret_value(), table, relaying))
+    asyncio.run(serve(database_url, configuration.redis_url.get_secret_value(), table, relaying))
 
 
-async def _serve(database_url: str, redis_url: str, table: Any, relaying: Relaying) -> None:
+async def serve(database_url: str, redis_url: str, table: Any, relaying: Relaying) -> None:
+    """Relay until SIGTERM or SIGINT; raises `StartError`."""
     from publisher.outbox import OutboxRelay
 
     engine = _engine(database_url)
@@ -80,6 +81,7 @@ async def _serve(database_url: str, redis_url: str, table: Any, relaying: Relayi
         await relay.run()
         _log.info("relay stopped: %s", asdict(relay.counters))
     finally:
+        await relay.aclose()
         disposed = engine.dispose()
         if disposed is not None:
             await disposed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -88,6 +87,5 @@ class Member:
     def uncork(self) -> None:
         """Send what was kept, in order, and go on without a cork."""
         kept, self.cork = self.cork or [], None
-        send: Callable[[Frame], None] = self.socket.send_frame
-        for corked in kept:
-            send(corked.frame)
+        if kept:
+            self.socket.send_frames([corked.frame for corked in kept])

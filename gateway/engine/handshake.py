@@ -1,7 +1,8 @@
 """The first request of a session: what it must be, what is kept of it, what it is told. Pure."""
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from binascii import Error as Base64Error
+from binascii import a2b_base64
 from functools import lru_cache
 from hashlib import sha1
 from typing import Any, Final
@@ -30,7 +31,7 @@ def accept_key(request: web.Request) -> str | Refusal:
         return BAD_WEBSOCKET_VERSION
     key = request.headers.get("Sec-WebSocket-Key", "")
     try:
-        if len(b64decode(key, validate=True)) != 16:
+        if len(a2b_base64(key, strict_mode=True)) != 16:
             return BAD_REQUEST
     except (Base64Error, ValueError):
         return BAD_REQUEST
@@ -39,15 +40,11 @@ def accept_key(request: web.Request) -> str | Refusal:
 
 def switching_protocols(key: str, extension: str | None) -> bytes:
     """Return the head of the 101 response."""
-    lines = [
-        "HTTP/1.1 101 Switching Protocols",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        f"Sec-WebSocket-Accept: {key}",
-    ]
-    if extension is not None:
-        lines.append(f"Sec-WebSocket-Extensions: {extension}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+    extensions = "" if extension is None else f"Sec-WebSocket-Extensions: {extension}\r\n"
+    return (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {key}\r\n{extensions}\r\n"
+    ).encode()
 
 
 def open_packet(sid: str, upgrades: list[str], options: EngineOptions) -> bytes:
@@ -63,13 +60,19 @@ def open_packet(sid: str, upgrades: list[str], options: EngineOptions) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _environ_key(name: str) -> str:
+def _environ_key(name: str) -> str | None:
+    if "_" in name:
+        # "X_Forwarded_For" would pass for the "X-Forwarded-For" that a proxy guards.
+        return None
     key = name.upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
 
 
 def environ(request: web.Request, remote: str) -> dict[str, Any]:
-    """Return the WSGI-like facts of a handshake; of headers sent twice both values, with a comma."""
+    """Return the WSGI-like facts of a handshake.
+
+    Of a header sent twice both values, with a comma; of one with an underscore in its name nothing.
+    """
     facts: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
         "PATH_INFO": request.path,
@@ -79,5 +82,6 @@ def environ(request: web.Request, remote: str) -> dict[str, Any]:
     }
     for name, value in request.headers.items():
         key = _environ_key(name)
-        facts[key] = f"{facts[key]},{value}" if key in facts else value
+        if key is not None:
+            facts[key] = f"{facts[key]},{value}" if key in facts else value
     return facts

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
@@ -30,6 +30,11 @@ def _remote(request: web.Request) -> str:
 def _log(event: str, **fields: object) -> None:
     _logger.warning("%s %s", event, " ".join(f"{key}={value}" for key, value in fields.items()))
 
+
+_POSITIVE: Final = (
+    *("ping_interval_s", "ping_timeout_s", "upgrade_timeout_s", "close_timeout_s", "body_timeout_s"),
+    *("max_payload_bytes", "max_buffer_bytes", "max_poll_packets", "inbox_messages", "inbox_bytes"),
+)
 
 Receiver = Callable[["EngineSocket", "str | bytes"], "Awaitable[object] | None"]
 Closer = Callable[["EngineSocket", str], "Awaitable[object] | None"]
@@ -84,7 +89,7 @@ class EngineOptions:
     closer: Closer | None = None
 
     def __post_init__(self) -> None:
-        for name in ("ping_interval_s", "ping_timeout_s", "max_payload_bytes", "max_buffer_bytes"):
+        for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0")
 

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from msgspec import MsgspecError
 
 from gateway.engine import payload
+from gateway.engine.channel import Candidate, Channel
 from gateway.engine.errors import CloseCode, CloseReason, ProtocolViolation
 from gateway.engine.frame import PING, BinaryFrame, Frame
 from gateway.engine.hub import Hub
@@ -18,34 +19,6 @@ _PEER_ERRORS: Final = (ValueError, MsgspecError)
 
 # What a client sent before it left is still handled, as it would have been had it left a moment later.
 _BY_CLIENT: Final = frozenset((CloseReason.CLIENT, CloseReason.TRANSPORT_CLOSE))
-
-
-class Channel(Protocol):
-    """What carries a session: long-polling or a websocket."""
-
-    @property
-    def send(self) -> Callable[[Frame], None]:
-        """Sends or queues a packet; never blocks, never raises, never calls back into the session."""
-
-    @property
-    def buffered(self) -> int:
-        """Bytes that the peer has not taken yet."""
-
-    def send_all(self, frames: Sequence[Frame]) -> None:
-        """Send several, under the same promises."""
-
-    def end(self, reason: str, code: int, text: str) -> None:
-        """Say good-bye and close; the session has let go of the channel already."""
-
-    def resume(self) -> None:
-        """Go on reading: the inbox has room again."""
-
-
-class Candidate(Protocol):
-    """A websocket that is about to take a session over from long-polling."""
-
-    def cancel(self) -> None:
-        """Close it; the session is closed, or stays with long-polling."""
 
 
 def _discard(frame: Frame) -> None:

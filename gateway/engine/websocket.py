@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from gateway.engine import reader
+from gateway.engine.channel import Owner
 from gateway.engine.errors import CloseReason, ProtocolViolation
 from gateway.engine.frame import Frame, close_code, close_frame, pong_frame
 from gateway.engine.hub import Hub
@@ -13,26 +14,6 @@ from gateway.engine.timers import Call
 
 # Messages that one socket may have handled before the others get their turn.
 _TURN: Final = 32
-
-
-class Owner(Protocol):
-    """Whom a websocket works for: a session, or an upgrade in progress."""
-
-    @property
-    def full(self) -> bool:
-        """Whether to stop reading until `resume`."""
-
-    def receive(self, message: str | bytes) -> None:
-        """Take one Engine.IO packet; raises :class:`ProtocolViolation`."""
-
-    def failed(self, error: Exception) -> None:
-        """The peer broke the websocket protocol."""
-
-    def mute(self) -> None:
-        """Send nothing more; safe inside a send."""
-
-    def lost(self, reason: str) -> None:
-        """The connection is gone."""
 
 
 class WebSocket(asyncio.Protocol):

@@ -7,19 +7,23 @@ every event is either in a log or in the cork; CONNECT goes out, what was missed
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.auth import Tokens, token_of
+from gateway.bus.history import Snapshot
 from gateway.bus.link import LinkDown, ReplyError
 from gateway.bus.sessions import Place, Session
-from gateway.core.member import Corked, Identity, Member
+from gateway.core.member import Identity, Member
 from gateway.core.replay import in_order, missed_events, newest
-from gateway.engine import CloseReason
+from gateway.engine import CloseReason, Frame
 from gateway.engine.errors import CloseCode
 from gateway.errors import Refused, Unavailable
+from gateway.sockets import packets
 from gateway.sockets.house import House, facts, log
+from gateway.sockets.pacing import is_small, send_paced
 from gateway.sockets.upstream import Admission, Peer
 from publisher import InvalidEvent, Offset, parse_offset
 from publisher.ids import new_id
@@ -113,9 +117,8 @@ class Arrivals:
             house.enter(member)
         finally:
             house.relay.release(rooms)
-        offset = str(Offset(place.epoch, member.last_seq))
-        greeting = _greeting(identity, recovered=False) | ({"reason": reason} if reason else {})
-        return member, Admission(member.sid, member.pid, lambda: house.tell(member, "connected", greeting, offset))
+        greeting = _greeting(identity, Offset(place.epoch, member.last_seq), recovered=False, reason=reason)
+        return member, Admission(member.sid, member.pid, [greeting])
 
     # -- again
 
@@ -138,11 +141,7 @@ class Arrivals:
             for room in rooms:
                 room.add(member, session.rooms[room.name])
             house.enter(member)
-            snapshot = await house.history.read(
-                tenant.id,
-                {name: max(after, joined_at) for name, joined_at in session.rooms.items()},
-                sure=session.seen_until,
-            )
+            snapshot = await self._read_logs(member, session, after)
             house.relay.learn(tenant, Place(snapshot.epoch, snapshot.seq), rooms)
             if newest(snapshot.logs.values()) > position:
                 await house.relay.catch_up(tenant, snapshot.seq)
@@ -155,8 +154,27 @@ class Arrivals:
         kept = member.take_cork()
         due = in_order(missed_events(snapshot.logs.values(), kept, member.sid), kept, snapshot.epoch)
         member.last_seq = max(member.last_seq, snapshot.seq, *(corked.seq for corked in due))
-        offset = Offset(snapshot.epoch, member.last_seq)
-        return member, Admission(member.sid, member.pid, lambda: self._hand_over(member, due, offset))
+        greeting = _greeting(identity, Offset(snapshot.epoch, member.last_seq), recovered=True)
+        follow = [*(corked.frame for corked in due), greeting]
+        if is_small(follow):
+            return member, Admission(member.sid, member.pid, follow, member.uncork)
+        return member, Admission(member.sid, member.pid, begin=lambda: self._hand_over(member, follow))
+
+    async def _read_logs(self, member: Member, session: Session, after: int) -> Snapshot:
+        """Read what the rooms have for a member that is in them already; raises `Unavailable` if it must go.
+
+        A second claim sends the first one's socket away by a message on the user's room: one that came before
+        the member was there to hear it would leave two sockets with one session.
+        """
+        house, tenant = self._house, member.tenant
+        seqs = {name: max(after, joined_at) for name, joined_at in session.rooms.items()}
+        snapshot, generation = await asyncio.gather(
+            house.history.read(tenant.id, seqs, sure=session.seen_until),
+            house.sessions.generation(tenant.id, member.pid),
+        )
+        if generation > member.generation:
+            raise Unavailable
+        return snapshot
 
     def _judge(self, wanted: Wanted, identity: Identity, place: Place, session: Session | None) -> Session:
         """Give the session if it may be taken up with that offset, or raise `Lost`."""
@@ -189,10 +207,10 @@ class Arrivals:
         if old is not None:
             evict(self._house, old)
 
-    def _hand_over(self, member: Member, due: list[Corked], offset: Offset) -> None:
-        for corked in due:
-            member.socket.send_frame(corked.frame)
-        self._house.tell(member, "connected", _greeting(member.identity, recovered=True), str(offset))
+    async def _hand_over(self, member: Member, follow: list[Frame]) -> None:
+        while follow:
+            await send_paced(member.socket, follow)
+            follow = [corked.frame for corked in member.take_cork()]
         member.uncork()
 
 
@@ -202,8 +220,12 @@ def evict(house: House, member: Member) -> None:
     member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
 
 
-def _greeting(identity: Identity, *, recovered: bool) -> dict[str, Any]:
-    return {"message": "Connected", "user_id": identity.user_id, "recovered": recovered}
+def _greeting(identity: Identity, offset: Offset, *, recovered: bool, reason: str | None = None) -> Frame:
+    """Make `connected`, with the offset that a client has to come back with until it gets an event."""
+    data: dict[str, Any] = {"message": "Connected", "user_id": identity.user_id, "recovered": recovered}
+    if reason is not None:
+        data["reason"] = reason
+    return Frame(packets.event("connected", data, str(offset)))
 
 
 def _wanted(auth: Any) -> Wanted | None:

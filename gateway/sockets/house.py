@@ -36,8 +36,10 @@ class House:
         self._publishing: set[asyncio.Future[Any]] = set()
 
     def enter(self, member: Member) -> None:
-        """Put a member into the tables."""
-        self.members[member.sid] = member
+        """Put a member into the tables; of two with one sid the one that claimed the session last has the name."""
+        named = self.members.get(member.sid)
+        if named is None or named.generation <= member.generation:
+            self.members[member.sid] = member
         member.tenant.members.add(member)
 
     def take_out(self, member: Member) -> None:

@@ -83,10 +83,12 @@ class Rooms:
         if since is not None and since.epoch != snapshot.epoch:
             return Joined(str(Offset(snapshot.epoch, at)), [], complete=False)
         missed = self._missed(member, room, log_read, since)
+        fitting = _newest_within(missed, self._house.settings.max_buffer_bytes // 2)
         at = max([at, *(event.seq for event in missed)])
         member.rooms[room] = at
-        events = [_shown(event, snapshot.epoch) for event in missed]
-        return Joined(str(Offset(snapshot.epoch, at)), events, complete=since is None or log_read.complete)
+        events = [_shown(event, snapshot.epoch) for event in fitting]
+        complete = since is None or (log_read.complete and len(fitting) == len(missed))
+        return Joined(str(Offset(snapshot.epoch, at)), events, complete)
 
     def _missed(self, member: Member, room: RoomState, log_read: Log, since: Offset | None) -> list[Missed]:
         missed = missed_events([log_read], member.cork or [], member.sid)
@@ -103,6 +105,15 @@ class Rooms:
         self._house.leave_room(member, room)
         await self._house.sessions.leave(member.tenant.id, member.pid, name)
         log.info("socket_left", **facts(member), room=name)
+
+
+def _newest_within(missed: list[Missed], size: int) -> list[Missed]:
+    """Give the newest events whose bodies fit into `size` bytes: an answer is one packet, sent at once."""
+    for i in range(len(missed) - 1, -1, -1):
+        size -= len(missed[i].entry.body)
+        if size < 0:
+            return missed[i + 1 :]
+    return missed
 
 
 def _shown(event: Missed, epoch: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 import socketio
@@ -32,11 +32,12 @@ LEFT = "client namespace disconnect"
 
 
 class Admission(NamedTuple):
-    """An accepted connection: the ids that CONNECT carries, and what follows it."""
+    """An accepted connection: the ids that CONNECT carries, what goes out with it, and what happens then."""
 
     sid: str
     pid: str | None = None
-    begin: Callable[[], None] | None = None
+    follow: Sequence[Frame] = ()
+    begin: Callable[[], Awaitable[None] | None] | None = None
 
 
 class Peer:
@@ -107,7 +108,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
         except Exception:
             await self.manager.disconnect(sid, namespace, ignore_queue=True)
             raise
-        return Admission(sid, begin=lambda: super(socketio.AsyncManager, self.manager).connect(sid, namespace))
+        return Admission(sid, begin=lambda: self.manager.connect(sid, namespace))
 
     def handle_event(self, peer: Peer, namespace: str, packet: Packet) -> Awaitable[object] | None:
         """Handle an event; by default as python-socketio's handlers say."""
@@ -219,6 +220,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
         socket.forget_handshake()
         peer.set_sid(namespace, admission.sid)
         accepted = {"sid": admission.sid} | ({"pid": admission.pid} if admission.pid else {})
-        socket.send_frame(Frame(packets.connect(accepted, namespace)))
-        if admission.begin is not None:
-            admission.begin()
+        socket.send_frames([Frame(packets.connect(accepted, namespace)), *admission.follow])
+        waiting = admission.begin() if admission.begin is not None else None
+        if waiting is not None:
+            await waiting

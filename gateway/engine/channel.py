@@ -1,0 +1,54 @@
+"""What a session and its transports ask of each other."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from gateway.engine.frame import Frame
+
+
+class Channel(Protocol):
+    """What carries a session: long-polling or a websocket."""
+
+    @property
+    def send(self) -> Callable[[Frame], None]:
+        """Sends or queues a packet; never blocks, never raises, never calls back into the session."""
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that the peer has not taken yet."""
+
+    def send_all(self, frames: Sequence[Frame]) -> None:
+        """Send several, under the same promises."""
+
+    def end(self, reason: str, code: int, text: str) -> None:
+        """Say good-bye and close; the session has let go of the channel already."""
+
+    def resume(self) -> None:
+        """Go on reading: the inbox has room again."""
+
+
+class Candidate(Protocol):
+    """A websocket that is about to take a session over from long-polling."""
+
+    def cancel(self) -> None:
+        """Close it; the session is closed, or stays with long-polling."""
+
+
+class Owner(Protocol):
+    """Whom a websocket works for: a session, or an upgrade in progress."""
+
+    @property
+    def full(self) -> bool:
+        """Whether to stop reading until `resume`."""
+
+    def receive(self, message: str | bytes) -> None:
+        """Take one Engine.IO packet; raises :class:`ProtocolViolation`."""
+
+    def failed(self, error: Exception) -> None:
+        """The peer broke the websocket protocol."""
+
+    def mute(self) -> None:
+        """Send nothing more; safe inside a send."""
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone."""

@@ -1,0 +1,39 @@
+"""Sending a lot to one socket without taking it for a slow one.
+
+A socket that does not read is cut when its unsent bytes pass a limit. A replay may be larger than that limit
+all by itself; so it goes out in portions, each when most of the one before has been taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from gateway.engine import EngineSocket, Frame
+
+# Well below the least `max_buffer_bytes` that a burst of live events may need beside it.
+PORTION_BYTES = 32 * 1024
+# How often to look whether a portion has been taken: the engine keeps nobody waiting, so it calls nobody back.
+LOOK_S = 0.02
+
+
+def is_small(frames: Iterable[Frame]) -> bool:
+    """Tell whether frames may be sent at once."""
+    return sum(len(frame.wire) for frame in frames) <= PORTION_BYTES
+
+
+async def send_paced(socket: EngineSocket, frames: Iterable[Frame]) -> None:
+    """Send frames in order, as fast as the client takes them; ends early when the socket does."""
+    portion: list[Frame] = []
+    size = 0
+    for frame in frames:
+        portion.append(frame)
+        size += len(frame.wire)
+        if size >= PORTION_BYTES:
+            socket.send_frames(portion)
+            portion, size = [], 0
+            while socket.buffered > PORTION_BYTES and not socket.closed:  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_S)
+        if socket.closed:
+            return
+    socket.send_frames(portion)
