@@ -23,7 +23,8 @@ from gateway.bus.link import Source
 from gateway.bus.sessions import Sessions
 from gateway.core.history import Kept
 from gateway.engine import EngineOptions
-from gateway.health import Health
+from gateway.health import Health, installed_version
+from gateway.metrics import Metrics, Values
 from gateway.relay import Relay
 from gateway.settings import ConfigurationError, Settings
 from gateway.sockets.house import House
@@ -120,6 +121,7 @@ class Gateway:
         app = web.Application()
         self.server.attach(app, SOCKETIO_PATH)
         Health(self.findings, self._counts).attach(app)
+        Metrics(self._values).attach(app)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -158,6 +160,40 @@ class Gateway:
             "gaps": hub.stats.gaps,
             "redis_reconnects": self._commands.reconnects + self.relay.subscriber.reconnects,
             "slow_cut": self.server.eio.stats.slow_cut,
+        }
+
+    def _values(self) -> dict[str, Values]:
+        """Give what `gateway/metrics.py` shows."""
+        hub, engine, resync = self.relay.hub, self.server.eio, self.relay.resync
+        stats, arrivals, subscriber = engine.stats, self.server.arrivals, self.relay.subscriber
+        return {
+            "gateway_info": {installed_version(): 1},
+            "gateway_draining": int(self._draining),
+            "gateway_ready": int(not self.findings()),
+            "gateway_sockets": len(self.server.house.members),
+            "gateway_engine_sessions": len(engine.sockets),
+            "gateway_rooms": len(hub.channels),
+            "gateway_tenants": len(hub.tenants),
+            "gateway_subscriptions": len(subscriber),
+            "gateway_events_total": hub.stats.events,
+            "gateway_deliveries_total": hub.stats.deliveries,
+            "gateway_malformed_messages_total": hub.stats.malformed,
+            "gateway_repeated_messages_total": hub.stats.repeated,
+            "gateway_recoveries_total": arrivals.outcomes,
+            "gateway_resyncs_total": resync.count,
+            "gateway_holes_total": resync.holes,
+            "gateway_gaps_total": hub.stats.gaps,
+            "gateway_history_lost_total": resync.restarts,
+            "gateway_redis_reconnects_total": {
+                "commands": self._commands.reconnects,
+                "subscriber": subscriber.reconnects,
+            },
+            "gateway_redis_deaf_total": subscriber.deaf,
+            "gateway_refused_total": arrivals.refused,
+            "gateway_closed_total": stats.closed,
+            "gateway_slow_cut_total": stats.slow_cut,
+            "gateway_bad_frames_total": stats.bad_frames,
+            "gateway_http_refused_total": {str(status): n for status, n in stats.refused.items()},
         }
 
     async def drain(self) -> None:

@@ -17,6 +17,7 @@ import structlog
 from gateway.bus.commands import Commands
 from gateway.bus.history import History
 from gateway.bus.link import LinkDown, ReplyError
+from gateway.bus.notices import notice
 from gateway.bus.subscriber import Subscriber
 from gateway.core.history import Entry, Log
 from gateway.core.hub import Hub, merge
@@ -61,6 +62,7 @@ class Resync:
         self.audience: Audience | None = None
         self.count = 0
         self.holes = 0
+        self.restarts = 0
         self._hub = hub
         self._commands = commands
         self._history = history
@@ -141,6 +143,7 @@ class Resync:
             await self._hand_out(tenant, missed)
         self.count += 1
         _log.info("tenant_resynced", tenant=tenant.id, rooms=rooms, events=events, holes=holes)
+        notice(self._commands, tenant.id, "resynced", rooms=rooms, events=events, holes=holes)
         if self.audience is not None:
             await self.audience.recheck(tenant)
 
@@ -178,8 +181,10 @@ class Resync:
         The new epoch's seqs may be lower, where the new server's clock is behind.
         """
         place = await self._history.read(tenant.id, {})
+        notice(self._commands, tenant.id, "history lost", epoch=epoch)
         if self.audience is not None:
             self.audience.history_lost(tenant)
+        self.restarts += 1
         tenant.epoch = epoch
         tenant.position = place.seq
         for room in tenant.rooms.values():

@@ -9,6 +9,7 @@ touch all its keys, and one subscriber connection sees all its events in order.
     rt:{t}:once:<key>        string  idempotency: "<offset> <version>" of the last event under that key
     rt:{t}:revoked:<user>    hash    room (or "*") -> seq at which that access was taken away
     rt:{t}:room:<room>       channel the room's events, as `Message`
+    rt:{t}:notices           channel what gateways did: resyncs, recoveries that failed
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ def revoked_key(tenant: str, user_id: str) -> str:
 def channel(tenant: str, room: Room) -> str:
     """Name the pub/sub channel of a room."""
     return f"rt:{{{tenant}}}:room:{room}"
+
+
+def notices_channel(tenant: str) -> str:
+    """Name the channel on which gateways say what they did: for `gateway tail`; a JSON object each."""
+    return f"rt:{{{tenant}}}:notices"
 
 
 class LogField:

@@ -15,6 +15,7 @@ from gateway.app import one_line, raise_file_limit, shown_url
 from gateway.bus.commands import OPEN_ERRORS
 
 MIN_FILES = 4096
+MIN_REDIS = 7
 SLOW_MS = 20.0
 MAX_SKEW_S = 2.0
 
@@ -88,6 +89,8 @@ async def _server(client: Any, where: str) -> list[Finding]:
     name = "Valkey" if "valkey_version" in info else "Redis"
     level: Literal["ok", "warn"] = "warn" if took_ms > SLOW_MS else "ok"
     found = [Finding(level, f"{name} {version} at {where} answers in {took_ms:.1f} ms")]
+    if name == "Redis" and int(version.partition(".")[0]) < MIN_REDIS:
+        found.append(Finding("error", f"Redis {MIN_REDIS} or newer, or Valkey, is needed"))
     seconds, micros = await client.time()
     skew_s = abs(time.time() - seconds - micros / 1e6)
     if skew_s > MAX_SKEW_S:

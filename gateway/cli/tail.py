@@ -25,6 +25,7 @@ async def follow(url: str, organization_id: str, room: str | None, *, show_paylo
         async with client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
             if channel is None:
                 await pubsub.psubscribe(f"rt:{{{tenant}}}:room:*")
+                await pubsub.subscribe(wire.notices_channel(tenant))
             else:
                 await pubsub.subscribe(channel)
             async for message in pubsub.listen():
@@ -34,6 +35,8 @@ async def follow(url: str, organization_id: str, room: str | None, *, show_paylo
 def line(channel: bytes, raw: bytes, *, show_payload: bool) -> str:
     """Give one message as a line: time, room, kind, event, size, offset."""
     room = channel.decode().partition("}:room:")[2]
+    if not room:
+        return f"{datetime.now(UTC):%H:%M:%S.%f}"[:-3] + f"  gateway  {raw.decode(errors='replace')}"
     try:
         message = wire.parse_message(raw)
     except ValueError:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from gateway.auth import Tokens, token_of
 from gateway.bus.history import Snapshot
 from gateway.bus.link import LinkDown, ReplyError
+from gateway.bus.notices import notice
 from gateway.bus.sessions import Place, Session
 from gateway.core.member import Identity, Member
 from gateway.core.replay import in_order, missed_events, newest
@@ -58,6 +59,8 @@ class Arrivals:
         self._tokens = tokens
         self.outcomes: dict[str, int] = {}
         """Recoveries by outcome: `recovered` or the reason why not."""
+        self.refused: dict[str, int] = {}
+        """Connects refused, by code."""
 
     async def admit(self, peer: Peer, auth: Any) -> Admission:
         """Accept a socket; raises `Refused`, or `Unavailable` where the client should just try again."""
@@ -65,6 +68,7 @@ class Arrivals:
         try:
             identity = self._tokens.verify(token_of(auth, environ.get("HTTP_AUTHORIZATION")))
         except Refused as refused:
+            self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
             log.warning("socket_refused", code=refused.code, remote=environ.get("REMOTE_ADDR"))
             raise
         try:
@@ -88,8 +92,11 @@ class Arrivals:
             arrived = await self._resume(peer, identity, wanted)
         except Lost as lost:
             self._count(lost.reason)
+            user_id = identity.user_id
+            notice(self._house.commands, identity.tenant, "not recovered", user=user_id, reason=lost.reason)
             return await self._begin(peer, identity, lost.rooms, lost.reason)
         self._count("recovered")
+        notice(self._house.commands, identity.tenant, "recovered", user=identity.user_id)
         return arrived
 
     def _count(self, outcome: str) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from gateway.bus.link import LinkDown, ReplyError
+from gateway.bus.notices import unwatched
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
 from gateway.engine import CloseReason, Frame
 from gateway.engine.errors import CloseCode
 from gateway.sockets import packets
 from gateway.sockets.arrivals import evict
-from gateway.sockets.house import House, log, unwatched
+from gateway.sockets.house import House, log
 from publisher import InvalidEvent, parse_room, wire
 from publisher.rooms import Room, room_kind
 

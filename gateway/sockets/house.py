@@ -82,11 +82,6 @@ class House:
         )
 
 
-def unwatched(future: asyncio.Future[Any]) -> None:
-    """Let a command go: its failure shows where it matters, in the connection's own state."""
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
 def facts(member: Member) -> dict[str, str]:
     """Give what a log line says of a member."""
     return {"sid": member.sid, "user": member.identity.user_id, "tenant": member.tenant.id}

@@ -7,13 +7,14 @@ from collections.abc import Awaitable
 from typing import Any
 
 from gateway.auth import Tokens
+from gateway.bus.notices import unwatched
 from gateway.core.member import Member
 from gateway.engine import EngineOptions
 from gateway.sockets.arrivals import Arrivals
 from gateway.sockets.audience import Listeners
 from gateway.sockets.events import Events
 from gateway.sockets.expiry import Expiry
-from gateway.sockets.house import House, facts, log, unwatched
+from gateway.sockets.house import House, facts, log
 from gateway.sockets.leases import Leases
 from gateway.sockets.manager import RoomManager
 from gateway.sockets.packets import Packet

@@ -132,8 +132,7 @@ class OutboxRelay:
                         await _wait(self._awake, self._relaying.poll_interval_s)
                         self._awake.clear()
         finally:
-            await self._delivery.aclose()
-            self._database.close()
+            await self.aclose()
 
     def stop(self) -> None:
         """Let `run` end when what it holds is published, within `hold_s`."""
@@ -154,10 +153,16 @@ class OutboxRelay:
             if not await run(partial(_has, table=self._table)):
                 raise LookupError(f"the database has no table {self._table.fullname}")
 
+    async def aclose(self) -> None:
+        """Disconnect; only for a relay that was never run, which does so at its end."""
+        await self._delivery.aclose()
+        self._database.close()
+
     async def _sweep(self) -> int:
         """Go on through the tenants, to the last; give how many rows were found."""
         found = 0
         while not self._stopping.is_set():
+            _heed_cancellation()
             found += await self._relay_some()
             if not self._after:
                 break
@@ -197,6 +202,13 @@ class OutboxRelay:
                 failures,
                 exc_info=None if expected else trouble,
             )
+
+
+def _heed_cancellation() -> None:
+    """End a task that was cancelled and went on: Python 3.11's `wait_for`, under redis-py, may swallow that."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _has(connection: Connection, table: Table) -> bool:

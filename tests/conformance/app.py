@@ -33,13 +33,7 @@ class SocketIO(SocketServer):
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
         """Accept, and send the auth payload back right behind CONNECT."""
         admission = await super().admit(peer, namespace, auth)
-
-        def begin() -> None:
-            if admission.begin is not None:
-                admission.begin()
-            peer.socket.send_frame(Frame(packets.event("auth", auth or {}, namespace=namespace)))
-
-        return admission._replace(begin=begin)
+        return admission._replace(follow=[Frame(packets.event("auth", auth or {}, namespace=namespace))])
 
 
 def engine_io() -> EngineServer:

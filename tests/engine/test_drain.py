@@ -1,8 +1,8 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from gateway.engine import CloseCode, CloseReason
-from tests.engine.rig import serve
+from gateway.engine import CloseCode, CloseReason, EngineSocket
+from tests.engine.rig import Rig, serve
 from tests.engine.wire import eventually, opened, polling, websocket
 
 
@@ -26,6 +26,38 @@ async def test_a_waiting_poll_is_answered_when_draining() -> None:
         await eventually(lambda: getattr(rig.socket.channel, "_poll", None))
         await rig.engine.drain(0.05)
         assert await poll == (200, "1")
+
+
+async def test_shutdown_waits_for_the_ends_to_be_dealt_with() -> None:
+    ended: list[str] = []
+
+    async def closer(socket: EngineSocket, reason: str) -> None:
+        await asyncio.sleep(0)
+        ended.append(reason)
+
+    async with serve(closer=closer) as rig, polling(rig.port):
+        await rig.engine.shutdown()
+        assert ended == [CloseReason.SHUTDOWN]
+
+
+async def test_a_session_that_is_being_opened_when_draining_begins_is_sent_away() -> None:
+    gate = asyncio.Event()
+
+    async def think(socket: EngineSocket) -> None:
+        rig.notes.opened.append(socket)
+        await gate.wait()
+
+    async with serve(opener=think) as rig:
+        drain = asyncio.create_task(drained(rig, gate))
+        async with websocket(rig.port) as peer:
+            assert peer.status == 503
+        await drain
+
+
+async def drained(rig: Rig, gate: asyncio.Event) -> None:
+    await eventually(lambda: rig.notes.opened)
+    await rig.engine.drain(0.05)
+    gate.set()
 
 
 async def test_shutdown_leaves_nothing() -> None:

@@ -64,7 +64,7 @@ async def test_fragments_and_pings_between_them() -> None:
 
 
 async def test_environ_tells_of_the_handshake_until_it_is_forgotten() -> None:
-    headers = {"Authorization": "Bearer x", "User-Agent": "me", "X-Two": "1"}
+    headers = {"Authorization": "Bearer x", "User-Agent": "me", "X_Forwarded_For": "spoofed"}
     async with serve() as rig, opened(rig.port, headers=headers):
         environ = rig.socket.environ
         assert environ is not None
@@ -72,6 +72,7 @@ async def test_environ_tells_of_the_handshake_until_it_is_forgotten() -> None:
         assert environ["REQUEST_METHOD"] == "GET"
         assert environ["QUERY_STRING"] == "EIO=4&transport=websocket"
         assert (environ["HTTP_AUTHORIZATION"], environ["HTTP_USER_AGENT"]) == ("Bearer x", "me")
+        assert "HTTP_X_FORWARDED_FOR" not in environ
         rig.socket.forget_handshake()
         assert rig.socket.environ is None
 

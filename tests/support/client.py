@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import pytest_asyncio
 
 from tests.support.channels import Channel, HandshakeRefused, PollingChannel, WebSocketChannel
+from tests.support.inbox import Inbox, Received
 from tests.support.waiting import PATIENCE_S
 
 PACKETS_KEPT = 8
@@ -31,29 +30,7 @@ class Refused(Exception):
         return (self.data or {}).get("code")
 
 
-@dataclass(slots=True)
-class Received:
-    """One event as it came: `args` has its offset, too, if it had one."""
-
-    name: str
-    args: list[Any]
-    at: float = field(default_factory=time.monotonic)
-
-    @property
-    def data(self) -> Any:
-        """The first argument."""
-        return self.args[0] if self.args else None
-
-    @property
-    def offset(self) -> str | None:
-        """The last argument, if it is a string."""
-        return self.args[-1] if self.args and isinstance(self.args[-1], str) else None
-
-
-Matching = Callable[[Received], bool]
-
-
-class RawClient:
+class RawClient(Inbox):
     """One browser. Everything it receives is in `events`, in order, over all its connections."""
 
     def __init__(
@@ -65,9 +42,9 @@ class RawClient:
         headers: Mapping[str, str] | None = None,
         query: str = "",
     ) -> None:
+        super().__init__()
         self.url = url
         self.token = token
-        self.events: list[Received] = []
         self.packets: list[str] = []
         """The Socket.IO packets of the latest connection as they came, the first few of them."""
         self.sid: str | None = None
@@ -89,7 +66,6 @@ class RawClient:
         self._gone.set()
         self._acks: dict[int, asyncio.Future[Any]] = {}
         self._next_ack = 0
-        self._waiting: list[tuple[Callable[[Received], bool], asyncio.Future[None]]] = []
         self._staying: asyncio.Task[None] | None = None
 
     @property
@@ -260,46 +236,9 @@ class RawClient:
 
     def _event(self, args: list[Any]) -> None:
         """Socket.emitEvent: an offset is whatever string comes last."""
-        received = Received(str(args[0]), args[1:])
-        self.events.append(received)
+        self.put(Received(str(args[0]), args[1:]))
         if self.pid and isinstance(args[-1], str):
             self.offset = args[-1]
-        if self._waiting:
-            self._look()
-
-    def _look(self) -> None:
-        for is_met, waiter in self._waiting:
-            if not waiter.done() and is_met(self.events[-1]):
-                waiter.set_result(None)
-
-    # -- looking at what came
-
-    def named(self, name: str, where: Matching | None = None) -> list[Received]:
-        """Give the events of one name so far, oldest first."""
-        return [event for event in self.events if event.name == name and (where is None or where(event))]
-
-    async def wait_for(
-        self, name: str, where: Matching | None = None, *, count: int = 1, within_s: float = PATIENCE_S
-    ) -> Received:
-        """Wait until `count` such events have come, also those that came before; gives the last of them."""
-
-        def is_met(_: Received | None = None) -> bool:
-            return len(self.named(name, where)) >= count
-
-        if not is_met():
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append((is_met, waiter))
-            try:
-                async with asyncio.timeout(within_s):
-                    await waiter
-            except TimeoutError:
-                seen = [(event.name, event.args) for event in self.events[-10:]]
-                raise AssertionError(
-                    f"waited {within_s:g} s in vain for {count} {name}; last came {seen}"
-                ) from None
-            finally:
-                self._waiting.remove((is_met, waiter))
-        return self.named(name, where)[count - 1]
 
 
 Clients = Callable[..., RawClient]

@@ -38,6 +38,7 @@ class Replica:
         self, redis_url: str, log: Path, environment: Mapping[str, str], *, may_log: Iterable[str] = ()
     ) -> None:
         self.log = log
+        log.unlink(missing_ok=True)
         self.port = 0
         self.may_log = tuple(may_log)
         usual = {
