@@ -36,6 +36,9 @@ DRAIN_SHARE = 0.7
 # Fewer sockets than this in a second stampede nobody.
 DRAIN_RATE = 100
 BACKLOG = 2048
+# A connection without a request is kept this long; nginx keeps its own for 60 s.
+KEEPALIVE_S = 75.0
+LAST_REQUESTS_S = 0.2
 
 _log = structlog.get_logger("gateway")
 
@@ -54,6 +57,7 @@ class Gateway:
         self.port = settings.port
         self._any_origin = any_origin
         self._draining = False
+        self._deadline = 0.0
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -94,7 +98,7 @@ class Gateway:
         server.leases.start()
         stack.push_async_callback(server.leases.stop)
         stack.push_async_callback(server.listeners.stop)
-        stack.push_async_callback(server.shutdown)
+        stack.push_async_callback(self._close_sockets)
         await self._listen(stack)
 
     def _engine_options(self) -> EngineOptions:
@@ -122,7 +126,9 @@ class Gateway:
         self.server.attach(app, SOCKETIO_PATH)
         Health(self.findings, self._counts).attach(app)
         Metrics(self._values).attach(app)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=LAST_REQUESTS_S, keepalive_timeout=KEEPALIVE_S
+        )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, self.settings.host, self.settings.port, backlog=BACKLOG, reuse_address=True)
@@ -162,6 +168,11 @@ class Gateway:
             "slow_cut": self.server.eio.stats.slow_cut,
         }
 
+    async def _close_sockets(self) -> None:
+        """Close what the drain has left, within what the grace time has left."""
+        left_s = self._deadline - asyncio.get_running_loop().time() - LAST_REQUESTS_S
+        await self.server.eio.shutdown(min(max(left_s, 0.0), self.server.eio.options.close_timeout_s))
+
     def _values(self) -> dict[str, Values]:
         """Give what `gateway/metrics.py` shows."""
         hub, engine, resync = self.relay.hub, self.server.eio, self.relay.resync
@@ -199,6 +210,7 @@ class Gateway:
     async def drain(self) -> None:
         """Move all sockets away, spread over the grace time; new ones are refused from now on."""
         self._draining = True
+        self._deadline = asyncio.get_running_loop().time() + self.settings.shutdown_grace_s
         sockets = len(self.server.eio.sockets)
         over_s = min(self.settings.shutdown_grace_s * DRAIN_SHARE, sockets / DRAIN_RATE)
         _log.info("gateway_draining", sockets=sockets, over_s=over_s)
@@ -251,6 +263,8 @@ def raise_file_limit() -> int:
 def shown_url(url: str) -> str:
     """Give a URL without its password."""
     parts = urlsplit(url)
+    if not parts.netloc:
+        return url
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 

@@ -207,10 +207,21 @@ class Subscriber:
                     await self._commands.ask("PUBLISH", self._probe_channel, str(now))
             except (TimeoutError, LinkDown, ReplyError):
                 continue  # Redis can't be asked, which says nothing about whether it can be heard
-            if self._link is not None and self._loop.time() - self._heard_at > PROBE_TIMEOUT_S:
+            if not await self._heard(now):
                 self.deaf += 1
                 _log.error("redis_subscriber_deaf", unheard_s=round(self._loop.time() - self._heard_at, 1))
                 self.drop()
+
+    async def _heard(self, now: int) -> bool:
+        """Tell whether a probe came back; it may take as long as the connection needs for what is before it."""
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await self.fence()
+        except TimeoutError:
+            return False
+        except LinkDown:
+            return True  # gone, which shows by itself
+        return self.heard_until >= now
 
     def drop(self) -> None:
         """Give the connection up; a new one is made, and everything on it once more."""

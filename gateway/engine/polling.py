@@ -77,16 +77,21 @@ class Polling:
         return self._bytes
 
     def end(self, reason: str, code: int, text: str) -> None:
-        """Answer the waiting poll; keep what is left for the next one where there is none."""
+        """Answer the waiting poll; keep what is left for the next one."""
         socket, self._socket = self._socket, None
         self.resume()
         self._queue(NOOP if reason == CloseReason.CLIENT else CLOSE)
         if self._poll is not None:
             self._wake()
-        elif len(self._frames) > 1 and reason not in _NO_FAREWELL and socket is not None:
+        if len(self._frames) > 1 and reason not in _NO_FAREWELL and socket is not None:
             parting = self._hub.parting
             parting[socket.sid] = self
             self._hub.timers.call_later(self._hub.options.close_timeout_s, partial(parting.pop, socket.sid, None))
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits for a poll."""
+        return not self._frames
 
     def resume(self) -> None:
         """Let a POST go on that waited for the inbox."""
@@ -123,10 +128,15 @@ class Polling:
         return self.take()
 
     def take(self) -> bytes:
-        """Take out one payload of what waits."""
+        """Take out one payload of what waits.
+
+        A close packet goes out alone: socket.io-client acts on it before it looks at what came with it, and a
+        DISCONNECT in the same payload would be told to the page as a second end.
+        """
         if not self._frames:
             return NOOP.packet
-        body, count = payload.join(self._frames, self._hub.options.max_payload_bytes)
+        waiting = self._frames[:-1] if self._frames[-1] is CLOSE and len(self._frames) > 1 else self._frames
+        body, count = payload.join(waiting, self._hub.options.max_payload_bytes)
         self._bytes -= sum(len(frame.wire) for frame in self._frames[:count])
         del self._frames[:count]
         return body

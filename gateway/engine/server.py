@@ -199,9 +199,12 @@ class EngineServer(Compat):
     # -- carrying on
 
     async def _carry_on(self, request: web.Request, sid: str) -> web.StreamResponse | Refusal:
-        parting = self._hub.parting.pop(sid, None)
+        parting = self._hub.parting.get(sid)
         if parting is not None and request.method == "GET":
-            return self._payload(request, parting.take())
+            last_words = parting.take()
+            if parting.empty:
+                self._hub.parting.pop(sid, None)
+            return self._payload(request, last_words)
         socket = self._hub.sockets.get(sid)
         if socket is None:
             return self._unknown_sid()
@@ -260,13 +263,16 @@ class EngineServer(Compat):
                 socket.close(CloseReason.SHUTDOWN, CloseCode.RESTART)
             await asyncio.sleep(_DRAIN_STEP_S)
 
-    async def shutdown(self) -> None:
-        """Close every session at once; return when all are gone, after `close_timeout_s` at the latest."""
+    async def shutdown(self, within_s: float | None = None) -> None:
+        """Close every session at once; return when all are gone, after `within_s` at the latest.
+
+        By default that is `close_timeout_s`.
+        """
         self._draining = True
         hub = self._hub
         for socket in [*hub.sockets.values()]:
             socket.close(CloseReason.SHUTDOWN, CloseCode.GOING_AWAY)
-        deadline = hub.timers.now() + self.options.close_timeout_s
+        deadline = hub.timers.now() + (self.options.close_timeout_s if within_s is None else within_s)
         # The ends are reported in the next turn; what they leave to wait for is waited for here.
         await asyncio.sleep(0)
         while (hub.closing or hub.tasks) and hub.timers.now() < deadline:  # noqa: ASYNC110

@@ -117,7 +117,6 @@ def test_a_user_who_was_logged_out_is_disconnected_everywhere_for_good(
     assert all(page.events("message:new") for page in others)
 
 
-@pytest.mark.xfail(strict=True, reason="over polling, DISCONNECT and close share a payload")
 @pytest.mark.parametrize("version", VERSIONS[1:])
 def test_a_polling_page_is_told_once_that_it_was_disconnected(
     cluster: Cluster, browsers: Browsers, publisher: PublisherProcess, tenant: Tenant, version: Version

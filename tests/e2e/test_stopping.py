@@ -97,7 +97,6 @@ async def test_it_ends_while_redis_is_away(
     assert not client.connected
 
 
-@pytest.mark.xfail(strict=True, reason="closing a socket may take close_timeout_s beyond the grace time")
 async def test_it_ends_while_a_client_does_not_read(
     redis_server: EmbeddedRedis, replicas: Replicas, clients: Clients, tenant: Tenant
 ) -> None:
