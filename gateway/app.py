@@ -22,7 +22,7 @@ from gateway.bus.history import History
 from gateway.bus.link import Source
 from gateway.bus.sessions import Sessions
 from gateway.core.history import Kept
-from gateway.engine import EngineOptions
+from gateway.engine import Compression, EngineOptions
 from gateway.health import Health, installed_version
 from gateway.metrics import Metrics, Values
 from gateway.relay import Relay
@@ -116,6 +116,7 @@ class Gateway:
             ping_timeout_s=settings.ping_timeout_s,
             max_payload_bytes=settings.max_payload_bytes,
             max_buffer_bytes=settings.max_buffer_bytes,
+            compression=_compression(settings),
             allow_origin=allow_origin,
             admit=lambda remote: "draining" if self._draining else None,
             log=log,
@@ -250,6 +251,16 @@ def run(settings: Settings, **options: Any) -> None:
         factory = None
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(serve(settings, **options))
+
+
+def _compression(settings: Settings) -> Compression | None:
+    if settings.compression == "off":
+        return None
+    return Compression(
+        threshold_bytes=settings.compression_threshold_bytes,
+        level=settings.compression_level,
+        window_bits=settings.compression_window_bits,
+    )
 
 
 def raise_file_limit() -> int:

@@ -138,6 +138,20 @@ class Settings(BaseSettings):
     max_rooms_per_socket: int = Field(
         1000, ge=1, alias="GATEWAY_MAX_ROOMS_PER_SOCKET", description="rooms that one socket may join"
     )
+    compression: Literal["off", "shared"] = Field(
+        "off",
+        alias="GATEWAY_COMPRESSION",
+        description="permessage-deflate for websockets: shared compresses each event once for all sockets",
+    )
+    compression_threshold_bytes: int = Field(
+        256, ge=0, alias="GATEWAY_COMPRESSION_THRESHOLD_BYTES", description="events below it go out as they are"
+    )
+    compression_level: int = Field(
+        6, ge=1, le=9, alias="GATEWAY_COMPRESSION_LEVEL", description="zlib's level: 1 is fast, 9 is small"
+    )
+    compression_window_bits: int = Field(
+        12, ge=9, le=15, alias="GATEWAY_COMPRESSION_WINDOW_BITS", description="zlib's window, as a power of two"
+    )
     room_linger_s: float = Field(
         5.0,
         ge=0,
