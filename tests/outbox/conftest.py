@@ -21,7 +21,6 @@ from tests.outbox.relay_process import RelayProcess
 from tests.support.tokens import new_id
 
 Relays = Callable[..., OutboxRelay]
-RelayProcesses = Callable[..., RelayProcess]
 
 
 @pytest.fixture(scope="session")
@@ -89,15 +88,26 @@ async def relays(redis_server: Any) -> AsyncIterator[Relays]:
             await disposed
 
 
+class RelayProcesses:
+    """Starts `gateway relay`."""
+
+    def __init__(self) -> None:
+        self.started: list[RelayProcess] = []
+
+    def __call__(self, *arguments: str) -> RelayProcess:
+        """Start one with these arguments."""
+        self.started.append(RelayProcess(*arguments))
+        return self.started[-1]
+
+    def on(self, database_url: str, redis_url: str) -> RelayProcess:
+        """Start one for a database and a Redis."""
+        return self("--database-url", database_url, "--redis-url", redis_url, "--poll-interval", "0.01")
+
+
 @pytest.fixture
 def relay_processes() -> Iterator[RelayProcesses]:
-    """Start `gateway relay`: `relay_processes(database.url, redis_server.url)`."""
-    started: list[RelayProcess] = []
-
-    def start(*arguments: str) -> RelayProcess:
-        started.append(RelayProcess(*arguments))
-        return started[-1]
-
-    yield start
-    for process in started:
+    """Start relays as processes, and end them."""
+    processes = RelayProcesses()
+    yield processes
+    for process in processes.started:
         process.close()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
+import tempfile
 
 from tests.support.environment import ROOT, clean_environment
 
@@ -13,19 +13,24 @@ class RelayProcess:
     """One relay; the arguments are those of the command."""
 
     def __init__(self, *arguments: str) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "relay", *arguments],
             env=clean_environment(),
             cwd=ROOT,
-            stdout=subprocess.PIPE,
+            stdout=self._log,
             stderr=subprocess.STDOUT,
-            text=True,
         )
 
-    @classmethod
-    def on(cls, database_url: str, redis_url: str) -> RelayProcess:
-        """Start one for a database and a Redis."""
-        return cls("--database-url", database_url, "--redis-url", redis_url)
+    @property
+    def output(self) -> str:
+        """What it said so far."""
+        self._log.seek(0)
+        return self._log.read().decode()
+
+    def is_relaying(self) -> bool:
+        """Tell whether it has begun."""
+        return '"event": "relaying ' in self.output
 
     def kill(self) -> None:
         """End it with SIGKILL."""
@@ -34,17 +39,15 @@ class RelayProcess:
 
     def terminate(self) -> tuple[int, str]:
         """End it with SIGTERM; give its exit status and what it said."""
-        self._process.send_signal(signal.SIGTERM)
+        self._process.terminate()
         return self.ended()
 
     def ended(self) -> tuple[int, str]:
         """Wait for its end; give its exit status and what it said."""
-        output, _ = self._process.communicate(timeout=10.0)
-        return self._process.returncode, output
+        return self._process.wait(10.0), self.output
 
     def close(self) -> None:
         """End it, if it has not ended."""
         if self._process.poll() is None:
             self.kill()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._log.close()

@@ -7,12 +7,12 @@ import sys
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, create_engine
+from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from publisher import InvalidEvent, Options, Receipt, organization
-from publisher.outbox import Outbox, outbox_table
+from publisher.outbox import Outbox, OutboxRelay, outbox_table
 from tests.outbox.databases import BackendDatabase
 from tests.support.environment import clean_environment
 from tests.support.tokens import new_id
@@ -65,11 +65,12 @@ def test_a_scoped_session_serves_as_well(database: BackendDatabase) -> None:
 async def test_asynchronous_transactions_are_awaited(database: BackendDatabase, how: str) -> None:
     engine = create_async_engine(database.async_url)
     sessions = async_sessionmaker(engine)
-    transaction: Any = {
+    transactions: dict[str, Any] = {
         "session": sessions,
         "connection": engine.connect,
         "scoped": lambda: async_scoped_session(sessions, lambda: None)(),
-    }[how]()
+    }
+    transaction = transactions[how]()
     async with transaction:
         assert await database.outbox.within(transaction).disconnect_user(ORG, "kept") == QUEUED
         await transaction.commit()
@@ -123,17 +124,10 @@ def test_an_id_is_never_given_again(sqlite: BackendDatabase) -> None:
     assert row.id == 2
 
 
-def test_a_database_of_another_kind_is_refused() -> None:
-    from publisher.outbox import OutboxRelay
-
-    engine = create_engine("mysql+pymysql://", module=_Nothing())
+def test_a_database_of_another_kind_is_refused(sqlite: BackendDatabase) -> None:
+    sqlite.engine.dialect.name = "mysql"
     with pytest.raises(ValueError, match="not on mysql"):
-        OutboxRelay.from_url(engine, "redis://127.0.0.1:1/0")
-
-
-class _Nothing:
-    paramstyle = "format"
-    __version__ = VERSION = (1, 4, 6, "final", 0)
+        OutboxRelay.from_url(sqlite.engine, "redis://127.0.0.1:1/0")
 
 
 def test_the_base_install_does_not_touch_sqlalchemy() -> None:

@@ -195,8 +195,8 @@ class Raising:
         {"\ud800": 1},
         {(1, 2): 3},
         {None: 1},
-        endless(),
-        deep(),
+        endless,
+        deep,
         Raising(),
         (n for n in range(3)),
     ],
@@ -204,7 +204,8 @@ class Raising:
 )
 def test_what_is_no_json_is_refused(value: Any) -> None:
     with pytest.raises(InvalidEvent, match="can't be written as JSON"):
-        encode(value)
+        # Not made in the parameters: pytest shows those, and can't.
+        encode(value() if value in (endless, deep) else value)
 
 
 JSON = st.recursive(

@@ -15,7 +15,7 @@ import redis.asyncio
 from gateway.embedded import EmbeddedRedis
 from publisher import PublishError, Receipt, wire
 from tests.publisher.senders import Sender, Senders, published
-from tests.support.network import Proxy
+from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
 Client = Any  # redis.asyncio.Redis, whose commands are not typed
@@ -202,13 +202,14 @@ async def test_strict_goes_on_after_a_late_answer(
 async def test_a_key_makes_it_safe_to_try_again_by_hand(
     senders: Senders, redis_proxy: Proxy, redis_client: Client
 ) -> None:
-    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=0.1, connection={"socket_timeout": 0.2}))
+    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=0.6, connection={"socket_timeout": 0.2}))
     redis_proxy.lose_replies()
     with pytest.raises(PublishError) as caught:
         await sender.emit(1, key="k")
     assert caught.value.maybe_published
     await settled(sender)
     redis_proxy.resume()
+    redis_proxy.cut()
     assert (await sender.emit(1, key="k")).duplicate
     assert await published(redis_client, sender) == [0, 1]
 

@@ -1,0 +1,140 @@
+"""What a read of a room's log is worth: never called complete when something is missing."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.history import Entry, Kept, Log, judge
+
+TTL_MS = 1000
+SIZE = 5
+KEPT = Kept(SIZE, TTL_MS / 1000)
+START = 1_700_000_000_000_000
+# As in publish.lua.
+QUARTER_MS = TTL_MS // 4
+
+
+class Room:
+    """What publish.lua makes of a room, and what Redis has forgotten of it since; times are in microseconds."""
+
+    def __init__(self) -> None:
+        self.published: list[int] = []
+        self._entries: list[Entry] = []
+        self._tail_until = 0
+        self._log_until = 0
+
+    def publish(self, now: int, *, surplus: int) -> None:
+        """Publish at this moment; trimming leaves `surplus` more entries than it should."""
+        ms, previous = now // 1000, self.tail(now)
+        self._tail_until = ms + TTL_MS
+        self._entries = [*self.entries(now), Entry(now, previous, b"")][-(SIZE + surplus) :]
+        if ms // QUARTER_MS != previous // 1000 // QUARTER_MS:
+            self._log_until = ms + TTL_MS + QUARTER_MS
+            self._entries = [entry for entry in self._entries if entry.seq >= now - TTL_MS * 1000]
+        self.published.append(now)
+
+    def tail(self, now: int) -> int:
+        return self.published[-1] if self.published and now // 1000 <= self._tail_until else 0
+
+    def entries(self, now: int) -> list[Entry]:
+        return self._entries if now // 1000 <= self._log_until else []
+
+    def read(self, after: int, now: int, *, sure: int = 0) -> Log:
+        newest = [entry for entry in self.entries(now) if entry.seq > after][-(SIZE + 1) :]
+        return judge(after, newest, self.tail(now), now, KEPT, sure=sure)
+
+
+STEPS = st.lists(
+    st.tuples(
+        # Microseconds since the event before: mostly bursts, some silences around the time a log is kept.
+        st.integers(1, 50_000) | st.integers(TTL_MS * 900, TTL_MS * 1300) | st.sampled_from([1, TTL_MS * 1000]),
+        st.integers(0, 8),
+    ),
+    max_size=20,
+)
+WAITS = st.integers(0, 2000) | st.integers(0, TTL_MS * 2500)
+
+
+def room_of(steps: list[tuple[int, int]]) -> Room:
+    room = Room()
+    for now, (_, surplus) in zip(accumulate((gap for gap, _ in steps), initial=START), steps, strict=False):
+        room.publish(now, surplus=surplus)
+    return room
+
+
+def moments(room: Room, now: int) -> st.SearchStrategy[int]:
+    """Seqs that a client might have seen last."""
+    seen = [seq + shift for seq in room.published for shift in (-1, 0, 1)]
+    return st.sampled_from([0, now, now - TTL_MS * 1000, now - TTL_MS * 1000 - 1, *seen]) | st.integers(
+        START - 10, now
+    )
+
+
+@given(steps=STEPS, wait=WAITS, data=st.data())
+def test_a_read_is_never_complete_when_something_is_missing(
+    steps: list[tuple[int, int]], wait: int, data: st.DataObject
+) -> None:
+    room = room_of(steps)
+    now = (room.published[-1] if room.published else START) + wait
+    after = data.draw(moments(room, now))
+    log = room.read(after, now)
+    wanted = [seq for seq in room.published if seq > after]
+    missing = set(wanted) - {entry.seq for entry in log.entries}
+    if log.complete:
+        assert not missing
+    # The other way round: what is young enough and few enough is all there, and known to be.
+    if after >= now - TTL_MS * 1000 and len(wanted) <= SIZE:
+        assert log.complete
+        assert not missing
+
+
+@given(steps=STEPS, wait=WAITS, data=st.data())
+def test_what_a_reader_surely_had_may_be_missing(
+    steps: list[tuple[int, int]], wait: int, data: st.DataObject
+) -> None:
+    room = room_of(steps)
+    now = (room.published[-1] if room.published else START) + wait
+    after, sure = data.draw(moments(room, now)), data.draw(moments(room, now))
+    log = room.read(after, now, sure=sure)
+    missing = {seq for seq in room.published if seq > after} - {entry.seq for entry in log.entries}
+    if log.complete:
+        assert all(seq <= sure for seq in missing)
+
+
+@given(steps=STEPS, wait=WAITS, data=st.data())
+def test_entries_are_the_newest_in_order_and_after_what_was_asked(
+    steps: list[tuple[int, int]], wait: int, data: st.DataObject
+) -> None:
+    room = room_of(steps)
+    now = (room.published[-1] if room.published else START) + wait
+    after = data.draw(moments(room, now))
+    seqs = [entry.seq for entry in room.read(after, now).entries]
+    assert seqs == [seq for seq in room.published if seq > after][len(room.published) :] or seqs == sorted(
+        set(seqs)
+    )
+    assert all(seq > after for seq in seqs)
+    assert len(seqs) <= SIZE
+    if seqs:
+        assert seqs == room.published[-len(seqs) :]
+
+
+def test_a_room_that_was_silent_for_longer_than_logs_live_is_not_vouched_for() -> None:
+    room = Room()
+    room.publish(START, surplus=0)
+    # The one thing that can't be known: whether what expired came before or after `after`.
+    assert not room.read(START, START + 3 * TTL_MS * 1000).complete
+    assert room.read(START + 3 * TTL_MS * 1000 - 1, START + 3 * TTL_MS * 1000).complete
+
+
+def test_a_history_of_nothing_keeps_nothing_and_says_so() -> None:
+    kept = Kept(0, 10.0)
+    entry = Entry(START, 0, b"")
+    assert judge(START - 5, [entry], START, START + 5, kept) == Log(START - 5, (), 0, complete=False)
+    assert judge(START, [], START, START + 5, kept).complete
+
+
+def test_a_room_without_any_event_is_complete() -> None:
+    assert judge(START, [], 0, START + 5, KEPT).complete

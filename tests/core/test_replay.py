@@ -1,0 +1,104 @@
+"""What a socket that comes back, or joins late, is still to be given."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.history import Entry, Log
+from gateway.core.member import Corked
+from gateway.core.replay import (
+    Missed,
+    event_frame,
+    had_elsewhere,
+    in_order,
+    missed_events,
+    newest,
+    split_body,
+)
+from gateway.engine import Frame
+from publisher import Room
+from publisher.envelope import EVENT_NAME, encode_event
+
+
+def log(*seqs: int, skip: bytes = b"-", rooms: tuple[str, ...] = ()) -> Log:
+    entries = tuple(Entry(seq, 0, b'["e",%d]' % seq, rooms, skip) for seq in seqs)
+    return Log(0, entries, 0, complete=True)
+
+
+def corked(*seqs: int) -> list[Corked]:
+    return [Corked(seq, Frame(b'2["live",%d]' % seq)) for seq in seqs]
+
+
+def shown(frames: list[Corked]) -> list[object]:
+    return [json.loads(frame.frame.packet[2:]) for frame in frames]
+
+
+def test_an_event_of_two_rooms_is_missed_once() -> None:
+    assert [event.seq for event in missed_events([log(1, 2), log(2, 3)], [], "sid")] == [1, 2, 3]
+
+
+def test_what_came_live_is_not_missed() -> None:
+    assert [event.seq for event in missed_events([log(1, 2, 3)], corked(2), "sid")] == [1, 3]
+
+
+def test_the_senders_own_event_is_not_missed_by_its_socket() -> None:
+    assert missed_events([log(1, skip=b"sid")], [], "sid") == []
+    assert len(missed_events([log(1, skip=b"sid")], [], "other")) == 1
+
+
+def test_the_newest_of_nothing_is_nothing() -> None:
+    assert newest([]) == newest([log()]) == 0
+    assert newest([log(1, 5), log(3)]) == 5
+
+
+def test_missed_and_kept_events_are_merged_in_order_with_their_offsets() -> None:
+    missed = missed_events([log(1, 3)], corked(2, 4), "sid")
+    assert shown(in_order(missed, corked(2, 4), "e1")) == [
+        ["e", 1, "e1-1"],
+        ["live", 2],
+        ["e", 3, "e1-3"],
+        ["live", 4],
+    ]
+
+
+@given(st.lists(st.sets(st.integers(1, 30)), max_size=4), st.sets(st.integers(1, 30)))
+def test_nothing_is_lost_doubled_or_out_of_order_between_logs_and_cork(
+    logged: list[set[int]], live: set[int]
+) -> None:
+    logs = [log(*sorted(seqs)) for seqs in logged]
+    kept = corked(*sorted(live))
+    due = in_order(missed_events(logs, kept, "sid"), kept, "e1")
+    assert [event.seq for event in due] == sorted(set().union(live, *logged))
+
+
+def test_an_event_that_reached_the_socket_by_another_room_was_had_elsewhere() -> None:
+    entry = log(5, rooms=("user:a", "user:b")).entries[0]
+    here, there = Room("user:a"), Room("user:b")
+    assert had_elsewhere(entry, here, {here: 9, there: 4})
+    assert not had_elsewhere(entry, here, {here: 9, there: 5})
+    assert not had_elsewhere(entry, here, {here: 1})
+    assert not had_elsewhere(log(5).entries[0], here, {there: 1})
+
+
+NAMES = st.from_regex(EVENT_NAME, fullmatch=True).filter(lambda name: name not in ("connect", "disconnect"))
+DATA = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(NAMES, DATA)
+def test_a_body_is_wrapped_and_taken_apart_without_being_parsed(name: str, data: object) -> None:
+    body = encode_event(name, data, 10**6, ephemeral=False)
+    assert json.loads(event_frame(body, "e1-5").packet[2:]) == [name, data, "e1-5"]
+    found, rest = split_body(body)
+    assert (found, json.loads(rest)) == (name, data)
+
+
+def test_missed_events_know_their_seq() -> None:
+    (event,) = missed_events([log(7)], [], "sid")
+    assert event == Missed(7, log(7).entries[0])

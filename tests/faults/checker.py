@@ -1,0 +1,281 @@
+"""The checker: from what was acknowledged and what a client wrote down to what the client is owed. Pure.
+
+A client is owed every acknowledged event for one of its rooms that was published above the seq which the answer
+to its join (for its own two rooms: `connected`) names, once, in the order of the seqs. Where it was told that
+its history is gone (`recovered: false`), what came after the last event that it got is forgiven, and its rooms
+begin anew. What it must never get: an event of a room that it is not in, of another tenant, of a time before
+its join, or one that it was left out of by `skip_sid`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+OPEN = 1 << 62
+
+
+@dataclass(slots=True)
+class Published:
+    """One event that a publisher acknowledged; `rooms` are named `<tenant>/<room>`.
+
+    `offset` is None for one that was queued, until a client has shown it. `at` is when the call began.
+    """
+
+    ident: str
+    rooms: tuple[str, ...]
+    at: float
+    offset: str | None
+    skip_sid: str | None = None
+
+
+class Connected(NamedTuple):
+    """`connected`, and where the client stands from then on."""
+
+    sid: str
+    recovered: bool
+    reason: str | None
+    offset: str
+    at: float
+    rooms: tuple[str, ...]
+    """The rooms that every socket of this user is in."""
+
+
+class Joined(NamedTuple):
+    """The answer to a join."""
+
+    room: str
+    offset: str
+    at: float
+
+
+class Asked(NamedTuple):
+    """A join whose answer was lost with the connection: it may have been done or not."""
+
+    room: str
+
+
+class Left(NamedTuple):
+    """The client has asked to leave: from here on it is owed nothing of this room."""
+
+    room: str
+
+
+class Got(NamedTuple):
+    """A published event, as it came."""
+
+    ident: str
+    offset: str
+    at: float
+
+
+Entry = Connected | Joined | Asked | Left | Got
+
+
+@dataclass(slots=True)
+class Diary:
+    """All that a client saw, over all its connections, in order.
+
+    `ended` says that it does not mean to come back: it is owed nothing behind the last event it got.
+    """
+
+    name: str
+    entries: list[Entry] = field(default_factory=list)
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What is wrong, one line for each; all lists are empty when nothing is."""
+
+    owed: int = 0
+    told: int = 0
+    recovered: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+    disordered: list[str] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
+    """Events that were not for this client, or not what was published."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is wrong; being told is not wrong."""
+        return not (self.lost or self.twice or self.disordered or self.strange)
+
+    def add(self, other: Verdict) -> None:
+        """Take another client's verdict in."""
+        self.owed += other.owed
+        self.told += other.told
+        self.recovered += other.recovered
+        self.reasons += other.reasons
+        self.lost += other.lost
+        self.twice += other.twice
+        self.disordered += other.disordered
+        self.strange += other.strange
+
+    def findings(self, most: int = 5) -> list[str]:
+        """Show some of what is wrong."""
+        kinds = {"lost": self.lost, "twice": self.twice, "disordered": self.disordered, "strange": self.strange}
+        return [f"{kind}: {line}" for kind, lines in kinds.items() for line in lines[:most]]
+
+
+@dataclass(slots=True)
+class Stay:
+    """A time in a room: above `since`, up to and including `until`."""
+
+    since: int
+    since_at: float
+    until: int = OPEN
+    until_at: float = float("inf")
+
+    def has(self, event: Published, seq: int | None) -> bool:
+        """Tell whether the event falls into it; one that nobody has seen is judged by the clock."""
+        if seq is None:
+            return self.since_at < event.at < self.until_at
+        return self.since < seq <= self.until
+
+
+def seq_of(offset: str) -> int:
+    """Give an offset's seq: it grows also from one epoch to the next."""
+    return int(offset.partition("-")[2])
+
+
+def judge(published: Iterable[Published], diaries: Sequence[Diary]) -> Verdict:
+    """Judge all clients, and the order in which each publisher's events were published."""
+    events = {event.ident: event for event in published}
+    verdict = Verdict()
+    _learn_offsets(events, diaries)
+    verdict.disordered += _out_of_turn(events.values())
+    for diary in diaries:
+        verdict.add(judge_one(events, diary))
+    return verdict
+
+
+def judge_one(events: Mapping[str, Published], diary: Diary) -> Verdict:
+    """Judge one client."""
+    reader = _Reader(events, diary)
+    for entry in diary.entries:
+        reader.read(entry)
+    reader.finish()
+    return reader.verdict
+
+
+class _Reader:
+    """Reads a diary from its beginning to its end."""
+
+    def __init__(self, events: Mapping[str, Published], diary: Diary) -> None:
+        self.verdict = Verdict()
+        self._events = events
+        self._diary = diary
+        self._stays: dict[str, list[Stay]] = {}
+        self._may: dict[str, int] = {}
+        """Rooms of which it may get something, each with the seq from which on."""
+        self._got: dict[str, int] = {}
+        self._last = 0
+        """The highest seq that the client has seen."""
+        self._last_at = 0.0
+        self._sids: set[str] = set()
+        self._connected = False
+
+    def read(self, entry: Entry) -> None:
+        if isinstance(entry, Got):
+            self._take(entry)
+        elif isinstance(entry, Connected):
+            self._connect(entry)
+        elif isinstance(entry, Joined):
+            self._enter(entry.room, seq_of(entry.offset), entry.at)
+        elif isinstance(entry, Asked):
+            self._may.setdefault(entry.room, self._last)
+        else:
+            self._leave(entry.room)
+
+    def _connect(self, entry: Connected) -> None:
+        self._sids.add(entry.sid)
+        seq = seq_of(entry.offset)
+        if entry.recovered:
+            self.verdict.recovered += 1
+        else:
+            if self._connected:
+                self.verdict.told += 1
+                self.verdict.reasons[entry.reason or "none given"] += 1
+            for room in self._stays:
+                # What it was in, a replica may have kept for it.
+                self._leave(room)
+            for room in entry.rooms:
+                self._enter(room, seq, entry.at)
+        self._connected = True
+        self._last, self._last_at = max(self._last, seq), entry.at
+
+    def _enter(self, room: str, seq: int, at: float) -> None:
+        stays = self._stays.setdefault(room, [])
+        if not stays or stays[-1].until != OPEN:
+            stays.append(Stay(seq, at))
+        self._may.setdefault(room, seq)
+
+    def _leave(self, room: str) -> None:
+        for stay in self._stays[room]:
+            if stay.until == OPEN:
+                stay.until, stay.until_at = max(self._last, stay.since), self._last_at
+
+    def _take(self, entry: Got) -> None:
+        name, seq = self._diary.name, seq_of(entry.offset)
+        event = self._events.get(entry.ident)
+        if entry.ident in self._got:
+            self.verdict.twice.append(f"{name} got {entry.ident} again at {entry.offset}")
+            return
+        self._got[entry.ident] = seq
+        if seq <= self._last:
+            self.verdict.disordered.append(f"{name} got {entry.ident} at {entry.offset}, after {self._last}")
+        self._last, self._last_at = max(self._last, seq), entry.at
+        if event is None:
+            self.verdict.strange.append(f"{name} got {entry.ident}, which nobody published")
+        elif event.offset != entry.offset:
+            self.verdict.strange.append(f"{name} got {entry.ident} at {entry.offset}, not {event.offset}")
+        elif event.skip_sid in self._sids:
+            self.verdict.strange.append(f"{name} got {entry.ident}, which it was left out of")
+        elif not any(room in self._may and self._may[room] < seq for room in event.rooms):
+            rooms = {room: self._may.get(room) for room in event.rooms}
+            self.verdict.strange.append(f"{name} got {entry.ident} at {entry.offset}, in {rooms} only from there")
+
+    def finish(self) -> None:
+        if self._diary.ended:
+            for room in self._stays:
+                self._leave(room)
+        for event in self._events.values():
+            if event.skip_sid in self._sids or not self._is_owed(event):
+                continue
+            self.verdict.owed += 1
+            if event.ident not in self._got:
+                where = f"{event.ident} at {event.offset} of {event.rooms}"
+                self.verdict.lost.append(f"{self._diary.name} never got {where}")
+
+    def _is_owed(self, event: Published) -> bool:
+        seq = None if event.offset is None else seq_of(event.offset)
+        return any(stay.has(event, seq) for room in event.rooms for stay in self._stays.get(room, ()))
+
+
+def _learn_offsets(events: Mapping[str, Published], diaries: Iterable[Diary]) -> None:
+    """Fill in the offsets of events that were queued from the first client that got them."""
+    for diary in diaries:
+        for entry in diary.entries:
+            if isinstance(entry, Got) and (event := events.get(entry.ident)) is not None:
+                event.offset = event.offset or entry.offset
+
+
+def _out_of_turn(events: Iterable[Published]) -> list[str]:
+    """Find what a publisher published in another order than it was asked to; its idents are `<name>-<n>`."""
+    found = []
+    last: dict[tuple[str, str], tuple[int, str]] = {}
+    for event in sorted(events, key=lambda event: int(event.ident.rpartition("-")[2])):
+        if event.offset is None:
+            continue
+        publisher = (event.ident.rpartition("-")[0], event.rooms[0].partition("/")[0])
+        seq = seq_of(event.offset)
+        before, ident = last.get(publisher, (0, ""))
+        if seq <= before:
+            found.append(f"{event.ident} was published before {ident}")
+        last[publisher] = (seq, event.ident)
+    return found

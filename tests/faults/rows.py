@@ -1,0 +1,121 @@
+"""Rows: what they are, and how one is run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults.checker import Verdict
+from tests.faults.ground import Ground, Terrain
+from tests.faults.stage import Scale, Stage
+from tests.support.browsers import Node
+
+Play = Callable[[Stage], Awaitable[None]]
+
+ROWS: list[Row] = []
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault. `tells` are the reasons for which clients may be told instead of recovered.
+
+    `harmless` rows do nothing to the servers, so that others can share these; `figure` is the number in the
+    scorecard's list of hostile cases, or the case's in `cases.md`.
+    """
+
+    fault: str
+    play: Play
+    terrain: Terrain
+    tells: frozenset[str]
+    harmless: bool
+    figure: str
+
+    @property
+    def name(self) -> str:
+        """A short name, for the command line."""
+        return self.play.__name__
+
+
+@dataclass
+class Result:
+    """What came of a row."""
+
+    row: Row
+    seed: int
+    acknowledged: int = 0
+    comebacks: int = 0
+    peak_mib: float = 0.0
+    took_s: float = 0.0
+    verdict: Verdict = field(default_factory=Verdict)
+    notes: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the row's promise was kept."""
+        return self.verdict.is_clean and not self.troubles
+
+
+def row(
+    fault: str, *, tells: tuple[str, ...] = (), harmless: bool = False, figure: str = "", **terrain: object
+) -> Callable[[Play], Play]:
+    """Register a row; `terrain` are the fields of `Terrain`."""
+
+    def register(play: Play) -> Play:
+        ROWS.append(Row(fault, play, Terrain(**terrain), frozenset(tells), harmless, figure))  # type: ignore[arg-type]
+        return play
+
+    return register
+
+
+async def run(
+    row: Row,
+    scale: Scale,
+    seed: int,
+    folder: Path,
+    *,
+    node: Callable[[], Node] | None = None,
+    ground: Ground | None = None,
+) -> Result:
+    """Run a row, on `ground` if that is given; what goes wrong is in the result, nothing is raised."""
+    asyncio.get_running_loop().set_debug(False)  # a crowd under load
+    result, began = Result(row, seed), time.monotonic()
+    own = Ground(folder, row.terrain) if ground is None else None
+    stage: Stage | None = None
+    try:
+        here = ground or await (own or Ground(folder, row.terrain)).start()
+        stage = Stage(here, scale, seed, node)
+        await row.play(stage)
+        await stage.curtain()
+    except Exception as error:  # noqa: BLE001  # the table's to show
+        result.troubles.append(f"{type(error).__name__}: {error}")
+    if stage is not None:
+        await _take_down(result, stage)
+    if own is not None:
+        own.sample()
+        result.peak_mib = own.peak_kib / 1024
+        result.troubles += await own.stop()
+    elif ground is not None:
+        ground.sample()
+        result.peak_mib = ground.peak_kib / 1024
+    result.took_s = time.monotonic() - began
+    return result
+
+
+async def _take_down(result: Result, stage: Stage) -> None:
+    result.acknowledged = stage.acknowledged
+    result.comebacks = sum(client.comebacks for client in stage.clients())
+    result.verdict, result.notes = stage.verdict, stage.notes
+    result.troubles += [line for watcher in stage.watchers for line in watcher.surprises]
+    unexpected = set(stage.verdict.reasons) - result.row.tells
+    if unexpected:
+        result.troubles.append(f"told for {dict(stage.verdict.reasons)}, which this fault is no reason for")
+    if stage.verdict.owed == 0:
+        result.troubles.append("nobody was owed anything: nothing was shown")
+    try:
+        result.troubles += await stage.close()
+    except Exception as error:  # noqa: BLE001
+        result.troubles.append(f"{type(error).__name__}: {error}")

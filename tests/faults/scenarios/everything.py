@@ -1,0 +1,85 @@
+"""All of it at once, by chance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tests.faults.rows import row
+from tests.faults.stage import Stage
+from tests.support.waiting import until
+
+
+@row("everything at random: clients, links, replicas and Redis", persist=True, replicas=3, redis_proxies=True,
+     settings={"GATEWAY_HISTORY_SIZE": "10000"}, may_log=("redis_subscriber_deaf",))  # fmt: skip
+async def everything(stage: Stage) -> None:
+    await stage.open()
+    faults: list[Callable[[Stage], Awaitable[None]]] = [
+        *([_drop_some] * 6),
+        *([_cut_links] * 4),
+        _stall_link,
+        _deafen,
+        _kill_replica,
+        _drain_replica,
+        _restart_redis,
+    ]
+    until_s = stage.now() + stage.scale.pick(45.0, 8.0)
+    done: list[str] = []
+    while stage.now() < until_s:
+        fault = stage.random.choice(faults)
+        done.append(fault.__name__.strip("_"))
+        await fault(stage)
+        await asyncio.sleep(stage.random.random() * 0.3)
+    for proxy in stage.ground.redis_proxies:
+        proxy.resume()
+    stage.notes.append(", ".join(f"{done.count(name)} {name}" for name in sorted(set(done))))
+
+    async def all_ready() -> bool:
+        return all([await stage.ground.readiness(replica) == 200 for replica in stage.ground.replicas])
+
+    await until(all_ready, 20.0, "all replicas to be ready again")
+    await stage.all_connected(30.0)
+    await stage.published(60)
+
+
+async def _drop_some(stage: Stage) -> None:
+    for watcher in stage.random.sample(stage.watchers, stage.random.randrange(1, len(stage.watchers))):
+        watcher.drop()
+
+
+async def _cut_links(stage: Stage) -> None:
+    proxy = stage.random.choice(stage.ground.redis_proxies)
+    proxy.cut(stage.random.sample(sorted(proxy.links, key=id), stage.random.randrange(len(proxy.links) + 1)))
+
+
+async def _stall_link(stage: Stage) -> None:
+    proxy = stage.random.choice(stage.ground.redis_proxies)
+    proxy.stall()
+    await asyncio.sleep(stage.random.random() * 3.0)
+    proxy.resume()
+
+
+async def _deafen(stage: Stage) -> None:
+    proxy = stage.random.choice(stage.ground.redis_proxies)
+    proxy.abandon(proxy.links_that_asked(b"SUBSCRIBE"))
+
+
+async def _kill_replica(stage: Stage) -> None:
+    replica = stage.random.choice(stage.ground.replicas)
+    stage.ground.sample()
+    replica.kill()
+    await replica.restarted()
+
+
+async def _drain_replica(stage: Stage) -> None:
+    replica = stage.random.choice(stage.ground.replicas)
+    stage.ground.sample()
+    replica.terminate()
+    assert await replica.ended(10.0) == 0
+    await replica.restarted()
+
+
+async def _restart_redis(stage: Stage) -> None:
+    await asyncio.to_thread(stage.ground.redis.kill)
+    await asyncio.sleep(stage.random.random())
+    await asyncio.to_thread(stage.ground.redis.start)

@@ -1,0 +1,198 @@
+"""What happens to Redis, and to the way there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from tests.faults.rows import row
+from tests.faults.stage import Stage
+from tests.faults.watcher import Watcher
+from tests.support.waiting import until
+
+NOTICED_S = 10.0
+LONG_HISTORY = {"GATEWAY_HISTORY_SIZE": "10000"}
+DEAF = ("redis_subscriber_deaf",)
+
+
+@row("Redis connection cut for 10 s", redis_proxies=True, settings=LONG_HISTORY, figure="AC-5, AC-6")
+async def cut_off(stage: Stage) -> None:
+    await stage.open()
+    here, *others = stage.ground.replicas
+    away = stage.ground.redis_proxies[: stage.random.choice((1, len(stage.ground.replicas)))]
+    await stage.published(50)
+    for proxy in away:
+        await proxy.refuse()
+    await until(lambda: stage.ground.readiness(here), NOTICED_S, "an answer")
+    await _unready(stage, 0)
+    if len(away) == 1:
+        assert await stage.ground.readiness(others[0]) == 200
+    await asyncio.sleep(stage.scale.pick(10.0, 1.5))
+    comebacks = sum(watcher.comebacks for watcher in stage.watchers)
+    for proxy in away:
+        await proxy.start()
+    await _delivering(stage, lambda: None)
+    assert sum(watcher.comebacks for watcher in stage.watchers) == comebacks, "sockets were dropped"
+    stage.notes.append(f"{len(away)} of {len(stage.ground.replicas)} replicas were cut off")
+
+
+@row("Redis link half-open: packets vanish, nothing closes, then the network is back", redis_proxies=True,
+     settings=LONG_HISTORY, may_log=DEAF, figure="3, AC-23")  # fmt: skip
+async def half_open(stage: Stage) -> None:
+    await stage.open()
+    await stage.published(50)
+    proxy = stage.ground.redis_proxies[0]
+    began = stage.now()
+    proxy.stall()
+    await _unready(stage, 0)
+    stage.notes.append(f"not ready after {stage.now() - began:.1f} s")
+    await asyncio.sleep(stage.scale.pick(20.0, 0.0))
+    proxy.resume()
+    await _delivering(stage, lambda: None, within_s=5.0)
+
+
+@row("the subscriber's link alone goes silent for good", redis_proxies=True, settings=LONG_HISTORY, may_log=DEAF,
+     figure="AC-20")  # fmt: skip
+async def deaf(stage: Stage) -> None:
+    await stage.open()
+    for i, proxy in enumerate(stage.ground.redis_proxies[: stage.scale.times(2, 1)]):
+        await stage.published(50)
+        began = stage.now()
+        proxy.abandon(proxy.links_that_asked(b"SUBSCRIBE"))
+        await _unready(stage, i)
+        noticed = stage.now() - began
+        await _ready(stage, i)
+        stage.notes.append(f"not ready after {noticed:.1f} s, healed by itself after {stage.now() - began:.1f} s")
+
+
+@row("all links to Redis go silent for good, new ones are fine", redis_proxies=True, settings=LONG_HISTORY,
+     may_log=DEAF)  # fmt: skip
+async def abandoned(stage: Stage) -> None:
+    await stage.open()
+    await stage.published(50)
+    began = stage.now()
+    stage.ground.redis_proxies[0].abandon()
+    await _unready(stage, 0)
+    await _ready(stage, 0)
+    stage.notes.append(f"healed by itself after {stage.now() - began:.1f} s")
+
+
+@row("Redis link reset 4 times", redis_proxies=True, figure="4")
+async def resets(stage: Stage) -> None:
+    await stage.open()
+    for _ in range(4):
+        await stage.published(stage.random.randrange(30, 120))
+        for proxy in stage.ground.redis_proxies:
+            proxy.cut()
+    await stage.published(30)
+
+
+@row("Redis link reset again and again, also halfway through the resync", redis_proxies=True, figure="AC-22")
+async def many_resets(stage: Stage) -> None:
+    await stage.open()
+    for _ in range(stage.scale.times(100, 25)):
+        for proxy in stage.ground.redis_proxies:
+            proxy.cut(
+                stage.random.sample(sorted(proxy.links, key=id), stage.random.randrange(len(proxy.links) + 1))
+            )
+        await asyncio.sleep(stage.random.choice((0.0, 0.003, 0.01, 0.03, 0.1)))
+    await until(lambda: _all_ready(stage), NOTICED_S, "the replicas to be ready")
+    await stage.published(30)
+    links = [len(proxy.links) for proxy in stage.ground.redis_proxies]
+    assert max(links) <= 2, f"connections were leaked: {links}"
+
+
+@row("Redis stopped and started again with its data", persist=True)
+async def restarted(stage: Stage) -> None:
+    await stage.open()
+    for _ in range(2):
+        await stage.published(60)
+        await asyncio.to_thread(stage.ground.redis.stop)
+        await asyncio.sleep(stage.scale.pick(2.0, 0.3))
+        await asyncio.to_thread(stage.ground.redis.start)
+        await _delivering(stage, lambda: None)
+
+
+@row("Redis killed, back after 2 s with its data", persist=True, settings=LONG_HISTORY, figure="1")
+async def redis_killed(stage: Stage) -> None:
+    await stage.open()
+    await stage.published(stage.scale.times(1000, 60))
+    await asyncio.to_thread(stage.ground.redis.kill)
+    await asyncio.sleep(2.0)
+    await asyncio.to_thread(stage.ground.redis.start)
+    await _delivering(stage, lambda: None)
+    await stage.published(stage.scale.times(1000, 60))
+
+
+@row("Redis killed, back without its data", tells=("epoch",), may_log=("history_lost",), figure="AC-18")
+async def emptied(stage: Stage) -> None:
+    await stage.open()
+    await stage.published(60)
+    await asyncio.to_thread(stage.ground.redis.kill)
+    await asyncio.sleep(stage.scale.pick(3.0, 0.5))
+    await asyncio.to_thread(stage.ground.redis.start)
+    await until(lambda: all(_was_told(watcher) for watcher in stage.watchers), NOTICED_S, "everyone to be told")
+    await stage.all_connected()
+    await stage.published(60)
+
+
+@row("Redis flushed while everything is connected", tells=("epoch",), may_log=("history_lost",))
+async def flushed(stage: Stage) -> None:
+    await stage.open()
+    await stage.published(60)
+    await stage.flush_redis()
+    await until(lambda: all(_was_told(watcher) for watcher in stage.watchers), NOTICED_S, "everyone to be told")
+    await stage.all_connected()
+    await stage.published(60)
+
+
+@row("Redis away for 35 s, then back", persist=True, settings=LONG_HISTORY, figure="2")
+async def away(stage: Stage) -> None:
+    await stage.open(rate=120.0)
+    await stage.published(60)
+    await asyncio.to_thread(stage.ground.redis.stop)
+    await asyncio.sleep(stage.scale.pick(35.0, 5.0))
+    await asyncio.to_thread(stage.ground.redis.start)
+    began = stage.now()
+    await _delivering(stage, lambda: None, within_s=2.0)
+    stage.notes.append(f"everyone hears again {stage.now() - began:.2f} s after its return")
+
+
+async def _delivering(stage: Stage, before: Callable[[], None], within_s: float = NOTICED_S) -> None:
+    """Wait until everyone gets what is published from now on."""
+    before()
+    counts = {watcher: len(watcher.diary.entries) for watcher in stage.watchers}
+    late: list[Watcher] = []
+
+    def all_heard() -> bool:
+        late[:] = [watcher for watcher, count in counts.items() if len(watcher.diary.entries) == count]
+        return not late
+
+    await until(all_heard, within_s, "everyone to get events again")
+
+
+def _was_told(watcher: Watcher) -> bool:
+    greetings = [event.data for event in watcher.named("connected")]
+    return any(greeting.get("reason") == "epoch" for greeting in greetings)
+
+
+async def _unready(stage: Stage, index: int) -> None:
+    replica = stage.ground.replicas[index]
+
+    async def is_unready() -> bool:
+        return await stage.ground.readiness(replica) == 503
+
+    await until(is_unready, NOTICED_S, "the replica to say that it is not ready")
+
+
+async def _ready(stage: Stage, index: int) -> None:
+    replica = stage.ground.replicas[index]
+
+    async def is_ready() -> bool:
+        return await stage.ground.readiness(replica) == 200
+
+    await until(is_ready, 2 * NOTICED_S, "the replica to be ready again")
+
+
+async def _all_ready(stage: Stage) -> bool:
+    return all([await stage.ground.readiness(replica) == 200 for replica in stage.ground.replicas])

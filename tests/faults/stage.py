@@ -1,0 +1,260 @@
+"""The stage of one row: a crowd in overlapping rooms on some ground, backends that publish, and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+import redis.asyncio
+
+from tests.faults.backend import Backend, Plan
+from tests.faults.browsers import Page
+from tests.faults.checker import Diary, Published, Verdict, judge
+from tests.faults.ground import Ground
+from tests.faults.watcher import Watcher, closed
+from tests.support.browsers import Node
+from tests.support.proxy import Proxy
+from tests.support.tokens import mint, new_id
+from tests.support.waiting import until
+
+SETTLE_S = 20.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything; `full` for the table, otherwise for `make test`."""
+
+    full: bool
+    clients: int
+    polling: int
+    """Of the clients, so many poll."""
+    pages: int
+    rate: float
+
+    def pick(self, full: float, short: float) -> float:
+        """Choose a figure."""
+        return full if self.full else short
+
+    def times(self, full: int, short: int) -> int:
+        """Choose a count."""
+        return full if self.full else short
+
+
+FULL = Scale(full=True, clients=54, polling=6, pages=2, rate=240.0)
+SHORT = Scale(full=False, clients=14, polling=2, pages=0, rate=120.0)
+
+
+@dataclass
+class Cast:
+    """Who is there: a tenant with users and rooms, and another tenant with rooms of the same names."""
+
+    tenant: str = field(default_factory=new_id)
+    foreign: str = field(default_factory=new_id)
+    users: tuple[str, ...] = ()
+    conversations: tuple[str, ...] = ()
+    campaigns: tuple[str, ...] = ()
+
+
+class Stage:
+    """One row's stage. `random` is the row's only source of chance, so that a seed replays it."""
+
+    def __init__(self, ground: Ground, scale: Scale, seed: int, node: Callable[[], Node] | None = None) -> None:
+        self.ground = ground
+        self.redis_url_of_backends = ground.redis.url
+        self.scale = scale
+        self.random = random.Random(seed)
+        self.cast = Cast(
+            users=tuple(new_id() for _ in range(max(2, scale.clients // 2))),
+            conversations=tuple(new_id() for _ in range(max(6, scale.clients // 4))),
+            campaigns=tuple(new_id() for _ in range(3)),
+        )
+        self.watchers: list[Watcher] = []
+        self.pages: list[Page] = []
+        self.backends: list[Backend] = []
+        self.proxies: list[Proxy] = []
+        """Proxies of the row's own, to be stopped when the backends have ended."""
+        self.notes: list[str] = []
+        self.verdict = Verdict()
+        self._node = node
+
+    # -- the cast
+
+    async def open(self, *, rate: float | None = None, stay: bool = True, clients: int | None = None) -> None:
+        """Begin to publish, and let the crowd come in meanwhile."""
+        await self._start_backends()
+        await self.publish(rate)
+        for i in range(self.scale.clients if clients is None else clients):
+            transport = "polling" if i < self.scale.polling else "websocket"
+            url = self.ground.urls[i % len(self.ground.urls)]
+            self.add(url, user=self.cast.users[i % len(self.cast.users)], transport=transport)
+        self.add(self.ground.urls[0], user=self.cast.users[0], tenant=self.cast.foreign)
+        await asyncio.gather(*map(self._settle_in, self.watchers))
+        if stay:
+            for watcher in self.watchers:
+                self.let_stay(watcher)
+        await self._open_pages()
+
+    def add(
+        self, url: str, *, user: str | None = None, tenant: str | None = None, transport: str = "websocket"
+    ) -> Watcher:
+        """Make a client, which is not connected yet."""
+        user, tenant = user or new_id(), tenant or self.cast.tenant
+        token = mint(user, tenant)
+        name = f"client-{len(self.watchers)}"
+        watcher = Watcher(
+            name, url, token, tenant, user, transport="polling" if transport == "polling" else "websocket"
+        )
+        self.watchers.append(watcher)
+        return watcher
+
+    def twin_of(self, watcher: Watcher) -> Watcher:
+        """Make another client with the memory of one: the same pid, offset and diary up to now."""
+        twin = self.add(watcher.url, user=watcher.user, tenant=watcher.tenant)
+        twin.sid, twin.pid, twin.offset = watcher.sid, watcher.pid, watcher.offset
+        twin.diary.entries.extend(watcher.diary.entries)
+        twin.wanted, twin._joined = set(watcher.wanted), set(watcher._joined)
+        return twin
+
+    def let_stay(self, watcher: Watcher) -> None:
+        """Have it come back by itself whenever its connection ends, to any replica."""
+        at = self.ground.urls.index(watcher.url)
+        urls = [*self.ground.urls[at + 1 :], *self.ground.urls[: at + 1]]
+        watcher.stay(*urls)
+
+    async def _settle_in(self, watcher: Watcher) -> None:
+        await watcher.connect()
+        talks = self.random.sample(self.cast.conversations, 3)
+        rooms = [f"conversation:{talk}" for talk in talks]
+        rooms.append(f"campaign:{self.random.choice(self.cast.campaigns)}")
+        await watcher.enter(rooms)
+
+    async def _open_pages(self) -> None:
+        if not self.scale.pages or self._node is None or self.ground.front is None:
+            return
+        node = await asyncio.to_thread(self._node)
+        for i in range(self.scale.pages):
+            user = self.cast.users[i]
+            token = mint(user, self.cast.tenant)
+            page = Page(node, f"page-{i}", self.ground.front.http_url, token, self.cast.tenant, user)
+            self.pages.append(page)
+            await page.enter(self.random.choice(self.cast.conversations))
+
+    async def _start_backends(self) -> None:
+        for i in range(2):
+            cast = self.cast
+            tenants = (cast.tenant, cast.tenant, cast.tenant, cast.foreign)
+            plan = Plan(
+                *(f"backend{i}", tenants, cast.users, cast.conversations, cast.campaigns),
+                rate=self.scale.rate / 2,
+                seed=self.random.randrange(1 << 30),
+            )
+            self.backends.append(Backend(self.redis_url_of_backends, plan))
+        await asyncio.gather(*(backend.start() for backend in self.backends))
+
+    # -- what they do
+
+    @property
+    def natives(self) -> list[Watcher]:
+        """Give the clients of the tenant that most is published for."""
+        return [watcher for watcher in self.watchers if watcher.tenant == self.cast.tenant]
+
+    @staticmethod
+    def now() -> float:
+        """Give the time by the clock of all records."""
+        return time.monotonic()
+
+    async def publish(self, rate: float | None = None) -> None:
+        """Publish at this rate over all backends, the scale's by default."""
+        each = None if rate is None else rate / len(self.backends)
+        await asyncio.gather(*(backend.run(each) for backend in self.backends))
+
+    @property
+    def acknowledged(self) -> int:
+        """How many events were acknowledged so far."""
+        return sum(len(backend.published) for backend in self.backends)
+
+    async def published(self, more: int, within_s: float = 60.0) -> None:
+        """Wait until so many more events have been acknowledged."""
+        goal = self.acknowledged + more
+        await until(lambda: self.acknowledged >= goal, within_s, f"{goal} events to be acknowledged")
+
+    def everyone(self) -> list[Watcher | Page]:
+        """Give all clients that mean to stay."""
+        return [*(watcher for watcher in self.watchers if not watcher.diary.ended), *self.pages]
+
+    async def all_connected(self, within_s: float = SETTLE_S) -> None:
+        """Wait until everyone is connected and in the rooms that it wants."""
+        await until(
+            lambda: (
+                all(watcher.is_settled for watcher in self.watchers if not watcher.diary.ended)
+                and all(page.is_connected for page in self.pages)
+            ),
+            within_s,
+            "everyone to be connected",
+        )
+
+    async def silence(self) -> None:
+        """Stop publishing, and wait until everyone has everything."""
+        await self.publish(0)
+        for tenant in (self.cast.tenant, self.cast.foreign):
+            last = await self.backends[0].emit(tenant, f"organization:{tenant}")
+            await self._arrived(last, tenant)
+
+    async def flush_redis(self) -> None:
+        """Have Redis forget everything, without ending a connection."""
+        async with redis.asyncio.Redis.from_url(self.ground.redis.url) as client:
+            await client.flushall()
+
+    async def each(self, work: Iterable[Awaitable[object]]) -> None:
+        """Do things at the same time."""
+        await asyncio.gather(*work)
+
+    async def curtain(self) -> None:
+        """Stop publishing, wait until all that was published has arrived, and judge.
+
+        The last event goes to everyone and comes behind all others: who has it has what it will ever get.
+        """
+        await asyncio.gather(*(backend.run(0) for backend in self.backends))
+        await asyncio.gather(*(backend.flushed() for backend in self.backends))
+        await self.all_connected()
+        for _ in range(2):
+            for tenant in (self.cast.tenant, self.cast.foreign):
+                last = await self.backends[0].emit(tenant, f"organization:{tenant}")
+                await self._arrived(last, tenant)
+        self.verdict = judge(self._published(), [client.diary for client in self.clients()])
+
+    async def _arrived(self, last: Published, tenant: str) -> None:
+        waiting = [client for client in self.everyone() if client.tenant == tenant]
+        deadline = time.monotonic() + SETTLE_S
+        while waiting and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+            waiting = [client for client in waiting if not _has(client.diary, last.ident)]
+
+    def clients(self) -> list[Watcher | Page]:
+        """Give all clients, the ones that ended, too."""
+        return [*self.watchers, *self.pages]
+
+    def _published(self) -> list[Published]:
+        return [event for backend in self.backends for event in backend.published.values()]
+
+    async def close(self) -> list[str]:
+        """End the backends and the crowd; gives what is wrong with their ends."""
+        endings = await asyncio.gather(*(backend.end() for backend in self.backends), return_exceptions=True)
+        for proxy in self.proxies:
+            await proxy.stop()
+        for page in self.pages:
+            page.browser.close()
+        await closed(self.watchers)
+        troubles = [repr(ending) for ending in endings if isinstance(ending, BaseException)]
+        for backend in self.backends:
+            troubles += backend.refused[:5]
+            if backend.ending.unsent or backend.ending.counters.get("dropped"):
+                troubles.append(f"{backend.plan.name} ended with {backend.ending}")
+        return troubles
+
+
+def _has(diary: Diary, ident: str) -> bool:
+    return any(getattr(entry, "ident", None) == ident for entry in diary.entries[-200:])

@@ -1,0 +1,58 @@
+"""The table that the rows make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tests.faults.rows import Result
+
+HEAD = (
+    "fault",
+    "acknowledged",
+    "owed to clients",
+    "lost",
+    "twice",
+    "out of order",
+    "came back",
+    "recovered",
+    "told",
+    "peak MiB",
+    "s",
+    "seed",
+)
+
+
+def markdown(results: Iterable[Result]) -> str:
+    """Give the table in Markdown, what the rows noted below it."""
+    results = list(results)
+    lines = [_line(HEAD), _line("---" for _ in HEAD)]
+    lines += [_line(cells(result)) for result in results]
+    for result in results:
+        facts = [*result.notes, *(f"**{trouble}**" for trouble in (*result.troubles, *result.verdict.findings()))]
+        if facts:
+            lines.append(f"\n{result.row.fault}: " + "; ".join(facts))
+    return "\n".join(lines)
+
+
+def cells(result: Result) -> list[str]:
+    """Give one row's cells."""
+    verdict = result.verdict
+    figure = f" ({result.row.figure})" if result.row.figure else ""
+    return [
+        ("" if result.holds else "**FAILED** ") + result.row.fault + figure,
+        str(result.acknowledged),
+        str(verdict.owed),
+        str(len(verdict.lost)),
+        str(len(verdict.twice)),
+        str(len(verdict.disordered)),
+        str(result.comebacks),
+        str(verdict.recovered),
+        ", ".join(f"{count} {reason}" for reason, count in verdict.reasons.items()) or "0",
+        f"{result.peak_mib:.0f}",
+        f"{result.took_s:.1f}",
+        str(result.seed),
+    ]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,89 @@
+"""`gateway relay`: it works, it ends well, and a mistake is one clear line."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import redis.asyncio
+
+from gateway.app import StartError
+from gateway.cli.outbox import serve
+from gateway.embedded import EmbeddedRedis
+from publisher import organization
+from publisher.outbox import Outbox, Relaying, outbox_table
+from tests.outbox.conftest import RelayProcesses
+from tests.outbox.databases import BackendDatabase
+from tests.outbox.published import published
+from tests.support.tokens import new_id
+from tests.support.waiting import until
+
+
+async def test_it_relays_until_sigterm_and_ends_well(
+    postgres: BackendDatabase,
+    relay_processes: RelayProcesses,
+    redis_server: EmbeddedRedis,
+    redis_client: redis.asyncio.Redis,
+) -> None:
+    org = new_id()
+    relay = relay_processes.on(postgres.url, redis_server.url)
+    with postgres.transaction() as events:
+        events.emit(org, "number", 1, to=organization(org))
+    await until(postgres.is_empty)
+    status, output = relay.terminate()
+    assert status == 0
+    assert "'relayed': 1" in output
+    assert "Traceback" not in output
+    assert await published(redis_client, org, organization(org)) == [1]
+
+
+async def test_a_table_of_another_name_in_a_schema(postgres: BackendDatabase, redis_server: EmbeddedRedis) -> None:
+    table = outbox_table(name="events_out", schema="app")
+    with postgres.engine.begin() as connection:
+        connection.exec_driver_sql("create schema app")
+        table.metadata.create_all(connection)
+        Outbox(table).within(connection).disconnect_user(new_id(), "u1")
+    task = asyncio.create_task(serve(postgres.url, redis_server.url, table, Relaying()))
+    await until(lambda: _is_empty(postgres, "app.events_out"))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def _is_empty(database: BackendDatabase, table: str) -> bool:
+    with database.engine.connect() as connection:
+        return connection.exec_driver_sql(f"select count(*) from {table}").scalar() == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite:////nowhere/at/all.db", "the database can't be reached at sqlite:////nowhere/at/all.db"),
+        ("sqlite://", "the database has no table realtime_outbox"),
+        ("postgresql+psycopg2://127.0.0.1/x", "driver is missing"),
+        ("nonsense", "the database URL"),
+        ("riddle://x", "the database URL"),
+    ],
+)
+async def test_a_database_that_will_not_do_is_said_at_start(
+    redis_server: EmbeddedRedis, url: str, said: str
+) -> None:
+    with pytest.raises(StartError, match=said):
+        await serve(url, redis_server.url, outbox_table(), Relaying())
+
+
+async def test_redis_that_cannot_be_reached_is_said_at_start(sqlite: BackendDatabase) -> None:
+    with pytest.raises(StartError, match="Redis can't be reached at redis://127"):
+        await serve(sqlite.url, "redis://127.0.0.1:1/0", outbox_table(), Relaying())
+
+
+def test_a_mistake_is_one_clear_line_without_the_password(
+    relay_processes: RelayProcesses, redis_server: EmbeddedRedis
+) -> None:
+    relay = relay_processes.on("postgresql+psycopg://someone:sesame@127.0.0.1:1/x", redis_server.url)
+    status, output = relay.ended()
+    assert status == 2
+    assert output.startswith(
+        "gateway: the database can't be reached at postgresql+psycopg://someone:***@127.0.0.1:1/x"
+    )
+    assert len(output.splitlines()) == 1

@@ -1,0 +1,279 @@
+"""The buffer: what is kept, what is dropped, what is sent again, and who is told."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    DataError,
+    InvalidResponse,
+    MovedError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from publisher import Options, PublishError, Receipt, conversation
+from publisher.buffer import Buffer, Item, is_passing
+from publisher.connecting import BATCH, Pace
+from publisher.envelope import build_event
+from tests.support.tokens import new_id
+
+ORG = new_id()
+ROOM = conversation(new_id())
+BROKE = RedisConnectionError("cut")
+UNWILLING = ReadOnlyError("You can't write against a read only replica.")
+REFUSED = ResponseError("WRONGTYPE")
+
+
+def new_item(*, size: int = 10, ephemeral: bool = False) -> Item:
+    body = [0] * ((size - 6) // 2)
+    envelope = build_event(ORG, "e", body, ROOM, Options(), ephemeral=ephemeral)
+    waiter: Future[Receipt | PublishError] = Future()
+    return Item(envelope, waiter)
+
+
+def outcome(item: Item) -> Any:
+    assert isinstance(item.waiter, Future)
+    return item.waiter.result(timeout=0)
+
+
+def reply(status: int = 0) -> list[Any]:
+    return [status, b"e-1"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BROKE,
+        RedisTimeoutError("Timeout reading from socket"),
+        ConnectionResetError(104, "reset"),
+        TimeoutError(),
+        AuthenticationError("WRONGPASS"),
+        BusyLoadingError("Redis is loading the dataset in memory"),
+        NoScriptError("No matching script."),
+        UNWILLING,
+        OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        InvalidResponse("Protocol Error"),
+        ResponseError("BUSY Redis is busy running a script."),
+        ResponseError("LOADING Redis is loading the dataset in memory"),
+        ResponseError("MISCONF Redis is configured to save RDB snapshots"),
+        ResponseError("NOREPLICAS Not enough good replicas to write."),
+        ResponseError("Error running script (call to f_12ab): @user_script:26: -READONLY You can't write"),
+        ResponseError("Error running script (call to f_12ab): @user_script:26: -OOM command not allowed"),
+    ],
+    ids=repr,
+)
+def test_what_passes_is_tried_again(error: Exception) -> None:
+    assert is_passing(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        REFUSED,
+        NoPermissionError("this user has no permissions"),
+        MovedError("3999 127.0.0.1:6381"),
+        DataError("Invalid input of type"),
+        ResponseError("ERR the data holds the word -OOM and READONLY, too"),
+    ],
+    ids=repr,
+)
+def test_what_stays_is_not_tried_again(error: Exception) -> None:
+    assert not is_passing(error)
+
+
+def test_one_refused_event_does_not_hold_up_the_others() -> None:
+    buffer = Buffer(10, 10_000)
+    items = [new_item() for _ in range(3)]
+    for item in items:
+        buffer.put(item)
+    assert buffer.settle(buffer.take(3), [reply(), REFUSED, reply(1)]) is None
+    assert [outcome(item) for item in items[::2]] == [Receipt("e-1"), Receipt("e-1", duplicate=True)]
+    assert not outcome(items[1]).maybe_published
+    assert (buffer.counters.sent, buffer.counters.failed, buffer.counters.duplicates) == (1, 1, 1)
+    assert len(buffer) == 0
+
+
+def test_what_broke_stays_at_the_head_in_order() -> None:
+    buffer = Buffer(10, 10_000)
+    items = [new_item() for _ in range(4)]
+    for item in items:
+        buffer.put(item)
+    assert buffer.settle(buffer.take(3), BROKE) is BROKE
+    assert buffer.take(10) == items
+
+
+def test_a_key_that_a_retry_meets_is_its_own() -> None:
+    buffer = Buffer(10, 10_000)
+    item = new_item()
+    buffer.put(item)
+    buffer.settle(buffer.take(1), BROKE)
+    buffer.settle(buffer.take(1), [reply(1)])
+    assert outcome(item) == Receipt("e-1", duplicate=False)
+
+
+@pytest.mark.parametrize("error", [NoScriptError("No matching script."), UNWILLING])
+def test_a_key_that_a_refused_event_meets_later_is_anothers(error: Exception) -> None:
+    buffer = Buffer(10, 10_000)
+    item = new_item()
+    buffer.put(item)
+    buffer.settle(buffer.take(1), [error])
+    buffer.settle(buffer.take(1), [reply(1)])
+    assert outcome(item) == Receipt("e-1", duplicate=True)
+
+
+def test_an_ephemeral_event_is_not_sent_again_once_it_may_be_out() -> None:
+    buffer = Buffer(10, 10_000)
+    item = new_item(ephemeral=True)
+    buffer.put(item)
+    assert buffer.settle(buffer.take(1), [UNWILLING]) is UNWILLING
+    assert buffer.take(1) == [item]
+    assert buffer.settle([item], BROKE) is BROKE
+    assert outcome(item).maybe_published
+    assert len(buffer) == 0
+
+
+def test_an_item_under_way_can_not_be_withdrawn_and_is_not_sent_again() -> None:
+    buffer = Buffer(10, 10_000)
+    item, next_item = new_item(), new_item()
+    buffer.put(item)
+    buffer.put(next_item)
+    taken = buffer.take(1)
+    assert not buffer.withdraw(item)
+    assert buffer.withdraw(next_item)
+    assert buffer.settle(taken, BROKE) is BROKE
+    assert len(buffer) == 0
+
+
+def test_a_late_answer_for_a_withdrawn_item_does_no_harm() -> None:
+    buffer = Buffer(10, 10_000)
+    item = new_item()
+    buffer.put(item)
+    taken = buffer.take(1)
+    buffer.withdraw(item)
+    assert buffer.settle(taken, [reply()]) is None
+    assert (len(buffer), buffer.counters.sent) == (0, 1)
+
+
+class BufferMachine(RuleBasedStateMachine):
+    """Any order of calls, against a queue of which everybody can see that it is right."""
+
+    items = Bundle("items")
+    MAX_EVENTS, MAX_BYTES = 6, 120
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffer = Buffer(self.MAX_EVENTS, self.MAX_BYTES)
+        self.queue: deque[Item] = deque()
+        self.taken: list[Item] = []
+        self.gone: list[Item] = []
+
+    @rule(target=items, size=st.integers(6, 60), ephemeral=st.booleans())
+    def put(self, size: int, *, ephemeral: bool) -> Item:
+        item = new_item(size=size, ephemeral=ephemeral)
+        self.queue.append(item)
+        dropped = self.buffer.put(item)
+        for _ in range(dropped):
+            oldest = self.queue[len(self.taken)]
+            assert oldest is not item
+            assert isinstance(outcome(oldest), PublishError)
+            self.queue.remove(oldest)
+        waiting = len(self.queue) - len(self.taken)
+        assert waiting == 1 or (len(self.queue) <= self.MAX_EVENTS and self.buffer._bytes <= self.MAX_BYTES)
+        return item
+
+    @precondition(lambda self: not self.taken)
+    @rule(most=st.integers(1, 4))
+    def take(self, most: int) -> None:
+        self.taken = self.buffer.take(most)
+        assert self.taken == list(self.queue)[:most]
+
+    @precondition(lambda self: self.taken)
+    @rule(error=st.sampled_from([BROKE, TimeoutError()]))
+    def break_off(self, error: Exception) -> None:
+        self.settle(error, [error] * len(self.taken))
+
+    @precondition(lambda self: self.taken)
+    @rule(data=st.data())
+    def answer(self, data: st.DataObject) -> None:
+        possible = st.sampled_from([reply(), reply(1), reply(2), REFUSED, UNWILLING])
+        results = [data.draw(possible) for _ in self.taken]
+        self.settle(results, results)
+
+    def settle(self, given: Any, results: list[Any]) -> None:
+        taken, self.taken = self.taken, []
+        was_abandoned = {id(item) for item in taken if item.abandoned}
+        trouble = self.buffer.settle(taken, given)
+        assert (trouble is not None) == any(isinstance(r, Exception) and is_passing(r) for r in results)
+        for item, result in zip(taken, results, strict=True):
+            stays = isinstance(result, Exception) and is_passing(result)
+            stays = stays and id(item) not in was_abandoned
+            stays = stays and not (item.envelope.ephemeral and item.attempted)
+            if not stays:
+                self.queue.remove(item)
+                assert item.waiter.done() or item.abandoned
+
+    @rule(item=consumes(items))
+    def give_up(self, item: Item) -> None:
+        if item.waiter.done() or item.abandoned:
+            return
+        under_way = any(item is other for other in self.taken)
+        withdrawn = self.buffer.withdraw(item)
+        assert withdrawn == (not under_way and not item.attempted)
+        if not under_way:
+            self.queue.remove(item)
+
+    @invariant()
+    def holds_what_it_should(self) -> None:
+        assert len(self.buffer) == len(self.queue)
+        assert self.buffer._bytes == sum(item.envelope.size for item in self.queue)
+        assert list(self.buffer._items) == list(self.queue)
+
+
+TestBuffer = BufferMachine.TestCase
+
+
+# -- pace
+
+
+def test_the_first_event_goes_ahead_alone_and_then_many_at_a_time() -> None:
+    pace = Pace()
+    assert pace.most == 1
+    assert not pace.wants_scripts(None)
+    assert pace.most == BATCH
+
+
+def test_after_any_trouble_one_event_goes_ahead_alone_again() -> None:
+    pace = Pace()
+    pace.wants_scripts(None)
+    pace.wants_scripts(BROKE)
+    assert (pace.most, pace.failures) == (1, 1)
+
+
+def test_scripts_that_do_not_stay_loaded_count_as_a_failure() -> None:
+    pace = Pace()
+    missing = NoScriptError("No matching script.")
+    assert [pace.wants_scripts(missing) for _ in range(4)] == [True, False, True, False]
+    assert pace.failures == 2
+
+
+def test_pauses_grow_to_a_second_and_no_further() -> None:
+    pace = Pace()
+    pauses = []
+    for _ in range(12):
+        pace.wants_scripts(BROKE)
+        pauses.append(pace.pause_s())
+    assert 0.025 <= pauses[0] <= 0.1
+    assert all(0.5 <= pause <= 1.0 for pause in pauses[-4:])

@@ -1,0 +1,60 @@
+"""`wait_replicas`: what is acknowledged is on a replica of Redis, also after a retry."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import redis.asyncio
+
+from gateway.embedded import EmbeddedRedis
+from publisher import Receipt
+from tests.publisher.senders import Senders, published
+from tests.support.redis_server import RedisServers
+from tests.support.waiting import until
+
+
+async def pair(redis_servers: RedisServers) -> tuple[EmbeddedRedis, EmbeddedRedis]:
+    """A server and its replica, in step."""
+    server = redis_servers(options=("--repl-diskless-sync-delay", "0"))
+    replica = redis_servers()
+    async with redis.asyncio.Redis.from_url(replica.url) as client:
+        asking: Any = client
+        await asking.replicaof("127.0.0.1", server.port)
+
+        async def in_step() -> bool:
+            return bool((await asking.info("replication"))["master_link_status"] == "up")
+
+        await until(in_step)
+    return server, replica
+
+
+async def test_an_event_counts_as_sent_when_a_replica_has_it(
+    senders: Senders, redis_servers: RedisServers
+) -> None:
+    server, replica = await pair(redis_servers)
+    sender = senders(server.url, wait_replicas=1, timeout_s=5.0)
+    assert (await sender.emit(1)).offset
+    async with redis.asyncio.Redis.from_url(replica.url) as client:
+        assert await published(client, sender) == [1]
+
+
+async def test_a_retry_on_another_connection_waits_for_the_replica_as_well(
+    senders: Senders, redis_servers: RedisServers
+) -> None:
+    server, replica = await pair(redis_servers)
+    sender = senders(server.url, wait_replicas=1, timeout_s=0.1)
+    async with redis.asyncio.Redis.from_url(server.url) as client:
+        asking: Any = client
+        os.kill(replica.pid, signal.SIGSTOP)
+        try:
+            assert await sender.emit(1) == Receipt(None, queued=True)
+            await until(lambda: sender.counters.retries >= 1)
+            await asking.client_kill_filter(_type="normal", skipme=True)
+            await until(lambda: sender.counters.retries >= 2)
+            assert (sender.unsent, sender.counters.sent) == (1, 0)
+        finally:
+            os.kill(replica.pid, signal.SIGCONT)
+        await until(lambda: sender.unsent == 0)
+        assert await published(client, sender) == [1]

@@ -1,0 +1,153 @@
+"""The domain events: each one's payload, room, key and version."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from publisher import InvalidEvent, Options, campaign, conversation, user, wire
+from publisher.envelope import Envelope
+from publisher.verbs import STATUS_VERSION, Verbs
+from tests.support.tokens import new_id
+
+ORG, CID, MID, UID = new_id(), new_id(), new_id(), new_id()
+
+
+class Recorder(Verbs[Envelope]):
+    """Sends nothing and gives what would be sent."""
+
+    def __init__(self) -> None:
+        self._options = Options()
+
+    def _send(self, envelope: Envelope) -> Envelope:
+        return envelope
+
+
+events = Recorder()
+
+
+class Status(enum.Enum):
+    """A backend's own."""
+
+    READ = "read"
+
+
+def body(envelope: Envelope) -> list[Any]:
+    found: list[Any] = json.loads(envelope.args[1])
+    return found
+
+
+def once(envelope: Envelope) -> str:
+    return str(envelope.keys[-1].partition("}:once:")[2])
+
+
+def room(envelope: Envelope) -> str:
+    return str(envelope.args[4])
+
+
+def test_a_new_message_goes_to_its_conversation_once_for_each_id() -> None:
+    message = {"id": MID, "conversation_id": CID, "content": {"text": "hi"}, "created_at": datetime.now(UTC)}
+    envelope = events.message_new(ORG, message, skip_sid="sid-1")
+    assert body(envelope)[0] == "message:new"
+    assert body(envelope)[1]["content"] == {"text": "hi"}
+    assert room(envelope) == conversation(CID)
+    assert once(envelope) == f"message:new:{MID}"
+    assert envelope.args[3] == "sid-1"
+
+
+def test_a_message_without_an_id_is_published_each_time() -> None:
+    message = {"conversation_id": CID}
+    assert once(events.message_new(ORG, message)) != once(events.message_new(ORG, message))
+
+
+def test_a_status_names_its_message_and_knows_its_place() -> None:
+    envelope = events.message_status(ORG, CID, MID, "delivered")
+    event, data = body(envelope)
+    assert event == "message:status"
+    assert data | {"timestamp": None} == {
+        "message_id": MID,
+        "status": "delivered",
+        "timestamp": None,
+        "conversation_id": CID,
+    }
+    assert datetime.fromisoformat(data["timestamp"]).tzinfo is not None
+    assert once(envelope) == f"message:status:{MID}"
+    assert envelope.args[10] == STATUS_VERSION["delivered"]
+
+
+def test_every_later_status_outranks_every_earlier_one() -> None:
+    order = ["sent", "delivered", "read", "failed"]
+    versions = [events.message_status(ORG, CID, MID, status).args[10] for status in order]
+    assert versions == sorted(set(versions))
+
+
+def test_a_status_may_be_an_enum_and_its_time_the_backends() -> None:
+    envelope = events.message_status(ORG, CID, MID, Status.READ, timestamp="2026-01-01T00:00:00Z")  # type: ignore[arg-type]  # an enum of the backend's
+    assert body(envelope)[1]["status"] == "read"
+    assert body(envelope)[1]["timestamp"] == "2026-01-01T00:00:00Z"
+
+
+def test_an_unread_count_goes_to_its_user() -> None:
+    envelope = events.unread_update(ORG, UID, CID.upper(), 3)
+    assert body(envelope) == ["conversation:unread_update", {"conversation_id": CID, "unread_count": 3}]
+    assert room(envelope) == f"user:{UID}"
+
+
+def test_a_notification_goes_to_its_user_once_for_each_id() -> None:
+    envelope = events.notification_new(ORG, UID, {"notification_id": MID, "subject": "s"})
+    assert body(envelope) == ["notification:new", {"notification_id": MID, "subject": "s"}]
+    assert (room(envelope), once(envelope)) == (f"user:{UID}", f"notification:new:{MID}")
+
+
+def test_campaign_progress_names_its_campaign_whatever_the_backend_says() -> None:
+    envelope = events.campaign_progress(ORG, CID, {"progress": 5, "campaign_id": "other"})
+    event, data = body(envelope)
+    assert (event, room(envelope)) == ("campaign:progress", campaign(CID))
+    assert (data["campaign_id"], data["progress"]) == (CID, 5)
+    assert data["timestamp"]
+
+
+def test_disconnecting_a_user_is_remembered_against_recoveries() -> None:
+    envelope = events.disconnect_user(ORG, UID)
+    assert json.loads(envelope.args[0]) == {"do": "disconnect"}
+    assert envelope.args[3] == "*"
+    assert envelope.keys == [
+        wire.meta_key(ORG),
+        wire.revoked_key(ORG, UID),
+        wire.channel(ORG, user(UID)),
+    ]
+
+
+def test_taking_a_room_away_is_remembered_too() -> None:
+    envelope = events.leave_room(ORG, UID, f"conversation:{CID.upper()}")
+    assert json.loads(envelope.args[0]) == {"do": "leave", "room": conversation(CID)}
+    assert envelope.args[3] == conversation(CID)
+
+
+BAD: dict[str, Callable[[], object]] = {
+    "a message that is no mapping": lambda: events.message_new(ORG, [("id", 1)]),  # type: ignore[arg-type]
+    "a message without a conversation": lambda: events.message_new(ORG, {"id": MID}),
+    "a message of no conversation": lambda: events.message_new(ORG, {"conversation_id": "x"}),
+    "a message whose id makes no key": lambda: events.message_new(ORG, {"conversation_id": CID, "id": "a b"}),
+    "an unknown status": lambda: events.message_status(ORG, CID, MID, "seen"),
+    "a status that is no text": lambda: events.message_status(ORG, CID, MID, ["read"]),  # type: ignore[arg-type]
+    "a status of no message": lambda: events.message_status(ORG, CID, "7", "read"),
+    "an unread count below nothing": lambda: events.unread_update(ORG, UID, CID, -1),
+    "an unread count that is a yes": lambda: events.unread_update(ORG, UID, CID, True),
+    "a notification without an id": lambda: events.notification_new(ORG, UID, {"subject": "s"}),
+    "progress that is no mapping": lambda: events.campaign_progress(ORG, CID, 5),  # type: ignore[arg-type]
+    "progress of no campaign": lambda: events.campaign_progress(ORG, "x", {}),
+    "a user who is none": lambda: events.disconnect_user(ORG, "a b"),
+    "a room that is none": lambda: events.leave_room(ORG, UID, "lobby"),
+}
+
+
+@pytest.mark.parametrize("call", BAD.values(), ids=BAD)
+def test_bad_arguments_are_refused_at_the_call(call: Callable[[], object]) -> None:
+    with pytest.raises(InvalidEvent):
+        call()

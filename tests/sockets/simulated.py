@@ -1,0 +1,598 @@
+"""Replicas, browsers and the network between them, with every delay in the hands of the test.
+
+The gateway's own code runs, from the socket layer down to the connection: relay, resync, hub, sessions, engine
+sockets. Redis is a real one. What is simulated is everything that takes time: a command waits until it is let
+to Redis, a reply or a published message until it is let to the replica, a frame until its browser reads it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket as sockets
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import hiredis
+
+from gateway import relay
+from gateway.auth import Tokens
+from gateway.bus.commands import Commands
+from gateway.bus.history import History
+from gateway.bus.link import LinkDown, ReplyError
+from gateway.bus.sessions import Sessions
+from gateway.core.history import Kept
+from gateway.engine import EngineOptions, EngineSocket, Frame
+from gateway.settings import Settings
+from gateway.sockets.house import House
+from gateway.sockets.server import GatewayServer
+from publisher import Offset, Room, parse_offset
+from publisher.envelope import Envelope, Options, build_event
+from publisher.ids import new_id
+from publisher.scripts import SCRIPTS, command
+
+Push = Sequence[Any]
+
+
+class RawClient:
+    """A connection that says what it is told to, and waits."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = sockets.create_connection(("127.0.0.1", port), 5.0)
+        self._socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+        self._reader = hiredis.Reader(replyError=ReplyError)
+
+    def send(self, *words: Any) -> None:
+        self._socket.sendall(hiredis.pack_command(words))
+
+    def read(self) -> Any:
+        while (reply := self._reader.gets()) is False:
+            self._reader.feed(self._socket.recv(65_536))
+        return reply
+
+    def call(self, *words: Any) -> Any:
+        self.send(*words)
+        return self.read()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Server:
+    """Redis for one tenant: executes at once, and spreads what is published to the links that subscribed."""
+
+    def __init__(self, port: int, tenant: str) -> None:
+        self.links: list[SimLink] = []
+        self.tenant = tenant
+        self._asking = RawClient(port)
+        self._hearing = RawClient(port)
+        self._end = f"end:{new_id(9)}".encode()
+        self._hearing.call("PSUBSCRIBE", f"rt:{{{tenant}}}:room:*")
+        self._hearing.call("SUBSCRIBE", self._end)
+        for script in SCRIPTS.values():
+            self._asking.call("SCRIPT", "LOAD", script.source)
+
+    def execute(self, words: Sequence[Any]) -> Any:
+        reply = self._asking.call(*words)
+        if words[0] in ("EVALSHA", "PUBLISH"):
+            self._spread()
+        return reply
+
+    def publish(self, envelope: Envelope) -> Offset:
+        _, offset = self.execute(("EVALSHA", *command(envelope)))
+        return parse_offset(offset.decode())
+
+    def now(self) -> int:
+        seconds, micros = self._asking.call("TIME")
+        return int(seconds) * 1_000_000 + int(micros)
+
+    def lose_everything(self) -> None:
+        keys = self._asking.call("KEYS", f"rt:{{{self.tenant}}}:*")
+        if keys:
+            self._asking.call("DEL", *keys)
+
+    def _spread(self) -> None:
+        self._asking.call("PUBLISH", self._end, b"")
+        while (push := self._hearing.read())[1] != self._end:
+            for link in self.links:
+                if push[2] in link.subscribed:
+                    link.arriving.append((None, [b"message", push[2], push[3]]))
+
+    def close(self) -> None:
+        self._asking.close()
+        self._hearing.close()
+
+
+class SimLink:
+    """What `gateway.bus.link.Link` is to its users, with two queues in place of a network."""
+
+    def __init__(
+        self,
+        source: SimSource,
+        *,
+        on_push: Callable[[Push], Any] | None = None,
+        on_lost: Callable[[], None],
+    ) -> None:
+        self.subscribed: set[bytes] = set()
+        self.leaving: deque[tuple[asyncio.Future[Any] | None, tuple[Any, ...]]] = deque()
+        self.arriving: deque[tuple[asyncio.Future[Any] | None, Any]] = deque()
+        self._source = source
+        self._on_push = on_push
+        self._on_lost = on_lost
+        self._up = False
+
+    @property
+    def is_up(self) -> bool:
+        return self._up
+
+    @property
+    def kind(self) -> str:
+        return "ask" if self._on_push is None else "hear"
+
+    async def open(self, timeout_s: float = 5.0) -> None:
+        await self._source.opened()
+        self._up = True
+        self._source.server.links.append(self)
+        self._source.links[self.kind] = self
+
+    def waiting_s(self) -> float:
+        return 0.0
+
+    def ask(self, *words: Any) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._up:
+            self.leaving.append((future, words))
+        else:
+            future.set_exception(LinkDown("Redis is away"))
+        return future
+
+    def send(self, *words: Any) -> None:
+        if self._up:
+            self.leaving.append((None, words))
+
+    def abort(self) -> None:
+        asyncio.get_running_loop().call_soon(self.lose)
+
+    async def close(self) -> None:
+        self._on_lost = lambda: None
+        self.lose()
+
+    # -- what the test does
+
+    def let_out(self) -> None:
+        """Let one command to Redis."""
+        future, words = self.leaving.popleft()
+        if words[0] in ("SUBSCRIBE", "UNSUBSCRIBE"):
+            for channel in map(_bytes, words[1:]):
+                change = self.subscribed.add if words[0] == "SUBSCRIBE" else self.subscribed.discard
+                change(channel)
+                self.arriving.append((None, [words[0].lower().encode(), channel, 0]))
+        elif words[0] == "PING" and self._on_push is not None:
+            self.arriving.append((None, [b"pong", _bytes(words[1])]))
+        else:
+            self.arriving.append((future, self._source.server.execute(words)))
+
+    def let_in(self) -> None:
+        """Let one reply or push to the replica."""
+        future, reply = self.arriving.popleft()
+        if future is None:
+            assert self._on_push is not None
+            rest = self._on_push(reply)
+            while rest is not None:
+                rest = rest()
+        elif not future.done():
+            if isinstance(reply, ReplyError):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+    def lose(self) -> None:
+        """Break, with whatever is under way."""
+        if not self._up:
+            return
+        self._up = False
+        self._source.server.links.remove(self)
+        futures = [future for future, _ in (*self.arriving, *self.leaving) if future is not None]
+        self.arriving.clear()
+        self.leaving.clear()
+        for future in futures:
+            if not future.done():
+                future.set_exception(LinkDown("the connection to Redis broke"))
+        self._on_lost()
+
+
+def _bytes(word: str | bytes) -> bytes:
+    return word.encode() if isinstance(word, str) else word
+
+
+class SimSource:
+    """Where the links of one replica come from."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.links: dict[str, SimLink] = {}
+        self.opening: deque[asyncio.Future[None]] = deque()
+
+    async def opened(self) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.opening.append(future)
+        await future
+
+
+class Replica:
+    """One replica's whole inside, without its HTTP."""
+
+    def __init__(self, server: Server, settings: Settings) -> None:
+        self.source = SimSource(server)
+        source: Any = self.source
+        kept = Kept(settings.history_size, settings.history_ttl_s)
+        self.commands = Commands(source)
+        history = History(self.commands, kept)
+        self.sessions = Sessions(
+            self.commands,
+            window_s=settings.recovery_window_s,
+            renew_every_s=60.0,
+            unnoticed_s=settings.ping_interval_s,
+            kept=kept,
+        )
+        self.relay = relay.Relay(source, self.commands, history, linger_s=settings.room_linger_s)
+        self.house = House(settings, self.commands, self.relay, history, self.sessions)
+        self.server = GatewayServer(self.house, Tokens(settings), EngineOptions())
+
+    async def start(self) -> None:
+        await self.commands.start()
+        await self.relay.start()
+
+    async def stop(self) -> None:
+        await self.server.listeners.stop()
+        await self.relay.stop()
+        await self.commands.stop()
+        self.server.eio._hub.timers.stop()
+
+    def links(self) -> list[SimLink]:
+        return [link for link in self.source.links.values() if link.is_up]
+
+    def probe(self) -> None:
+        """As the subscriber's own probe does, at one moment."""
+        subscriber, server = self.relay.subscriber, self.source.server
+        link = self.source.links["hear"]
+        if link.is_up and subscriber._probe_channel in link.subscribed:
+            now = str(server.now()).encode()
+            link.arriving.append((None, [b"message", subscriber._probe_channel, now]))
+
+    def step(self) -> bool:
+        """Let everything on by one; False when nothing is under way."""
+        moved = False
+        if self.source.opening:
+            future = self.source.opening.popleft()
+            if not future.done():
+                future.set_result(None)
+            moved = True
+        for link in self.links():
+            if link.leaving:
+                link.let_out()
+                moved = True
+            if link.arriving:
+                link.let_in()
+                moved = True
+        return moved
+
+
+@dataclass
+class Event:
+    """What a backend published."""
+
+    number: int
+    seq: int
+    rooms: tuple[Room, ...]
+    skip_sid: str | None
+
+
+@dataclass
+class Span:
+    """A browser's time in a room."""
+
+    since: int
+    """Seq after which it must have everything, if `sure`."""
+    sure: bool = True
+    """Whether it must; otherwise it only may."""
+
+
+class SimChannel:
+    """The transport of one engine socket: frames wait until the browser reads them."""
+
+    def __init__(self) -> None:
+        self.frames: deque[Frame] = deque()
+        self.ended = False
+        self.buffered = 0
+
+    def send(self, frame: Frame) -> None:
+        self.frames.append(frame)
+
+    def send_all(self, frames: Iterable[Frame]) -> None:
+        self.frames.extend(frames)
+
+    def end(self, reason: str, code: int, text: str) -> None:
+        self.ended = True
+
+    def resume(self) -> None:
+        """Read on: nothing was held back."""
+
+
+@dataclass
+class Browser:
+    """socket.io-client, and an account of what it must get, may get, and got."""
+
+    world: World
+    user: str
+    token: str
+    pid: str | None = None
+    sid: str | None = None
+    offset: str | None = None
+    channel: SimChannel | None = None
+    socket: EngineSocket | None = None
+    live: list[int] = field(default_factory=list)
+    """Numbers of the events that came live or in a replay, in the order in which they came."""
+    answered: list[int] = field(default_factory=list)
+    """Numbers of the events that came in the answer to a join."""
+    spans: dict[Room, Span] = field(default_factory=dict)
+    asked: dict[int, tuple[str, Room, int | None]] = field(default_factory=dict)
+    sids: set[str] = field(default_factory=set)
+    is_up: bool = False
+    owed: list[tuple[Room, int, int]] = field(default_factory=list)
+    """Rooms of which it must have everything between two seqs."""
+    recoveries: list[bool] = field(default_factory=list)
+
+    # -- what it does
+
+    def connect(self, replica: Replica) -> None:
+        assert self.channel is None
+        hub = replica.server.eio._hub
+        self.socket = EngineSocket(hub, new_id(15), {"REMOTE_ADDR": "sim"})
+        self.channel = SimChannel()
+        self.socket.begin()
+        replica.server._opened(self.socket)
+        self.socket.carry(self.channel, "websocket")
+        auth: dict[str, Any] = {"token": self.token}
+        if self.pid is not None:
+            auth |= {"pid": self.pid} | ({"offset": self.offset} if self.offset else {})
+        self.socket.receive("40" + json.dumps(auth))
+
+    def drop(self) -> EngineSocket:
+        """Lose the transport; gives what the replica still takes for a live socket."""
+        assert self.socket is not None
+        lost, self.socket, self.channel = self.socket, None, None
+        self.is_up = False
+        for event, room, _ in self.asked.values():
+            if event == "leave_conversation":
+                self.spans[room].sure = False
+        self.asked.clear()
+        return lost
+
+    def _least(self, room: Room) -> int:
+        return self.spans[room].since if room in self.spans else 0
+
+    def ask(self, event: str, room: Room, since: str | None = None) -> None:
+        assert self.socket is not None
+        number = self.world.next_number()
+        payload: dict[str, Any] = {"conversation_id": room.partition(":")[2]}
+        if since is not None:
+            payload["since"] = since
+        self.asked[number] = (event, room, parse_offset(since).seq if since else None)
+        if event == "leave_conversation" or room not in self.spans:
+            self.spans[room] = Span(self._least(room), sure=False)
+        self.socket.receive(f"42{number}" + json.dumps([event, payload]))
+
+    # -- what it hears
+
+    def read(self) -> bool:
+        """Read one frame, or the end of the connection; False where there is neither."""
+        channel = self.channel
+        if channel is None:
+            return False
+        if channel.frames:
+            self._take(channel.frames.popleft().packet.decode())
+            return True
+        if channel.ended:
+            self.drop()
+            return True
+        return False
+
+    def _take(self, packet: str) -> None:
+        assert packet[0] == "4", packet
+        kind, rest = packet[1], packet[2:]
+        if kind == "0":
+            self._accepted(json.loads(rest))
+        elif kind == "2":
+            self._event(*json.loads(rest))
+        elif kind == "3":
+            digits = rest[: rest.index("[")]
+            self._answer(int(digits), json.loads(rest[len(digits) :])[0])
+        else:
+            raise AssertionError(packet)
+
+    def _accepted(self, accepted: dict[str, str]) -> None:
+        self.sid, self.pid = accepted["sid"], accepted["pid"]
+        self.sids.add(self.sid)
+
+    def _event(self, name: str, *args: Any) -> None:
+        if args and isinstance(args[-1], str):
+            self.offset = args[-1]
+        if name == "connected":
+            self.is_up = True
+            self._connected(args[0]["recovered"], parse_offset(args[-1]).seq)
+        elif name == "e":
+            self._published(args[0])
+
+    def _connected(self, recovered: bool, seq: int) -> None:
+        self.recoveries.append(recovered)
+        if recovered:
+            return
+        self.owed.clear()
+        # It was told: what it missed is not owed to it any more. Rooms that were kept are news to it.
+        self.spans = {room: Span(seq, sure=False) for room in self.spans}
+        for room in (Room(f"user:{self.user}"), Room(f"organization:{self.world.tenant}")):
+            self.spans[room] = Span(seq)
+
+    def _published(self, number: int) -> None:
+        event = self.world.events[number]
+        had = [*self.live, *self.answered]
+        assert number not in had, f"event {number} came twice"
+        if self.live:
+            last = self.world.events[self.live[-1]].seq
+            assert last < event.seq, f"event {number} came after {self.live[-1]}"
+        assert event.skip_sid is None or event.skip_sid != self.sid, f"the sender got event {number}"
+        may = [room for room in event.rooms if room in self.spans and event.seq > self.spans[room].since]
+        assert may, f"event {number} of {event.rooms} is from before the join, or of no room it is in"
+        self.live.append(number)
+
+    def _answer(self, number: int, answer: dict[str, Any]) -> None:
+        event, room, since = self.asked.pop(number)
+        if not answer["ok"]:
+            self.spans[room].sure = self.spans[room].sure and event != "leave_conversation"
+        elif event == "leave_conversation":
+            del self.spans[room]
+        else:
+            self._joined(room, since, answer)
+
+    def _joined(self, room: Room, since: int | None, answer: dict[str, Any]) -> None:
+        at = parse_offset(answer["offset"]).seq
+        if not self.spans[room].sure:
+            self.spans[room] = Span(at)
+        for shown in answer["events"]:
+            number = shown["data"]
+            # What was told of one room's history may be told of another's as well.
+            assert number not in self.live, f"event {number} came live and in an answer"
+            self.answered.append(number)
+        if since is not None and answer["complete"]:
+            # Not here yet: what came live while the log was read comes behind the answer.
+            self.owed.append((room, since, at))
+
+    # -- the account
+
+    def check(self, room: Room, since: int, until: int | None = None) -> None:
+        """Everything of a room after `since` must be here."""
+        had = {*self.live, *self.answered}
+        for event in self.world.events.values():
+            owed = room in event.rooms and event.seq > since and (until is None or event.seq <= until)
+            if owed and event.skip_sid not in self.sids:
+                assert event.number in had, f"event {event.number} of {room} never came"
+
+    def settle_accounts(self) -> None:
+        for room, span in self.spans.items():
+            if span.sure:
+                self.check(room, span.since)
+        for room, since, until in self.owed:
+            self.check(room, since, until)
+
+
+class World:
+    """Everything, and one loop that it runs on."""
+
+    def __init__(self, port: int, tenant: str, settings: Settings, *, replicas: int = 2) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.tenant = tenant
+        self.server = Server(port, tenant)
+        self.events: dict[int, Event] = {}
+        self.browsers: list[Browser] = []
+        self.replicas: list[Replica] = []
+        self._number = 0
+        self._options = Options()
+        self.loop.run_until_complete(self._start(settings, replicas))
+
+    async def _start(self, settings: Settings, replicas: int) -> None:
+        self.replicas = [Replica(self.server, settings) for _ in range(replicas)]
+        starting = asyncio.gather(*(replica.start() for replica in self.replicas))
+        while not starting.done():
+            await self._turn()
+            for replica in self.replicas:
+                replica.step()
+        await starting
+
+    def next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    async def _turn(self) -> None:
+        """Let the replicas do what they can do without hearing anything new."""
+        ready: Any = getattr(self.loop, "_ready")  # noqa: B009  # asyncio's own
+        for _ in range(1000):
+            await asyncio.sleep(0)
+            if not ready:
+                return
+        raise AssertionError("the replicas never come to rest")
+
+    def act(self, action: Callable[[], object]) -> None:
+        """Do something on the loop, and let its consequences come to rest."""
+
+        async def acting() -> None:
+            action()
+            await self._turn()
+
+        self.loop.run_until_complete(acting())
+
+    def publish(self, rooms: tuple[Room, ...], skip_sid: str | None = None) -> Event:
+        number = self.next_number()
+        envelope = build_event(self.tenant, "e", number, rooms, self._options, skip_sid=skip_sid)
+        event = Event(number, 0, rooms, skip_sid)
+        self.events[number] = event
+        event.seq = self.server.publish(envelope).seq
+        return event
+
+    def sweep(self, replica: Replica) -> None:
+        """Have idle rooms given up now."""
+
+        async def sweeping() -> None:
+            sweep = asyncio.ensure_future(replica.relay._sweep())
+            for _ in range(3):
+                await asyncio.sleep(0)
+            sweep.cancel()
+            await asyncio.gather(sweep, return_exceptions=True)
+
+        usual, relay.SWEEP_S = relay.SWEEP_S, 0.0
+        try:
+            self.loop.run_until_complete(sweeping())
+        finally:
+            relay.SWEEP_S = usual
+
+    def pump(self) -> None:
+        """Let everything go on until nothing is under way."""
+
+        async def pumping() -> None:
+            for _ in range(10_000):
+                await self._turn()
+                moved = [replica.step() for replica in self.replicas]
+                if not any(moved):
+                    return
+            raise AssertionError("the replicas never come to rest")
+
+        self.loop.run_until_complete(pumping())
+
+    def heal(self) -> None:
+        """Have everybody come back and hear everything that there is for them."""
+        for _ in range(60):
+            self.pump()
+            for browser in self.browsers:
+                while browser.read():
+                    pass
+            away = [browser for browser in self.browsers if browser.channel is None]
+            for browser in away:
+                self.act(lambda browser=browser: browser.connect(self.replicas[0]))  # type: ignore[misc]
+            if not away:
+                break
+        assert all(browser.is_up for browser in self.browsers), "a browser never came back"
+
+    def close(self) -> None:
+        async def closing() -> None:
+            for replica in self.replicas:
+                await replica.stop()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.sleep(0)
+
+        self.loop.run_until_complete(closing())
+        self.server.lose_everything()
+        self.server.close()
+        self.loop.close()

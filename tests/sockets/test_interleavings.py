@@ -1,0 +1,187 @@
+"""Any interleaving of joins, leaves, publishes, drops, recoveries and broken connections: once, in order, or told.
+
+Two replicas and three browsers of one tenant. Every step is one thing that may happen next; in the end all
+come back, everything under way arrives, and the accounts are settled.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from redis.backoff import NoBackoff
+
+from gateway.embedded import EmbeddedRedis
+from gateway.settings import Settings
+from publisher import Room, conversation
+from tests.sockets.simulated import Browser, SimLink, World
+from tests.support.tokens import SECRET, mint, new_id
+
+BROWSERS = st.integers(0, 2)
+REPLICAS = st.integers(0, 1)
+KINDS = st.sampled_from(["ask", "hear"])
+ROOMS = st.integers(0, 2)
+CONFIGURATION = {"jwt_secret_key": SECRET, "history_size": 6, "room_linger_s": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def _small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Limits so small that every way out of them is taken."""
+    for module in ("commands", "subscriber"):
+        monkeypatch.setattr(f"gateway.bus.{module}.Link", SimLink)
+        monkeypatch.setattr(f"gateway.bus.{module}.new_backoff", NoBackoff)
+    monkeypatch.setattr("gateway.bus.subscriber.BATCH", 2)
+    monkeypatch.setattr("gateway.resync.READ_BATCH", 2)
+    monkeypatch.setattr("gateway.resync.DISPATCH_BATCH", 1)
+    monkeypatch.setattr("gateway.core.hub.MAX_BACKLOG", 8)
+    monkeypatch.setattr("gateway.core.hub.CHUNK", 1)
+    monkeypatch.setattr("gateway.sockets.audience.PAUSE_S", 0.0)
+    monkeypatch.setattr("gateway.relay.SWEEP_S", 3600.0)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
+
+
+class Machine(RuleBasedStateMachine):
+    """What may happen next."""
+
+    port = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        tenant = new_id()
+        self.world = World(self.port, tenant, Settings.model_validate(CONFIGURATION))
+        self.rooms = [conversation(new_id()) for _ in range(3)]
+        self.zombies: list[Any] = []
+        self.world.browsers = [Browser(self.world, user, mint(user, tenant)) for user in ("alice", "alice", "bob")]
+
+    def teardown(self) -> None:
+        try:
+            self.world.heal()
+            for browser in self.world.browsers:
+                browser.settle_accounts()
+        finally:
+            self.world.close()
+
+    @initialize()
+    def everybody_is_there(self) -> None:
+        self.world.heal()
+
+    # -- backends
+
+    @rule(rooms=st.sets(ROOMS, max_size=2), wide=st.booleans(), sender=st.none() | BROWSERS)
+    def publish(self, rooms: set[int], *, wide: bool, sender: int | None) -> None:
+        names = [self.rooms[i] for i in sorted(rooms)]
+        if wide or not names:
+            names.append(Room(f"organization:{self.world.tenant}"))
+        skip = self.world.browsers[sender].sid if sender is not None else None
+        self.world.act(lambda: self.world.publish(tuple(names), skip))
+
+    # -- the network inside
+
+    @rule(replica=REPLICAS, kind=KINDS, times=st.integers(1, 4))
+    def redis_hears(self, replica: int, kind: str, times: int) -> None:
+        self.let(replica, kind, "leaving", times)
+
+    @rule(replica=REPLICAS, kind=KINDS, times=st.integers(1, 4))
+    def replica_hears(self, replica: int, kind: str, times: int) -> None:
+        self.let(replica, kind, "arriving", times)
+
+    def let(self, replica: int, kind: str, queue: str, times: int) -> None:
+        link = self.world.replicas[replica].source.links[kind]
+        for _ in range(times):
+            if link.is_up and getattr(link, queue):
+                self.world.act(link.let_out if queue == "leaving" else link.let_in)
+
+    @rule(replica=REPLICAS, times=st.integers(1, 12))
+    def replica_goes_on(self, replica: int, times: int) -> None:
+        for _ in range(times):
+            self.world.act(self.world.replicas[replica].step)
+
+    @rule()
+    def all_goes_on(self) -> None:
+        self.world.pump()
+
+    @rule(replica=REPLICAS, kind=KINDS)
+    def connection_breaks(self, replica: int, kind: str) -> None:
+        self.world.act(self.world.replicas[replica].source.links[kind].lose)
+
+    @rule(replica=REPLICAS)
+    def probe(self, replica: int) -> None:
+        self.world.act(self.world.replicas[replica].probe)
+
+    @rule(replica=REPLICAS)
+    def sweep(self, replica: int) -> None:
+        self.world.sweep(self.world.replicas[replica])
+
+    # -- browsers
+
+    @rule(browser=BROWSERS, times=st.integers(1, 8))
+    def browser_hears(self, browser: int, times: int) -> None:
+        for _ in range(times):
+            self.world.act(self.world.browsers[browser].read)
+
+    @rule(browser=BROWSERS, room=ROOMS)
+    def join(self, browser: int, room: int) -> None:
+        asking = self.world.browsers[browser]
+        name = self.rooms[room]
+        if asking.is_up and not any(name == other for _, other, _ in asking.asked.values()):
+            since = asking.offset if name not in asking.spans else None
+            self.world.act(lambda: asking.ask("join_conversation", name, since))
+
+    @rule(browser=BROWSERS, room=ROOMS)
+    def leave(self, browser: int, room: int) -> None:
+        asking = self.world.browsers[browser]
+        name = self.rooms[room]
+        if (
+            asking.is_up
+            and name in asking.spans
+            and not any(name == other for _, other, _ in asking.asked.values())
+        ):
+            self.world.act(lambda: asking.ask("leave_conversation", name))
+
+    @rule(browser=BROWSERS)
+    def drop(self, browser: int) -> None:
+        dropping = self.world.browsers[browser]
+        if dropping.channel is not None:
+            self.zombies.append(dropping.drop())
+
+    @precondition(lambda self: self.zombies)
+    @rule()
+    def replica_notices_a_drop(self) -> None:
+        zombie = self.zombies.pop(0)
+        self.world.act(lambda: zombie.lost("transport close"))
+
+    @rule(browser=BROWSERS, replica=REPLICAS)
+    def come_back(self, browser: int, replica: int) -> None:
+        coming = self.world.browsers[browser]
+        if coming.channel is None:
+            self.world.act(lambda: coming.connect(self.world.replicas[replica]))
+
+
+class LossyMachine(Machine):
+    """The same, and once in a while Redis loses everything."""
+
+    @rule(lucky=st.integers(0, 5))
+    def redis_loses_everything(self, lucky: int) -> None:
+        if lucky == 0:
+            self.world.server.lose_everything()
+
+
+@pytest.mark.parametrize("machine", [Machine, LossyMachine])
+def test_once_in_order_or_told(
+    machine: type[Machine], shared_redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Machine, "port", shared_redis_server.port)
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=40, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
