@@ -34,6 +34,7 @@ EVENTS = {
     "redis_commands_back": ("info", ""),
     "redis_subscriber_lost": ("warning", "channels"),
     "redis_subscriber_back": ("info", "channels"),
+    "redis_subscribe_refused": ("error", "reason"),
     "redis_subscriber_deaf": ("error", "unheard_s"),
     "redis_resync_failed": ("warning", "reason"),
     "tenant_resynced": ("info", "tenant, rooms, events, holes"),

@@ -139,7 +139,7 @@ class Resync:
                 break
             missed = [(room, _message(epoch, entry)) for room, log in logs.items() for entry in log.entries]
             rooms, events = len(logs), events + len(missed)
-            holes += self._tell_holes(logs)
+            holes += self._tell_holes(tenant, logs)
             await self._hand_out(tenant, missed)
         self.count += 1
         _log.info("tenant_resynced", tenant=tenant.id, rooms=rooms, events=events, holes=holes)
@@ -154,18 +154,22 @@ class Resync:
         logs: dict[RoomState, Log] = {}
         for i in range(0, max(len(rooms), 1), READ_BATCH):
             batch = {room.name: room for room in rooms[i : i + READ_BATCH]}
-            after = {
-                name: max(room.last_seq or 0, tenant.heard_until - CLOCK_MARGIN) for name, room in batch.items()
-            }
-            snapshot = await self._history.read(tenant.id, after)
+            after = {name: room.last_seq or 0 for name, room in batch.items()}
+            # A silent room was heard, too: its log may be gone, and nothing is missing.
+            snapshot = await self._history.read(tenant.id, after, sure=tenant.heard_until - CLOCK_MARGIN)
             epoch = snapshot.epoch
             logs |= {batch[name]: log for name, log in snapshot.logs.items()}
         # An event that one batch was read too early for, and another one late enough, is under way to us.
         await self.subscriber.fence()
         return epoch, logs
 
-    def _tell_holes(self, logs: dict[RoomState, Log]) -> int:
-        holes = [room for room, log in logs.items() if not log.complete]
+    def _tell_holes(self, tenant: Tenant, logs: dict[RoomState, Log]) -> int:
+        """Tell the members of rooms of which something is gone, or comes too late for them."""
+        holes = [
+            room
+            for room, log in logs.items()
+            if not log.complete or (log.entries and log.entries[0].seq <= tenant.position)
+        ]
         for room in holes:
             if self.audience is not None:
                 self.audience.hole(room)

@@ -70,7 +70,7 @@ class Link(asyncio.Protocol):
         self,
         source: Source,
         *,
-        on_push: Callable[[Sequence[Any]], Rest | None] | None = None,
+        on_push: Callable[[Sequence[Any] | ReplyError], Rest | None] | None = None,
         on_lost: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -174,7 +174,7 @@ class Link(asyncio.Protocol):
                 future.set_exception(reply)
             else:
                 future.set_result(reply)
-        elif self._on_push is not None and isinstance(reply, list):
+        elif self._on_push is not None and isinstance(reply, (list, ReplyError)):
             return self._on_push(reply)
         return None
 

@@ -48,6 +48,8 @@ class Session(NamedTuple):
     """Each room with the seq at which it was joined; what was taken away since is not among them."""
     ended: bool
     """True when the user was disconnected for good since it was opened."""
+    holed: bool
+    """True when something that was for its socket is gone."""
 
 
 def session_key(tenant: str, pid: str) -> str:
@@ -72,6 +74,7 @@ class Sessions:
         self._claim = commands.script("claim_session")
         self._change = commands.script("change_session")
         self._renew = commands.script("renew_session")
+        self._mark = commands.script("mark_session")
 
     async def open(
         self, tenant: str, pid: str, user_id: str, sid: str, generation: int, rooms: Mapping[Room, int | None]
@@ -136,6 +139,11 @@ class Sessions:
     def _renewed(self, tenant: str, pid: str, since: int, lease_ms: int) -> Coroutine[Any, Any, Any]:
         return self._commands.run(self._renew, [session_key(tenant, pid)], lease_ms, self._unnoticed_us, since)
 
+    async def mark_holed(self, sessions: Iterable[tuple[str, str]]) -> None:
+        """Note that something for these sessions' sockets is gone: whoever claims one is told."""
+        keys = [session_key(*session) for session in sessions]
+        await asyncio.gather(*(self._commands.run(self._mark, [key]) for key in keys))
+
     async def standing(self, tenant: str, sessions: Iterable[tuple[str, str]]) -> list[Standing]:
         """Look sessions up, each a pid and its user, without touching them."""
         asked: list[asyncio.Future[Any]] = []
@@ -180,4 +188,5 @@ def _session(fields: dict[str, str], revoked: dict[str, str]) -> Session:
         int(fields.get("t", 0)),
         rooms,
         ended=int(revoked.get("*", 0)) > opened_at,
+        holed="x" in fields,
     )

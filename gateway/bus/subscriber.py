@@ -55,6 +55,8 @@ class Subscriber:
         self._prober: asyncio.Task[None] | None = None
         self._channels: dict[bytes, asyncio.Future[None]] = {}
         self._fresh: list[bytes] = []
+        # Confirmations under way: after giving a channel up and asking again, the first one means nothing.
+        self._unconfirmed: dict[bytes, int] = {}
         self._fences: dict[bytes, asyncio.Future[None]] = {}
         self._probe_channel = b"rt:probe:" + new_hex(8).encode()
         self._heard_at = 0.0
@@ -122,10 +124,28 @@ class Subscriber:
     def _subscribe_fresh(self) -> None:
         fresh, self._fresh = [c for c in self._fresh if c in self._channels], []
         for i in range(0, len(fresh), BATCH):
-            if self._link is not None:
-                self._link.send("SUBSCRIBE", *fresh[i : i + BATCH])
+            self._send_subscribe(fresh[i : i + BATCH])
 
-    def _take(self, push: Sequence[Any]) -> Rest | None:
+    def _send_subscribe(self, channels: list[bytes]) -> None:
+        if self._link is None:
+            return
+        for channel in channels:
+            self._unconfirmed[channel] = self._unconfirmed.get(channel, 0) + 1
+        self._link.send("SUBSCRIBE", *channels)
+
+    def _confirmed(self, channel: bytes) -> None:
+        left = self._unconfirmed.pop(channel, 1) - 1
+        if left:
+            self._unconfirmed[channel] = left
+            return
+        future = self._channels.get(channel)
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    def _take(self, push: Sequence[Any] | ReplyError) -> Rest | None:
+        if isinstance(push, ReplyError):
+            _log.error("redis_subscribe_refused", reason=str(push)[:200])
+            return None
         kind = push[0]
         if kind == b"message":
             channel = push[1]
@@ -135,9 +155,7 @@ class Subscriber:
                 return None
             return self._on_message(channel, push[2])
         if kind == b"subscribe":
-            future = self._channels.get(push[1])
-            if future is not None and not future.done():
-                future.set_result(None)
+            self._confirmed(push[1])
         elif kind == b"pong":
             fence = self._fences.pop(push[1], None)
             if fence is not None and not fence.done():
@@ -146,6 +164,7 @@ class Subscriber:
 
     def _on_gone(self) -> None:
         self._link = None
+        self._unconfirmed.clear()
         fences, self._fences = self._fences, {}
         for fence in fences.values():
             if not fence.done():
@@ -192,7 +211,7 @@ class Subscriber:
         for i in range(0, len(channels), BATCH):
             if self._link is None:
                 raise LinkDown("the connection to Redis broke")
-            self._link.send("SUBSCRIBE", *channels[i : i + BATCH])
+            self._send_subscribe(channels[i : i + BATCH])
             await self.fence()
         await self.fence()
 

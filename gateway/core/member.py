@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 MAX_CORK = 10_000
 
 
+# For `Member.since`: a socket of which nobody can say what it got.
+NEVER = 2**53
+
+
 class Identity(NamedTuple):
     """Who a token says its bearer is, after every check."""
 

@@ -44,6 +44,7 @@ class EngineSocket:
         "_end_reason",
         "_inbox",
         "_logged",
+        "_muted",
         "_pinged_at",
         "candidate",
         "closed",
@@ -66,6 +67,7 @@ class EngineSocket:
         self.closed = False
         self.transport: Literal["polling", "websocket"] = "polling"
         self.send_frame: Callable[[Frame], None] = _discard
+        self._muted = False
         self.candidate: Candidate | None = None
         self.slot = UNSET
         self._channel: Channel | None = None
@@ -87,7 +89,7 @@ class EngineSocket:
 
     def send_frames(self, frames: Sequence[Frame]) -> None:
         """Send several at once, as after a reconnect: one system call instead of one for each."""
-        if self._channel is not None and self.send_frame is not _discard:
+        if self._channel is not None and not self._muted:
             self._channel.send_all(frames)
 
     def close(self, reason: str = CloseReason.SERVER, code: int = CloseCode.NORMAL) -> None:
@@ -125,7 +127,8 @@ class EngineSocket:
         """Go on with this channel."""
         self._channel = channel
         self.transport = transport
-        self.send_frame = channel.send
+        if not self._muted:
+            self.send_frame = channel.send
 
     def receive(self, message: str | bytes) -> None:
         """Take one Engine.IO packet; raises :class:`ProtocolViolation` if it is none."""
@@ -145,7 +148,8 @@ class EngineSocket:
         return self._inbox is not None and self._inbox.full and not self.closed
 
     def mute(self) -> None:
-        """Send nothing more; the end follows. Unlike `close` this is safe inside a `send_frame`."""
+        """Send nothing more, on no channel; the end follows. Unlike `close` this is safe inside a `send_frame`."""
+        self._muted = True
         self.send_frame = _discard
 
     def lost(self, reason: str) -> None:

@@ -196,6 +196,8 @@ class Arrivals:
             raise Lost("identity")
         if session.ended:
             raise Lost("unknown")
+        if session.holed:
+            raise Lost("trimmed", session.rooms)
         if wanted.nonsense or (offset is not None and offset.epoch == place.epoch and offset.seq > place.seq):
             raise Lost("unknown", session.rooms)
         if offset is not None and offset.epoch != place.epoch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 
 from gateway.bus.link import LinkDown, ReplyError
 from gateway.bus.notices import unwatched
-from gateway.core.member import Member
+from gateway.core.member import NEVER, Member
 from gateway.core.rooms import RoomState, Tenant
 from gateway.engine import CloseReason, Frame
 from gateway.engine.errors import CloseCode
@@ -95,7 +96,7 @@ class Listeners:
         """
         members = list(room.members)
         _silence(members)
-        self._tell(self._close_all(members, "gap"))
+        self._tell(self._mark(members))
 
     def history_lost(self, tenant: Tenant) -> None:
         """Silence the tenant's members, write their sessions again, and have them come back with their rooms.
@@ -106,6 +107,15 @@ class Listeners:
         log.error("history_lost", tenant=tenant.id, sockets=len(members))
         _silence(members)
         self._tell(self._restore(members))
+
+    async def _mark(self, members: list[Member]) -> None:
+        """Have the sessions say that something is missing, which no offset may show; then close."""
+        for i in range(0, len(members), BATCH):
+            batch = [member for member in members[i : i + BATCH] if not member.socket.closed]
+            with contextlib.suppress(LinkDown, ReplyError):
+                await self._house.sessions.mark_holed((member.tenant.id, member.pid) for member in batch)
+            await self._close_all(batch, "gap")
+            await asyncio.sleep(PAUSE_S)
 
     async def _restore(self, members: list[Member]) -> None:
         for i in range(0, len(members), BATCH):
@@ -161,3 +171,4 @@ class Listeners:
 def _silence(members: Iterable[Member]) -> None:
     for member in members:
         member.socket.mute()
+        member.since = NEVER

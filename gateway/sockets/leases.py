@@ -6,6 +6,7 @@ import asyncio
 from itertools import islice
 
 from gateway.bus.link import LinkDown, ReplyError
+from gateway.core.member import NEVER, Member
 from gateway.sockets.house import House, log
 
 TICK_S = 1.0
@@ -45,7 +46,12 @@ class Leases:
 
     async def _renew(self, sids: list[str]) -> None:
         members = [member for sid in sids if (member := self._house.members.get(sid)) is not None]
-        renewed = await self._house.sessions.renew((m.tenant.id, m.pid, m.since) for m in members)
+        renewed = await self._house.sessions.renew((m.tenant.id, m.pid, since(m)) for m in members)
         for member, alive in zip(members, renewed, strict=True):
             if not alive and not member.socket.closed:
                 await self._house.write_session(member)
+
+
+def since(member: Member) -> int:
+    """Give the seq since which a socket got everything, as far as its replica knows: in a resync it does not."""
+    return member.since if member.tenant.backlog is None else NEVER

@@ -15,7 +15,7 @@ from gateway.sockets.audience import Listeners
 from gateway.sockets.events import Events
 from gateway.sockets.expiry import Expiry
 from gateway.sockets.house import House, facts, log
-from gateway.sockets.leases import Leases
+from gateway.sockets.leases import Leases, since
 from gateway.sockets.manager import RoomManager
 from gateway.sockets.packets import Packet
 from gateway.sockets.upstream import LEFT, Admission, Peer, SocketServer
@@ -64,4 +64,4 @@ class GatewayServer(SocketServer):
         if reason == LEFT:
             await sessions.forget(tenant, member.pid)
         else:
-            await sessions.begin_window(tenant, member.pid, member.since)
+            await sessions.begin_window(tenant, member.pid, since(member))
