@@ -1,6 +1,6 @@
 # Everything starts from a bare clone with Python 3.11 or newer and make.
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs lock clean
+.PHONY: help run test bench check format docs lock clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
@@ -16,6 +16,9 @@ run: $(VENV)/.run ## serve the gateway with an embedded Redis-compatible server,
 
 test: $(VENV)/.dev ## install everything and run every test
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev ## measure the gateway beside its rivals; ARGS=--quick takes a minute
+	$(BIN)/python -m tests.bench $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, strict types, module borders
 	$(BIN)/ruff format --check .

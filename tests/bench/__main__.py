@@ -49,7 +49,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     names = [scenario.name for scenario in SCENARIOS]
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="The gateway beside its rivals.")
-    parser.add_argument("--quick", action="store_true", help="less of everything, in a minute and a half")
+    parser.add_argument("--quick", action="store_true", help="less of everything, in about a minute")
     parser.add_argument("--only", type=words, metavar="SYSTEM,…", help="gateway, python-socketio, node, …")
     parser.add_argument("--scenarios", type=words, default=names, metavar="NAME,…", help=", ".join(names))
     parser.add_argument(
