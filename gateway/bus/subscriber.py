@@ -57,6 +57,7 @@ class Subscriber:
         self._fresh: list[bytes] = []
         # Confirmations under way: after giving a channel up and asking again, the first one means nothing.
         self._unconfirmed: dict[bytes, int] = {}
+        self._fence: asyncio.Future[None] | None = None
         self._fences: dict[bytes, asyncio.Future[None]] = {}
         self._probe_channel = b"rt:probe:" + new_hex(8).encode()
         self._heard_at = 0.0
@@ -113,13 +114,23 @@ class Subscriber:
         """Wait until everything that was published before this call has been handed on; raises `LinkDown`."""
         if self._link is None:
             raise LinkDown("Redis is away")
+        if self._fence is None:
+            self._fence = self._loop.create_future()
+            self._loop.call_soon(self._raise_fence)
+        await asyncio.shield(self._fence)
+
+    def _raise_fence(self) -> None:
+        """Send the fence for everybody who asked for one in this turn."""
+        fence, self._fence = self._fence, None
+        if fence is None:
+            return
+        fence.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if self._link is None:
+            fence.set_exception(LinkDown("Redis is away"))
+            return
         token = new_hex(8).encode()
-        future = self._fences[token] = self._loop.create_future()
+        self._fences[token] = fence
         self._link.send("PING", token)
-        try:
-            await future
-        finally:
-            self._fences.pop(token, None)
 
     def _subscribe_fresh(self) -> None:
         fresh, self._fresh = [c for c in self._fresh if c in self._channels], []
@@ -144,7 +155,9 @@ class Subscriber:
 
     def _take(self, push: Sequence[Any] | ReplyError) -> Rest | None:
         if isinstance(push, ReplyError):
-            _log.error("redis_subscribe_refused", reason=str(push)[:200])
+            # LOADING after a restart, NOPERM by a rule: what is not confirmed now will never be on this connection.
+            _log.warning("redis_subscribe_refused", reason=str(push)[:200])
+            self.drop()
             return None
         kind = push[0]
         if kind == b"message":
@@ -181,11 +194,10 @@ class Subscriber:
         link.send("SUBSCRIBE", self._probe_channel)
 
     async def _keep(self) -> None:
-        backoff = new_backoff()
+        backoff, failures = new_backoff(), 0
         while True:
             await self._gone.wait()
             _log.warning("redis_subscriber_lost", channels=len(self._channels))
-            failures = 0
             while self._link is None:
                 try:
                     await self._open()
@@ -199,9 +211,11 @@ class Subscriber:
             except (LinkDown, ReplyError) as error:
                 # Lost again halfway, or the connection that asks is not back yet: begin again from the top.
                 _log.warning("redis_resync_failed", reason=str(error))
-                await asyncio.sleep(backoff.compute(1))
+                failures += 1
+                await asyncio.sleep(backoff.compute(failures))
                 self.drop()
             else:
+                failures = 0
                 _log.info("redis_subscriber_back", channels=len(self._channels))
 
     async def _resubscribe(self) -> None:
@@ -219,6 +233,7 @@ class Subscriber:
         """Publish to oneself every few seconds; rebuild the connection when that stays unheard."""
         while True:
             await asyncio.sleep(PROBE_INTERVAL_S)
+            link = self._link
             try:
                 async with asyncio.timeout(PROBE_TIMEOUT_S):
                     seconds, micros = await self._commands.ask("TIME")
@@ -226,7 +241,8 @@ class Subscriber:
                     await self._commands.ask("PUBLISH", self._probe_channel, str(now))
             except (TimeoutError, LinkDown, ReplyError):
                 continue  # Redis can't be asked, which says nothing about whether it can be heard
-            if not await self._heard(now):
+            # A connection that came about meanwhile may have been too late for this probe.
+            if link is not None and not await self._heard(now) and link is self._link:
                 self.deaf += 1
                 _log.error("redis_subscriber_deaf", unheard_s=round(self._loop.time() - self._heard_at, 1))
                 self.drop()

@@ -148,8 +148,9 @@ class Hub:
         else:
             self.stats.malformed += 1
             return None
-        if seq > tenant.position:
-            tenant.position = seq
+        # Not seq itself: an event for several rooms is as many messages, and this may be the first of them.
+        if seq - 1 > tenant.position:
+            tenant.position = seq - 1
         self.stats.events += 1
         return self._fan_out(room.everyone(), seq, frame, message.skip_sid)
 

@@ -13,7 +13,7 @@ import msgspec
 from gateway.bus.sessions import Place
 from gateway.core.history import Log
 from gateway.core.member import Member
-from gateway.core.replay import Missed, had_elsewhere, missed_events, newest, split_body
+from gateway.core.replay import Missed, had_elsewhere, missed_events, split_body
 from gateway.core.rooms import RoomState
 from gateway.errors import Refused
 from gateway.sockets.house import House, facts, log
@@ -50,12 +50,14 @@ class Rooms:
         member.cork = member.cork if member.cork is not None else []
         try:
             if room.last_seq is None:
-                house.relay.learn(tenant, await house.relay.place(tenant), [room])
-            at = max(tenant.position, member.last_seq, member.rooms.get(room, 0))
+                place = await house.relay.place(tenant)
+                house.relay.learn(tenant, place, [room])
+                await house.relay.catch_up(tenant, place.seq)
+            # Nothing at or below this is still to come for this socket.
+            at = max(tenant.position, member.last_seq, room.last_seq or 0)
             if not was_in:
-                room.add(member, max(at, room.last_seq or 0))
-                at = member.rooms[room]
-            joined = await self._history(member, room, at, since, history)
+                room.add(member, at)
+            joined = await self._history(member, room, at, since, history, was_in=was_in)
             if not await house.sessions.join(tenant.id, member.pid, name, member.rooms.get(room, at)):
                 await house.write_session(member)
         except BaseException:
@@ -68,7 +70,14 @@ class Rooms:
         return joined
 
     async def _history(
-        self, member: Member, room: RoomState, at: int, since: Offset | None, history: int | None
+        self,
+        member: Member,
+        room: RoomState,
+        at: int,
+        since: Offset | None,
+        history: int | None,
+        *,
+        was_in: bool,
     ) -> Joined:
         tenant = member.tenant
         epoch = tenant.epoch or ""
@@ -78,22 +87,28 @@ class Rooms:
         snapshot = await self._house.history.read(tenant.id, {room.name: after}, newest=history)
         self._house.relay.learn(tenant, Place(snapshot.epoch, snapshot.seq), [])
         log_read = snapshot.logs[room.name]
-        if newest([log_read]) > at:
-            await self._house.relay.catch_up(tenant, snapshot.seq)
+        # What the answer tells must not come live any more, not even by a room that is joined later.
+        await self._house.relay.catch_up(tenant, snapshot.seq)
         if since is not None and since.epoch != snapshot.epoch:
             return Joined(str(Offset(snapshot.epoch, at)), [], complete=False)
-        missed = self._missed(member, room, log_read, since)
+        missed = self._missed(member, room, log_read, since, was_in=was_in)
         fitting = _newest_within(missed, self._house.settings.max_buffer_bytes // 2)
         at = max([at, *(event.seq for event in missed)])
-        member.rooms[room] = at
+        if not was_in:
+            member.rooms[room] = at
         events = [_shown(event, snapshot.epoch) for event in fitting]
         complete = since is None or (log_read.complete and len(fitting) == len(missed))
         return Joined(str(Offset(snapshot.epoch, at)), events, complete)
 
-    def _missed(self, member: Member, room: RoomState, log_read: Log, since: Offset | None) -> list[Missed]:
+    def _missed(
+        self, member: Member, room: RoomState, log_read: Log, since: Offset | None, *, was_in: bool
+    ) -> list[Missed]:
+        """Give what the answer shows: after `since` only what this socket was not given live already."""
         missed = missed_events([log_read], member.cork or [], member.sid)
         if since is None:
             return missed
+        if was_in:
+            missed = [event for event in missed if event.seq <= member.rooms[room]]
         joined = {other.name: joined_at for other, joined_at in member.rooms.items()}
         return [event for event in missed if not had_elsewhere(event.entry, room.name, joined)]
 
