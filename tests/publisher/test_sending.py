@@ -257,3 +257,17 @@ async def test_leaving_the_block_sends_what_waits(redis_server: EmbeddedRedis, r
 
     await asyncio.to_thread(block)
     assert await redis_client.xlen(wire.log_key(org, room)) == 20
+
+
+async def test_closing_in_the_middle_of_a_publish_always_ends(redis_server: EmbeddedRedis) -> None:
+    for _ in range(30):
+        publisher = AsyncPublisher.from_url(redis_server.url)
+        sending = [
+            asyncio.ensure_future(publisher.emit(new_id(), "e", {"n": n}, to=conversation(new_id())))
+            for n in range(5)
+        ]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await publisher.aclose(timeout_s=0)
+        await asyncio.gather(*sending, return_exceptions=True)
+        assert publisher.unsent <= len(sending)

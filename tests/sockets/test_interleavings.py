@@ -43,6 +43,8 @@ def _small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("gateway.core.hub.CHUNK", 1)
     monkeypatch.setattr("gateway.sockets.audience.PAUSE_S", 0.0)
     monkeypatch.setattr("gateway.relay.SWEEP_S", 3600.0)
+    monkeypatch.setattr("gateway.relay.PATIENCE_S", 0.3)
+    monkeypatch.setattr("gateway.resync.PATIENCE_S", 0.3)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()
@@ -75,13 +77,20 @@ class Machine(RuleBasedStateMachine):
 
     # -- backends
 
-    @rule(rooms=st.sets(ROOMS, max_size=2), wide=st.booleans(), sender=st.none() | BROWSERS)
-    def publish(self, rooms: set[int], *, wide: bool, sender: int | None) -> None:
+    @rule(
+        rooms=st.sets(ROOMS, max_size=2), wide=st.booleans(), sender=st.none() | BROWSERS, times=st.integers(1, 4)
+    )
+    def publish(self, rooms: set[int], *, wide: bool, sender: int | None, times: int) -> None:
         names = [self.rooms[i] for i in sorted(rooms)]
         if wide or not names:
             names.append(Room(f"organization:{self.world.tenant}"))
         skip = self.world.browsers[sender].sid if sender is not None else None
-        self.world.act(lambda: self.world.publish(tuple(names), skip))
+        for _ in range(times):
+            self.world.act(lambda: self.world.publish(tuple(names), skip))
+
+    @rule(replica=REPLICAS)
+    def leases_are_renewed(self, replica: int) -> None:
+        self.world.renew(self.world.replicas[replica])
 
     # -- the network inside
 
