@@ -47,15 +47,19 @@ class StartError(Exception):
     """The replica can't start; the message is one line that says why and what to do."""
 
 
+Routes = Callable[[web.Application, "Gateway"], None]
+
+
 class Gateway:
     """One replica. `async with` starts and stops it."""
 
-    def __init__(self, settings: Settings, *, any_origin: bool = False) -> None:
+    def __init__(self, settings: Settings, *, any_origin: bool = False, routes: Routes | None = None) -> None:
         settings.check_secret()
         self.settings = settings
         self.replica = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.port = settings.port
         self._any_origin = any_origin
+        self._routes = routes
         self._draining = False
         self._deadline = 0.0
         self._stack = AsyncExitStack()
@@ -76,7 +80,7 @@ class Gateway:
         url = settings.redis_url.get_secret_value()
         try:
             source = Source(url, name="gateway")
-            self._commands = commands = Commands(source)
+            self.commands = commands = Commands(source)
             history = History(commands, kept)
             renew_s = max(settings.recovery_window_s / 2, 5.0)
             sessions = Sessions(
@@ -127,6 +131,8 @@ class Gateway:
         self.server.attach(app, SOCKETIO_PATH)
         Health(self.findings, self._counts).attach(app)
         Metrics(self._values).attach(app)
+        if self._routes is not None:
+            self._routes(app, self)
         runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=LAST_REQUESTS_S, keepalive_timeout=KEEPALIVE_S
         )
@@ -147,7 +153,7 @@ class Gateway:
         found = []
         if self._draining:
             found.append("draining")
-        if not self._commands.is_up:
+        if not self.commands.is_up:
             found.append("redis can't be asked")
         if not self.relay.subscriber.hears:
             found.append("redis can't be heard")
@@ -165,7 +171,7 @@ class Gateway:
             "recoveries": dict(self.server.arrivals.outcomes),
             "resyncs": self.relay.resync.count,
             "gaps": hub.stats.gaps,
-            "redis_reconnects": self._commands.reconnects + self.relay.subscriber.reconnects,
+            "redis_reconnects": self.commands.reconnects + self.relay.subscriber.reconnects,
             "slow_cut": self.server.eio.stats.slow_cut,
         }
 
@@ -197,7 +203,7 @@ class Gateway:
             "gateway_gaps_total": hub.stats.gaps,
             "gateway_history_lost_total": resync.restarts,
             "gateway_redis_reconnects_total": {
-                "commands": self._commands.reconnects,
+                "commands": self.commands.reconnects,
                 "subscriber": subscriber.reconnects,
             },
             "gateway_redis_deaf_total": subscriber.deaf,
@@ -218,15 +224,13 @@ class Gateway:
         await self.server.eio.drain(over_s)
 
 
-async def serve(
-    settings: Settings, *, any_origin: bool = False, started: Callable[[Gateway], None] | None = None
-) -> None:
-    """Run a replica until SIGTERM or SIGINT; raises `StartError` or `ConfigurationError`."""
+async def serve(settings: Settings, *, started: Callable[[Gateway], None] | None = None, **options: Any) -> None:
+    """Run a replica until SIGTERM or SIGINT; `options` are `Gateway`'s; raises as it does."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with Gateway(settings, any_origin=any_origin) as gateway:
+    async with Gateway(settings, **options) as gateway:
         if started is not None:
             started(gateway)
         await stop.wait()

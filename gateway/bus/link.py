@@ -87,6 +87,7 @@ class Link(asyncio.Protocol):
         self._rest: Rest | None = None
         self._paused = False
         self._out: list[bytes] = []
+        self._heard_at = clock()
 
     async def open(self, timeout_s: float = 5.0) -> None:
         """Connect; raises redis-py's errors, `OSError` or `TimeoutError`."""
@@ -111,6 +112,10 @@ class Link(asyncio.Protocol):
     def waiting_s(self) -> float:
         """Tell for how long the oldest question has been without an answer; 0.0 for none."""
         return self._clock() - self._asked[0][0] if self._asked else 0.0
+
+    def silent_s(self) -> float:
+        """Tell for how long nothing at all has come."""
+        return self._clock() - self._heard_at
 
     def ask(self, *command: str | bytes | float) -> asyncio.Future[Any]:
         """Send a command; the future gives its reply or raises `ReplyError` or `LinkDown`."""
@@ -142,6 +147,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the transport."""
+        self._heard_at = self._clock()
         self._reader.feed(data)
         if self._rest is None and not self._paused:
             self._work()

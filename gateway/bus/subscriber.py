@@ -24,6 +24,8 @@ BATCH = 500
 PROBE_INTERVAL_S = 2.0
 # Two probes in a row unanswered, and some.
 PROBE_TIMEOUT_S = 5.0
+# What a Redis that just answered on the other connection has for an answer on this one.
+ANSWER_S = 1.0
 
 _log = structlog.get_logger("gateway.bus")
 
@@ -61,6 +63,7 @@ class Subscriber:
         self._fences: dict[bytes, asyncio.Future[None]] = {}
         self._probe_channel = b"rt:probe:" + new_hex(8).encode()
         self._heard_at = 0.0
+        self._settled = False
         self.heard_until = 0
         """Seq up to which everything published to our channels has been handed on: the last probe's time."""
         self._loop = asyncio.get_running_loop()
@@ -70,6 +73,7 @@ class Subscriber:
     async def start(self) -> None:
         """Connect, or raise what redis-py or the system raises; from then on come back by itself."""
         await self._open()
+        self._settled = True
         self._keeper = asyncio.create_task(self._keep(), name="redis subscriber")
         self._prober = asyncio.create_task(self._probe(), name="redis probe")
 
@@ -90,8 +94,11 @@ class Subscriber:
 
     @property
     def hears(self) -> bool:
-        """Tell whether a probe came back lately: only then does this replica miss nothing."""
-        return self._link is not None and self._loop.time() - self._heard_at < PROBE_TIMEOUT_S
+        """Tell whether a probe came back lately: only then does this replica miss nothing.
+
+        A connection that is there again counts once every channel is heard and what was missed is made good.
+        """
+        return self._settled and self._loop.time() - self._heard_at < PROBE_TIMEOUT_S
 
     def subscribe(self, channel: bytes) -> asyncio.Future[None]:
         """Ask for a channel; the future is done once Redis has confirmed it, also when that takes a reconnect."""
@@ -155,7 +162,7 @@ class Subscriber:
 
     def _take(self, push: Sequence[Any] | ReplyError) -> Rest | None:
         if isinstance(push, ReplyError):
-            # LOADING after a restart, NOPERM by a rule: what is not confirmed now will never be on this connection.
+            # LOADING after a restart, NOPERM by a rule: what is not confirmed now never will be on this link.
             _log.warning("redis_subscribe_refused", reason=str(push)[:200])
             self.drop()
             return None
@@ -177,6 +184,7 @@ class Subscriber:
 
     def _on_gone(self) -> None:
         self._link = None
+        self._settled = False
         self._unconfirmed.clear()
         fences, self._fences = self._fences, {}
         for fence in fences.values():
@@ -216,6 +224,7 @@ class Subscriber:
                 self.drop()
             else:
                 failures = 0
+                self._settled = self._link is not None
                 _log.info("redis_subscriber_back", channels=len(self._channels))
 
     async def _resubscribe(self) -> None:
@@ -242,20 +251,25 @@ class Subscriber:
             except (TimeoutError, LinkDown, ReplyError):
                 continue  # Redis can't be asked, which says nothing about whether it can be heard
             # A connection that came about meanwhile may have been too late for this probe.
-            if link is not None and not await self._heard(now) and link is self._link:
+            if link is not None and not await self._heard(link, now) and link is self._link:
                 self.deaf += 1
                 _log.error("redis_subscriber_deaf", unheard_s=round(self._loop.time() - self._heard_at, 1))
                 self.drop()
 
-    async def _heard(self, now: int) -> bool:
-        """Tell whether a probe came back; it may take as long as the connection needs for what is before it."""
+    async def _heard(self, link: Link, now: int) -> bool:
+        """Tell whether a probe came back; it may take as long as the connection brings what is before it."""
+        fence = asyncio.ensure_future(self.fence())
         try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                await self.fence()
-        except TimeoutError:
-            return False
+            while not fence.done():
+                # What was silent for long already has only a moment left.
+                await asyncio.wait((fence,), timeout=max(PROBE_TIMEOUT_S - link.silent_s(), ANSWER_S))
+                if not fence.done() and link.silent_s() >= PROBE_TIMEOUT_S:
+                    return False
+            fence.result()
         except LinkDown:
             return True  # gone, which shows by itself
+        finally:
+            fence.cancel()
         return self.heard_until >= now
 
     def drop(self) -> None:

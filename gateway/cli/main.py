@@ -12,7 +12,7 @@ import click
 
 from gateway import log, settings
 from gateway.app import StartError, run
-from gateway.cli import checks, dev, outbox, reach, tail, tokens
+from gateway.cli import checks, dev, outbox, reach, samples, tail, tokens
 from gateway.embedded import EmbeddedError
 from gateway.health import installed_version
 from publisher import InvalidEvent, Publisher, PublishError, Receipt, parse_room
@@ -145,7 +145,7 @@ def _given(**options: Any) -> dict[str, Any]:
 
 def _payload(data: str | None, text: str | None, rooms: tuple[str, ...]) -> Any:
     if text is not None:
-        return dev.sample_message(rooms[0].partition(":")[2], text)
+        return samples.sample_message(rooms[0].partition(":")[2], text)
     try:
         return json.loads("{}" if data is None else data)
     except ValueError as error:

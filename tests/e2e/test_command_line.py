@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,23 @@ def test_devs_publish_line_works_as_it_is_printed(dev: Running, browsers: Browse
         assert message["content"] == {"text": "Olá!"}
         assert message["conversation_id"] == _value(dev, "conversation")
         assert page.report_of("message:new")["args"][1] == receipt["offset"]
+
+
+def test_what_is_written_on_devs_page_reaches_both_users(dev: Running, browsers: Browsers) -> None:
+    with urllib.request.urlopen(f"{_url(dev)}/") as page:
+        shown = page.read().decode()
+    tokens = TOKEN.findall(dev.output())
+    assert all(token in shown for token in tokens)
+    pages = [browsers(_url(dev), token) for token in tokens]
+    for browser in pages:
+        browser.connected()
+        browser.join(_value(dev, "conversation"))
+    written = urllib.request.Request(f"{_url(dev)}/dev/messages", json.dumps({"text": "Bom dia"}).encode())
+    with urllib.request.urlopen(written) as answer:
+        offset = json.loads(answer.read())["offset"]
+    for browser in pages:
+        assert browser.wait_for("message:new")["content"] == {"text": "Bom dia"}
+        assert browser.report_of("message:new")["args"][1] == offset
 
 
 def test_dev_is_healthy(dev: Running) -> None:
