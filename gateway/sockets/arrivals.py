@@ -117,8 +117,11 @@ class Arrivals:
                 tenant.id, member.pid, identity.user_id, member.sid, 1, dict.fromkeys(names)
             )
             house.relay.learn(tenant, place, rooms)
-            # Everything up to here was before this socket's time, also what is still under way to us.
-            member.since = member.last_seq = max(place.seq, tenant.position)
+            # Everything up to here was before this socket's time, also what is still under way to us, and what
+            # went to these rooms while the answer about the place was under way.
+            member.since = member.last_seq = max(
+                place.seq, tenant.position, *(room.last_seq or 0 for room in rooms)
+            )
             for room in rooms:
                 room.add(member, member.last_seq)
             house.enter(member)

@@ -21,7 +21,7 @@ OPEN = 1 << 62
 class Published:
     """One event that a publisher acknowledged; `rooms` are named `<tenant>/<room>`.
 
-    `offset` is None for one that was queued, until a client has shown it. `at` is when the call began.
+    `offset` is None for one that was queued, unless Redis or a client has shown it. `at` is when the call began.
     """
 
     ident: str
@@ -250,7 +250,14 @@ class _Reader:
             self.verdict.owed += 1
             if event.ident not in self._got:
                 where = f"{event.ident} at {event.offset} of {event.rooms}"
-                self.verdict.lost.append(f"{self._diary.name} never got {where}")
+                self.verdict.lost.append(f"{self._diary.name} never got {where}, {self._around(event)}")
+
+    def _around(self, event: Published) -> str:
+        """Say what the client saw before and after the moment at which an event was missing."""
+        seq = 0 if event.offset is None else seq_of(event.offset)
+        before = [e for e in self._diary.entries if isinstance(e, Connected | Got) and seq_of(e.offset) < seq][-2:]
+        after = [e for e in self._diary.entries if isinstance(e, Connected | Got) and seq_of(e.offset) > seq][:2]
+        return f"published at {event.at:.3f}, between {before} and {after}"
 
     def _is_owed(self, event: Published) -> bool:
         seq = None if event.offset is None else seq_of(event.offset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 
 import redis.asyncio
 
+from publisher import wire
+from publisher.rooms import Room
 from tests.faults.backend import Backend, Plan
 from tests.faults.browsers import Page
 from tests.faults.checker import Diary, Published, Verdict, judge
@@ -224,7 +227,22 @@ class Stage:
             for tenant in (self.cast.tenant, self.cast.foreign):
                 last = await self.backends[0].emit(tenant, f"organization:{tenant}")
                 await self._arrived(last, tenant)
+        await self._look_up_queued()
         self.verdict = judge(self._published(), [client.diary for client in self.clients()])
+
+    async def _look_up_queued(self) -> None:
+        """Find where the events stand that were acknowledged as queued: their receipts could not say."""
+        queued = {event.ident: event for event in self._published() if event.offset is None}
+        if not queued:
+            return
+        async with redis.asyncio.Redis.from_url(self.ground.redis.url) as client:
+            for tenant in (self.cast.tenant, self.cast.foreign):
+                epoch = (await client.hget(wire.meta_key(tenant), "epoch") or b"").decode()
+                async for log in client.scan_iter(wire.log_key(tenant, Room("*")), count=1000):
+                    for ident, fields in await client.xrange(log):
+                        event = queued.get(json.loads(fields[wire.LogField.BODY])[1]["n"])
+                        if event is not None:
+                            event.offset = f"{epoch}-{ident.partition(b'-')[0].decode()}"
 
     async def _arrived(self, last: Published, tenant: str) -> None:
         waiting = [client for client in self.everyone() if client.tenant == tenant]

@@ -23,6 +23,30 @@ async def cuts(stage: Stage) -> None:
         await stage.published(stage.random.randrange(20))
 
 
+@row("many clients connect and join at once, while events flow", harmless=True)
+async def arrivals(stage: Stage) -> None:
+    await stage.open(rate=40.0, clients=4)
+    tenant, room = stage.cast.tenant, f"conversation:{stage.cast.conversations[0]}"
+    for _ in range(stage.scale.times(20, 4)):
+        newcomers = [stage.add(stage.random.choice(stage.ground.urls)) for _ in range(25)]
+        everyone, talk = f"organization:{tenant}", asyncio.ensure_future(_arrive_all(newcomers, room))
+        while not talk.done():
+            await stage.each(backend.burst(tenant, everyone, room, times=10) for backend in stage.backends)
+            await stage.each(backend.burst(tenant, everyone, times=5) for backend in stage.backends)
+        await talk
+        await stage.each(_leave_for_good(watcher) for watcher in newcomers)
+
+
+async def _arrive_all(newcomers: list[Watcher], room: str) -> None:
+    await asyncio.gather(*(watcher.arrive() for watcher in newcomers))
+    await asyncio.gather(*(watcher.enter([room]) for watcher in newcomers))
+
+
+async def _leave_for_good(watcher: Watcher) -> None:
+    watcher.diary.ended = True
+    watcher.drop()
+
+
 @row("two drops in a row with no event between", harmless=True, figure="AC-11")
 async def two_drops(stage: Stage) -> None:
     await stage.open(stay=False)
@@ -75,7 +99,7 @@ async def old_socket_open(stage: Stage) -> None:
             await stage.each(watcher.reconnect(urls[watcher]) for watcher in moved)
             assert all(watcher.recovered for watcher in moved)
             await until(
-                lambda: stage.ground.sockets() == len(stage.watchers), 2.0, "the old sockets to be gone, unasked"
+                lambda: stage.ground.sockets() == len(stage.everyone()), 2.0, "the old sockets to be gone, unasked"
             )
             await stage.published(50)
 

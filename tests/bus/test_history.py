@@ -1,0 +1,123 @@
+"""Reading logs: what a room has kept after a seq, all rooms at one moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.bus.commands import Commands
+from gateway.bus.history import History
+from gateway.bus.link import LinkDown
+from gateway.core.history import Entry, Kept
+from publisher import Offset, Options, Room, conversation, parse_offset, wire
+from publisher.envelope import build_event
+from tests.support.proxy import Proxy
+from tests.support.tokens import new_id
+from tests.support.waiting import until
+
+Client = Any  # redis.asyncio.Redis, whose commands are not typed
+
+
+class Tenant:
+    """One tenant's events."""
+
+    def __init__(self, commands: Commands, kept: Kept) -> None:
+        self.id = new_id()
+        self.room = conversation(new_id())
+        self.history = History(commands, kept)
+        self._commands = commands
+
+    async def publish(self, data: Any, *rooms: Room, **more: Any) -> Offset:
+        envelope = build_event(self.id, "e", data, rooms or [self.room], Options(), **more)
+        _, offset = await self._commands.publish(envelope)
+        return parse_offset(offset)
+
+
+@pytest.fixture
+def tenant(commands: Commands) -> Tenant:
+    return Tenant(commands, Kept(5, 3600.0))
+
+
+async def test_a_log_is_read_after_a_seq_oldest_first(tenant: Tenant) -> None:
+    seqs = [(await tenant.publish(i)).seq for i in range(4)]
+    log = (await tenant.history.read(tenant.id, {tenant.room: seqs[1]})).logs[tenant.room]
+    assert [entry.seq for entry in log.entries] == seqs[2:]
+    assert [entry.previous for entry in log.entries] == seqs[1:3]
+    assert [entry.body for entry in log.entries] == [b'["e",2]', b'["e",3]']
+    assert log.complete
+
+
+async def test_an_entry_tells_its_rooms_and_whom_it_leaves_out(tenant: Tenant) -> None:
+    other = Room("user:bob")
+    offset = await tenant.publish(1, tenant.room, other, skip_sid="sid-1")
+    await tenant.publish(2)
+    snapshot = await tenant.history.read(tenant.id, {tenant.room: 0, other: 0})
+    both = (tenant.room, other)
+    expected = Entry(offset.seq, 0, b'["e",1]', both, b"sid-1")
+    assert snapshot.logs[other].entries == (expected,)
+    assert snapshot.logs[tenant.room].entries[0] == expected
+    assert snapshot.logs[tenant.room].entries[1].skip_sid == b"-"
+    assert snapshot.logs[tenant.room].entries[1].rooms in ((), (tenant.room,))
+
+
+async def test_no_more_is_read_than_the_settings_keep_and_what_is_missing_shows(tenant: Tenant) -> None:
+    seqs = [(await tenant.publish(i)).seq for i in range(9)]
+    logs = {
+        after: (await tenant.history.read(tenant.id, {tenant.room: after})).logs[tenant.room]
+        for after in (seqs[2], seqs[3])
+    }
+    assert [entry.seq for entry in logs[seqs[2]].entries] == seqs[4:]
+    assert not logs[seqs[2]].complete
+    assert logs[seqs[3]].complete
+
+
+async def test_the_newest_few_may_be_asked_for(tenant: Tenant) -> None:
+    seqs = [(await tenant.publish(i)).seq for i in range(4)]
+    log = (await tenant.history.read(tenant.id, {tenant.room: 0}, newest=2)).logs[tenant.room]
+    assert [entry.seq for entry in log.entries] == seqs[2:]
+    more = (await tenant.history.read(tenant.id, {tenant.room: 0}, newest=50)).logs[tenant.room]
+    assert [entry.seq for entry in more.entries] == seqs
+
+
+async def test_a_snapshot_knows_its_place(tenant: Tenant) -> None:
+    before = await tenant.publish(1)
+    snapshot = await tenant.history.read(tenant.id, {tenant.room: 0})
+    after = await tenant.publish(2)
+    assert snapshot.epoch == before.epoch == after.epoch
+    assert before.seq <= snapshot.seq < after.seq
+    assert snapshot.logs[tenant.room].until == snapshot.seq
+
+
+async def test_a_tenant_of_which_nothing_is_known_gets_its_epoch_by_being_read(tenant: Tenant) -> None:
+    snapshot = await tenant.history.read(tenant.id, {tenant.room: 0})
+    offset = await tenant.publish(1)
+    assert offset.epoch == snapshot.epoch
+    assert offset.seq > snapshot.seq
+    assert snapshot.logs[tenant.room].entries == ()
+
+
+async def test_many_rooms_are_read_in_one_go(tenant: Tenant, redis_client: Client) -> None:
+    rooms = [conversation(new_id()) for _ in range(100)]
+    await tenant.publish(1, *rooms[:64])
+    await tenant.history.read(tenant.id, {})
+    await redis_client.config_resetstat()
+    snapshot = await tenant.history.read(tenant.id, dict.fromkeys(rooms, 0))
+    assert sum(len(log.entries) for log in snapshot.logs.values()) == 64
+    calls = (await redis_client.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    assert calls == 1
+
+
+async def test_a_log_that_was_deleted_is_not_complete(tenant: Tenant, redis_client: Client) -> None:
+    first = await tenant.publish(1)
+    await tenant.publish(2)
+    await redis_client.delete(wire.log_key(tenant.id, tenant.room))
+    log = (await tenant.history.read(tenant.id, {tenant.room: first.seq})).logs[tenant.room]
+    assert (log.entries, log.complete) == ((), False)
+
+
+async def test_with_redis_away_it_says_so(tenant: Tenant, commands: Commands, redis_proxy: Proxy) -> None:
+    await redis_proxy.refuse()
+    await until(lambda: not commands.is_up)
+    with pytest.raises(LinkDown):
+        await tenant.history.read(tenant.id, {tenant.room: 0})

@@ -1,0 +1,294 @@
+"""Sessions in Redis: whose they are, where they were, who holds them now."""
+
+from __future__ import annotations
+
+import gc
+import json
+from typing import Any
+
+import pytest
+
+from gateway.bus.commands import Commands
+from gateway.bus.link import LinkDown
+from gateway.bus.sessions import Sessions, session_key
+from gateway.core.history import Kept
+from publisher import Options, Room, conversation, wire
+from publisher.envelope import build_control, build_event
+from publisher.offsets import SEQ_PER_S
+from publisher.rooms import user
+from publisher.wire import parse_message
+from tests.support.proxy import Proxy
+from tests.support.tokens import new_id
+from tests.support.waiting import until
+
+Client = Any  # redis.asyncio.Redis, whose commands are not typed
+
+KEPT = Kept(50, 600.0)
+BOB = user("bob")
+
+
+class Case:
+    """One session of bob's."""
+
+    def __init__(self, commands: Commands, *, window_s: float = 60.0, unnoticed_s: float = 1.0) -> None:
+        self.commands = commands
+        self.sessions = Sessions(
+            commands, window_s=window_s, renew_every_s=30.0, unnoticed_s=unnoticed_s, kept=KEPT
+        )
+        self.tenant, self.pid = new_id(), new_id()
+        self.room = conversation(new_id())
+
+    @property
+    def key(self) -> str:
+        return session_key(self.tenant, self.pid)
+
+    async def open(self, rooms: dict[Room, int | None] | None = None, generation: int = 1) -> Any:
+        chosen = {BOB: None, self.room: None} if rooms is None else rooms
+        return await self.sessions.open(self.tenant, self.pid, "bob", "sid-1", generation, chosen)
+
+    async def claim(self, user_id: str = "bob") -> Any:
+        _, session = await self.sessions.claim(self.tenant, self.pid, user_id)
+        return session
+
+    async def publish(self) -> int:
+        envelope = build_event(self.tenant, "e", 1, self.room, Options())
+        _, offset = await self.commands.publish(envelope)
+        return int(offset.partition("-")[2])
+
+    async def control(self, revoke: Any) -> None:
+        await self.commands.publish(build_control(self.tenant, "bob", {"do": "x"}, Options(), revoke=revoke))
+
+
+@pytest.fixture
+def case(commands: Commands) -> Case:
+    return Case(commands)
+
+
+# -- opening
+
+
+async def test_a_session_is_claimed_as_it_was_opened(case: Case) -> None:
+    place = await case.open({BOB: None, case.room: 5})
+    session = await case.claim()
+    assert (session.user_id, session.sid, session.opened_at) == ("bob", "sid-1", place.seq)
+    assert session.rooms == {BOB: place.seq, case.room: 5}
+    assert not session.ended
+    assert session.generation == 2
+
+
+async def test_what_was_published_before_it_was_opened_is_at_or_below_its_place(case: Case) -> None:
+    before = await case.publish()
+    place = await case.open()
+    after = await case.publish()
+    assert before <= place.seq < after
+
+
+async def test_its_place_does_not_depend_on_the_clock_alone(case: Case, redis_client: Client) -> None:
+    ahead = 9_000_000_000_000_000
+    await redis_client.hset(wire.meta_key(case.tenant), mapping={"epoch": "e1", "seq": ahead})
+    assert await case.open() == ("e1", ahead)
+    assert await case.publish() == ahead + 1
+
+
+async def test_opening_tells_the_publishers_what_is_to_be_kept(case: Case, redis_client: Client) -> None:
+    await case.open()
+    kept = await redis_client.hmget(wire.meta_key(case.tenant), "keep", "ttl")
+    assert kept == [b"50", b"600000"]
+
+
+async def test_opening_again_replaces_what_was_there(case: Case) -> None:
+    await case.open({BOB: None, case.room: None})
+    await case.open({BOB: 7}, generation=4)
+    session = await case.claim()
+    assert (session.rooms, session.generation) == ({BOB: 7}, 5)
+
+
+async def test_a_session_of_many_rooms_can_be_opened_and_claimed(case: Case) -> None:
+    rooms: dict[Room, int | None] = {conversation(new_id()): i for i in range(1000)}
+    await case.open(rooms)
+    assert (await case.claim()).rooms == rooms
+
+
+# -- claiming
+
+
+async def test_nobody_can_claim_what_is_not_there(case: Case) -> None:
+    place, session = await case.sessions.claim(case.tenant, case.pid, "bob")
+    assert session is None
+    assert place.seq > 0
+
+
+async def test_another_users_session_is_shown_and_not_taken(case: Case, redis_client: Client) -> None:
+    await case.open()
+    before = await redis_client.hgetall(case.key)
+    session = await case.claim("mallory")
+    assert session.user_id == "bob"
+    assert (session.sid, session.rooms) == ("", {})
+    assert await redis_client.hgetall(case.key) == before
+    assert await case.sessions.generation(case.tenant, case.pid) == 1
+
+
+async def test_another_tenants_session_is_not_there(case: Case) -> None:
+    await case.open()
+    _, session = await case.sessions.claim(new_id(), case.pid, "bob")
+    assert session is None
+
+
+async def test_every_claim_is_a_generation_and_sends_the_older_ones_away(case: Case, redis_client: Client) -> None:
+    await case.open()
+    async with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        await pubsub.subscribe(wire.channel(case.tenant, BOB), "end")
+        generations = [(await case.claim()).generation for _ in range(3)]
+        await redis_client.publish("end", "")
+        told = []
+        async for push in pubsub.listen():
+            if push["channel"] == b"end":
+                break
+            message = parse_message(push["data"])
+            assert message.flag == b"c"
+            told.append(json.loads(message.body))
+    assert generations == [2, 3, 4]
+    assert told == [{"do": "close", "pid": case.pid, "before": g} for g in generations]
+    assert await case.sessions.generation(case.tenant, case.pid) == 4
+
+
+async def test_a_control_message_is_no_event_of_its_rooms_history(case: Case) -> None:
+    await case.open()
+    before = await case.publish()
+    await case.claim()
+    assert await case.publish() > before
+
+
+# -- rooms
+
+
+async def test_joining_and_leaving_are_noted(case: Case) -> None:
+    await case.open({BOB: None})
+    assert await case.sessions.join(case.tenant, case.pid, case.room, 42)
+    assert (await case.claim()).rooms[case.room] == 42
+    assert await case.sessions.leave(case.tenant, case.pid, case.room)
+    assert case.room not in (await case.claim()).rooms
+
+
+async def test_a_room_can_be_taken_out_without_waiting(case: Case) -> None:
+    await case.open()
+    await case.sessions.take_out(case.tenant, case.pid, case.room)
+    assert case.room not in (await case.claim()).rooms
+
+
+async def test_a_session_that_is_gone_says_so_and_is_not_half_made(case: Case, redis_client: Client) -> None:
+    assert not await case.sessions.join(case.tenant, case.pid, case.room, 42)
+    assert not await case.sessions.leave(case.tenant, case.pid, case.room)
+    assert await case.sessions.renew([(case.tenant, case.pid, 0)]) == [False]
+    await case.sessions.begin_window(case.tenant, case.pid, 0)
+    await case.sessions.mark_holed([(case.tenant, case.pid)])
+    assert not await redis_client.exists(case.key)
+
+
+# -- what was taken away
+
+
+async def test_a_room_that_was_taken_away_is_not_given_back(case: Case) -> None:
+    await case.open()
+    await case.control(case.room)
+    assert set((await case.claim()).rooms) == {BOB}
+
+
+async def test_a_room_that_was_joined_again_after_it_was_taken_away_is(case: Case) -> None:
+    await case.open()
+    await case.control(case.room)
+    later = await case.publish()
+    await case.sessions.join(case.tenant, case.pid, case.room, later)
+    assert (await case.claim()).rooms[case.room] == later
+
+
+async def test_a_user_who_was_disconnected_for_good_has_an_ended_session(case: Case) -> None:
+    await case.open()
+    await case.control("*")
+    assert (await case.claim()).ended
+
+
+async def test_a_session_that_was_opened_after_that_has_not_ended(case: Case) -> None:
+    await case.control("*")
+    await case.open()
+    assert not (await case.claim()).ended
+
+
+async def test_the_standing_of_many_sessions_is_looked_up_at_once(case: Case) -> None:
+    await case.open()
+    await case.claim()
+    await case.control(case.room)
+    mine, gone = await case.sessions.standing(case.tenant, [(case.pid, "bob"), (new_id(), "carol")])
+    assert (mine.generation, mine.ended, [room for room, _ in mine.taken]) == (2, False, [case.room])
+    assert (gone.generation, gone.ended, gone.taken) == (0, False, [])
+    await case.control("*")
+    (mine,) = await case.sessions.standing(case.tenant, [(case.pid, "bob")])
+    assert mine.ended
+
+
+async def test_with_redis_away_every_question_fails_and_none_is_forgotten(
+    case: Case, redis_proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    await redis_proxy.refuse()
+    await until(lambda: not case.commands.is_up)
+    many = [(new_id(), "bob") for _ in range(20)]
+    with pytest.raises(LinkDown):
+        await case.sessions.standing(case.tenant, many)
+    with pytest.raises(LinkDown):
+        await case.sessions.renew([(case.tenant, pid, 0) for pid, _ in many])
+    with pytest.raises(LinkDown):
+        await case.sessions.mark_holed([(case.tenant, pid) for pid, _ in many])
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+# -- time
+
+
+async def test_a_session_lives_for_its_lease_and_for_the_window_once_its_socket_is_gone(
+    case: Case, redis_client: Client
+) -> None:
+    await case.open()
+    assert 119_000 < await redis_client.pttl(case.key) <= 120_000
+    await case.sessions.begin_window(case.tenant, case.pid, 0)
+    assert 59_000 < await redis_client.pttl(case.key) <= 60_000
+    assert await case.sessions.renew([(case.tenant, case.pid, 0)]) == [True]
+    assert 119_000 < await redis_client.pttl(case.key) <= 120_000
+    await case.sessions.begin_window(case.tenant, case.pid, 0)
+    await case.claim()
+    assert 119_000 < await redis_client.pttl(case.key) <= 120_000
+
+
+async def test_a_session_that_must_not_be_recovered_is_dropped(case: Case) -> None:
+    await case.open()
+    await case.sessions.forget(case.tenant, case.pid)
+    assert await case.claim() is None
+
+
+async def test_a_live_socket_surely_had_what_is_older_than_its_heartbeats(
+    case: Case, redis_client: Client
+) -> None:
+    place = await case.open()
+    await case.sessions.renew([(case.tenant, case.pid, 0)])
+    seconds, micros = await redis_client.time()
+    seen = (await case.claim()).seen_until
+    assert place.seq - SEQ_PER_S <= seen <= seconds * SEQ_PER_S + micros - SEQ_PER_S
+
+
+async def test_a_socket_that_just_came_back_surely_had_nothing(commands: Commands) -> None:
+    case = Case(commands, unnoticed_s=0.0)
+    await case.open()
+    arrived = await case.publish()
+    far_ahead = arrived + 3600 * SEQ_PER_S
+    await case.sessions.renew([(case.tenant, case.pid, far_ahead)])
+    await case.sessions.begin_window(case.tenant, case.pid, far_ahead)
+    assert (await case.claim()).seen_until == 0
+
+
+async def test_a_session_with_a_hole_says_so_to_whoever_claims_it(case: Case) -> None:
+    await case.open()
+    assert not (await case.claim()).holed
+    await case.sessions.mark_holed([(case.tenant, case.pid)])
+    assert (await case.claim()).holed
+    await case.open()
+    assert not (await case.claim()).holed

@@ -1,0 +1,268 @@
+"""Hearing Redis: every channel, after every break, and knowing when it hears nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from gateway.bus import subscriber as subscriber_module
+from gateway.bus.commands import Commands
+from gateway.bus.link import LinkDown, Source
+from gateway.bus.subscriber import Subscriber
+from tests.support.proxy import Proxy
+from tests.support.waiting import until
+
+Client = Any  # redis.asyncio.Redis, whose commands are not typed
+
+
+class Ear:
+    """A subscriber, and notes of what it was told."""
+
+    def __init__(self, source: Source, commands: Commands) -> None:
+        self.heard: list[tuple[bytes, bytes]] = []
+        self.losses = 0
+        self.returns = 0
+        self.coming_back = asyncio.Event()
+        self.coming_back.set()
+        self.subscriber = Subscriber(
+            source,
+            commands,
+            on_message=lambda channel, data: self.heard.append((channel, data)),
+            on_lost=self.lost,
+            on_back=self.back,
+        )
+
+    def lost(self) -> None:
+        self.losses += 1
+
+    async def back(self) -> None:
+        await self.coming_back.wait()
+        self.returns += 1
+
+    @property
+    def data(self) -> list[bytes]:
+        return [data for _, data in self.heard]
+
+
+@pytest_asyncio.fixture
+async def ear(source: Source, commands: Commands) -> AsyncIterator[Ear]:
+    ear = Ear(source, commands)
+    await ear.subscriber.start()
+    yield ear
+    await ear.subscriber.stop()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes ten times a second, and no trust after 0.4 s of silence."""
+    monkeypatch.setattr(subscriber_module, "PROBE_INTERVAL_S", 0.1)
+    monkeypatch.setattr(subscriber_module, "PROBE_TIMEOUT_S", 0.4)
+
+
+async def subscribed(ear: Ear, *channels: bytes) -> None:
+    await asyncio.wait_for(asyncio.gather(*map(ear.subscriber.subscribe, channels)), 10.0)
+
+
+async def test_a_channel_is_heard_once_it_is_confirmed(ear: Ear, redis_client: Client) -> None:
+    await subscribed(ear, b"a", b"b")
+    assert await redis_client.publish("a", "1") == 1
+    await redis_client.publish("c", "2")
+    await redis_client.publish("b", "3")
+    await until(lambda: len(ear.heard) == 2)
+    assert ear.heard == [(b"a", b"1"), (b"b", b"3")]
+
+
+async def test_a_channel_is_asked_for_once_however_many_want_it(ear: Ear, redis_client: Client) -> None:
+    first, second = ear.subscriber.subscribe(b"a"), ear.subscriber.subscribe(b"a")
+    assert first is second
+    await first
+    assert len(ear.subscriber) == 1
+
+
+async def test_many_channels_are_asked_for_in_batches(
+    ear: Ear, redis_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriber_module, "BATCH", 10)
+    await subscribed(ear, *(b"c%d" % i for i in range(95)))
+    (link,) = redis_proxy.links_that_asked(b"rt:probe")
+    assert link.asked.count(b"SUBSCRIBE") == 1 + 10
+
+
+async def test_a_channel_that_was_given_up_is_not_heard(ear: Ear, redis_client: Client) -> None:
+    await subscribed(ear, b"a", b"b")
+    ear.subscriber.unsubscribe([b"a", b"never"])
+    await ear.subscriber.fence()
+    assert await redis_client.publish("a", "1") == 0
+    assert len(ear.subscriber) == 1
+
+
+async def test_a_channel_that_is_given_up_and_wanted_again_counts_as_heard_only_when_it_is(
+    ear: Ear, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    redis_proxy.stall()
+    ear.subscriber.subscribe(b"a")
+    await asyncio.sleep(0)
+    ear.subscriber.unsubscribe([b"a"])
+    again = ear.subscriber.subscribe(b"a")
+    heard_when_confirmed: list[bool] = []
+    again.add_done_callback(lambda _: heard_when_confirmed.append(ear.subscriber._unconfirmed.get(b"a", 0) == 0))
+    redis_proxy.resume()
+    await asyncio.wait_for(again, 10.0)
+    assert heard_when_confirmed == [True]
+    assert await redis_client.publish("a", "1") == 1
+
+
+async def test_a_fence_comes_after_everything_that_was_published_before_it(ear: Ear, redis_client: Client) -> None:
+    await subscribed(ear, b"a")
+    for i in range(50):
+        await redis_client.publish("a", i)
+    await ear.subscriber.fence()
+    assert ear.data == [str(i).encode() for i in range(50)]
+
+
+async def test_a_fence_that_can_not_come_back_says_so(ear: Ear, redis_proxy: Proxy) -> None:
+    redis_proxy.stall()
+    fence = asyncio.ensure_future(ear.subscriber.fence())
+    await asyncio.sleep(0)
+    redis_proxy.cut()
+    with pytest.raises(LinkDown):
+        await asyncio.wait_for(fence, 10.0)
+    redis_proxy.resume()
+
+
+# -- breaks
+
+
+async def test_after_a_break_every_channel_is_heard_again(
+    ear: Ear, redis_proxy: Proxy, redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriber_module, "BATCH", 3)
+    channels = [b"c%d" % i for i in range(10)]
+    await subscribed(ear, *channels)
+    redis_proxy.cut(redis_proxy.links_that_asked(b"SUBSCRIBE"))
+    await until(lambda: ear.returns == 1)
+    assert ear.losses == 1
+    for channel in channels:
+        assert await redis_client.publish(channel, channel) == 1
+    await until(lambda: len(ear.heard) == 10)
+
+
+async def test_a_channel_that_was_asked_for_during_a_break_is_confirmed_after_it(
+    ear: Ear, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    await redis_proxy.refuse()
+    await until(lambda: ear.losses == 1)
+    wanted = ear.subscriber.subscribe(b"late")
+    ear.subscriber.subscribe(b"given up")
+    ear.subscriber.unsubscribe([b"given up"])
+    await redis_proxy.start()
+    await asyncio.wait_for(wanted, 10.0)
+    assert await redis_client.publish("late", "1") == 1
+    assert await redis_client.publish("given up", "1") == 0
+
+
+async def test_ac_19_fifty_breaks_in_a_row_leave_it_hearing_over_one_connection(
+    ear: Ear, redis_client: Client
+) -> None:
+    await subscribed(ear, b"a")
+    for i in range(50):
+        await redis_client.client_kill_filter(_type="pubsub")
+        await until(lambda i=i: ear.returns == i + 1)  # type: ignore[misc]
+        assert await redis_client.publish("a", i) == 1
+    await until(lambda: len(ear.heard) == 50)
+    assert ear.losses == ear.subscriber.reconnects == 50
+    names = [client["name"] for client in await redis_client.client_list()]
+    assert names.count("gateway") == 2  # one that hears, one that asks
+
+
+async def test_ac_19_a_backlog_beyond_redis_output_buffer_costs_a_reconnect_and_no_more(
+    ear: Ear, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    await subscribed(ear, b"a")
+    await redis_client.config_set("client-output-buffer-limit", "pubsub 1mb 0 0")
+    redis_proxy.stall(redis_proxy.links_that_asked(b"SUBSCRIBE"))
+    heard_by = 1
+    while heard_by:
+        heard_by = await redis_client.publish("a", b"x" * 8000)
+    redis_proxy.resume()
+    await until(lambda: ear.returns == 1)
+    await redis_client.publish("a", "after")
+    await until(lambda: b"after" in ear.data)
+    assert ear.subscriber.reconnects == 1
+
+
+async def test_ac_19_a_message_of_33_mb_stops_nothing(ear: Ear, redis_client: Client) -> None:
+    await subscribed(ear, b"a")
+    await redis_client.publish("a", b"x" * (33 << 20))
+    # Redis delivers it or cuts the connection that it is too much for, by version; either way we hear on.
+
+    async def hears_again() -> bool:
+        await redis_client.publish("a", "after")
+        return b"after" in ear.data
+
+    await until(hears_again)
+
+
+async def test_a_break_in_the_middle_of_coming_back_begins_again(ear: Ear, redis_proxy: Proxy) -> None:
+    await subscribed(ear, b"a")
+    redis_proxy.cut(redis_proxy.links_that_asked(b"SUBSCRIBE"))
+    redis_proxy.stall()
+    await until(lambda: ear.losses == 1)
+    await until(lambda: redis_proxy.accepted >= 3)
+    redis_proxy.cut()
+    redis_proxy.resume()
+    await until(lambda: ear.returns == 1)
+
+
+# -- hearing nothing
+
+
+async def test_ac_20_a_probe_that_comes_back_proves_that_it_hears(impatient: None, ear: Ear) -> None:
+    await until(lambda: ear.subscriber.heard_until > 0)
+    assert ear.subscriber.hears
+    assert ear.subscriber.deaf == 0
+
+
+async def test_ac_23_a_connection_that_has_gone_deaf_is_noticed_and_rebuilt(
+    impatient: None, ear: Ear, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    await subscribed(ear, b"a")
+    redis_proxy.abandon(redis_proxy.links_that_asked(b"SUBSCRIBE"))
+    await until(lambda: not ear.subscriber.hears)
+    await until(lambda: ear.returns == 1)
+    assert ear.subscriber.deaf == 1
+    await redis_client.publish("a", "again")
+    await until(lambda: ear.data == [b"again"])
+    await until(lambda: ear.subscriber.hears)
+
+
+async def test_a_connection_that_hears_well_is_left_alone_though_nothing_can_be_asked(
+    impatient: None, ear: Ear, redis_proxy: Proxy
+) -> None:
+    redis_proxy.stall(redis_proxy.links_that_asked(b"SCRIPT"))
+    await until(lambda: not ear.subscriber.hears)
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    await until(lambda: loop.time() - begin > 0.6)
+    assert (ear.losses, ear.subscriber.deaf) == (0, 0)
+    redis_proxy.resume()
+
+
+async def test_it_does_not_hear_before_what_was_missed_is_made_good(
+    impatient: None, ear: Ear, redis_proxy: Proxy
+) -> None:
+    await until(lambda: ear.subscriber.heard_until > 0)
+    ear.coming_back.clear()
+    redis_proxy.cut(redis_proxy.links_that_asked(b"SUBSCRIBE"))
+    await until(lambda: ear.losses == 1)
+    await until(lambda: len(redis_proxy.links_that_asked(b"SUBSCRIBE")) == 1)
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    await until(lambda: loop.time() - begin > 0.5)  # several probes come back meanwhile
+    assert not ear.subscriber.hears
+    ear.coming_back.set()
+    await until(lambda: ear.subscriber.hears)
