@@ -24,6 +24,7 @@ from gateway.bus.sessions import Sessions
 from gateway.core.history import Kept
 from gateway.engine import Compression, EngineOptions
 from gateway.health import Health, installed_version
+from gateway.log import EVENTS
 from gateway.metrics import Metrics, Values
 from gateway.relay import Relay
 from gateway.settings import ConfigurationError, Settings
@@ -113,7 +114,7 @@ class Gateway:
             return origin is None or self._any_origin or origin in origins
 
         def log(event: str, **fields: object) -> None:
-            _log.warning(event, **fields)
+            getattr(_log, EVENTS[event][0])(event, **fields)
 
         return EngineOptions(
             ping_interval_s=settings.ping_interval_s,

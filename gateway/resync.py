@@ -136,7 +136,7 @@ class Resync:
             epoch, logs = await self._read(tenant)
             if tenant.epoch is not None and epoch != tenant.epoch:
                 await self._restart(tenant, epoch)
-                break
+                continue
             missed = [(room, _message(epoch, entry)) for room, log in logs.items() for entry in log.entries]
             rooms, events = len(logs), events + len(missed)
             holes += self._tell_holes(tenant, logs)
@@ -189,6 +189,7 @@ class Resync:
         if self.audience is not None:
             self.audience.history_lost(tenant)
         self.restarts += 1
+        tenant.overrun = False  # what there was too much of is of the old epoch
         tenant.epoch = epoch
         tenant.position = place.seq
         for room in tenant.rooms.values():

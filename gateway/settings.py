@@ -14,11 +14,15 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.log import Format
+from publisher.rooms import KIND
 
 PREFIX = "GATEWAY_"
 # A secret below the hash's own size can be found by trying (RFC 7518, section 3.2).
 MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 _WELL_KNOWN = ("secret", "changeme", "change-me", "your-secret", "password", "example")
+
+# Rooms that a socket is put into, or joins by an event of their own: `user` would let anybody read anybody's.
+OWN_KINDS = ("conversation", "organization", "user")
 
 Words = Annotated[tuple[str, ...], NoDecode]
 
@@ -30,7 +34,7 @@ def _named(name: str, *others: str) -> Any:
 class Settings(BaseSettings):
     """Everything that can be configured."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     host: str = Field("0.0.0.0", alias="GATEWAY_HOST", description="address to listen on")  # noqa: S104
     port: int = Field(8080, ge=0, le=65535, alias="GATEWAY_PORT", description="port to listen on")
@@ -104,7 +108,7 @@ class Settings(BaseSettings):
     )
     recovery_window_s: float = Field(
         120.0,
-        gt=0,
+        ge=0.01,
         le=86_400,
         alias="GATEWAY_RECOVERY_WINDOW_S",
         description="how long a socket that was dropped may come back and miss nothing",
@@ -113,7 +117,7 @@ class Settings(BaseSettings):
         500, ge=0, le=100_000, alias="GATEWAY_HISTORY_SIZE", description="events kept a room; 0 keeps none"
     )
     history_ttl_s: float = Field(
-        3600.0, gt=0, le=30 * 86_400, alias="GATEWAY_HISTORY_TTL_S", description="how long they are kept"
+        3600.0, ge=0.01, le=30 * 86_400, alias="GATEWAY_HISTORY_TTL_S", description="how long they are kept"
     )
     shutdown_grace_s: float = Field(
         10.0,
@@ -176,6 +180,14 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is not an origin such as https://app.example.com")
         return value
 
+    @field_validator("room_kinds")
+    @classmethod
+    def _kinds(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for kind in value:
+            if not KIND.fullmatch(kind) or kind in OWN_KINDS:
+                raise ValueError(f"{kind!r} can't be a kind of room that browsers join by name")
+        return value
+
     @field_validator("default_tenant", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
@@ -217,7 +229,8 @@ def load(**overrides: Any) -> Settings:
     if unknown:
         raise ConfigurationError(f"unknown setting {', '.join(unknown)}: see the table in gateway/README.md")
     try:
-        return Settings(**overrides)
+        aliases = {field: alias for alias, field in reversed(known.items())}
+        return Settings(**{aliases[field]: value for field, value in overrides.items()})
     except ValidationError as error:
         raise ConfigurationError("; ".join(_line(problem) for problem in error.errors())) from None
 

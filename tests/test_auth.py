@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from gateway.auth import MAX_TOKEN_BYTES, Tokens, token_of
 from gateway.errors import CODES, Refused
-from gateway.settings import Settings
+from gateway.settings import load
 from tests.support.tokens import SECRET, mint, new_id
 
 USER, ORG = new_id(), new_id()
@@ -25,7 +25,7 @@ HS256 = {"alg": "HS256", "typ": "JWT"}
 
 
 def tokens(**settings: Any) -> Tokens:
-    return Tokens(Settings.model_validate({"jwt_secret_key": SECRET} | settings))
+    return Tokens(load(jwt_secret_key=SECRET, **settings))
 
 
 def usual(**claims: Any) -> dict[str, Any]:

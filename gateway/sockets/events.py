@@ -89,7 +89,7 @@ class Events:
         refused = _as_refused(error)
         event = packet.data[0] if isinstance(packet.data[0], str) else ""
         if refused.code == "internal":
-            log.error("handler_failed", sid=member.sid, event=event[:64], error=repr(error)[:200])
+            log.error("handler_failed", sid=member.sid, event_name=event[:64], error=repr(error)[:200])
         elif not CODES[refused.code].retry:
             # `event` is structlog's own name for the line.
             log.warning("socket_denied", **facts(member), event_name=event[:64], code=refused.code)

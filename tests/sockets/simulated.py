@@ -30,7 +30,7 @@ from gateway.settings import Settings
 from gateway.sockets.house import House
 from gateway.sockets.server import GatewayServer
 from publisher import Offset, Room, parse_offset
-from publisher.envelope import Envelope, Options, build_event
+from publisher.envelope import Envelope, Options, build_control, build_event
 from publisher.ids import new_id
 from publisher.scripts import SCRIPTS, command
 
@@ -208,6 +208,26 @@ def _bytes(word: str | bytes) -> bytes:
     return word.encode() if isinstance(word, str) else word
 
 
+class Pause:
+    """Stands in for `asyncio.sleep`: over when the test lets everybody on."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+    async def sleep(self, delay_s: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(future)
+        await future
+
+    def end(self) -> bool:
+        """End every pause there is now; False where there is none."""
+        waiting, self.waiting = self.waiting, deque()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+        return bool(waiting)
+
+
 class SimSource:
     """Where the links of one replica come from."""
 
@@ -307,7 +327,10 @@ class SimChannel:
     def __init__(self) -> None:
         self.frames: deque[Frame] = deque()
         self.ended = False
-        self.buffered = 0
+
+    @property
+    def buffered(self) -> int:
+        return sum(len(frame.wire) for frame in self.frames)
 
     def send(self, frame: Frame) -> None:
         self.frames.append(frame)
@@ -341,6 +364,8 @@ class Browser:
     spans: dict[Room, Span] = field(default_factory=dict)
     asked: dict[int, tuple[str, Room, int | None]] = field(default_factory=dict)
     sids: set[str] = field(default_factory=set)
+    taken: set[Room] = field(default_factory=set)
+    """Rooms that a backend took away and that were not asked for again."""
     is_up: bool = False
     owed: list[tuple[Room, int, int]] = field(default_factory=list)
     """Rooms of which it must have everything between two seqs."""
@@ -382,9 +407,21 @@ class Browser:
         if since is not None:
             payload["since"] = since
         self.asked[number] = (event, room, parse_offset(since).seq if since else None)
+        if event == "join_conversation":
+            self.taken.discard(room)
         if event == "leave_conversation" or room not in self.spans:
             self.spans[room] = Span(self._least(room), sure=False)
         self.socket.receive(f"42{number}" + json.dumps([event, payload]))
+
+    def is_asking_for(self, room: Room) -> bool:
+        return any(room == other for _, other, _ in self.asked.values())
+
+    def lose(self, room: Room) -> None:
+        """A backend takes a room away from it."""
+        if room in self.spans:
+            self.spans[room].sure = False
+        if not self.is_asking_for(room):
+            self.taken.add(room)
 
     # -- what it hears
 
@@ -411,6 +448,8 @@ class Browser:
         elif kind == "3":
             digits = rest[: rest.index("[")]
             self._answer(int(digits), json.loads(rest[len(digits) :])[0])
+        elif kind == "1":
+            self.drop()
         else:
             raise AssertionError(packet)
 
@@ -426,6 +465,10 @@ class Browser:
             self._connected(args[0]["recovered"], parse_offset(args[-1]).seq)
         elif name == "e":
             self._published(args[0])
+        elif name == "left_conversation":
+            room = Room(f"conversation:{args[0]['conversation_id']}")
+            if not self.is_asking_for(room):
+                self.spans.pop(room, None)
 
     def _connected(self, recovered: bool, seq: int) -> None:
         self.recoveries.append(recovered)
@@ -491,18 +534,26 @@ class Browser:
                 self.check(room, span.since)
         for room, since, until in self.owed:
             self.check(room, since, until)
+        for replica in self.world.replicas:
+            for member in replica.house.members.values():
+                rooms = {room.name for room in member.rooms}
+                if member.pid == self.pid:
+                    assert not rooms & self.taken, "a room that was taken away was given back"
 
 
 class World:
     """Everything, and one loop that it runs on."""
 
-    def __init__(self, port: int, tenant: str, settings: Settings, *, replicas: int = 2) -> None:
+    def __init__(
+        self, port: int, tenant: str, settings: Settings, *, replicas: int = 2, pause: Pause | None = None
+    ) -> None:
         self.loop = asyncio.new_event_loop()
         self.tenant = tenant
         self.server = Server(port, tenant)
         self.events: dict[int, Event] = {}
         self.browsers: list[Browser] = []
         self.replicas: list[Replica] = []
+        self.pause = pause or Pause()
         self.tasks: list[asyncio.Future[None]] = []
         self._number = 0
         self._options = Options()
@@ -547,6 +598,18 @@ class World:
         event.seq = self.server.publish(envelope).seq
         return event
 
+    def take_away(self, user: str, room: Room) -> None:
+        """Have a backend take a room away from a user."""
+        control = {"do": "leave", "room": room}
+        self.server.publish(build_control(self.tenant, user, control, self._options, revoke=room))
+        for browser in self.browsers:
+            if browser.user == user:
+                browser.lose(room)
+
+    def disconnect(self, user: str) -> None:
+        """Have a backend send a user away for good."""
+        self.server.publish(build_control(self.tenant, user, {"do": "disconnect"}, self._options, revoke="*"))
+
     def renew(self, replica: Replica) -> None:
         """Have all leases of a replica renewed, from now on."""
 
@@ -579,6 +642,7 @@ class World:
             for _ in range(10_000):
                 await self._turn()
                 moved = [replica.step() for replica in self.replicas]
+                moved.append(self.pause.end())
                 if not any(moved):
                     return
             raise AssertionError("the replicas never come to rest")
@@ -591,7 +655,7 @@ class World:
             self.pump()
             for browser in self.browsers:
                 while browser.read():
-                    pass
+                    self.pump()
             away = [browser for browser in self.browsers if browser.channel is None]
             for browser in away:
                 self.act(lambda browser=browser: browser.connect(self.replicas[0]))  # type: ignore[misc]

