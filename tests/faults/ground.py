@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,7 +45,7 @@ class Ground:
         self.terrain = terrain
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.redis = EmbeddedRedis(folder=folder, persist=terrain.persist)
+        self.redis = EmbeddedRedis(quiet_port(), folder=folder, persist=terrain.persist)
         self.replicas: list[Replica] = []
         self.redis_proxies: list[Proxy] = []
         self.client_proxies: list[Proxy] = []
@@ -68,6 +70,7 @@ class Ground:
                 redis_url = self.redis_proxies[-1].url
             log = self.folder / f"replica-{i}.log"
             replica = Replica(redis_url, log, dict(self.terrain.settings), may_log=self.terrain.may_log)
+            replica.port = quiet_port()
             self.replicas.append(replica)
             replica.begin()
         for replica in self.replicas:
@@ -122,6 +125,16 @@ class Ground:
     async def readiness(self, replica: Replica) -> int:
         """Ask a replica whether it is ready, without holding up the loop; gives the status."""
         return (await asyncio.to_thread(replica.get, "/health/ready"))[0]
+
+
+def quiet_port() -> int:
+    """Give a free port that no outgoing connection is given by chance: a server that comes back needs it."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _has_ended(replica: Replica) -> bool:

@@ -11,7 +11,6 @@ from pathlib import Path
 from tests.faults.checker import Verdict
 from tests.faults.ground import Ground, Terrain
 from tests.faults.stage import Scale, Stage
-from tests.support.browsers import Node
 
 Play = Callable[[Stage], Awaitable[None]]
 
@@ -22,8 +21,8 @@ ROWS: list[Row] = []
 class Row:
     """One fault. `tells` are the reasons for which clients may be told instead of recovered.
 
-    `harmless` rows do nothing to the servers, so that others can share these; `figure` is the number in the
-    scorecard's list of hostile cases, or the case's in `cases.md`.
+    `harmless` rows do nothing to the servers, so that others can share these; `long` ones take their time and
+    are begun first; `figure` is the number in the scorecard's list of hostile cases, or the case's in `cases.md`.
     """
 
     fault: str
@@ -31,6 +30,7 @@ class Row:
     terrain: Terrain
     tells: frozenset[str]
     harmless: bool
+    long: bool
     figure: str
 
     @property
@@ -60,26 +60,25 @@ class Result:
 
 
 def row(
-    fault: str, *, tells: tuple[str, ...] = (), harmless: bool = False, figure: str = "", **terrain: object
+    fault: str,
+    *,
+    tells: tuple[str, ...] = (),
+    harmless: bool = False,
+    long: bool = False,
+    figure: str = "",
+    **terrain: object,
 ) -> Callable[[Play], Play]:
     """Register a row; `terrain` are the fields of `Terrain`."""
 
     def register(play: Play) -> Play:
-        ROWS.append(Row(fault, play, Terrain(**terrain), frozenset(tells), harmless, figure))  # type: ignore[arg-type]
+        ground = Terrain(**terrain)  # type: ignore[arg-type]
+        ROWS.append(Row(fault, play, ground, frozenset(tells), harmless, long, figure))
         return play
 
     return register
 
 
-async def run(
-    row: Row,
-    scale: Scale,
-    seed: int,
-    folder: Path,
-    *,
-    node: Callable[[], Node] | None = None,
-    ground: Ground | None = None,
-) -> Result:
+async def run(row: Row, scale: Scale, seed: int, folder: Path, *, ground: Ground | None = None) -> Result:
     """Run a row, on `ground` if that is given; what goes wrong is in the result, nothing is raised."""
     asyncio.get_running_loop().set_debug(False)  # a crowd under load
     result, began = Result(row, seed), time.monotonic()
@@ -87,7 +86,7 @@ async def run(
     stage: Stage | None = None
     try:
         here = ground or await (own or Ground(folder, row.terrain)).start()
-        stage = Stage(here, scale, seed, node)
+        stage = Stage(here, scale, seed)
         await row.play(stage)
         await stage.curtain()
     except Exception as error:  # noqa: BLE001  # the table's to show

@@ -6,8 +6,9 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import redis.asyncio
 
@@ -64,7 +65,7 @@ class Cast:
 class Stage:
     """One row's stage. `random` is the row's only source of chance, so that a seed replays it."""
 
-    def __init__(self, ground: Ground, scale: Scale, seed: int, node: Callable[[], Node] | None = None) -> None:
+    def __init__(self, ground: Ground, scale: Scale, seed: int) -> None:
         self.ground = ground
         self.redis_url_of_backends = ground.redis.url
         self.scale = scale
@@ -81,7 +82,7 @@ class Stage:
         """Proxies of the row's own, to be stopped when the backends have ended."""
         self.notes: list[str] = []
         self.verdict = Verdict()
-        self._node = node
+        self._node: Node | None = None
 
     # -- the cast
 
@@ -135,9 +136,10 @@ class Stage:
         await watcher.enter(rooms)
 
     async def _open_pages(self) -> None:
-        if not self.scale.pages or self._node is None or self.ground.front is None:
+        if not self.scale.pages:
             return
-        node = await asyncio.to_thread(self._node)
+        assert self.ground.front is not None
+        node = self._node = await asyncio.to_thread(Node)
         for i in range(self.scale.pages):
             user = self.cast.users[i]
             token = mint(user, self.cast.tenant)
@@ -235,12 +237,13 @@ class Stage:
         queued = {event.ident: event for event in self._published() if event.offset is None}
         if not queued:
             return
-        async with redis.asyncio.Redis.from_url(self.ground.redis.url) as client:
+        client: Any = redis.asyncio.Redis.from_url(self.ground.redis.url)
+        async with client:
             for tenant in (self.cast.tenant, self.cast.foreign):
                 epoch = (await client.hget(wire.meta_key(tenant), "epoch") or b"").decode()
                 async for log in client.scan_iter(wire.log_key(tenant, Room("*")), count=1000):
                     for ident, fields in await client.xrange(log):
-                        event = queued.get(json.loads(fields[wire.LogField.BODY])[1]["n"])
+                        event = queued.get(json.loads(fields[wire.LogField.BODY])[1].get("n"))
                         if event is not None:
                             event.offset = f"{epoch}-{ident.partition(b'-')[0].decode()}"
 
@@ -263,8 +266,8 @@ class Stage:
         endings = await asyncio.gather(*(backend.end() for backend in self.backends), return_exceptions=True)
         for proxy in self.proxies:
             await proxy.stop()
-        for page in self.pages:
-            page.browser.close()
+        if self._node is not None:
+            await asyncio.to_thread(self._node.close)
         await closed(self.watchers)
         troubles = [repr(ending) for ending in endings if isinstance(ending, BaseException)]
         for backend in self.backends:

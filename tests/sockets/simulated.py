@@ -366,6 +366,8 @@ class Browser:
     sids: set[str] = field(default_factory=set)
     taken: set[Room] = field(default_factory=set)
     """Rooms that a backend took away and that were not asked for again."""
+    unanswered: set[Room] = field(default_factory=set)
+    """Rooms that it asked for on a connection that broke: the replica may still be at it."""
     is_up: bool = False
     owed: list[tuple[Room, int, int]] = field(default_factory=list)
     """Rooms of which it must have everything between two seqs."""
@@ -394,6 +396,8 @@ class Browser:
         for event, room, _ in self.asked.values():
             if event == "leave_conversation":
                 self.spans[room].sure = False
+            else:
+                self.unanswered.add(room)
         self.asked.clear()
         return lost
 
@@ -420,7 +424,7 @@ class Browser:
         """A backend takes a room away from it."""
         if room in self.spans:
             self.spans[room].sure = False
-        if not self.is_asking_for(room):
+        if not self.is_asking_for(room) and room not in self.unanswered:
             self.taken.add(room)
 
     # -- what it hears

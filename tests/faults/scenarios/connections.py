@@ -105,7 +105,7 @@ async def old_socket_open(stage: Stage) -> None:
 
 
 @row("a network black hole of 60 s, half of the clients in it", client_proxies=True, figure="7",
-     settings=QUICK_HEARTBEAT | {"GATEWAY_HISTORY_SIZE": "5000"})  # fmt: skip
+     settings=QUICK_HEARTBEAT | {"GATEWAY_HISTORY_SIZE": "5000"}, long=True)  # fmt: skip
 async def black_hole(stage: Stage) -> None:
     await stage.open()
     await stage.published(100)
@@ -119,7 +119,7 @@ async def black_hole(stage: Stage) -> None:
 
 
 @row("recovery long after connecting: many heartbeats, history shorter than the silence", figure="AC-14",
-     settings=QUICK_HEARTBEAT | {"GATEWAY_HISTORY_TTL_S": "6.5"})  # fmt: skip
+     settings=QUICK_HEARTBEAT | {"GATEWAY_HISTORY_TTL_S": "6.5"}, long=True)  # fmt: skip
 async def long_after(stage: Stage) -> None:
     await stage.open(stay=False)
     await stage.silence()

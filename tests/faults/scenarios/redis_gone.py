@@ -37,7 +37,7 @@ async def cut_off(stage: Stage) -> None:
 
 
 @row("Redis link half-open: packets vanish, nothing closes, then the network is back", redis_proxies=True,
-     settings=LONG_HISTORY, may_log=DEAF, figure="3, AC-23")  # fmt: skip
+     settings=LONG_HISTORY, may_log=DEAF, figure="3, AC-23", long=True)  # fmt: skip
 async def half_open(stage: Stage) -> None:
     await stage.open()
     await stage.published(50)
@@ -52,7 +52,7 @@ async def half_open(stage: Stage) -> None:
 
 
 @row("the subscriber's link alone goes silent for good", redis_proxies=True, settings=LONG_HISTORY, may_log=DEAF,
-     figure="AC-20")  # fmt: skip
+     figure="AC-20", long=True)  # fmt: skip
 async def deaf(stage: Stage) -> None:
     await stage.open()
     for i, proxy in enumerate(stage.ground.redis_proxies[: stage.scale.times(2, 1)]):
@@ -66,7 +66,7 @@ async def deaf(stage: Stage) -> None:
 
 
 @row("all links to Redis go silent for good, new ones are fine", redis_proxies=True, settings=LONG_HISTORY,
-     may_log=DEAF)  # fmt: skip
+     may_log=DEAF, long=True)  # fmt: skip
 async def abandoned(stage: Stage) -> None:
     await stage.open()
     await stage.published(50)
@@ -146,7 +146,7 @@ async def flushed(stage: Stage) -> None:
     await stage.published(60)
 
 
-@row("Redis away for 35 s, then back", persist=True, settings=LONG_HISTORY, figure="2")
+@row("Redis away for 35 s, then back", persist=True, settings=LONG_HISTORY, figure="2", long=True)
 async def away(stage: Stage) -> None:
     await stage.open(rate=120.0)
     await stage.published(60)

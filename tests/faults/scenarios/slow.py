@@ -29,7 +29,7 @@ async def reader_recovers(stage: Stage) -> None:
 
 
 @row("a client that stops polling during 20,000 events: recovers", figure="11",
-     settings={"GATEWAY_HISTORY_SIZE": "30000"})  # fmt: skip
+     settings={"GATEWAY_HISTORY_SIZE": "30000"}, long=True)  # fmt: skip
 async def poller_recovers(stage: Stage) -> None:
     await _stop_reading(stage, "polling")
 

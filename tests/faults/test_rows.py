@@ -1,0 +1,40 @@
+"""Every row of the fault table in a short version; `make faults` runs them at full length."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.faults.pool import run_rows
+from tests.faults.rows import ROWS, Result
+from tests.faults.scenarios import load_all
+from tests.faults.table import cells
+
+load_all()
+NAMES = [row.name for row in ROWS]
+JOBS = 3
+"""Rows at the same time: the short ones mostly wait."""
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
+    """Run the rows that are asked for, all together."""
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    chosen = {
+        item.callspec.params["name"] for item in items if item.path == request.path and hasattr(item, "callspec")
+    }
+    seeds = {name: random.randrange(1 << 20) for name in NAMES if name in chosen}
+    found = run_rows(seeds, tmp_path_factory.mktemp("rows"), full=False, jobs=JOBS, report=lambda result: None)
+    return {result.row.name: result for result in found}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everyone_gets_everything_once_and_in_order_or_is_told(results: dict[str, Result], name: str) -> None:
+    result = results[name]
+    shown = "\n".join([*result.troubles, *result.verdict.findings(), *result.notes])
+    assert result.holds, (
+        f"replay: python -m tests.faults --short --seed {result.seed} {name}\n{cells(result)}\n{shown}"
+    )
