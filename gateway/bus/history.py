@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gateway.bus.budget import Budget
 from gateway.bus.commands import Commands
 from gateway.core.history import Entry, Kept, Log, judge
 from publisher import wire
@@ -28,6 +29,7 @@ class History:
         self.kept = kept
         self._commands = commands
         self._read_logs = commands.script("read_logs")
+        self._budget = Budget()
 
     async def read(
         self, tenant: str, after: Mapping[Room, int], *, newest: int | None = None, sure: int = 0
@@ -43,9 +45,13 @@ class History:
             *(wire.log_key(tenant, room) for room in rooms),
             *(wire.tail_key(tenant, room) for room in rooms),
         ]
-        reply = await self._commands.run(
-            self._read_logs, keys, len(rooms), new_epoch(), limit, *(after[room] for room in rooms)
-        )
+        args: list[str | int] = [len(rooms), new_epoch(), limit, *(after[room] for room in rooms)]
+        if rooms:
+            async with self._budget:
+                reply = await self._commands.run(self._read_logs, keys, *args)
+                self._budget.note(_size(reply))
+        else:
+            reply = await self._commands.run(self._read_logs, keys, *args)
         epoch, seq, now = reply[0].decode(), int(reply[1]), int(reply[2])
         kept = self.kept._replace(size=limit)
         logs = {
@@ -53,6 +59,11 @@ class History:
             for room, (tail, rows) in zip(rooms, reply[3:], strict=True)
         }
         return Snapshot(epoch, seq, logs)
+
+
+def _size(reply: Sequence[Any]) -> int:
+    """Give the bytes of an answer, near enough: bodies, and what is around them."""
+    return sum(128 + len(flat[1]) for _, rows in reply[3:] for _, flat in rows)
 
 
 def _entries(rows: Sequence[Any]) -> list[Entry]:

@@ -58,7 +58,9 @@ class Rooms:
             if not was_in:
                 room.add(member, at)
             joined = await self._history(member, room, at, since, history, was_in=was_in)
-            if not await house.sessions.join(tenant.id, member.pid, name, member.rooms.get(room, at)):
+            stored = await house.sessions.join(tenant.id, member.pid, name, member.rooms.get(room, at))
+            # Gone because its user was disconnected meanwhile: then it must stay gone.
+            if not stored and not member.socket.closed:
                 await house.write_session(member)
         except BaseException:
             if not was_in:

@@ -643,12 +643,15 @@ class World:
         """Let everything go on until nothing is under way."""
 
         async def pumping() -> None:
+            looked_again = False
             for _ in range(10_000):
                 await self._turn()
-                moved = [replica.step() for replica in self.replicas]
-                moved.append(self.pause.end())
-                if not any(moved):
+                if sum(replica.step() for replica in self.replicas):
+                    looked_again = False
+                elif looked_again or not self.pause.end():
                     return
+                else:
+                    looked_again = True
             raise AssertionError("the replicas never come to rest")
 
         self.loop.run_until_complete(pumping())
