@@ -88,6 +88,7 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
                     await asyncio.wait_for(self._emptied.wait(), timeout_s)
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)
+        self._buffer.close()
         await self._disconnect()
         await self._client.aclose()
         if len(self._buffer):

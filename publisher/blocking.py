@@ -90,6 +90,7 @@ class Publisher(Verbs[Receipt]):
             self._changed.wait_for(lambda: self._thread is None or not len(self._buffer), timeout_s)
             # What is reported as unsent stays unsent.
             self._given_up = True
+            self._buffer.close()
             self._changed.notify_all()
         if self._thread is not None and not len(self._buffer):
             self._thread.join(timeout_s)

@@ -159,6 +159,14 @@ class Buffer:
             self.counters.retries += 1
         return trouble
 
+    def close(self) -> None:
+        """Answer everybody who still waits: nothing more will be sent."""
+        for item in self._items:
+            maybe = item.under_way or item.attempted
+            _answer(
+                item, PublishError("the publisher was closed before the event was sent", maybe_published=maybe)
+            )
+
     def _finish(self, item: Item, result: Any) -> None:
         self._remove(item)
         if isinstance(result, Exception):

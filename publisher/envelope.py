@@ -45,9 +45,13 @@ class Options:
     """Publish with SPUBLISH, for a Redis Cluster."""
 
     def __post_init__(self) -> None:
-        for name in ("max_payload_bytes", "history_size", "history_ttl_s", "once_ttl_s", "revoked_ttl_s"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0")
+        for name in ("max_payload_bytes", "history_size"):
+            if not getattr(self, name) >= 1:
+                raise ValueError(f"{name} must be 1 or more")
+        for name in ("history_ttl_s", "once_ttl_s", "revoked_ttl_s"):
+            # Redis counts in milliseconds, and takes none for an error.
+            if not getattr(self, name) >= 0.001:
+                raise ValueError(f"{name} must be 0.001 or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -293,7 +293,7 @@ def test_a_sid_that_is_none_is_refused(sid: Any) -> None:
 @pytest.mark.parametrize(
     "name", ["max_payload_bytes", "history_size", "history_ttl_s", "once_ttl_s", "revoked_ttl_s"]
 )
-@pytest.mark.parametrize("value", [0, -1, math.nan])
+@pytest.mark.parametrize("value", [0, -1, 0.0001, math.nan])
 def test_an_option_below_its_least_is_refused(name: Any, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         Options(**{name: value})

@@ -298,3 +298,13 @@ async def test_closing_a_black_holed_connection_takes_no_longer_than_asked(
     begin = time.monotonic()
     assert await sender.close(timeout_s=0.2) == 1
     assert time.monotonic() - begin < GENEROUS_S
+
+
+async def test_callers_that_wait_when_it_is_closed_are_told_at_once(senders: Senders, redis_proxy: Proxy) -> None:
+    patient = await begun(senders(redis_proxy.url, strict=True, timeout_s=60.0))
+    redis_proxy.stall()
+    waiting = [asyncio.ensure_future(patient.emit(i)) for i in (1, 2)]
+    await until(lambda: patient.unsent == 2)
+    assert await patient.close(timeout_s=0.0) == 2
+    errors = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), GENEROUS_S)
+    assert [str(error) for error in errors] == ["the publisher was closed before the event was sent"] * 2
