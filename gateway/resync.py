@@ -156,7 +156,7 @@ class Resync:
             batch = {room.name: room for room in rooms[i : i + READ_BATCH]}
             after = {name: room.last_seq or 0 for name, room in batch.items()}
             # A silent room was heard, too: its log may be gone, and nothing is missing.
-            snapshot = await self._history.read(tenant.id, after, sure=tenant.heard_until - CLOCK_MARGIN)
+            snapshot = await self._history.read(tenant.id, after, heard=tenant.heard_until - CLOCK_MARGIN)
             epoch = snapshot.epoch
             logs |= {batch[name]: log for name, log in snapshot.logs.items()}
         # An event that one batch was read too early for, and another one late enough, is under way to us.

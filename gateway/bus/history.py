@@ -32,11 +32,12 @@ class History:
         self._budget = Budget()
 
     async def read(
-        self, tenant: str, after: Mapping[Room, int], *, newest: int | None = None, sure: int = 0
+        self, tenant: str, after: Mapping[Room, int], *, newest: int | None = None, sure: int = 0, heard: int = 0
     ) -> Snapshot:
         """Read each room after its seq, all in one round trip and at one moment.
 
-        `newest` asks for fewer entries than are kept; `sure` is as for `judge`. Raises `LinkDown` or `ReplyError`.
+        `newest` asks for fewer entries than are kept; `sure` and `heard` are as for `judge`. Raises `LinkDown` or
+        `ReplyError`.
         """
         rooms = list(after)
         limit = self.kept.size if newest is None else min(newest, self.kept.size)
@@ -55,7 +56,7 @@ class History:
         epoch, seq, now = reply[0].decode(), int(reply[1]), int(reply[2])
         kept = self.kept._replace(size=limit)
         logs = {
-            room: judge(after[room], _entries(rows), int(tail), now, kept, until=seq, sure=sure)
+            room: judge(after[room], _entries(rows), int(tail), now, kept, until=seq, sure=sure, heard=heard)
             for room, (tail, rows) in zip(rooms, reply[3:], strict=True)
         }
         return Snapshot(epoch, seq, logs)

@@ -215,6 +215,7 @@ class Subscriber:
             self.reconnects += 1
             try:
                 await self._resubscribe()
+                failures = 0
                 await self._on_back()
             except (LinkDown, ReplyError) as error:
                 # Lost again halfway, or the connection that asks is not back yet: begin again from the top.
@@ -223,7 +224,6 @@ class Subscriber:
                 await asyncio.sleep(backoff.compute(failures))
                 self.drop()
             else:
-                failures = 0
                 self._settled = self._link is not None
                 _log.info("redis_subscriber_back", channels=len(self._channels))
 

@@ -39,14 +39,24 @@ class Kept(NamedTuple):
 
 
 def judge(
-    after: int, entries: Sequence[Entry], tail: int, now: int, kept: Kept, *, until: int = 0, sure: int = 0
+    after: int,
+    entries: Sequence[Entry],
+    tail: int,
+    now: int,
+    kept: Kept,
+    *,
+    until: int = 0,
+    sure: int = 0,
+    heard: int = 0,
 ) -> Log:
     """Decide what a read of a room's log is worth.
 
     `entries` are the newest ones after `after`, oldest first, at most one more than `kept.size`; `tail` is
     the seq of the room's newest event or 0 where that has expired; `now` is Redis' clock in microseconds.
     `sure` is a seq up to which nothing is missing, whatever `after` says: a reader that was known to be
-    there, and to have everything, later than the last event it saw.
+    there, and to have everything, later than the last event it saw. `heard` is a seq up to which the reader
+    would have heard of any event: it vouches for a log that has expired in silence, but where an entry names
+    one before it that was never seen, it is the entry that is believed.
 
     Each entry names the one before it, so a hole shows; an entry that names none was published after a
     silence of at least the time that a log is kept.
@@ -54,10 +64,11 @@ def judge(
     horizon = now - int(kept.ttl_s * SEQ_PER_S)
     fresh = [entry for entry in entries if entry.seq >= horizon][-kept.size :] if kept.size else []
     known = max(after, sure)
+    quiet = max(known, heard)
     if fresh:
         first = fresh[0]
         silence_from = first.seq - int(kept.ttl_s * SEQ_PER_S)
-        complete = 0 < first.previous <= known or (first.previous == 0 and known >= silence_from)
+        complete = 0 < first.previous <= known or (first.previous == 0 and quiet >= silence_from)
     else:
-        complete = tail <= known if tail else known >= horizon
+        complete = tail <= known if tail else quiet >= horizon
     return Log(after, tuple(fresh), until, complete)
