@@ -212,6 +212,10 @@ class Proxy:
         """Give the links whose client has sent these bytes, such as b"SUBSCRIBE"."""
         return [link for link in self.links if words in link.asked]
 
+    def point_to(self, *server_ports: int) -> None:
+        """Bring new connections to other servers, as an address that moves does; `cut` ends the old ones."""
+        self._server_ports = list(server_ports)
+
     # -- faults
 
     def cut(self, links: Iterable[Link] | None = None) -> None:
