@@ -16,6 +16,11 @@ Play = Callable[[Stage], Awaitable[None]]
 
 ROWS: list[Row] = []
 
+# A call waits for Redis for 0.25 s; the rest is for a busy machine.
+SLOWEST_CALL_S = 2.0
+# A replica without sockets takes some 65 MiB; no fault may have it keep what nobody takes.
+PEAK_MIB = 200.0
+
 
 @dataclass(frozen=True)
 class Row:
@@ -100,6 +105,8 @@ async def run(row: Row, scale: Scale, seed: int, folder: Path, *, ground: Ground
     elif ground is not None:
         ground.sample()
         result.peak_mib = ground.peak_kib / 1024
+    if result.peak_mib > PEAK_MIB:
+        result.troubles.append(f"a replica took {result.peak_mib:.0f} MiB")
     result.took_s = time.monotonic() - began
     return result
 
@@ -112,6 +119,9 @@ async def _take_down(result: Result, stage: Stage) -> None:
     unexpected = set(stage.verdict.reasons) - result.row.tells
     if unexpected:
         result.troubles.append(f"told for {dict(stage.verdict.reasons)}, which this fault is no reason for")
+    slowest = max((backend.slowest_s for backend in stage.backends), default=0.0)
+    if slowest > SLOWEST_CALL_S:
+        result.troubles.append(f"a publisher held its caller up for {slowest:.1f} s")
     if stage.verdict.owed == 0:
         result.troubles.append("nobody was owed anything: nothing was shown")
     try:

@@ -80,6 +80,8 @@ class Stage:
         self.backends: list[Backend] = []
         self.proxies: list[Proxy] = []
         """Proxies of the row's own, to be stopped when the backends have ended."""
+        self.chores: list[asyncio.Task[None]] = []
+        """What goes on beside the row; it is to be over before the curtain."""
         self.notes: list[str] = []
         self.verdict = Verdict()
         self._node: Node | None = None

@@ -57,19 +57,24 @@ class Watcher(RawClient):
 
     # -- rooms
 
-    async def enter(self, rooms: Iterable[str]) -> None:
+    async def enter(self, rooms: Iterable[str], within_s: float = 20.0) -> None:
         """Join rooms, and be in them again whenever they were lost."""
         self.wanted.update(rooms)
         self._rejoin()
-        await until(lambda: self.wanted <= self._joined, 20.0, f"{self.name} to be in {self.wanted}")
+        await until(lambda: self.wanted <= self._joined, within_s, f"{self.name} to be in {self.wanted}")
 
     async def exit(self, room: str) -> None:
-        """Leave a room."""
+        """Leave a room; when the answer is lost nobody knows whether it was done, and it is owed nothing."""
         self.wanted.discard(room)
         self._joined.discard(room)
         self.diary.entries.append(Left(f"{self.tenant}/{room}"))
-        answer = await self.call(*_request("leave", room))
-        assert answer["ok"], answer
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            await self.call(*_request("leave", room))
+
+    @property
+    def settled_rooms(self) -> list[str]:
+        """The rooms that it is in and does not just ask for."""
+        return sorted((self.wanted & self._joined) - set(self._asked.values()))
 
     def _rejoin(self) -> None:
         if self._rejoining is None or self._rejoining.done():

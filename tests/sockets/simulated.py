@@ -368,6 +368,8 @@ class Browser:
     """Rooms that a backend took away and that were not asked for again."""
     unanswered: set[Room] = field(default_factory=set)
     """Rooms that it asked for on a connection that broke: the replica may still be at it."""
+    is_accepted: bool = False
+    """CONNECT has come."""
     is_up: bool = False
     owed: list[tuple[Room, int, int]] = field(default_factory=list)
     """Rooms of which it must have everything between two seqs."""
@@ -392,7 +394,7 @@ class Browser:
         """Lose the transport; gives what the replica still takes for a live socket."""
         assert self.socket is not None
         lost, self.socket, self.channel = self.socket, None, None
-        self.is_up = False
+        self.is_accepted = self.is_up = False
         for event, room, _ in self.asked.values():
             if event == "leave_conversation":
                 self.spans[room].sure = False
@@ -448,6 +450,7 @@ class Browser:
         if kind == "0":
             self._accepted(json.loads(rest))
         elif kind == "2":
+            assert self.is_accepted, f"{packet} came before CONNECT"
             self._event(*json.loads(rest))
         elif kind == "3":
             digits = rest[: rest.index("[")]
@@ -460,6 +463,7 @@ class Browser:
     def _accepted(self, accepted: dict[str, str]) -> None:
         self.sid, self.pid = accepted["sid"], accepted["pid"]
         self.sids.add(self.sid)
+        self.is_accepted = True
 
     def _event(self, name: str, *args: Any) -> None:
         if args and isinstance(args[-1], str):
@@ -471,7 +475,10 @@ class Browser:
             self._published(args[0])
         elif name == "left_conversation":
             room = Room(f"conversation:{args[0]['conversation_id']}")
-            if not self.is_asking_for(room):
+            if self.asked and room in self.spans:
+                # An answer is under way, and behind it what came before the room was taken away.
+                self.spans[room].sure = False
+            elif not self.asked:
                 self.spans.pop(room, None)
 
     def _connected(self, recovered: bool, seq: int) -> None:

@@ -44,7 +44,7 @@ def _small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("gateway.bus.subscriber.BATCH", 2)
     monkeypatch.setattr("gateway.resync.READ_BATCH", 2)
     monkeypatch.setattr("gateway.resync.DISPATCH_BATCH", 1)
-    monkeypatch.setattr("gateway.core.hub.MAX_BACKLOG", 8)
+    monkeypatch.setattr("gateway.core.hub.MAX_BACKLOG", 4)
     monkeypatch.setattr("gateway.core.hub.CHUNK", 1)
     monkeypatch.setattr("gateway.sockets.audience.PAUSE_S", 0.0)
     monkeypatch.setattr("gateway.relay.SWEEP_S", 3600.0)
@@ -96,6 +96,23 @@ class Machine(RuleBasedStateMachine):
         skip = self.world.browsers[sender].sid if sender is not None else None
         for _ in range(times):
             self.world.act(lambda: self.world.publish(tuple(names), skip))
+
+    @rule(browser=BROWSERS, replica=REPLICAS, before=st.integers(0, 6), after=st.integers(0, 6))
+    def come_back_under_traffic(self, browser: int, replica: int, before: int, after: int) -> None:
+        self.drop(browser)
+        self.come_back(browser, replica)
+        self.replica_goes_on(replica, before)
+        self.publish(set(), wide=True, sender=None, times=2)
+        self.replica_goes_on(replica, after)
+
+    @rule(browser=BROWSERS, room=ROOMS, steps=st.tuples(*[st.integers(0, 4)] * 4))
+    def leave_and_join_again(self, browser: int, room: int, steps: tuple[int, ...]) -> None:
+        for act, times in zip((self.leave, self.join, self.leave, self.join), steps, strict=True):
+            act(browser, room)
+            for replica in (0, 1):
+                self.replica_goes_on(replica, times)
+                self.sweep(replica)
+            self.browser_hears(browser, times)
 
     @rule(browser=BROWSERS, room=ROOMS)
     def access_is_taken_away(self, browser: int, room: int) -> None:

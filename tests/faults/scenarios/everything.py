@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.faults.rows import row
 from tests.faults.stage import Stage
+from tests.faults.watcher import Watcher
 from tests.support.waiting import until
 
 
@@ -16,6 +17,7 @@ async def everything(stage: Stage) -> None:
     await stage.open()
     faults: list[Callable[[Stage], Awaitable[None]]] = [
         *([_drop_some] * 6),
+        *([_change_rooms] * 6),
         *([_cut_links] * 4),
         _stall_link,
         _deafen,
@@ -37,6 +39,7 @@ async def everything(stage: Stage) -> None:
     async def all_ready() -> bool:
         return all([await stage.ground.readiness(replica) == 200 for replica in stage.ground.replicas])
 
+    await asyncio.gather(*stage.chores)
     await until(all_ready, 20.0, "all replicas to be ready again")
     await stage.all_connected(30.0)
     await stage.published(60)
@@ -45,6 +48,20 @@ async def everything(stage: Stage) -> None:
 async def _drop_some(stage: Stage) -> None:
     for watcher in stage.random.sample(stage.watchers, stage.random.randrange(1, len(stage.watchers))):
         watcher.drop()
+
+
+async def _change_rooms(stage: Stage) -> None:
+    """Have some clients leave a room and join another, through whatever happens meanwhile."""
+    for watcher in stage.random.sample(stage.natives, len(stage.natives) // 2):
+        rooms = watcher.settled_rooms
+        if rooms:
+            chosen = f"conversation:{stage.random.choice(stage.cast.conversations)}"
+            stage.chores.append(asyncio.create_task(_move(watcher, stage.random.choice(rooms), chosen)))
+
+
+async def _move(watcher: Watcher, old: str, new: str) -> None:
+    await watcher.exit(old)
+    await watcher.enter([new], within_s=60.0)
 
 
 async def _cut_links(stage: Stage) -> None:

@@ -136,6 +136,27 @@ async def emptied(stage: Stage) -> None:
     await stage.published(60)
 
 
+@row("the subscriber's link silent while Redis loses its data: nobody hears of it, everybody is told",
+     redis_proxies=True, tells=("epoch",), may_log=("history_lost", *DEAF))  # fmt: skip
+async def deaf_and_flushed(stage: Stage) -> None:
+    await stage.open()
+    await stage.published(60)
+    await stage.publish(0)
+    proxy = stage.ground.redis_proxies[0]
+    proxy.abandon(proxy.links_that_asked(b"SUBSCRIBE"))
+    await stage.backends[0].burst(stage.cast.tenant, f"organization:{stage.cast.tenant}", times=5)
+    await stage.flush_redis()
+    # The first sign of the new epoch comes with someone who connects, not over the link that is silent.
+    newcomer = stage.add(stage.ground.urls[0])
+    stage.let_stay(newcomer)
+    await until(
+        lambda: all(_was_told(watcher) for watcher in stage.natives[:-1]), NOTICED_S, "everyone to be told"
+    )
+    await stage.publish()
+    await stage.all_connected()
+    await stage.published(60)
+
+
 @row("Redis flushed while everything is connected", tells=("epoch",), may_log=("history_lost",))
 async def flushed(stage: Stage) -> None:
     await stage.open()
