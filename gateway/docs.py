@@ -28,6 +28,9 @@ COMPOSE_ONLY = {
 }
 
 
+REQUIRED = ("jwt_secret_key",)
+
+
 class Variable(NamedTuple):
     """One setting as the outside sees it."""
 
@@ -46,7 +49,7 @@ def variables() -> list[Variable]:
     for field, info in Settings.model_fields.items():
         shared_first = sorted(names[field], key=lambda name: name.startswith(PREFIX))
         default = shown(info.default)
-        required = isinstance(info.default, SecretStr) and not default
+        required = field in REQUIRED
         text = info.description or ""
         found.append(Variable(tuple(shared_first), default, required, text + _choices(info.annotation, text)))
     return found
@@ -57,7 +60,7 @@ def shown(value: Any) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(map(str, value))
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(value)
     return "" if value is None else str(value)
@@ -86,7 +89,7 @@ def log_table() -> str:
 
 def example() -> str:
     """Give `.env.example`: what is required to fill in, the rest with its default, as a comment."""
-    lines = ["# The settings of the gateway, made from gateway/settings.py by `make docs`."]
+    lines = ["# The settings of the gateway, made from gateway/settings by `make docs`."]
     lines += ["# What is commented out has its default."]
     for names, default, required, description in variables():
         lines += ["", f"# {description.replace('`', '')}", f"{'' if required else '# '}{names[0]}={default}"]

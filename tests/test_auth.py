@@ -251,12 +251,13 @@ def test_a_refusal_tells_nothing_of_the_token() -> None:
     assert caught.value.__suppress_context__
 
 
-def test_a_huge_token_is_not_even_looked_at() -> None:
-    huge = signed(usual(filler="x" * 5_000_000))
-    begin = time.perf_counter()
-    for _ in range(1000):
-        refused(huge)
-    assert time.perf_counter() - begin < 1.0
+def test_a_huge_token_is_not_even_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(*args: Any, **options: Any) -> None:
+        raise AssertionError("looked at")
+
+    huge = signed(usual(filler="x" * 8192))
+    monkeypatch.setattr("jwt.decode", decode)
+    assert refused(huge) == "token_invalid"
 
 
 JSON = st.recursive(

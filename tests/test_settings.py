@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -49,6 +51,37 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "GATEWAY_COMPRESSION_LEVEL": ("9", 9),
     "GATEWAY_COMPRESSION_WINDOW_BITS": ("15", 15),
     "GATEWAY_ROOM_LINGER_S": ("0", 0.0),
+    "GATEWAY_TRUSTED_PROXIES": ("10.0.0.0/8, ::1", (ip_network("10.0.0.0/8"), ip_network("::1/128"))),
+    "GATEWAY_API_KEYS": (f"{SECRET}, {SECRET[::-1]}", (SecretStr(SECRET), SecretStr(SECRET[::-1]))),
+    "GATEWAY_JWT_PREVIOUS_SECRET_KEYS": (SECRET[::-1], (SecretStr(SECRET[::-1]),)),
+    "GATEWAY_JWKS_CACHE_S": ("60", 60.0),
+    "GATEWAY_JWT_AUDIENCE": ("web,app", ("web", "app")),
+    "GATEWAY_JWT_ISSUER": ("https://id.example", "https://id.example"),
+    "GATEWAY_JWT_LEEWAY_S": ("5", 5.0),
+    "GATEWAY_TOKEN_MAX_LIFETIME_S": ("0", 0.0),
+    "GATEWAY_ROOM_ROLES": ("campaign:admin, campaign:boss", ("campaign:admin", "campaign:boss")),
+    "GATEWAY_AUTHORIZE_URL": ("http://backend:8000/may", "http://backend:8000/may"),
+    "GATEWAY_AUTHORIZE_KEY": (SECRET, SecretStr(SECRET)),
+    "GATEWAY_AUTHORIZE_TIMEOUT_S": ("0.5", 0.5),
+    "GATEWAY_AUTHORIZE_CACHE_S": ("0", 0.0),
+    "GATEWAY_AUTHORIZE_WHEN_AWAY": ("allow", "allow"),
+    "GATEWAY_REQUEST_TIMEOUT_S": ("1", 1.0),
+    "GATEWAY_MAX_HEADER_BYTES": ("8192", 8192),
+    "GATEWAY_MAX_SOCKETS_PER_USER": ("0", 0),
+    "GATEWAY_MAX_SOCKETS_PER_ADDRESS": ("100", 100),
+    "GATEWAY_CONNECTS_PER_S": ("0", 0.0),
+    "GATEWAY_MAX_PENDING_CONNECTS": ("0", 0),
+    "GATEWAY_EVENTS_PER_S": ("0", 0.0),
+    "GATEWAY_EVENTS_BURST": ("1", 1),
+    "GATEWAY_REDIS_CA_FILE": ("/etc/ca.pem", Path("/etc/ca.pem")),
+}
+
+# What makes sense only together.
+PAIRS = {
+    "tls": {"GATEWAY_TLS_CERT": "/tls/cert.pem", "GATEWAY_TLS_KEY": "/tls/key.pem"},
+    "redis": {"GATEWAY_REDIS_CERT_FILE": "/tls/cert.pem", "GATEWAY_REDIS_KEY_FILE": "/tls/key.pem"},
+    "jwks": {"JWT_ALGORITHM": "RS256", "GATEWAY_JWKS_URL": "https://id.example/keys"},
+    "files": {"JWT_ALGORITHM": "EdDSA", "GATEWAY_JWT_PUBLIC_KEY_FILES": f"{__file__},{__file__}"},
 }
 
 
@@ -70,7 +103,27 @@ def message_of(caught: pytest.ExceptionInfo[ConfigurationError]) -> str:
 
 
 def test_every_variable_is_tried_here() -> None:
-    assert set(GIVEN) >= set(variable_names())
+    assert set(GIVEN).union(*PAIRS.values()) >= set(variable_names())
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+def test_settings_that_belong_together_are_taken_together(
+    pair: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in pair.items():
+        monkeypatch.setenv(name, text)
+    loaded = load()
+    for name in pair:
+        assert getattr(loaded, variable_names()[name])
+
+
+@pytest.mark.parametrize(("pair", "name"), [(pair, name) for pair in PAIRS.values() for name in pair])
+def test_one_without_the_other_is_one_line(
+    pair: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, pair[name])
+    with pytest.raises(ConfigurationError):
+        load()
 
 
 @pytest.mark.parametrize("name", GIVEN)
@@ -150,7 +203,20 @@ def test_a_settings_name_without_the_prefix_is_not_ours(
 
 WRONG = {
     "GATEWAY_PORT": ["x", "-1", "65536", "80.5", "1e3"],
-    "GATEWAY_JWT_ALGORITHM": ["RS256", "none", "hs256"],
+    "GATEWAY_JWT_ALGORITHM": ["RS1", "none", "hs256"],
+    "GATEWAY_API_KEYS": ["x", f"{SECRET},short"],
+    "GATEWAY_TRUSTED_PROXIES": ["10.0.0.0/33", "10.1.0.0/8", "proxy", "*"],
+    "GATEWAY_ROOM_ROLES": ["campaign", "campaign:", ":admin", "Campaign:admin"],
+    "GATEWAY_JWKS_URL": ["ftp://id.example", "file:///etc/passwd", "id.example"],
+    "GATEWAY_JWT_LEEWAY_S": ["-1", "nan", "301"],
+    "GATEWAY_AUTHORIZE_URL": ["backend:8000", "ftp://x"],
+    "GATEWAY_AUTHORIZE_TIMEOUT_S": ["0", "inf"],
+    "GATEWAY_REQUEST_TIMEOUT_S": ["0", "301"],
+    "GATEWAY_MAX_HEADER_BYTES": ["8191", "1MB"],
+    "GATEWAY_MAX_SOCKETS_PER_USER": ["-1", "many"],
+    "GATEWAY_CONNECTS_PER_S": ["-1", "nan"],
+    "GATEWAY_EVENTS_PER_S": ["-1", "nan"],
+    "GATEWAY_EVENTS_BURST": ["0"],
     "GATEWAY_DEFAULT_TENANT": ["acme", "7"],
     "GATEWAY_TOKEN_EXPIRY": ["never"],
     "GATEWAY_WORKERS": ["0", "2"],

@@ -25,6 +25,10 @@ class Identity(NamedTuple):
     role: str
     expires_at: float
     """Unix time in seconds at which the token ends."""
+    issued_at: float = 0.0
+    """Unix time in seconds at which it was issued, 0 where it does not say."""
+    token_id: str = ""
+    """Its `jti`, empty where it has none."""
 
 
 class Corked(NamedTuple):

@@ -1,0 +1,71 @@
+"""The settings: environment variables, prefix `GATEWAY_`, read once at start.
+
+The README's table and `.env.example` are made from this folder. Times are in seconds and sizes in bytes, as
+the names say.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, ValidationError
+
+from gateway.log import Format
+from gateway.settings.access import Access, ConfigurationError
+from gateway.settings.common import PREFIX, Group
+from gateway.settings.delivery import Delivery
+from gateway.settings.limits import Limits
+from gateway.settings.listening import Listening
+
+
+class Logging(Group):
+    """What is said, and how."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", alias="GATEWAY_LOG_LEVEL", description="least severe lines to log"
+    )
+    log_format: Format = Field(
+        "auto", alias="GATEWAY_LOG_FORMAT", description="json, pretty, or auto: pretty on a terminal"
+    )
+
+
+# pydantic puts the fields of the last base first.
+class Settings(Logging, Limits, Delivery, Access, Listening):
+    """Everything that can be configured."""
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings from the environment; raises `ConfigurationError`.
+
+    `overrides` are settings by their own names, from the command line.
+    """
+    known = variable_names()
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise ConfigurationError(f"unknown setting {', '.join(unknown)}: see the table in gateway/README.md")
+    try:
+        aliases = {field: alias for alias, field in reversed(known.items())}
+        return Settings(**{aliases[field]: value for field, value in overrides.items()})
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_line(problem) for problem in error.errors())) from None
+
+
+def variable_names() -> dict[str, str]:
+    """Give every environment variable that is read, with the name of its setting."""
+    names: dict[str, str] = {}
+    for field, info in Settings.model_fields.items():
+        choices = info.validation_alias
+        aliases = choices.choices if isinstance(choices, AliasChoices) else [info.alias or field]
+        names |= {str(alias): field for alias in aliases}
+    return names
+
+
+def _line(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"][:1])
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    shown = "" if problem["type"] in ("value_error", "missing") else f" (given: {problem['input']!r:.60})"
+    return f"{where}: {message}{shown}" if where else message
+
+
+__all__ = ["PREFIX", "ConfigurationError", "Settings", "load", "variable_names"]

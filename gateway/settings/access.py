@@ -1,0 +1,189 @@
+"""Who is who: how tokens are verified, and who may join what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+from uuid import UUID
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from gateway.settings.common import Group, Secrets, Words, named
+from publisher.rooms import KIND
+
+# A secret below the hash's own size can be found by trying (RFC 7518, section 3.2).
+MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+_WELL_KNOWN = ("secret", "changeme", "change-me", "your-secret", "password", "example")
+
+# Rooms that a socket is put into, or joins by an event of their own: `user` would let anybody read anybody's.
+OWN_KINDS = ("conversation", "organization", "user")
+
+Algorithm = Literal[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"
+]
+
+
+class ConfigurationError(Exception):
+    """The configuration can't be used; the message is one line that says what to change."""
+
+
+class Access(Group):
+    """Tokens, tenants, rooms."""
+
+    jwt_secret_key: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=named("JWT_SECRET_KEY", "JWT_SECRET_KEY"),
+        description="secret that signs the access tokens; required with HS256, at least 32 bytes",
+    )
+    jwt_previous_secret_keys: Secrets = Field(
+        (),
+        alias="GATEWAY_JWT_PREVIOUS_SECRET_KEYS",
+        description="secrets that are accepted as well while one replaces another, comma-separated",
+    )
+    jwt_algorithm: Algorithm = Field(
+        "HS256",
+        validation_alias=named("JWT_ALGORITHM", "JWT_ALGORITHM"),
+        description="the one algorithm that is accepted, whatever a token says",
+    )
+    jwt_public_key_files: Words = Field(
+        (),
+        alias="GATEWAY_JWT_PUBLIC_KEY_FILES",
+        description="PEM files with public keys, comma-separated, for RS, PS, ES and EdDSA",
+    )
+    jwks_url: str = Field(
+        "",
+        pattern=r"^(https?://.+)?$",
+        alias="GATEWAY_JWKS_URL",
+        description="where the public keys are, instead of files",
+    )
+    jwks_cache_s: float = Field(
+        300.0,
+        ge=1,
+        alias="GATEWAY_JWKS_CACHE_S",
+        description="how long they are used before they are asked for again; longer while that fails",
+    )
+    jwt_audience: Words = Field(
+        (),
+        alias="GATEWAY_JWT_AUDIENCE",
+        description="audiences, comma-separated, of which a token must name one; empty does not look",
+    )
+    jwt_issuer: str = Field(
+        "", alias="GATEWAY_JWT_ISSUER", description="issuer that a token must name; empty does not look"
+    )
+    jwt_leeway_s: float = Field(
+        0.0, ge=0, le=300, alias="GATEWAY_JWT_LEEWAY_S", description="how far clocks may be apart"
+    )
+    token_max_lifetime_s: float = Field(
+        30 * 86_400.0,
+        ge=0,
+        alias="GATEWAY_TOKEN_MAX_LIFETIME_S",
+        description="a token that lives longer from now on is refused; 0 takes any",
+    )
+    token_expiry: Literal["enforce", "connect"] = Field(
+        "enforce",
+        alias="GATEWAY_TOKEN_EXPIRY",
+        description="enforce closes a socket when its token ends; connect looks at the end only at connect, for "
+        "frontends that can't refresh",
+    )
+    tenant_claim: str = Field(
+        "organization_id",
+        min_length=1,
+        alias="GATEWAY_TENANT_CLAIM",
+        description="claim that names the tenant",
+    )
+    default_tenant: UUID | None = Field(
+        None,
+        alias="GATEWAY_DEFAULT_TENANT",
+        description="tenant of tokens that name none, for single-tenant use; empty refuses them",
+    )
+    room_kinds: Words = Field(
+        ("campaign",),
+        alias="GATEWAY_ROOM_KINDS",
+        description="kinds of room that `join_room` opens, besides conversations",
+    )
+    room_roles: Words = Field(
+        (),
+        alias="GATEWAY_ROOM_ROLES",
+        description="kinds of room that only some roles may join, such as campaign:admin,campaign:manager; a kind "
+        "that is not named is open to everyone of the tenant",
+    )
+    authorize_url: str = Field(
+        "",
+        pattern=r"^(https?://.+)?$",
+        alias="GATEWAY_AUTHORIZE_URL",
+        description="where to ask about each join: a POST of user_id, tenant, role and room; 2xx allows",
+    )
+    authorize_key: SecretStr = Field(
+        SecretStr(""),
+        alias="GATEWAY_AUTHORIZE_KEY",
+        description="sent along as `Authorization: Bearer ...`, so that it knows who asks",
+    )
+    authorize_timeout_s: float = Field(
+        2.0, gt=0, le=30, alias="GATEWAY_AUTHORIZE_TIMEOUT_S", description="time it has to answer"
+    )
+    authorize_cache_s: float = Field(
+        30.0, ge=0, alias="GATEWAY_AUTHORIZE_CACHE_S", description="how long its answers hold"
+    )
+    authorize_when_away: Literal["deny", "allow"] = Field(
+        "deny", alias="GATEWAY_AUTHORIZE_WHEN_AWAY", description="what to do while it does not answer"
+    )
+
+    @field_validator("room_kinds")
+    @classmethod
+    def _kinds(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for kind in value:
+            if not KIND.fullmatch(kind) or kind in OWN_KINDS:
+                raise ValueError(f"{kind!r} can't be a kind of room that browsers join by name")
+        return value
+
+    @field_validator("room_roles")
+    @classmethod
+    def _roles(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            kind, _, role = pair.partition(":")
+            if not KIND.fullmatch(kind) or not role:
+                raise ValueError(f"{pair!r} is not a kind of room and a role, such as campaign:admin")
+        return value
+
+    @field_validator("default_tenant", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> Self:
+        if self.is_secret:
+            if self.jwks_url or self.jwt_public_key_files:
+                raise ValueError(f"public keys are set, but JWT_ALGORITHM is {self.jwt_algorithm}")
+        elif bool(self.jwks_url) is bool(self.jwt_public_key_files):
+            raise ValueError(
+                f"{self.jwt_algorithm} needs GATEWAY_JWKS_URL or GATEWAY_JWT_PUBLIC_KEY_FILES, one of the two"
+            )
+        missing = [name for name in self.jwt_public_key_files if not Path(name).is_file()]
+        if missing:
+            raise ValueError(f"GATEWAY_JWT_PUBLIC_KEY_FILES: there is no file {missing[0]}")
+        return self
+
+    @property
+    def is_secret(self) -> bool:
+        """Tell whether tokens are signed with a secret that both sides know."""
+        return self.jwt_algorithm in MIN_SECRET_BYTES
+
+    def check_secret(self) -> None:
+        """Raise `ConfigurationError` for a secret that is missing or can be guessed."""
+        if not self.is_secret:
+            return
+        if not self.jwt_secret_key.get_secret_value():
+            raise ConfigurationError("JWT_SECRET_KEY is missing: set it to the secret that signs the tokens")
+        for name, key in (
+            ("JWT_SECRET_KEY", self.jwt_secret_key),
+            *(("GATEWAY_JWT_PREVIOUS_SECRET_KEYS", key) for key in self.jwt_previous_secret_keys),
+        ):
+            self._check_strength(name, key.get_secret_value())
+
+    def _check_strength(self, name: str, secret: str) -> None:
+        size, least = len(secret.encode()), MIN_SECRET_BYTES[self.jwt_algorithm]
+        if size < least:
+            raise ConfigurationError(f"{name} is weak: {size} bytes, {self.jwt_algorithm} needs at least {least}")
+        if len(set(secret)) < 8 or secret.lower().startswith(_WELL_KNOWN):
+            raise ConfigurationError(f"{name} is weak: it can be guessed; draw a random one")

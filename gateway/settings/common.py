@@ -1,0 +1,33 @@
+"""What all groups of settings share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BeforeValidator, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "GATEWAY_"
+
+
+class Group(BaseSettings):
+    """Settings that belong together."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+
+def named(name: str, *others: str) -> Any:
+    """Name a setting's variable, and those of other programs that mean the same."""
+    return AliasChoices(PREFIX + name, *others)
+
+
+def split(value: Any) -> Any:
+    """Take a comma-separated list apart; anything else stays what it is."""
+    if isinstance(value, str):
+        items = [item.strip().strip("\"'") for item in value.strip("[] ").split(",")]
+        return tuple(item for item in items if item)
+    return value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split)]

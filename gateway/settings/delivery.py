@@ -1,0 +1,84 @@
+"""Redis, heartbeats, recovery and what goes over the wire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from gateway.settings.common import Group, named
+
+
+class Delivery(Group):
+    """How events get to their sockets."""
+
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        validation_alias=named("REDIS_URL", "REDIS_URL"),
+        description="Redis or Valkey: redis://, rediss:// or unix://",
+    )
+    redis_ca_file: Path | None = Field(
+        None,
+        alias="GATEWAY_REDIS_CA_FILE",
+        description="PEM file with the authorities that Redis' certificate may come from, for rediss://; by "
+        "default the system's",
+    )
+    redis_cert_file: Path | None = Field(
+        None, alias="GATEWAY_REDIS_CERT_FILE", description="PEM file with a client certificate for Redis"
+    )
+    redis_key_file: Path | None = Field(
+        None, alias="GATEWAY_REDIS_KEY_FILE", description="PEM file with that certificate's private key"
+    )
+    ping_interval_s: float = Field(
+        25.0, gt=0, le=300, alias="GATEWAY_PING_INTERVAL_S", description="time between heartbeats"
+    )
+    ping_timeout_s: float = Field(
+        20.0, gt=0, le=300, alias="GATEWAY_PING_TIMEOUT_S", description="time a client has to answer one"
+    )
+    recovery_window_s: float = Field(
+        120.0,
+        ge=0.01,
+        le=86_400,
+        alias="GATEWAY_RECOVERY_WINDOW_S",
+        description="how long a socket that was dropped may come back and miss nothing",
+    )
+    history_size: int = Field(
+        500, ge=0, le=100_000, alias="GATEWAY_HISTORY_SIZE", description="events kept a room; 0 keeps none"
+    )
+    history_ttl_s: float = Field(
+        3600.0, ge=0.01, le=30 * 86_400, alias="GATEWAY_HISTORY_TTL_S", description="how long they are kept"
+    )
+    room_linger_s: float = Field(
+        5.0,
+        ge=0,
+        alias="GATEWAY_ROOM_LINGER_S",
+        description="how long a room stays subscribed after its last member here left",
+    )
+    shutdown_grace_s: float = Field(
+        10.0,
+        ge=0,
+        le=600,
+        alias="GATEWAY_SHUTDOWN_GRACE_S",
+        description="time in which SIGTERM moves all sockets away and ends the process",
+    )
+    compression: Literal["off", "shared"] = Field(
+        "off",
+        alias="GATEWAY_COMPRESSION",
+        description="permessage-deflate for websockets: shared compresses each event once for all sockets",
+    )
+    compression_threshold_bytes: int = Field(
+        256, ge=0, alias="GATEWAY_COMPRESSION_THRESHOLD_BYTES", description="events below it go out as they are"
+    )
+    compression_level: int = Field(
+        6, ge=1, le=9, alias="GATEWAY_COMPRESSION_LEVEL", description="zlib's level: 1 is fast, 9 is small"
+    )
+    compression_window_bits: int = Field(
+        12, ge=9, le=15, alias="GATEWAY_COMPRESSION_WINDOW_BITS", description="zlib's window, as a power of two"
+    )
+
+    @model_validator(mode="after")
+    def _redis_fits(self) -> Self:
+        if (self.redis_cert_file is None) is not (self.redis_key_file is None):
+            raise ValueError("GATEWAY_REDIS_CERT_FILE and GATEWAY_REDIS_KEY_FILE belong together")
+        return self

@@ -1,0 +1,78 @@
+"""Where a replica listens, and who may call."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, TypeAdapter, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from gateway.settings.common import Group, Secrets, Words, split
+
+Network = IPv4Network | IPv6Network
+_NETWORK: TypeAdapter[Network] = TypeAdapter(Network)
+
+
+def _networks(value: object) -> object:
+    words = split(value)
+    return tuple(_NETWORK.validate_python(word) for word in words) if isinstance(words, tuple) else words
+
+
+class Listening(Group):
+    """The port, TLS, the pages and the programs that may connect."""
+
+    host: str = Field("0.0.0.0", alias="GATEWAY_HOST", description="address to listen on")  # noqa: S104
+    port: int = Field(8080, ge=0, le=65535, alias="GATEWAY_PORT", description="port to listen on")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=1,
+        alias="GATEWAY_WORKERS",
+        description="processes on the port; run more replicas for more cores",
+    )
+    tls_cert: Path | None = Field(
+        None,
+        alias="GATEWAY_TLS_CERT",
+        description="PEM file with the certificate chain, for wss without a proxy; read again at SIGHUP",
+    )
+    tls_key: Path | None = Field(
+        None, alias="GATEWAY_TLS_KEY", description="PEM file with the certificate's private key"
+    )
+    cors_origins: Words = Field(
+        (),
+        alias="GATEWAY_CORS_ORIGINS",
+        description="origins whose pages may connect, comma-separated; empty allows none but non-browsers",
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
+        (),
+        alias="GATEWAY_TRUSTED_PROXIES",
+        description="networks whose X-Forwarded-For is believed, comma-separated, such as 10.0.0.0/8",
+    )
+    api_keys: Secrets = Field(
+        (),
+        alias="GATEWAY_API_KEYS",
+        description="keys that open the HTTP API, comma-separated, at least 16 characters each; empty closes it",
+    )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            scheme, _, host = origin.partition("://")
+            if origin != "*" and (scheme not in ("http", "https") or not host or "/" in host or "*" in host):
+                raise ValueError(f"{origin!r} is not an origin such as https://app.example.com")
+        return value
+
+    @model_validator(mode="after")
+    def _listening_fits(self) -> Listening:
+        if "*" in self.cors_origins:
+            raise ValueError(
+                "GATEWAY_CORS_ORIGINS: '*' would let any page connect with a user's token; list the origins"
+            )
+        if (self.tls_cert is None) is not (self.tls_key is None):
+            raise ValueError("GATEWAY_TLS_CERT and GATEWAY_TLS_KEY belong together: set both or none")
+        if any(len(key.get_secret_value()) < 16 for key in self.api_keys):
+            raise ValueError("GATEWAY_API_KEYS: a key has fewer than 16 characters and could be guessed")
+        return self
