@@ -94,6 +94,7 @@ class Resync:
         self._deaf = True
         for task in self._under_way.values():
             task.cancel()  # `back` begins it again
+        self._under_way.clear()
         for tenant in self._hub.tenants.values():
             if tenant.backlog is None:
                 self._hold(tenant)
@@ -103,16 +104,22 @@ class Resync:
         await self._commands.wait_up(PATIENCE_S)
         self._deaf = False
         for tenant in list(self._hub.tenants.values()):
-            await self._run(tenant)
-            if self._deaf:
+            await asyncio.wait([self._task(tenant)])
+            if self._deaf or tenant.backlog is not None:
                 raise LinkDown("the connection to Redis broke again")
 
     def begin(self, tenant: Tenant) -> None:
         """Resync one tenant, whose live messages wait from now on."""
         self._hold(tenant)
-        if tenant not in self._under_way and not self._deaf:
+        if not self._deaf:
+            self._task(tenant)
+
+    def _task(self, tenant: Tenant) -> asyncio.Task[None]:
+        """Give the one task that resyncs a tenant."""
+        task = self._under_way.get(tenant)
+        if task is None:
             task = self._under_way[tenant] = asyncio.create_task(self._try(tenant))
-            task.add_done_callback(lambda _: self._under_way.pop(tenant, None))
+        return task
 
     def _hold(self, tenant: Tenant) -> None:
         if not tenant.backlog:
@@ -122,11 +129,16 @@ class Resync:
 
     async def _try(self, tenant: Tenant) -> None:
         try:
-            await self._run(tenant)
+            # Again while something new was missed before the last round was over.
+            while tenant.backlog is not None and not self._deaf:
+                await self._run(tenant)
         except (LinkDown, ReplyError) as error:
             _log.warning("redis_resync_failed", reason=str(error))
             if not self._deaf:
                 self.subscriber.drop()
+        finally:
+            if self._under_way.get(tenant) is asyncio.current_task():
+                del self._under_way[tenant]
 
     async def _run(self, tenant: Tenant) -> None:
         rooms, events, holes = 0, 0, 0
