@@ -16,20 +16,26 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
-from gateway.auth import Tokens
+from gateway.access import access_of, access_values, backend_of
+from gateway.auth import Tokens, jwks_of, key_values
 from gateway.bus.commands import OPEN_ERRORS, Commands
 from gateway.bus.history import History
 from gateway.bus.link import Source
 from gateway.bus.sessions import Sessions
 from gateway.core.history import Kept
 from gateway.engine import Compression, EngineOptions
+from gateway.engine.intake import Intake, IntakeRunner
 from gateway.health import Health, installed_version
+from gateway.limits.addresses import remote_of
+from gateway.limits.catalogue import totals
+from gateway.limits.connects import Connects
 from gateway.log import EVENTS
 from gateway.metrics import Metrics, Values
 from gateway.relay import Relay
 from gateway.settings import ConfigurationError, Settings
 from gateway.sockets.house import House
 from gateway.sockets.server import GatewayServer
+from gateway.tls import Certificate, TlsSite
 
 SOCKETIO_PATH = "socket.io"
 # A share of the grace time: the rest is for what comes after the last socket.
@@ -59,9 +65,16 @@ class Gateway:
         self.settings = settings
         self.replica = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.port = settings.port
+        self.certificate = (
+            Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
+        )
+        self.jwks = jwks_of(settings)
+        self.tokens = Tokens(settings, self.jwks)
+        self.backend = backend_of(settings)
         self._any_origin = any_origin
         self._routes = routes
         self._draining = False
+        self._connects = Connects(settings, self._pending)
         self._deadline = 0.0
         self._stack = AsyncExitStack()
 
@@ -80,7 +93,7 @@ class Gateway:
         kept = Kept(settings.history_size, settings.history_ttl_s)
         url = settings.redis_url.get_secret_value()
         try:
-            source = Source(url, name="gateway")
+            source = Source(url, name="gateway", **settings.redis_options())
             self.commands = commands = Commands(source)
             history = History(commands, kept)
             renew_s = max(settings.recovery_window_s / 2, 5.0)
@@ -90,16 +103,22 @@ class Gateway:
                 renew_every_s=renew_s,
                 unnoticed_s=settings.ping_interval_s + settings.ping_timeout_s + 5.0,
                 kept=kept,
+                most_sockets=settings.max_sockets_per_user,
             )
             self.relay = relay = Relay(source, commands, history, linger_s=settings.room_linger_s)
-            house = House(settings, commands, relay, history, sessions)
-            self.server = server = GatewayServer(house, Tokens(settings), self._engine_options())
+            access = access_of(settings, self.backend)
+            house = House(settings, commands, relay, history, sessions, access)
+            self.server = server = GatewayServer(house, self.tokens, self._engine_options(), self._connects)
             await commands.start()
             stack.push_async_callback(commands.stop)
             await relay.start()
             stack.push_async_callback(relay.stop)
         except (*OPEN_ERRORS, ValueError) as error:
             raise StartError(f"Redis can't be reached at {shown_url(url)}: {one_line(error)}") from None
+        for asking in (self.jwks, self.backend):
+            if asking is not None:
+                await asking.start()
+                stack.push_async_callback(asking.stop)
         server.leases.start()
         stack.push_async_callback(server.leases.stop)
         stack.push_async_callback(server.listeners.stop)
@@ -121,11 +140,19 @@ class Gateway:
             ping_timeout_s=settings.ping_timeout_s,
             max_payload_bytes=settings.max_payload_bytes,
             max_buffer_bytes=settings.max_buffer_bytes,
+            body_timeout_s=settings.request_timeout_s,
+            messages_per_s=settings.events_per_s,
+            messages_burst=settings.events_burst,
             compression=_compression(settings),
             allow_origin=allow_origin,
-            admit=lambda remote: "draining" if self._draining else None,
+            admit=self._connects.admit,
+            remote=remote_of(settings.trusted_proxies),
             log=log,
         )
+
+    def _pending(self) -> int:
+        """Count the sockets that have not authenticated, or were refused."""
+        return len(self.server.eio.sockets) - len(self.server.house.members)
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         app = web.Application()
@@ -134,20 +161,47 @@ class Gateway:
         Metrics(self._values).attach(app)
         if self._routes is not None:
             self._routes(app, self)
-        runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=LAST_REQUESTS_S, keepalive_timeout=KEEPALIVE_S
+        intake = Intake(
+            request_timeout_s=self.settings.request_timeout_s,
+            idle_timeout_s=max(KEEPALIVE_S, self.settings.request_timeout_s),
+            max_header_bytes=self.settings.max_header_bytes,
+            stats=self.server.eio.stats,
+            log=self.server.eio.options.log,
         )
+        runner = IntakeRunner(app, intake, access_log=None, shutdown_timeout=LAST_REQUESTS_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, self.settings.host, self.settings.port, backlog=BACKLOG, reuse_address=True)
         try:
-            await site.start()
+            await self._site(runner).start()
         except OSError as error:
             where = f"{self.settings.host}:{self.settings.port}"
             raise StartError(f"can't listen on {where}: {error.strerror or error}") from None
         self.port = runner.addresses[0][1]
+        _log.info("gateway_started", url=self.url, replica=self.replica)
+
+    def _site(self, runner: web.AppRunner) -> web.BaseSite:
+        host, port = self.settings.host, self.settings.port
+        if self.certificate is None:
+            return web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_address=True)
+        context, timeout_s = self.certificate.context, self.settings.connect_timeout_s
+        return TlsSite(runner, host, port, context=context, handshake_timeout_s=timeout_s, backlog=BACKLOG)
+
+    @property
+    def url(self) -> str:
+        """Where this replica can be reached from the machine that it runs on."""
         host = "127.0.0.1" if self.settings.host == "0.0.0.0" else self.settings.host  # noqa: S104
-        _log.info("gateway_started", url=f"http://{host}:{self.port}", replica=self.replica)
+        return f"http{'s' if self.certificate else ''}://{host}:{self.port}"
+
+    def reload_certificate(self) -> None:
+        """Read the certificate's files again; when they are no good, say so and keep what there is."""
+        if self.certificate is None:
+            return
+        try:
+            self.certificate.reload()
+        except ConfigurationError as error:
+            _log.error("certificate_kept", reason=str(error))
+        else:
+            _log.info("certificate_loaded")
 
     def findings(self) -> list[str]:
         """Give the reasons why this replica should get no new clients, none when it should."""
@@ -158,6 +212,7 @@ class Gateway:
             found.append("redis can't be asked")
         if not self.relay.subscriber.hears:
             found.append("redis can't be heard")
+        found += self.tokens.keys.findings()
         return found
 
     def _counts(self) -> dict[str, Any]:
@@ -209,7 +264,12 @@ class Gateway:
             },
             "gateway_redis_deaf_total": subscriber.deaf,
             "gateway_refused_total": arrivals.refused,
+            "gateway_joins_denied_total": self.server.doors.denied,
+            **key_values(self.jwks),
+            **access_values(self.backend),
+            "gateway_limited_total": totals(stats.limited, self.server.house.limited),
             "gateway_closed_total": stats.closed,
+            "gateway_evicted_total": self.server.listeners.evicted,
             "gateway_slow_cut_total": stats.slow_cut,
             "gateway_bad_frames_total": stats.bad_frames,
             "gateway_http_refused_total": {str(status): n for status, n in stats.refused.items()},
@@ -232,6 +292,8 @@ async def serve(settings: Settings, *, started: Callable[[Gateway], None] | None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Gateway(settings, **options) as gateway:
+        if gateway.certificate is not None:
+            loop.add_signal_handler(signal.SIGHUP, gateway.reload_certificate)
         if started is not None:
             started(gateway)
         await stop.wait()

@@ -10,16 +10,17 @@ from typing import Any
 
 
 class Refused(Exception):
-    """A client is refused what it asked for; `code` is a key of `CODES`."""
+    """A client is refused what it asked for; `code` is a key of `CODES`, `facts` are for programs to read."""
 
-    def __init__(self, code: str, message: str | None = None) -> None:
+    def __init__(self, code: str, message: str | None = None, **facts: Any) -> None:
         self.code = code
         self.message = message or CODES[code].message
+        self.facts = facts
         super().__init__(self.message)
 
     def as_error(self) -> dict[str, Any]:
         """Give the error as acks and `error` events carry it."""
-        return {"code": self.code, "message": self.message}
+        return {"code": self.code, "message": self.message, **self.facts}
 
 
 class Unavailable(Exception):
@@ -40,6 +41,7 @@ CODES = {
     "token_missing": Code("a token is required", retry=False),
     "token_invalid": Code("the token is not valid", retry=False),
     "token_expired": Code("the token has expired", retry=False),
+    "token_revoked": Code("the token is not valid any more", retry=False),
     "tenant_missing": Code("the token names no organization", retry=False),
     "too_many_connections": Code("too many connections", retry=True),
     "draining": Code("this server is going down", retry=True),
@@ -49,6 +51,7 @@ CODES = {
     "forbidden": Code("not allowed", retry=False),
     "not_joined": Code("join the conversation first", retry=False),
     "too_many_rooms": Code("too many rooms joined", retry=False),
+    "rate_limited": Code("too many events", retry=True),
     "internal": Code("something went wrong here", retry=True),
     "unavailable": Code("try again in a moment", retry=True),
 }

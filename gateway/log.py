@@ -12,20 +12,32 @@ from typing import Any, Literal
 
 import structlog
 
+from gateway.limits.sampling import Sampler
+
 EVENTS = {
     # name: (level, fields besides the common ones)
     "gateway_started": ("info", "url, replica"),
     "gateway_draining": ("info", "sockets, over_s"),
     "gateway_stopped": ("info", ""),
+    "certificate_loaded": ("info", ""),
+    "certificate_kept": ("error", "reason"),
+    "token_keys_fetched": ("info", "keys, unusable"),
+    "token_keys_away": ("warning", "reason, keys"),
+    "authorize_away": ("warning", "reason"),
+    "authorize_back": ("info", "away_s"),
+    "rooms_withheld": ("info", "user, tenant, rooms"),
     "socket_connected": ("info", "sid, user, tenant, transport, remote, recovered"),
     "socket_refused": ("warning", "code, remote"),
     "socket_joined": ("info", "sid, user, tenant, room"),
     "socket_left": ("info", "sid, user, tenant, room"),
     "socket_denied": ("warning", "sid, user, tenant, event_name, code"),
     "socket_disconnected": ("info", "sid, user, tenant, reason"),
+    "socket_evicted": ("info", "sid, user, tenant"),
     "user_disconnected": ("info", "user, tenant, sockets"),
     "access_taken_away": ("info", "user, tenant, room, sockets"),
-    "engine_bad_peer": ("warning", "sid, code, reason"),
+    "connect_limited": ("warning", "limit, remote"),
+    "http_handler_failed": ("error", "path, error"),
+    "engine_bad_peer": ("warning", "sid, remote, code, reason"),
     "engine_handler_failed": ("error", "sid, error"),
     "engine_closer_failed": ("error", "sid, error"),
     "engine_timer_failed": ("error", "error"),
@@ -42,6 +54,9 @@ EVENTS = {
     "lease_renewal_failed": ("warning", "reason"),
 }
 
+# What strangers can cause as often as they like: a burst of each, then one line a second.
+SAMPLED = ("connect_limited", "socket_refused", "socket_denied", "engine_bad_peer")
+
 Format = Literal["auto", "json", "pretty"]
 
 
@@ -50,6 +65,7 @@ def configure(level: str, fmt: Format) -> None:
     pretty = fmt == "pretty" or (fmt == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        Sampler(SAMPLED),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -49,7 +49,18 @@ CATALOGUE = (
     Metric("gateway_redis_reconnects_total", "counter", "connections to Redis made again", "connection"),
     Metric("gateway_redis_deaf_total", "counter", "times that a probe did not come back"),
     Metric("gateway_refused_total", "counter", "connects refused, by code", "code"),
+    Metric(
+        "gateway_joins_denied_total", "counter", "joins that were not allowed, and rooms kept from returning users"
+    ),
+    Metric("gateway_token_keys", "gauge", "usable keys that the JWKS URL gave; 0 without one"),
+    Metric("gateway_token_keys_age_seconds", "gauge", "how old they are; 0 without a URL"),
+    Metric("gateway_token_keys_fetches_total", "counter", "requests to the JWKS URL, by outcome", "outcome"),
+    Metric("gateway_authorize_total", "counter", "joins that the backend had to be asked about", "outcome"),
+    Metric("gateway_authorize_cached", "gauge", "its answers that are kept"),
+    Metric("gateway_authorize_away", "gauge", "1 while it is left alone because it did not answer"),
+    Metric("gateway_limited_total", "counter", "times that a client hit a limit, by limit", "limit"),
     Metric("gateway_closed_total", "counter", "transports that ended, by reason", "reason"),
+    Metric("gateway_evicted_total", "counter", "sockets sent away because their user had too many"),
     Metric("gateway_slow_cut_total", "counter", "clients cut because they did not read"),
     Metric("gateway_bad_frames_total", "counter", "transports closed for breaking the protocol"),
     Metric("gateway_http_refused_total", "counter", "requests refused, by status", "status"),

@@ -40,7 +40,7 @@ class Options:
     once_ttl_s: float = 600.0
     """How long an idempotency key holds."""
     revoked_ttl_s: float = 86_400.0
-    """How long access that was taken away is remembered against recoveries."""
+    """How long access that was taken away is remembered: at least as long as tokens live."""
     sharded: bool = False
     """Publish with SPUBLISH, for a Redis Cluster."""
 
@@ -130,9 +130,13 @@ def build_control(
     command: Mapping[str, Any],
     options: Options,
     *,
-    revoke: Room | Literal["*", ""] = "",
+    revoke: str = "",
+    value: str = "",
 ) -> Envelope:
-    """Make a message for the gateways that hold a user's sockets, and what of it is to be remembered."""
+    """Make a message for the gateways that hold a user's sockets, and what of it is to be remembered.
+
+    `revoke` is a field of the user's hash of what was taken away (see `wire`), empty for nothing.
+    """
     tenant, user_id = uuid_text(tenant, "organization_id"), user_text(user_id)
     keys = [wire.meta_key(tenant), wire.revoked_key(tenant, user_id), wire.channel(tenant, user(user_id))]
     args = [
@@ -141,6 +145,7 @@ def build_control(
         new_epoch(),
         revoke,
         int(options.revoked_ttl_s * 1000),
+        value,
     ]
     return Envelope("control", tenant, keys, args)
 

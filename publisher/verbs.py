@@ -16,6 +16,8 @@ from publisher.rooms import Id, Room, campaign, conversation, parse_room, user, 
 
 R = TypeVar("R")
 
+MAX_TOKEN_ID = 128
+
 # Later in a message's life is higher: one that was read never falls back to delivered. A failure is
 # final, and hiding it would cost most, so nothing outranks it.
 STATUS_VERSION = {"sent": 1, "delivered": 2, "read": 3, "failed": 4}
@@ -129,12 +131,37 @@ class Verbs(Generic[R]):
         data = {"timestamp": datetime.now(UTC), **progress, "campaign_id": room.partition(":")[2]}
         return self.emit(organization_id, "campaign:progress", data, to=room)
 
-    def disconnect_user(self, organization_id: Id, user_id: Id) -> R:
+    def disconnect_user(
+        self,
+        organization_id: Id,
+        user_id: Id,
+        *,
+        token_id: str | None = None,
+        issued_before: datetime | None = None,
+    ) -> R:
         """Close every socket of a user on every replica, for good: none of them can be recovered.
 
-        The browsers get a Socket.IO DISCONNECT, after which socket.io-client does not reconnect by itself.
+        The browsers get a Socket.IO DISCONNECT, after which socket.io-client does not reconnect by itself; with
+        a token that is still good a page may connect anew. `token_id` closes only the sockets of the token with
+        that `jti` and voids it; `issued_before`, an aware datetime, those of all tokens issued before, where a
+        token without `iat` counts as old. Both hold on every replica, for `revoked_ttl_s`.
         """
-        return self._send(build_control(organization_id, user_id, {"do": "disconnect"}, self._options, revoke="*"))
+        command: dict[str, Any] = {"do": "disconnect"}
+        revoke, value = "*", ""
+        if token_id is not None and issued_before is not None:
+            raise InvalidEvent("give token_id or issued_before, not both")
+        if token_id is not None:
+            if not isinstance(token_id, str) or not 1 <= len(token_id) <= MAX_TOKEN_ID:
+                raise InvalidEvent(f"token_id must be a text of 1 to {MAX_TOKEN_ID} characters")
+            command["token_id"] = token_id
+            revoke = f"token/{token_id}"
+        elif issued_before is not None:
+            if not isinstance(issued_before, datetime) or issued_before.tzinfo is None:
+                raise InvalidEvent("issued_before must be a datetime with a time zone")
+            command["issued_before"] = issued_before.timestamp()
+            revoke, value = "before", f"{issued_before.timestamp():.3f}"
+        control = build_control(organization_id, user_id, command, self._options, revoke=revoke, value=value)
+        return self._send(control)
 
     def leave_room(self, organization_id: Id, user_id: Id, room: Room | str) -> R:
         """Take a room away from every socket of a user, on every replica; recovery does not give it back."""

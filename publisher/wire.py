@@ -7,7 +7,8 @@ touch all its keys, and one subscriber connection sees all its events in order.
     rt:{t}:log:<room>        stream  the room's recent events; id <seq>-0; fields as in `LogField`
     rt:{t}:tail:<room>       string  seq of the room's newest event, for as long as its log lives
     rt:{t}:once:<key>        string  idempotency: "<offset> <version>" of the last event under that key
-    rt:{t}:revoked:<user>    hash    room (or "*") -> seq at which that access was taken away
+    rt:{t}:revoked:<user>    hash    room, "*" for all, "token/<id>" -> seq at which that access was taken away;
+                                     "before" -> Unix time in seconds before which tokens were issued that are void
     rt:{t}:room:<room>       channel the room's events, as `Message`
     rt:{t}:notices           channel what gateways did: resyncs, recoveries that failed
 """

@@ -16,6 +16,7 @@ from tests.support.redis_server import (
     shared_redis_server,
 )
 from tests.support.replica import alive, replicas, shared_replicas
+from tests.support.web import replicas_beside, web_server
 
 __all__ = [
     "clients",
@@ -25,9 +26,11 @@ __all__ = [
     "redis_server",
     "redis_servers",
     "replicas",
+    "replicas_beside",
     "shared_publishers",
     "shared_redis_server",
     "shared_replicas",
+    "web_server",
 ]
 
 SHOWN = 12

@@ -26,10 +26,11 @@ OPEN_ERRORS = (RedisError, OSError, TimeoutError, asyncio.TimeoutError)
 
 
 class Script:
-    """A Lua script of the gateway's, in this folder's `scripts`."""
+    """A Lua script of the gateway's, in this folder's `scripts`; of several names the first are its functions."""
 
-    def __init__(self, name: str) -> None:
-        self.source = files("gateway.bus").joinpath("scripts", f"{name}.lua").read_text("utf-8")
+    def __init__(self, *names: str) -> None:
+        folder = files("gateway.bus").joinpath("scripts")
+        self.source = "".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -50,9 +51,9 @@ class Commands:
         self._scripts: dict[str, str] = {script.sha: script.source for script in SCRIPTS.values()}
         self.reconnects = 0
 
-    def script(self, name: str) -> Script:
+    def script(self, *names: str) -> Script:
         """Load a script from this folder; it is at the server whenever the connection is up."""
-        script = Script(name)
+        script = Script(*names)
         self._scripts[script.sha] = script.source
         return script
 

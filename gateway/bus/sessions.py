@@ -7,15 +7,26 @@ for the recovery window after its last sign of life, which the replica that hold
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.bus.commands import Commands
 from gateway.core.history import Kept
+from gateway.core.revoked import Revoked
 from publisher import wire
 from publisher.envelope import new_epoch
 from publisher.offsets import SEQ_PER_S
 from publisher.rooms import Room, user
+
+
+class Holder(NamedTuple):
+    """Whose session it is, and which socket's."""
+
+    tenant: str
+    user_id: str
+    pid: str
+    sid: str = ""
+    generation: int = 1
 
 
 class Standing(NamedTuple):
@@ -26,6 +37,7 @@ class Standing(NamedTuple):
     ended: bool
     taken: list[tuple[Room, int]]
     """Rooms that were taken away from the user, each with the seq at which."""
+    revoked: Revoked
 
 
 class Place(NamedTuple):
@@ -50,6 +62,8 @@ class Session(NamedTuple):
     """True when the user was disconnected for good since it was opened."""
     holed: bool
     """True when something that was for its socket is gone."""
+    lost: str
+    """Why the session before it was lost, which its socket may not have heard yet; empty where none was."""
 
 
 def session_key(tenant: str, pid: str) -> str:
@@ -57,11 +71,28 @@ def session_key(tenant: str, pid: str) -> str:
     return f"rt:{{{tenant}}}:session:{pid}"
 
 
+def sockets_key(tenant: str, user_id: str) -> str:
+    """Name the sorted set of a user's connected sessions, each with the time in ms at which its lease ends."""
+    return f"rt:{{{tenant}}}:sockets:{user_id}"
+
+
+def online_key(tenant: str) -> str:
+    """Name the sorted set of the users with a socket, each with the time in ms at which its last lease ends."""
+    return f"rt:{{{tenant}}}:online"
+
+
 class Sessions:
     """The sessions in Redis. Every method raises `LinkDown` or `ReplyError`."""
 
     def __init__(
-        self, commands: Commands, *, window_s: float, renew_every_s: float, unnoticed_s: float, kept: Kept
+        self,
+        commands: Commands,
+        *,
+        window_s: float,
+        renew_every_s: float,
+        unnoticed_s: float,
+        kept: Kept,
+        most_sockets: int = 0,
     ) -> None:
         self.renew_every_s = renew_every_s
         self._commands = commands
@@ -70,22 +101,25 @@ class Sessions:
         # How long a socket may be dead before its replica knows: two heartbeats, at the most.
         self._unnoticed_us = int(unnoticed_s * SEQ_PER_S)
         self._kept = kept
-        self._open = commands.script("open_session")
-        self._claim = commands.script("claim_session")
+        self._most_sockets = most_sockets
+        self._open = commands.script("count_socket", "open_session")
+        self._claim = commands.script("count_socket", "claim_session")
         self._change = commands.script("change_session")
         self._renew = commands.script("renew_session")
+        self._leave = commands.script("leave_session")
         self._mark = commands.script("mark_session")
 
     async def open(
-        self, tenant: str, pid: str, user_id: str, sid: str, generation: int, rooms: Mapping[Room, int | None]
-    ) -> Place:
+        self, holder: Holder, rooms: Mapping[Room, int | None], lost: str = ""
+    ) -> tuple[Place, Revoked]:
         """Write a whole session; a room without a seq is joined now. Gives the moment it was written at."""
+        tenant, user_id, pid, sid, generation = holder
         args: list[str | int] = []
         for room, joined_at in rooms.items():
             args += [room, "" if joined_at is None else joined_at]
-        epoch, seq = await self._commands.run(
+        epoch, seq, revoked = await self._commands.run(
             self._open,
-            [wire.meta_key(tenant), session_key(tenant, pid)],
+            _entry_keys(holder),
             new_epoch(),
             self._kept.size,
             int(self._kept.ttl_s * 1000),
@@ -93,23 +127,31 @@ class Sessions:
             user_id,
             sid,
             generation,
+            pid,
+            lost,
+            self._most_sockets,
+            "PUBLISH",
+            session_key(tenant, ""),
             *args,
         )
-        return Place(epoch.decode(), int(seq))
+        return Place(epoch.decode(), int(seq)), Revoked(_pairs(revoked))
 
-    async def claim(self, tenant: str, pid: str, user_id: str) -> tuple[Place, Session | None]:
+    async def claim(self, holder: Holder) -> tuple[Place, Session | None, Revoked]:
         """Take a session over and close its old socket; another user's session is given, but not taken."""
-        keys = [
-            wire.meta_key(tenant),
-            session_key(tenant, pid),
-            wire.revoked_key(tenant, user_id),
-            wire.channel(tenant, user(user_id)),
-        ]
+        tenant, user_id, pid, _, _ = holder
         epoch, seq, fields, revoked = await self._commands.run(
-            self._claim, keys, new_epoch(), user_id, self._lease_ms, "PUBLISH", pid
+            self._claim,
+            _entry_keys(holder),
+            new_epoch(),
+            user_id,
+            self._lease_ms,
+            pid,
+            self._most_sockets,
+            "PUBLISH",
+            session_key(tenant, ""),
         )
-        place = Place(epoch.decode(), int(seq))
-        return place, _session(_pairs(fields), _pairs(revoked)) if fields else None
+        place, taken = Place(epoch.decode(), int(seq)), Revoked(_pairs(revoked))
+        return place, _session(_pairs(fields), taken) if fields else None, taken
 
     async def generation(self, tenant: str, pid: str) -> int:
         """Tell how often a session was claimed, 0 where it is gone."""
@@ -131,13 +173,21 @@ class Sessions:
         keys = [session_key(tenant, pid)]
         return bool(await self._commands.run(self._change, keys, self._lease_ms, room, joined_at))
 
-    async def renew(self, sessions: Iterable[tuple[str, str, int]]) -> list[bool]:
-        """Renew sessions, each a tenant, a pid and since when its socket is here; False for one that is gone."""
-        renewing = [self._renewed(*session, self._lease_ms) for session in sessions]
+    async def renew(self, sessions: Iterable[tuple[Holder, int]]) -> list[bool]:
+        """Renew sessions, each with the seq since which its socket is here; False for one that is gone."""
+        renewing = [
+            self._commands.run(
+                self._renew,
+                _keys(holder),
+                self._lease_ms,
+                self._unnoticed_us,
+                since,
+                holder.pid,
+                holder.user_id,
+            )
+            for holder, since in sessions
+        ]
         return [bool(alive) for alive in await asyncio.gather(*renewing)]
-
-    def _renewed(self, tenant: str, pid: str, since: int, lease_ms: int) -> Coroutine[Any, Any, Any]:
-        return self._commands.run(self._renew, [session_key(tenant, pid)], lease_ms, self._unnoticed_us, since)
 
     async def mark_holed(self, sessions: Iterable[tuple[str, str]]) -> None:
         """Note that something for these sessions' sockets is gone: whoever claims one is told."""
@@ -151,21 +201,51 @@ class Sessions:
             asked.append(self._commands.ask("HMGET", session_key(tenant, pid), "g", "at"))
             asked.append(self._commands.ask("HGETALL", wire.revoked_key(tenant, user_id)))
         replies = await asyncio.gather(*asked)
-        found = []
-        for (generation, opened_at), revoked in zip(replies[::2], replies[1::2], strict=True):
-            taken = _pairs(revoked)
-            ended = int(taken.pop("*", 0)) > int(opened_at or 0)
-            rooms = [(Room(name), int(seq)) for name, seq in taken.items()]
-            found.append(Standing(int(generation or 0), ended, rooms))
-        return found
+        return [
+            _standing(int(generation or 0), int(opened_at or 0), Revoked(_pairs(revoked)))
+            for (generation, opened_at), revoked in zip(replies[::2], replies[1::2], strict=True)
+        ]
 
-    def begin_window(self, tenant: str, pid: str, since: int) -> Coroutine[Any, Any, Any]:
-        """Start the recovery window: the socket is gone as of now."""
-        return self._renewed(tenant, pid, since, self._window_ms)
+    async def revoked(self, tenant: str, user_id: str) -> Revoked:
+        """Look up what was taken away from a user."""
+        return Revoked(_pairs(await self._commands.ask("HGETALL", wire.revoked_key(tenant, user_id))))
 
-    async def forget(self, tenant: str, pid: str) -> None:
-        """Drop a session that must not be recovered."""
-        await self._commands.ask("DEL", session_key(tenant, pid))
+    async def begin_window(self, holder: Holder, since: int) -> None:
+        """Start the recovery window, unless another socket has the session: this one is gone as of now."""
+        await self._left(holder, self._window_ms, since)
+
+    async def forget(self, holder: Holder) -> None:
+        """Drop a session that must not be recovered, unless another socket has it."""
+        await self._left(holder, 0, 0)
+
+    async def _left(self, holder: Holder, wait_ms: int, since: int) -> None:
+        await self._commands.run(
+            self._leave,
+            _keys(holder),
+            wait_ms,
+            self._unnoticed_us,
+            since,
+            holder.pid,
+            holder.user_id,
+            holder.generation,
+        )
+
+
+def _keys(holder: Holder) -> list[str]:
+    tenant, user_id, pid, _, _ = holder
+    return [session_key(tenant, pid), sockets_key(tenant, user_id), online_key(tenant)]
+
+
+def _entry_keys(holder: Holder) -> list[str]:
+    tenant, user_id, pid, _, _ = holder
+    return [
+        wire.meta_key(tenant),
+        session_key(tenant, pid),
+        wire.revoked_key(tenant, user_id),
+        sockets_key(tenant, user_id),
+        online_key(tenant),
+        wire.channel(tenant, user(user_id)),
+    ]
 
 
 def _pairs(flat: list[bytes]) -> dict[str, str]:
@@ -173,20 +253,21 @@ def _pairs(flat: list[bytes]) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
-def _session(fields: dict[str, str], revoked: dict[str, str]) -> Session:
+def _standing(generation: int, opened_at: int, revoked: Revoked) -> Standing:
+    return Standing(generation, revoked.ends(opened_at), list(revoked.rooms()), revoked)
+
+
+def _session(fields: dict[str, str], revoked: Revoked) -> Session:
     opened_at = int(fields.get("at", 0))
-    rooms = {
-        Room(name[2:]): int(seq)
-        for name, seq in fields.items()
-        if name.startswith("r:") and int(seq) >= int(revoked.get(name[2:], 0))
-    }
+    rooms = {Room(name[2:]): int(seq) for name, seq in fields.items() if name.startswith("r:")}
     return Session(
         fields["u"],
         fields.get("s", ""),
         int(fields.get("g", 1)),
         opened_at,
         int(fields.get("t", 0)),
-        rooms,
-        ended=int(revoked.get("*", 0)) > opened_at,
+        {room: joined_at for room, joined_at in rooms.items() if not revoked.takes(room, joined_at)},
+        ended=revoked.ends(opened_at),
         holed="x" in fields,
+        lost=fields.get("l", ""),
     )

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from gateway import log, settings
 from gateway.app import Gateway, run
+from gateway.cli.reach import instead
 from gateway.cli.samples import ALICE, BRUNO, CONVERSATION, ORGANIZATION
 from gateway.cli.tokens import mint
 from gateway.cli.trypage import TryPage
@@ -30,7 +31,7 @@ def run_dev(port: int, redis_url: str | None) -> None:
         configuration = settings.load(
             host="127.0.0.1",
             port=port,
-            redis_url=redis_url,
+            **instead(redis_url),
             jwt_secret_key=secrets.token_urlsafe(48),
             shutdown_grace_s=1.0,
         )
@@ -53,7 +54,7 @@ def _announce(gateway: Gateway, redis_url: str, tokens: dict[str, str]) -> None:
     command = "gateway" if shutil.which("gateway") else os.path.relpath(sys.argv[0])
     publish = [command, "publish", "--redis-url", redis_url, "--org", ORGANIZATION]
     publish += ["--conversation", CONVERSATION, "--text", "Olá!"]
-    url = f"http://127.0.0.1:{gateway.port}"
+    url = gateway.url
     click.echo(
         f"""
 The gateway is at {url} (Socket.IO path /socket.io), Redis at {redis_url}

@@ -107,9 +107,9 @@ def publish(
     if not rooms:
         raise click.UsageError("say where to: --to ROOM or --conversation UUID")
     payload = _payload(data, text, rooms)
-    url = redis_url or settings.load().redis_url.get_secret_value()
-    reach.check(url)
-    with Publisher.from_url(url, strict=True, timeout_s=5.0) as publisher:
+    where = reach.target(redis_url)
+    reach.check(where)
+    with Publisher.from_url(where.url, strict=True, timeout_s=5.0, **where.options) as publisher:
         receipt: Receipt = publisher.emit(
             organization_id, event, payload, to=[parse_room(room) for room in rooms], key=key
         )
@@ -123,8 +123,7 @@ def publish(
 @click.option("--redis-url", help="Listen to this server instead of REDIS_URL.")
 def tail_(organization_id: str, room: str | None, payload: bool, redis_url: str | None) -> None:
     """Print events as they are published, one line each, until Ctrl-C."""
-    url = redis_url or settings.load().redis_url.get_secret_value()
-    asyncio.run(tail.follow(url, organization_id, room, show_payload=payload))
+    asyncio.run(tail.follow(reach.target(redis_url), organization_id, room, show_payload=payload))
 
 
 @cli.command()

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from redis.exceptions import RedisError
 
-from gateway import log, settings
+from gateway import log
 from gateway.app import StartError, one_line, shown_url
+from gateway.cli import reach
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -50,7 +51,7 @@ def relay(
     Any number may run at once, on any machine. Needs the extra `outbox` and the database's driver; the
     environment variable DATABASE_URL serves as well. See publisher/outbox/README.md.
     """
-    configuration = settings.load(**({} if redis_url is None else {"redis_url": redis_url}))
+    configuration = reach.load(redis_url)
     log.configure(configuration.log_level, configuration.log_format)
     _log.setLevel(configuration.log_level.upper())
     try:
@@ -59,25 +60,26 @@ def relay(
         raise StartError("SQLAlchemy is missing: pip install 'pytake-realtime[gateway,outbox]'") from None
     table = outbox_table(name=name, schema=schema)
     relaying = Relaying(poll_interval_s=poll_interval, wait_replicas=wait_replicas)
-    asyncio.run(serve(database_url, configuration.redis_url.get_secret_value(), table, relaying))
+    where = reach.Target(configuration.redis_url.get_secret_value(), configuration.redis_options())
+    asyncio.run(serve(database_url, where, table, relaying))
 
 
-async def serve(database_url: str, redis_url: str, table: Any, relaying: Relaying) -> None:
+async def serve(database_url: str, where: reach.Target, table: Any, relaying: Relaying) -> None:
     """Relay until SIGTERM or SIGINT; raises `StartError`."""
     from publisher.outbox import OutboxRelay
 
     engine = _engine(database_url)
     try:
-        relay = OutboxRelay.from_url(engine, redis_url, table=table, relaying=relaying)
+        relay = OutboxRelay.from_url(engine, where.url, table=table, relaying=relaying, **where.options)
     except ValueError as error:
         raise StartError(one_line(error)) from None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, relay.stop)
     try:
-        where = engine.url.render_as_string(hide_password=True)
-        await _check(relay, where, shown_url(redis_url))
-        _log.info("relaying %s of %s to %s", table.fullname, where, shown_url(redis_url))
+        database = engine.url.render_as_string(hide_password=True)
+        await _check(relay, database, shown_url(where.url))
+        _log.info("relaying %s of %s to %s", table.fullname, database, shown_url(where.url))
         await relay.run()
         _log.info("relay stopped: %s", asdict(relay.counters))
     finally:

@@ -4,13 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import redis
 
+from gateway import settings
 from gateway.app import StartError, one_line, shown_url
 from gateway.bus.commands import OPEN_ERRORS
 
 TIMEOUT_S = 3.0
+TLS_FILES = ("redis_ca_file", "redis_cert_file", "redis_key_file")
+
+
+class Target(NamedTuple):
+    """Where Redis is, and what redis-py needs beside the URL."""
+
+    url: str
+    options: dict[str, Any]
+
+
+def load(redis_url: str | None) -> settings.Settings:
+    """Read the settings, with the address from the command line if there is one; raises `ConfigurationError`."""
+    return settings.load(**({} if redis_url is None else instead(redis_url)))
+
+
+def instead(redis_url: str) -> dict[str, Any]:
+    """Give the settings that another address than the configured one goes with: it may take no files for TLS."""
+    plain = {} if redis_url.startswith("rediss://") else dict.fromkeys(TLS_FILES)
+    return {"redis_url": redis_url, **plain}
+
+
+def target(redis_url: str | None) -> Target:
+    """Give the Redis that a command is for: the given one or the configured one."""
+    configuration = load(redis_url)
+    return Target(configuration.redis_url.get_secret_value(), configuration.redis_options())
 
 
 @contextmanager
@@ -22,10 +49,8 @@ def reaching(url: str) -> Iterator[None]:
         raise StartError(f"Redis can't be reached at {shown_url(url)}: {one_line(error)}") from None
 
 
-def check(url: str) -> None:
+def check(where: Target) -> None:
     """Raise `StartError` unless there is a Redis that answers: sooner and more plainly than a publisher would."""
-    with (
-        reaching(url),
-        redis.Redis.from_url(url, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S) as client,
-    ):
+    timeouts = {"socket_connect_timeout": TIMEOUT_S, "socket_timeout": TIMEOUT_S}
+    with reaching(where.url), redis.Redis.from_url(where.url, **timeouts, **where.options) as client:
         client.ping()

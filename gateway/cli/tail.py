@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 import redis.asyncio
 
-from gateway.cli.reach import reaching
+from gateway.cli.reach import Target, reaching
 from gateway.core.replay import split_body
 from publisher import parse_room, wire
 from publisher.offsets import SEQ_PER_S
@@ -16,12 +16,12 @@ from publisher.rooms import uuid_text
 _KINDS = {wire.Flag.RECOVERABLE: "event", wire.Flag.EPHEMERAL: "ephemeral", wire.Flag.CONTROL: "control"}
 
 
-async def follow(url: str, organization_id: str, room: str | None, *, show_payload: bool) -> None:
+async def follow(where: Target, organization_id: str, room: str | None, *, show_payload: bool) -> None:
     """Print a line for every message of a tenant, or of one of its rooms, until cancelled."""
     tenant = uuid_text(organization_id, "organization")
     channel = None if room is None else wire.channel(tenant, parse_room(room))
-    with reaching(url):
-        client = redis.asyncio.Redis.from_url(url, socket_timeout=None)
+    with reaching(where.url):
+        client = redis.asyncio.Redis.from_url(where.url, socket_timeout=None, **where.options)
         async with client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
             if channel is None:
                 await pubsub.psubscribe(f"rt:{{{tenant}}}:room:*")

@@ -61,6 +61,7 @@ class Member:
         "since",
         "socket",
         "tenant",
+        "warned_at",
     )
 
     def __init__(self, socket: Any, identity: Identity, tenant: Tenant, sid: str, pid: str) -> None:
@@ -76,6 +77,8 @@ class Member:
         self.rooms: dict[RoomState, int] = {}
         """Rooms it is in, each with the seq at which it joined."""
         self.cork: list[Corked] | None = None
+        self.warned_at = 0.0
+        """Loop time of the last `error` event about sending too much."""
         self.expiry: Any = None
         """The timer that watches its token."""
 

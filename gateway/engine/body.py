@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from gateway.engine.errors import BAD_REQUEST, TOO_LARGE, TOO_SLOW, Refusal
+from gateway.engine.errors import BAD_REQUEST, ENCODED, TOO_LARGE, TOO_SLOW, Refusal
 from gateway.engine.takeover import no_lingering
 
 
@@ -12,8 +12,11 @@ async def read_body(request: web.Request, max_bytes: int, timeout_s: float) -> b
     """Return the body once its end has come.
 
     One that is announced or turns out larger than `max_bytes` is refused with 413, one that takes longer than
-    `timeout_s` with 408, one that breaks off with 400 (which nobody reads).
+    `timeout_s` with 408, one that is compressed (a few bytes may be a gigabyte) with 415, one that breaks off with
+    400 (which nobody reads).
     """
+    if "Content-Encoding" in request.headers:
+        return ENCODED
     if request.content_length is not None and request.content_length > max_bytes:
         return TOO_LARGE
     body = bytearray()

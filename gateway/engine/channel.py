@@ -44,6 +44,9 @@ class Owner(Protocol):
     def receive(self, message: str | bytes) -> None:
         """Take one Engine.IO packet; raises :class:`ProtocolViolation`."""
 
+    def charge(self) -> bool:
+        """Count a frame that carries no message; gives whether to go on."""
+
     def failed(self, error: Exception) -> None:
         """The peer broke the websocket protocol."""
 

@@ -18,6 +18,8 @@ class CloseReason(StrEnum):
     TRANSPORT_ERROR = "transport error"
     PROTOCOL = "protocol error"
     SLOW = "slow"
+    FLOOD = "too many messages"
+    LATE = "not authenticated in time"
     SHUTDOWN = "server shutting down"
 
 
@@ -51,13 +53,15 @@ class ProtocolViolation(ValueError):
 class Refusal:
     """An HTTP answer that opens or serves no session: status, and the body ``{"code":…,"message":…}``.
 
-    Codes 0 to 5 are the ones that the reference implementation gives; the others are ours.
+    Codes 0 to 5 are the ones that the reference implementation gives; the others are ours. `limit` names the
+    limit that was hit, where it was one; the body names it, too.
     """
 
     status: int
     code: int
     message: str
     headers: tuple[tuple[str, str], ...] = ()
+    limit: str = ""
 
 
 UNKNOWN_TRANSPORT = Refusal(400, 0, "Transport unknown")
@@ -70,10 +74,13 @@ OVERLAP = Refusal(400, 3, "Only one request at a time")
 NO_JSONP = Refusal(400, 3, "JSONP is not supported")
 BAD_PAYLOAD = Refusal(400, 3, "Malformed payload")
 BAD_WEBSOCKET_VERSION = Refusal(426, 3, "Unsupported websocket version", (("Sec-WebSocket-Version", "13"),))
-TOO_LARGE = Refusal(413, 6, "Payload too large")
-TOO_SLOW = Refusal(408, 7, "The request body did not arrive in time")
+TOO_LARGE = Refusal(413, 6, "Payload too large", limit="max_payload_bytes")
+TOO_SLOW = Refusal(408, 7, "The request did not arrive in time", limit="request_timeout_s")
+HEADERS_TOO_LARGE = Refusal(431, 9, "Request line or headers too large", limit="max_header_bytes")
+ENCODED = Refusal(415, 10, "Compressed request bodies are not supported")
+FAILED = Refusal(500, 11, "Something went wrong here")
 
 
-def unavailable(reason: str, retry_after_s: int) -> Refusal:
+def unavailable(reason: str, retry_after_s: int, limit: str = "") -> Refusal:
     """No new session for now, for `reason`; the client may come back after `retry_after_s` seconds."""
-    return Refusal(503, 8, reason, (("Retry-After", str(retry_after_s)),))
+    return Refusal(503, 8, reason, (("Retry-After", str(retry_after_s)),), limit)

@@ -8,6 +8,7 @@ from gateway.engine.deflate import Deflater
 from gateway.engine.options import EngineOptions
 from gateway.engine.stats import EngineStats
 from gateway.engine.timers import Timers
+from gateway.limits.bucket import Rate
 
 if TYPE_CHECKING:
     from gateway.engine.polling import Polling
@@ -28,6 +29,7 @@ class Hub:
         "deflater",
         "options",
         "parting",
+        "rate",
         "receiver",
         "sockets",
         "stats",
@@ -48,6 +50,7 @@ class Hub:
         self.stats = EngineStats()
         self.timers = Timers(options.tick_s, clock, self._timer_failed)
         self.deflater = Deflater(options.compression, options.max_payload_bytes) if options.compression else None
+        self.rate = Rate(options.messages_per_s, options.messages_burst) if options.messages_per_s else None
         self.sockets: dict[str, EngineSocket] = {}
         self.parting: dict[str, Polling] = {}
         self.closing: dict[WebSocket, None] = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from gateway.engine.deflate import Compression
+from gateway.engine.errors import Refusal
 
 if TYPE_CHECKING:
     from gateway.engine.socket import EngineSocket
@@ -19,7 +20,7 @@ def _no_foreign_origin(origin: str | None) -> bool:
     return origin is None
 
 
-def _admit_all(remote: str) -> str | None:
+def _admit_all(remote: str) -> Refusal | None:
     return None
 
 
@@ -34,6 +35,7 @@ def _log(event: str, **fields: object) -> None:
 _POSITIVE: Final = (
     *("ping_interval_s", "ping_timeout_s", "upgrade_timeout_s", "close_timeout_s", "body_timeout_s"),
     *("max_payload_bytes", "max_buffer_bytes", "max_poll_packets", "inbox_messages", "inbox_bytes"),
+    "messages_burst",
 )
 
 Receiver = Callable[["EngineSocket", "str | bytes"], "Awaitable[object] | None"]
@@ -55,11 +57,13 @@ class EngineOptions:
     `close_timeout_s`: how long a closed websocket may take to answer before it is aborted, and how long the
     last packets of a closed long-polling session wait for its next poll.
     `body_timeout_s`: how long the body of a POST may take.
+    `messages_per_s`, `messages_burst`: what a session may send, pings and pongs counted, large messages several
+    times; beyond the burst the session is `over`, beyond twice the burst it is closed. 0 a second is no limit.
     `http_compression`: gzip long-polling answers above 1 KiB for clients that accept it.
     `compression`: permessage-deflate for websockets; None never negotiates it.
 
     `allow_origin(origin)`: asked for every request; False answers 403. None stands for no Origin header.
-    `admit(remote)`: asked before a session is made; a text refuses it with 503.
+    `admit(remote)`: asked before a session is made; may refuse it, with what :func:`unavailable` gives.
     `remote(request)`: the client's address.
     `log(event, **fields)`: at most one line for each offending socket, never a payload.
     `opener(socket)`, `receiver(socket, data)`, `closer(socket, reason)`: see :class:`EngineServer`.
@@ -75,13 +79,15 @@ class EngineOptions:
     upgrade_timeout_s: float = 10.0
     close_timeout_s: float = 2.0
     body_timeout_s: float = 20.0
+    messages_per_s: float = 0.0
+    messages_burst: int = 500
     retry_after_s: int = 5
     allow_polling: bool = True
     allow_upgrades: bool = True
     http_compression: bool = False
     compression: Compression | None = None
     allow_origin: Callable[[str | None], bool] = _no_foreign_origin
-    admit: Callable[[str], str | None] = _admit_all
+    admit: Callable[[str], Refusal | None] = _admit_all
     remote: Callable[[web.Request], str] = _remote
     log: Callable[..., Any] = _log
     opener: Opener | None = None

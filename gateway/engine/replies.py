@@ -12,7 +12,7 @@ _TEXT: Final = "text/plain; charset=UTF-8"
 _GZIP_FROM_BYTES: Final = 1024
 
 
-def cors_headers(request: web.Request) -> list[tuple[str, str]]:
+def cors_headers(request: web.BaseRequest) -> list[tuple[str, str]]:
     """Return what lets an allowed foreign page read the answer; nothing for a request without Origin."""
     origin = request.headers.get("Origin")
     if origin is None:
@@ -52,12 +52,17 @@ def ok(request: web.Request) -> web.Response:
     return web.Response(body=b"ok", headers=headers)
 
 
-def refuse(request: web.Request, refusal: Refusal, *, cors: bool = True) -> web.Response:
+def refuse(request: web.BaseRequest, refusal: Refusal, *, cors: bool = True) -> web.Response:
     """Answer with a refusal; its body says why."""
     headers = [
         *(cors_headers(request) if cors else ()),
         *refusal.headers,
         ("Content-Type", "application/json"),
     ]
-    body = msgspec.json.encode({"code": refusal.code, "message": refusal.message})
-    return web.Response(status=refusal.status, body=body, headers=headers)
+    return web.Response(status=refusal.status, body=refusal_body(refusal), headers=headers)
+
+
+def refusal_body(refusal: Refusal) -> bytes:
+    """Return the JSON that says why."""
+    limit = {"limit": refusal.limit} if refusal.limit else {}
+    return msgspec.json.encode({"code": refusal.code, "message": refusal.message} | limit)

@@ -89,7 +89,7 @@ class EngineServer(Compat):
         outcome = await self._route(request) if allowed else FORBIDDEN
         if not isinstance(outcome, Refusal):
             return outcome
-        self.stats.refused[outcome.status] += 1
+        self.stats.count_refusal(outcome)
         response = replies.refuse(request, outcome, cors=allowed)
         if not request.content.is_eof():
             await see_off(request, response, self.options.close_timeout_s)
@@ -130,9 +130,9 @@ class EngineServer(Compat):
         if not websocket and not self.options.allow_polling:
             return UNKNOWN_TRANSPORT
         remote = self.options.remote(request)
-        refused = "draining" if self._draining else self.options.admit(remote)
+        refused = self._draining_refusal() if self._draining else self.options.admit(remote)
         if refused is not None:
-            return unavailable(refused, self.options.retry_after_s)
+            return refused
         key = handshake.accept_key(request) if websocket else ""
         if isinstance(key, Refusal):
             return key
@@ -222,7 +222,10 @@ class EngineServer(Compat):
     def _unknown_sid(self) -> Refusal:
         # Behind a proxy that goes by the client's address, a draining replica gets the requests of sessions
         # that were opened elsewhere because it drains: a 503 sends them on as well.
-        return unavailable("draining", self.options.retry_after_s) if self._draining else UNKNOWN_SID
+        return self._draining_refusal() if self._draining else UNKNOWN_SID
+
+    def _draining_refusal(self) -> Refusal:
+        return unavailable("draining", self.options.retry_after_s)
 
     def _payload(self, request: web.Request, body: bytes) -> web.Response:
         return replies.payload(request, body, compress=self.options.http_compression)

@@ -17,6 +17,9 @@ from gateway.engine.wheel import UNSET
 # Out of a handler these mean that the peer sent nonsense, not that the handler is broken.
 _PEER_ERRORS: Final = (ValueError, MsgspecError)
 
+# A message counts once more for each 16 KiB, as what it costs us grows with its size.
+_CHARGE_BITS: Final = 14
+
 # What a client sent before it left is still handled, as it would have been had it left a moment later.
 _BY_CLIENT: Final = frozenset((CloseReason.CLIENT, CloseReason.TRANSPORT_CLOSE))
 
@@ -31,7 +34,8 @@ class EngineSocket:
     `send_frame(frame)` is the hot path: the channel's own method, rebound when the channel changes and to
     nothing when the session ends. It never blocks, raises or calls the upper layer back. `owner` is the upper
     layer's to use, and is released when its closer has returned. `environ` holds the handshake's WSGI-like
-    facts until `forget_handshake`. `closed` is true from the moment the session ends.
+    facts until `forget_handshake`, `remote` the client's address. `closed` is true from the moment the session
+    ends, `over` while a message is handled that is more than the session may send.
 
     The upper layer gets messages one at a time and in order; then, once, the end of the session: never out
     of a call that it made itself, and not before the handler that was running has returned.
@@ -42,6 +46,7 @@ class EngineSocket:
         "_awaiting_pong",
         "_channel",
         "_end_reason",
+        "_full_at",
         "_inbox",
         "_logged",
         "_muted",
@@ -50,7 +55,9 @@ class EngineSocket:
         "closed",
         "environ",
         "hub",
+        "over",
         "owner",
+        "remote",
         "send_frame",
         "session",
         "sid",
@@ -62,9 +69,11 @@ class EngineSocket:
         self.hub = hub
         self.sid = sid
         self.environ: dict[str, Any] | None = environ
+        self.remote: str = environ.get("REMOTE_ADDR", "")
         self.owner: Any = None
         self.session: dict[str, Any] | None = None
         self.closed = False
+        self.over = False
         self.transport: Literal["polling", "websocket"] = "polling"
         self.send_frame: Callable[[Frame], None] = _discard
         self._muted = False
@@ -74,6 +83,7 @@ class EngineSocket:
         self._inbox: Inbox | None = None
         self._end_reason: str | None = None
         self._logged = False
+        self._full_at = 0.0
         self._awaiting_pong = False
         self._pinged_at = 0.0
 
@@ -135,12 +145,39 @@ class EngineSocket:
         kind, data = payload.decode(message)
         if kind == payload.MESSAGE:
             self._deliver(data)
-        elif kind == payload.PONG:
-            if self._awaiting_pong:
-                self._awaiting_pong = False
-                self._schedule_ping()
         elif kind == payload.CLOSE:
             self._end(CloseReason.CLIENT, CloseCode.NORMAL, "")
+        elif self.charge() and kind == payload.PONG and self._awaiting_pong:
+            self._awaiting_pong = False
+            self._schedule_ping()
+
+    def charge(self, size: int = 0) -> bool:
+        """Count a message of `size` bytes, also one that nobody handles; close when it was one too many.
+
+        A large one counts several times, once for each 16 KiB that it begins. Gives whether to go on.
+        """
+        rate = self.hub.rate
+        if rate is None:
+            return True
+        now = self.hub.timers.now()
+        self._full_at = rate.spend(self._full_at, now, min((size >> _CHARGE_BITS) + 1, rate.burst))
+        wait_s = rate.wait_s(self._full_at, now)
+        self.over = wait_s > 0
+        if not self.over:
+            return True
+        self.hub.stats.limited["events_per_s"] += 1
+        if wait_s <= rate.span_s or self.closed:
+            return not self.closed
+        self.hub.stats.limited["events_burst"] += 1
+        self._log_peer(CloseCode.POLICY, CloseReason.FLOOD)
+        self._end(CloseReason.FLOOD, CloseCode.POLICY, CloseReason.FLOOD)
+        return False
+
+    @property
+    def wait_s(self) -> float:
+        """How long until it may send again, where it was `over`; else nothing above 0."""
+        rate = self.hub.rate
+        return 0.0 if rate is None else rate.wait_s(self._full_at, self.hub.timers.now())
 
     @property
     def full(self) -> bool:
@@ -190,6 +227,8 @@ class EngineSocket:
 
     def handle(self, data: str | bytes) -> Awaitable[object] | None:
         """Give one message to the upper layer; return what is left to wait for."""
+        if not self.charge(len(data)):
+            return None
         try:
             return self.hub.receiver(self, data)
         except Exception as error:  # noqa: BLE001
@@ -232,8 +271,13 @@ class EngineSocket:
 
     def _reject(self, code: int, text: str) -> None:
         self.hub.stats.bad_frames += 1
-        self.hub.options.log("engine_bad_peer", sid=self.sid, code=code, reason=text)
+        if code == CloseCode.TOO_BIG:
+            self.hub.stats.limited["max_payload_bytes"] += 1
+        self._log_peer(code, text)
         self._end(CloseReason.PROTOCOL, code, text)
+
+    def _log_peer(self, code: int, reason: str) -> None:
+        self.hub.options.log("engine_bad_peer", sid=self.sid, remote=self.remote, code=code, reason=str(reason))
 
     def _end(self, reason: str, code: int, text: str) -> None:
         if self.closed:

@@ -105,7 +105,7 @@ def _detach(handler: "RequestHandler") -> None:
 
 
 @contextmanager
-def on_disconnect(request: web.Request, callback: Callable[[], object]) -> Iterator[None]:
+def on_disconnect(request: web.BaseRequest, callback: Callable[[], object]) -> Iterator[None]:
     """Call `callback` if the client goes away within this block.
 
     aiohttp tells a request by its `_cancel` method, which breaks the request's body; a GET has none, and

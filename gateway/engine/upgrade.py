@@ -51,6 +51,10 @@ class Upgrade:
         else:
             self._abandon()
 
+    def charge(self) -> bool:
+        """Count a frame for the session."""
+        return self._socket.charge()
+
     def failed(self, error: Exception) -> None:
         """The websocket is no good."""
         self._abandon()

@@ -170,7 +170,7 @@ class WebSocket(asyncio.Protocol):
                 self._owner.receive(data)
             except ProtocolViolation as violation:
                 self._failed(violation)
-        elif opcode == reader.PING and isinstance(data, bytes):
+        elif self._owner.charge() and opcode == reader.PING and isinstance(data, bytes):
             self._transport.write(pong_frame(data))
 
     def _failed(self, violation: ProtocolViolation) -> None:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 from pydantic import AliasChoices, Field, ValidationError
 
 from gateway.log import Format
-from gateway.settings.access import Access, ConfigurationError
-from gateway.settings.common import PREFIX, Group
+from gateway.settings.access import Access
+from gateway.settings.common import PREFIX, ConfigurationError, Group
 from gateway.settings.delivery import Delivery
 from gateway.settings.limits import Limits
 from gateway.settings.listening import Listening

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from gateway.settings.common import Group, Secrets, Words, named
+from gateway.settings.common import ConfigurationError, Group, Secrets, Words, named
 from publisher.rooms import KIND
 
 # A secret below the hash's own size can be found by trying (RFC 7518, section 3.2).
@@ -21,10 +21,6 @@ OWN_KINDS = ("conversation", "organization", "user")
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"
 ]
-
-
-class ConfigurationError(Exception):
-    """The configuration can't be used; the message is one line that says what to change."""
 
 
 class Access(Group):

@@ -10,6 +10,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 PREFIX = "GATEWAY_"
 
 
+class ConfigurationError(Exception):
+    """The configuration can't be used; the message is one line that says what to change."""
+
+
 class Group(BaseSettings):
     """Settings that belong together."""
 

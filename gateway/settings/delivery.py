@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from gateway.settings.common import Group, named
+from gateway.settings.common import ConfigurationError, Group, named
 
 
 class Delivery(Group):
@@ -21,8 +21,8 @@ class Delivery(Group):
     redis_ca_file: Path | None = Field(
         None,
         alias="GATEWAY_REDIS_CA_FILE",
-        description="PEM file with the authorities that Redis' certificate may come from, for rediss://; by "
-        "default the system's",
+        description="PEM file with authorities that Redis' certificate may come from, besides the system's; for "
+        "rediss://",
     )
     redis_cert_file: Path | None = Field(
         None, alias="GATEWAY_REDIS_CERT_FILE", description="PEM file with a client certificate for Redis"
@@ -82,3 +82,19 @@ class Delivery(Group):
         if (self.redis_cert_file is None) is not (self.redis_key_file is None):
             raise ValueError("GATEWAY_REDIS_CERT_FILE and GATEWAY_REDIS_KEY_FILE belong together")
         return self
+
+    def redis_options(self) -> dict[str, Any]:
+        """Give what redis-py needs beside the URL; raises `ConfigurationError` where it would not help."""
+        files = {
+            "ssl_ca_certs": ("GATEWAY_REDIS_CA_FILE", self.redis_ca_file),
+            "ssl_certfile": ("GATEWAY_REDIS_CERT_FILE", self.redis_cert_file),
+            "ssl_keyfile": ("GATEWAY_REDIS_KEY_FILE", self.redis_key_file),
+        }
+        given = {option: (name, path) for option, (name, path) in files.items() if path is not None}
+        encrypted = self.redis_url.get_secret_value().startswith("rediss://")
+        for name, path in given.values():
+            if not encrypted:
+                raise ConfigurationError(f"{name} is set, but nothing is encrypted: REDIS_URL is not rediss://")
+            if not path.is_file():
+                raise ConfigurationError(f"{name}: there is no file {path}")
+        return {option: str(path) for option, (_, path) in given.items()}

@@ -1,8 +1,9 @@
 """Arriving: a socket connects for the first time, or comes back and takes up where it was.
 
 Coming back, in order: the token is verified again; the session is claimed, which sends its old socket away
-wherever that lives; the rooms are heard; the member is in them, corked; only then are the logs read, so that
-every event is either in a log or in the cork; CONNECT goes out, what was missed, `connected`, and the rest.
+wherever that lives; rooms that the user may not be in any more are left out; the others are heard; the member is
+in them, corked; only then are the logs read, so that every event is either in a log or in the cork; CONNECT goes
+out, what was missed, `connected`, and the rest.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.auth import Tokens, token_of
 from gateway.bus.history import Snapshot
 from gateway.bus.link import LinkDown, ReplyError
-from gateway.bus.notices import notice
-from gateway.bus.sessions import Place, Session
-from gateway.core.member import Identity, Member
+from gateway.bus.notices import notice, unwatched
+from gateway.bus.sessions import Holder, Place, Session
+from gateway.core.member import NEVER, Identity, Member
 from gateway.core.replay import in_order, missed_events, newest
+from gateway.core.rooms import RoomState
 from gateway.engine import CloseReason, Frame
 from gateway.engine.errors import CloseCode
 from gateway.errors import Refused, Unavailable
 from gateway.sockets import packets
-from gateway.sockets.house import House, facts, log
+from gateway.sockets.doors import Doors, farewell
+from gateway.sockets.house import House, facts, holder, log
 from gateway.sockets.pacing import is_small, send_paced
 from gateway.sockets.upstream import Admission, Peer
 from publisher import InvalidEvent, Offset, parse_offset
@@ -43,20 +47,24 @@ class Wanted(NamedTuple):
 
 
 class Lost(Exception):
-    """A recovery is not possible; `reason` is what the client is told, `rooms` what it keeps all the same."""
+    """A recovery is not possible; `reason` is what the client is told.
 
-    def __init__(self, reason: str, rooms: Iterable[Room] = ()) -> None:
+    `rooms` are those it keeps all the same, as far as it still may, each with the seq at which it was joined.
+    """
+
+    def __init__(self, reason: str, rooms: Mapping[Room, int] = MappingProxyType({})) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.rooms = list(rooms)
+        self.rooms = rooms
 
 
 class Arrivals:
     """Admits sockets."""
 
-    def __init__(self, house: House, tokens: Tokens) -> None:
+    def __init__(self, house: House, tokens: Tokens, doors: Doors) -> None:
         self._house = house
         self._tokens = tokens
+        self._doors = doors
         self.outcomes: dict[str, int] = {}
         """Recoveries by outcome: `recovered` or the reason why not."""
         self.refused: dict[str, int] = {}
@@ -66,13 +74,12 @@ class Arrivals:
         """Accept a socket; raises `Refused`, or `Unavailable` where the client should just try again."""
         environ = peer.socket.environ or {}
         try:
-            identity = self._tokens.verify(token_of(auth, environ.get("HTTP_AUTHORIZATION")))
+            identity = await self._tokens.identify(token_of(auth, environ.get("HTTP_AUTHORIZATION")))
+            member, admission = await self._arrive(peer, identity, _wanted(auth))
         except Refused as refused:
             self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
             log.warning("socket_refused", code=refused.code, remote=environ.get("REMOTE_ADDR"))
             raise
-        try:
-            member, admission = await self._arrive(peer, identity, _wanted(auth))
         except (LinkDown, ReplyError):
             raise Unavailable from None
         peer.member = member
@@ -87,7 +94,7 @@ class Arrivals:
 
     async def _arrive(self, peer: Peer, identity: Identity, wanted: Wanted | None) -> tuple[Member, Admission]:
         if wanted is None:
-            return await self._begin(peer, identity, (), None)
+            return await self._begin(peer, identity, {}, None)
         try:
             arrived = await self._resume(peer, identity, wanted)
         except Lost as lost:
@@ -105,17 +112,22 @@ class Arrivals:
     # -- for the first time
 
     async def _begin(
-        self, peer: Peer, identity: Identity, keep: Iterable[Room], reason: str | None
+        self, peer: Peer, identity: Identity, keep: Mapping[Room, int], reason: str | None
     ) -> tuple[Member, Admission]:
         house = self._house
+        closed = await self._doors.closed_to(identity, keep) if keep else ()
         tenant = house.relay.hub.tenant(identity.tenant)
-        names = list(dict.fromkeys((user(identity.user_id), organization(tenant.id), *keep)))
+        own = (user(identity.user_id), organization(tenant.id))
+        names = list(dict.fromkeys((*own, *(name for name in keep if name not in closed))))
         member = Member(peer.socket, identity, tenant, new_id(15), new_id(18))
-        rooms = await house.relay.open(tenant, names)
+        rooms = await self._open(member, names)
         try:
-            place = await house.sessions.open(
-                tenant.id, member.pid, identity.user_id, member.sid, 1, dict.fromkeys(names)
-            )
+            place, revoked = await house.sessions.open(holder(member), dict.fromkeys(names), reason or "")
+            if revoked.blocks(identity):
+                unwatched(asyncio.ensure_future(house.sessions.forget(holder(member))))
+                raise Refused("token_revoked")
+            if keep:
+                await self._check_standing(member, keep)
             house.relay.learn(tenant, place, rooms)
             # Everything up to here was before this socket's time, also what is still under way to us, and what
             # went to these rooms while the answer about the place was under way.
@@ -128,14 +140,34 @@ class Arrivals:
         finally:
             house.relay.release(rooms)
         greeting = _greeting(identity, Offset(place.epoch, member.last_seq), recovered=False, reason=reason)
-        return member, Admission(member.sid, member.pid, [greeting])
+        return member, Admission(member.sid, member.pid, [greeting, *map(farewell, closed)])
+
+    async def _open(self, member: Member, names: Iterable[Room]) -> list[RoomState]:
+        """Have a member's rooms heard, as `Relay.open` does.
+
+        What was answered about its user before this replica heard of what is taken away from them is forgotten.
+        """
+        tenant, user_id = member.tenant, member.identity.user_id
+        was_heard = user(user_id) in tenant.rooms
+        rooms = await self._house.relay.open(tenant, names)
+        if not was_heard:
+            self._house.access.forget(tenant.id, user_id)
+        return rooms
 
     # -- again
 
     async def _resume(self, peer: Peer, identity: Identity, wanted: Wanted) -> tuple[Member, Admission]:
         house = self._house
-        place, session = await house.sessions.claim(identity.tenant, wanted.pid, identity.user_id)
-        session = self._judge(wanted, identity, place, session)
+        claiming = Holder(identity.tenant, identity.user_id, wanted.pid)
+        place, session, revoked = await house.sessions.claim(claiming)
+        if revoked.blocks(identity):
+            if session is not None:
+                claiming = claiming._replace(generation=session.generation)
+                unwatched(asyncio.ensure_future(house.sessions.begin_window(claiming, NEVER)))
+            raise Refused("token_revoked")
+        claimed = self._judge(wanted, identity, place, session)
+        closed = await self._doors.closed_to(identity, claimed.rooms)
+        session = claimed._replace(rooms={name: at for name, at in claimed.rooms.items() if name not in closed})
         after = wanted.offset.seq if wanted.offset else session.opened_at
         # Asked for now, and kept by the rooms that are opened in the same turn: without any it is forgotten.
         tenant = house.relay.hub.tenant(identity.tenant)
@@ -143,7 +175,7 @@ class Arrivals:
         member.generation = session.generation
         member.cork = []
         self._send_away(session.sid)
-        rooms = await house.relay.open(tenant, session.rooms)
+        rooms = await self._open(member, session.rooms)
         try:
             # From here on nothing that was published before the claim is under way to this replica any more.
             await house.relay.catch_up(tenant, place.seq)
@@ -155,7 +187,7 @@ class Arrivals:
             house.relay.learn(tenant, Place(snapshot.epoch, snapshot.seq), rooms)
             if newest(snapshot.logs.values()) > position:
                 await house.relay.catch_up(tenant, snapshot.seq)
-            self._check_complete(snapshot.epoch, place.epoch, snapshot.logs, session)
+            self._check_complete(snapshot.epoch, place.epoch, snapshot.logs, claimed)
         except BaseException:
             house.take_out(member)
             raise
@@ -165,26 +197,35 @@ class Arrivals:
         due = in_order(missed_events(snapshot.logs.values(), kept, member.sid), kept, snapshot.epoch)
         member.last_seq = max(member.last_seq, snapshot.seq, *(corked.seq for corked in due))
         greeting = _greeting(identity, Offset(snapshot.epoch, member.last_seq), recovered=True)
-        follow = [*(corked.frame for corked in due), greeting]
+        for name in closed:
+            unwatched(house.sessions.take_out(tenant.id, member.pid, name))
+        follow = [*(corked.frame for corked in due), greeting, *map(farewell, closed)]
         if is_small(follow):
             return member, Admission(member.sid, member.pid, follow, member.uncork)
         return member, Admission(member.sid, member.pid, begin=lambda: self._hand_over(member, follow))
 
     async def _read_logs(self, member: Member, session: Session, after: int) -> Snapshot:
-        """Read what the rooms have for a member that is in them already; raises `Unavailable` if it must go.
-
-        A second claim sends the first one's socket away by a message on the user's room: one that came before
-        the member was there to hear it would leave two sockets with one session.
-        """
+        """Read what the rooms have for a member that is in them already; raises `Unavailable` if it must go."""
         house, tenant = self._house, member.tenant
         seqs = {name: max(after, joined_at) for name, joined_at in session.rooms.items()}
-        snapshot, generation = await asyncio.gather(
+        snapshot, _ = await asyncio.gather(
             house.history.read(tenant.id, seqs, sure=session.seen_until),
-            house.sessions.generation(tenant.id, member.pid),
+            self._check_standing(member, session.rooms),
         )
-        if generation > member.generation:
-            raise Unavailable
         return snapshot
+
+    async def _check_standing(self, member: Member, rooms: Mapping[Room, int]) -> None:
+        """Raise `Unavailable` for a member that missed a message about itself: its next claim knows what it said.
+
+        Such messages come on the user's room, and it may not have been heard yet. A second claim would leave two
+        sockets with one session, a room that was taken away would be given back.
+        """
+        who = [(member.pid, member.identity.user_id)]
+        (standing,) = await self._house.sessions.standing(member.tenant.id, who)
+        if standing.generation > member.generation or standing.ended:
+            raise Unavailable
+        if any(rooms.get(name, seq) < seq for name, seq in standing.taken):
+            raise Unavailable
 
     def _judge(self, wanted: Wanted, identity: Identity, place: Place, session: Session | None) -> Session:
         """Give the session if it may be taken up with that offset, or raise `Lost`."""
@@ -205,6 +246,9 @@ class Arrivals:
             raise Lost("unknown", session.rooms)
         if offset is not None and offset.epoch != place.epoch:
             raise Lost("epoch", session.rooms)
+        if session.lost and (offset is None or offset.seq < session.opened_at):
+            # The last time it was gone before it heard what had become of the session before.
+            raise Lost(session.lost, session.rooms)
         return session
 
     def _check_complete(self, epoch: str, claimed: str, logs: Mapping[Room, Any], session: Session) -> None:

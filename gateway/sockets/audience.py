@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from gateway.bus.link import LinkDown, ReplyError
 from gateway.bus.notices import unwatched
-from gateway.core.member import NEVER, Member
+from gateway.core.member import NEVER, Identity, Member
 from gateway.core.rooms import RoomState, Tenant
 from gateway.engine import CloseReason, Frame
 from gateway.engine.errors import CloseCode
+from gateway.errors import Refused
 from gateway.sockets import packets
 from gateway.sockets.arrivals import evict
-from gateway.sockets.house import House, log
+from gateway.sockets.doors import put_out
+from gateway.sockets.house import House, facts, holder, log
 from publisher import InvalidEvent, parse_room, wire
-from publisher.rooms import Room, room_kind
+from publisher.rooms import Room
 
 # Sockets told in one go, and the pause between two goes: they all come back, to all replicas.
 BATCH = 100
@@ -32,6 +34,8 @@ class Listeners:
     def __init__(self, house: House) -> None:
         self._house = house
         self._telling: set[asyncio.Task[None]] = set()
+        self.evicted = 0
+        """Sockets sent away because their user had too many."""
 
     async def stop(self) -> None:
         """Stop telling."""
@@ -48,9 +52,14 @@ class Listeners:
             members = list(room.members)
             match command:
                 case {"do": "disconnect"}:
-                    self._disconnect(members)
+                    self._forget(room, None)
+                    self._disconnect([member for member in members if _is_meant(member.identity, command)])
+                case {"do": "evict", "pid": str(pid)}:
+                    self._evict([member for member in members if member.pid == pid])
                 case {"do": "leave", "room": str(name)}:
-                    self._take_away(members, parse_room(name))
+                    taken = parse_room(name)
+                    self._forget(room, taken)
+                    self._take_away(members, taken)
                 case {"do": "close", "pid": str(pid), "before": int(generation)}:
                     self._close_older(members, pid, generation)
                 case _:
@@ -58,26 +67,32 @@ class Listeners:
         except (msgspec.DecodeError, InvalidEvent):
             self._house.relay.hub.stats.malformed += 1
 
+    def _forget(self, own: RoomState, name: Room | None) -> None:
+        """Have the next join of a user, whose own room this is, asked about afresh."""
+        self._house.access.forget(own.tenant.id, own.name.partition(":")[2], name)
+
     def _disconnect(self, members: list[Member]) -> None:
         for member in members:
             self._house.take_out(member)
-            forgetting = self._house.sessions.forget(member.tenant.id, member.pid)
-            unwatched(asyncio.ensure_future(forgetting))
+            unwatched(asyncio.ensure_future(self._house.sessions.forget(holder(member))))
             member.socket.send_frame(Frame(packets.disconnect()))
             member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
         if members:
             user = members[0].identity.user_id
             log.info("user_disconnected", user=user, tenant=members[0].tenant.id, sockets=len(members))
 
+    def _evict(self, members: list[Member]) -> None:
+        """Send a user's oldest sockets away for good: by coming back they would only push the others out."""
+        for member in members:
+            self._house.tell(member, "error", Refused("too_many_connections").as_error() | {"event": "connect"})
+            log.info("socket_evicted", **facts(member))
+        self._disconnect(members)
+        self.evicted += len(members)
+
     def _take_away(self, members: list[Member], name: Room) -> None:
         taken = [m for m in members if m.tenant.rooms.get(name) in m.rooms]
         for member in taken:
-            self._house.leave_room(member, member.tenant.rooms[name])
-            unwatched(self._house.sessions.take_out(member.tenant.id, member.pid, name))
-            if room_kind(name) == "conversation":
-                self._house.tell(member, "left_conversation", {"conversation_id": name.partition(":")[2]})
-            else:
-                self._house.tell(member, "left_room", {"room": name})
+            put_out(self._house, member, name)
         if taken:
             user = taken[0].identity.user_id
             log.info("access_taken_away", user=user, tenant=taken[0].tenant.id, room=name, sockets=len(taken))
@@ -147,6 +162,8 @@ class Listeners:
 
     async def recheck(self, tenant: Tenant) -> None:
         """Look up what control messages that were missed would have said."""
+        # At once: joins that waited for the resync go on in the next turn, and have to ask again.
+        self._house.access.forget_all()
         members = list(tenant.members)
         for i in range(0, len(members), BATCH):
             batch = members[i : i + BATCH]
@@ -154,7 +171,7 @@ class Listeners:
             for member, standing in zip(batch, found, strict=True):
                 if member.socket.closed:
                     continue
-                if standing.ended:
+                if standing.ended or standing.revoked.blocks(member.identity):
                     self._disconnect([member])
                 elif standing.generation > member.generation:
                     evict(self._house, member)
@@ -166,6 +183,16 @@ class Listeners:
         for name, seq in taken:
             if joined.get(name, seq) < seq:
                 self._take_away([member], name)
+
+
+def _is_meant(identity: Identity, command: Mapping[str, Any]) -> bool:
+    """Tell whether a disconnection is for the bearer of this token."""
+    match command:
+        case {"token_id": str(token_id)}:
+            return identity.token_id == token_id
+        case {"issued_before": int() | float() as moment}:
+            return identity.issued_at < moment
+    return True
 
 
 def _silence(members: Iterable[Member]) -> None:

@@ -6,6 +6,8 @@ answer goes there, as `{ok: true, ...}`; without one it is sent as the event tha
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ from gateway.core.member import Member
 from gateway.engine import Frame
 from gateway.errors import CODES, Refused, Unavailable
 from gateway.sockets import packets
+from gateway.sockets.doors import Doors
 from gateway.sockets.expiry import Expiry
 from gateway.sockets.house import House, facts, log
 from gateway.sockets.joining import Joined, Rooms
@@ -22,6 +25,8 @@ from gateway.sockets.packets import Packet
 from publisher import InvalidEvent, Offset, conversation, parse_offset, parse_room
 from publisher.envelope import Options, build_event
 from publisher.rooms import Room, room_kind
+
+WARN_EVERY_S = 1.0
 
 Payload = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -37,9 +42,9 @@ class Handler(NamedTuple):
 class Events:
     """The events that a browser may send."""
 
-    def __init__(self, house: House, expiry: Expiry) -> None:
+    def __init__(self, house: House, expiry: Expiry, doors: Doors) -> None:
         self._house = house
-        self._rooms = Rooms(house)
+        self._rooms = Rooms(house, doors)
         self._options = Options(max_payload_bytes=house.settings.max_payload_bytes)
         self._handlers = {
             "join_conversation": Handler(self._join_conversation, "joined_conversation"),
@@ -54,6 +59,9 @@ class Events:
 
     def handle(self, member: Member, packet: Packet) -> Awaitable[None] | None:
         """Handle one event; nothing that a client sends raises out of here."""
+        if member.socket.over:
+            self._slow_down(member, packet)
+            return None
         name, *args = packet.data
         try:
             handler = self._handlers.get(name) if isinstance(name, str) else None
@@ -84,6 +92,16 @@ class Events:
             member.socket.send_frame(Frame(packets.ack(packet.id, {"ok": True, **answer})))
         elif handler.answer is not None:
             self._house.tell(member, handler.answer, answer)
+
+    def _slow_down(self, member: Member, packet: Packet) -> None:
+        """Refuse an event of a socket that sends too many; of those without an acknowledgement one a second."""
+        if packet.id is None:
+            now = asyncio.get_running_loop().time()
+            if now - member.warned_at < WARN_EVERY_S:
+                return
+            member.warned_at = now
+        wait_ms = math.ceil(member.socket.wait_s * 1000)
+        self._fail(member, packet, Refused("rate_limited", limit="events_per_s", retry_after_ms=wait_ms))
 
     def _fail(self, member: Member, packet: Packet, error: Exception) -> None:
         refused = _as_refused(error)

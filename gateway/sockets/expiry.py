@@ -15,6 +15,7 @@ from gateway.auth import Tokens
 from gateway.core.member import Member
 from gateway.engine.errors import CloseCode
 from gateway.errors import Refused
+from gateway.sockets.doors import Doors
 from gateway.sockets.house import House
 
 # How long before the end the client is told.
@@ -27,10 +28,17 @@ class Expiry:
     """Watches the tokens of members, each with one timer on the engine's wheel."""
 
     def __init__(
-        self, house: House, tokens: Tokens, call_later: CallLater, *, now: Callable[[], float] = time.time
+        self,
+        house: House,
+        tokens: Tokens,
+        doors: Doors,
+        call_later: CallLater,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._house = house
         self._tokens = tokens
+        self._doors = doors
         self._call_later = call_later
         self._now = now
 
@@ -48,18 +56,28 @@ class Expiry:
         if timer is not None:
             timer.cancel()
 
-    def refresh(self, member: Member, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Take a fresh token of the same user: rooms, id and history stay. Raises `Refused`."""
-        identity = self._tokens.verify(payload.get("token"))
+    async def refresh(self, member: Member, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Take a fresh token of the same user: rooms, id and history stay, as far as its role allows.
+
+        Raises `Refused`, or `Unavailable` while the keys can't be fetched.
+        """
+        identity = await self._tokens.identify(payload.get("token"))
         if (identity.user_id, identity.tenant) != (member.identity.user_id, member.identity.tenant):
             raise Refused("forbidden", "a refresh can't change who is connected")
-        member.identity = member.identity._replace(expires_at=identity.expires_at)
-        self.watch(member)
+        if (await self._house.sessions.revoked(identity.tenant, identity.user_id)).blocks(identity):
+            raise Refused("token_revoked")
+        before, member.identity = member.identity, identity
+        # Gone while its token was looked at: then nothing may watch it any more.
+        if not member.socket.closed:
+            self.watch(member)
+        if identity.role != before.role:
+            await self._doors.review(member)
         return {"expires_at": _iso(identity.expires_at)}
 
     def _warn(self, member: Member) -> None:
         self._house.tell(member, "auth:expiring", {"expires_at": _iso(member.identity.expires_at)})
-        left_s = member.identity.expires_at - self._now()
+        # As long as it would be let in.
+        left_s = member.identity.expires_at + self._house.settings.jwt_leeway_s - self._now()
         member.expiry = self._call_later(max(left_s, 0.0), lambda: self._end(member))
 
     def _end(self, member: Member) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import structlog
 
+from gateway.access import EVERYONE, Access
 from gateway.bus.commands import Commands
 from gateway.bus.history import History
-from gateway.bus.sessions import Sessions
+from gateway.bus.sessions import Holder, Sessions
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState
 from gateway.engine import Frame
@@ -25,14 +27,23 @@ class House:
     """One replica's members, by sid, and what serves them."""
 
     def __init__(
-        self, settings: Settings, commands: Commands, relay: Relay, history: History, sessions: Sessions
+        self,
+        settings: Settings,
+        commands: Commands,
+        relay: Relay,
+        history: History,
+        sessions: Sessions,
+        access: Access = EVERYONE,
     ) -> None:
         self.settings = settings
         self.commands = commands
         self.relay = relay
         self.history = history
         self.sessions = sessions
+        self.access = access
         self.members: dict[str, Member] = {}
+        self.limited: Counter[str] = Counter()
+        """How often members hit a limit, by limit."""
         self._publishing: set[asyncio.Future[Any]] = set()
 
     def enter(self, member: Member) -> None:
@@ -72,14 +83,13 @@ class House:
 
     async def write_session(self, member: Member) -> None:
         """Write a member's session as it is now; raises `LinkDown` or `ReplyError`."""
-        await self.sessions.open(
-            member.tenant.id,
-            member.pid,
-            member.identity.user_id,
-            member.sid,
-            member.generation,
-            {room.name: joined_at for room, joined_at in member.rooms.items()},
-        )
+        rooms = {room.name: joined_at for room, joined_at in member.rooms.items()}
+        await self.sessions.open(holder(member), rooms)
+
+
+def holder(member: Member) -> Holder:
+    """Give what Redis knows a member's session by."""
+    return Holder(member.tenant.id, member.identity.user_id, member.pid, member.sid, member.generation)
 
 
 def facts(member: Member) -> dict[str, str]:

@@ -16,9 +16,13 @@ from gateway.core.member import Member
 from gateway.core.replay import Missed, had_elsewhere, missed_events, split_body
 from gateway.core.rooms import RoomState
 from gateway.errors import Refused
+from gateway.sockets.doors import Doors
 from gateway.sockets.house import House, facts, log
 from publisher import Offset
 from publisher.rooms import Room
+
+# Those of its user and of its organization, which nobody joins.
+OWN_ROOMS = 2
 
 
 class Joined(NamedTuple):
@@ -33,8 +37,9 @@ class Joined(NamedTuple):
 class Rooms:
     """Lets members in and out of rooms. Everything raises `Unavailable`, `LinkDown` or `ReplyError`."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, doors: Doors) -> None:
         self._house = house
+        self._doors = doors
 
     async def join(self, member: Member, name: Room, since: Offset | None, history: int | None) -> Joined:
         """Make a socket a member of a room, with what it asks of the room's history.
@@ -44,8 +49,10 @@ class Rooms:
         house = self._house
         tenant = member.tenant
         was_in = tenant.rooms.get(name) in member.rooms
-        if not was_in and len(member.rooms) >= house.settings.max_rooms_per_socket:
-            raise Refused("too_many_rooms")
+        if not was_in and len(member.rooms) >= house.settings.max_rooms_per_socket + OWN_ROOMS:
+            house.limited["max_rooms_per_socket"] += 1
+            raise Refused("too_many_rooms", limit="max_rooms_per_socket")
+        changes = await self._doors.check(member, name, was_in=was_in)
         (room,) = await house.relay.open(tenant, [name])
         member.cork = member.cork if member.cork is not None else []
         try:
@@ -57,6 +64,8 @@ class Rooms:
             at = max(tenant.position, member.last_seq, room.last_seq or 0)
             if not was_in:
                 room.add(member, at)
+            # From here on whatever is taken away from this user is taken away from this socket, too.
+            await self._doors.check_again(member, name, changes, was_in=was_in)
             joined = await self._history(member, room, at, since, history, was_in=was_in)
             stored = await house.sessions.join(tenant.id, member.pid, name, member.rooms.get(room, at))
             # Gone because its user was disconnected meanwhile: then it must stay gone.

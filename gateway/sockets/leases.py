@@ -7,7 +7,7 @@ from itertools import islice
 
 from gateway.bus.link import LinkDown, ReplyError
 from gateway.core.member import NEVER, Member
-from gateway.sockets.house import House, log
+from gateway.sockets.house import House, holder, log
 
 TICK_S = 1.0
 
@@ -46,7 +46,7 @@ class Leases:
 
     async def _renew(self, sids: list[str]) -> None:
         members = [member for sid in sids if (member := self._house.members.get(sid)) is not None]
-        renewed = await self._house.sessions.renew((m.tenant.id, m.pid, since(m)) for m in members)
+        renewed = await self._house.sessions.renew((holder(m), since(m)) for m in members)
         for member, alive in zip(members, renewed, strict=True):
             if not alive and not member.socket.closed:
                 await self._house.write_session(member)

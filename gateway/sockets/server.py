@@ -10,11 +10,13 @@ from gateway.auth import Tokens
 from gateway.bus.notices import unwatched
 from gateway.core.member import Member
 from gateway.engine import EngineOptions
+from gateway.limits.connects import Connects
 from gateway.sockets.arrivals import Arrivals
 from gateway.sockets.audience import Listeners
+from gateway.sockets.doors import Doors
 from gateway.sockets.events import Events
 from gateway.sockets.expiry import Expiry
-from gateway.sockets.house import House, facts, log
+from gateway.sockets.house import House, facts, holder, log
 from gateway.sockets.leases import Leases, since
 from gateway.sockets.manager import RoomManager
 from gateway.sockets.packets import Packet
@@ -24,18 +26,22 @@ from gateway.sockets.upstream import LEFT, Admission, Peer, SocketServer
 class GatewayServer(SocketServer):
     """Everything that browsers talk to."""
 
-    def __init__(self, house: House, tokens: Tokens, options: EngineOptions) -> None:
+    def __init__(
+        self, house: House, tokens: Tokens, options: EngineOptions, connects: Connects | None = None
+    ) -> None:
         super().__init__(
             options=options,
             connect_timeout_s=house.settings.connect_timeout_s,
+            connects=connects,
             client_manager=RoomManager(house),
         )
         self.house = house
-        self.arrivals = Arrivals(house, tokens)
+        self.doors = Doors(house)
+        self.arrivals = Arrivals(house, tokens, self.doors)
         self.listeners = Listeners(house)
         self.leases = Leases(house)
-        self._expiry = Expiry(house, tokens, self.eio.call_later)
-        self._events = Events(house, self._expiry)
+        self._expiry = Expiry(house, tokens, self.doors, self.eio.call_later)
+        self._events = Events(house, self._expiry, self.doors)
         house.relay.listen_with(self.listeners)
 
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
@@ -60,8 +66,8 @@ class GatewayServer(SocketServer):
         log.info("socket_disconnected", **facts(member), reason=reason)
 
     async def _end(self, member: Member, reason: str) -> None:
-        sessions, tenant = self.house.sessions, member.tenant.id
+        sessions = self.house.sessions
         if reason == LEFT:
-            await sessions.forget(tenant, member.pid)
+            await sessions.forget(holder(member))
         else:
-            await sessions.begin_window(tenant, member.pid, since(member))
+            await sessions.begin_window(holder(member), since(member))

@@ -19,6 +19,7 @@ import socketio
 from gateway.engine import CloseReason, EngineOptions, EngineServer, EngineSocket, Frame, ProtocolViolation
 from gateway.engine.errors import CloseCode
 from gateway.errors import Refused, Unavailable
+from gateway.limits.connects import Connects
 from gateway.sockets import packets
 from gateway.sockets.packets import Packet, PacketType
 
@@ -26,6 +27,12 @@ _silent = logging.getLogger("gateway.sockets.silent")
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
 
+
+# A browser goes when it was refused; one that stays may try as often as this.
+MAX_REFUSALS = 3
+
+# From a socket that sends too much these are dropped; an event is answered with an error.
+_NO_ANSWER = frozenset((PacketType.CONNECT, PacketType.ACK, PacketType.BINARY_ACK))
 
 # The client left by a DISCONNECT packet, not by losing its transport: it does not want to come back.
 LEFT = "client namespace disconnect"
@@ -43,13 +50,16 @@ class Admission(NamedTuple):
 class Peer:
     """One Engine.IO session as Socket.IO sees it. `member` is the server subclass's to use."""
 
-    __slots__ = ("_others", "deadline", "member", "partial", "sid", "socket")
+    __slots__ = ("_others", "deadline", "early", "member", "partial", "refusals", "sid", "socket")
 
     def __init__(self, socket: EngineSocket) -> None:
         self.socket = socket
         self.sid: str | None = None
         self.member: Any = None
         self.deadline: Any = None
+        self.early: list[Any] | None = None
+        """Packets that a connect handler sent, which wait for CONNECT."""
+        self.refusals = 0
         self.partial: tuple[Packet, list[bytes]] | None = None
         self._others: dict[str, str] | None = None
 
@@ -87,8 +97,16 @@ class Peer:
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is not typed
     """The server; `admit`, `handle_event` and `departed` are for a subclass to override."""
 
-    def __init__(self, *, options: EngineOptions, connect_timeout_s: float, **upstream: Any) -> None:
+    def __init__(
+        self,
+        *,
+        options: EngineOptions,
+        connect_timeout_s: float,
+        connects: Connects | None = None,
+        **upstream: Any,
+    ) -> None:
         self._connect_timeout_s = connect_timeout_s
+        self._connects = connects
         self._max_attachment_bytes = options.max_payload_bytes
         options = dataclasses.replace(options, opener=self._opened, receiver=self._received, closer=self._closed)
         super().__init__(options=options, logger=_silent, async_handlers=False, **upstream)
@@ -101,14 +119,29 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
         """Accept a connection, or raise `Refused`; by default as python-socketio's handlers say."""
         sid = await self.manager.pre_connect(peer.socket.sid, namespace)
+        peer.early = []
         try:
             accepted = await self._trigger_event("connect", namespace, sid, peer.socket.environ, auth)
             if accepted is False:
                 raise Refused("forbidden")
         except Exception:
+            peer.early = None
             await self.manager.disconnect(sid, namespace, ignore_queue=True)
             raise
-        return Admission(sid, begin=lambda: self.manager.connect(sid, namespace))
+        return Admission(sid, begin=lambda: self._begin(peer, namespace, sid))
+
+    async def _begin(self, peer: Peer, namespace: str, sid: str) -> None:
+        early, peer.early = peer.early or (), None
+        for packet in early:
+            await self._send_eio_packet(peer.socket.sid, packet)
+        await self.manager.connect(sid, namespace)
+
+    async def _send_eio_packet(self, eio_sid: str, eio_pkt: Any) -> None:
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is not None and socket.owner.early is not None:
+            socket.owner.early.append(eio_pkt)
+        else:
+            await super()._send_eio_packet(eio_sid, eio_pkt)
 
     def handle_event(self, peer: Peer, namespace: str, packet: Packet) -> Awaitable[object] | None:
         """Handle an event; by default as python-socketio's handlers say."""
@@ -130,9 +163,15 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
 
     def _opened(self, socket: EngineSocket) -> None:
         peer = socket.owner = Peer(socket)
+        self._expect_connect(peer)
+        if self._connects is not None:
+            self._connects.opened(socket.remote)
+
+    def _expect_connect(self, peer: Peer) -> None:
+        """Close a socket that does not connect in time, whether it never did or left everything that it was in."""
         peer.deadline = self.eio.call_later(
             self._connect_timeout_s,
-            lambda: peer.socket.close(CloseReason.PROTOCOL, CloseCode.POLICY),
+            lambda: peer.socket.close(CloseReason.LATE, CloseCode.POLICY),
         )
 
     def _received(self, socket: EngineSocket, data: str | bytes) -> Awaitable[object] | None:
@@ -148,9 +187,15 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
                 raise ProtocolViolation(CloseCode.PROTOCOL, "an attachment is missing")
             packet = packets.decode(data)
             if packet.attachments:
+                # Before it has connected nothing is kept of a client but its token.
+                self._check_connected(peer)
                 peer.partial = (packet, [])
                 return None
         return self._handle(peer, packet)
+
+    def _check_connected(self, peer: Peer) -> None:
+        if not peer.namespaces():
+            raise ProtocolViolation(CloseCode.PROTOCOL, "not connected")
 
     def _check_size(self, attachments: list[bytes], data: bytes) -> None:
         if sum(map(len, attachments)) + len(data) > self._max_attachment_bytes:
@@ -160,6 +205,8 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
         peer: Peer = socket.owner
         if peer.deadline is not None:
             peer.deadline.cancel()
+        if self._connects is not None:
+            self._connects.closed(socket.remote)
         namespaces = peer.namespaces()
         if not namespaces:
             return None
@@ -183,17 +230,21 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
 
     def _handle(self, peer: Peer, packet: Packet) -> Awaitable[object] | None:
         namespace = packet.namespace
+        if peer.socket.over and packet.type in _NO_ANSWER:
+            return None
         if packet.type == PacketType.CONNECT:
             return self._connect(peer, namespace, packet.data)
         sid = peer.sid_in(namespace)
         if sid is None:
-            if not peer.namespaces():
-                raise ProtocolViolation(CloseCode.PROTOCOL, "not connected")
+            self._check_connected(peer)
             return None  # what was under way when the client left that namespace
         if packet.type in (PacketType.EVENT, PacketType.BINARY_EVENT):
             return self.handle_event(peer, namespace, packet)
         if packet.type == PacketType.DISCONNECT:
-            return self._leave(peer, namespace, LEFT)
+            leaving = self._leave(peer, namespace, LEFT)
+            if not peer.namespaces():
+                self._expect_connect(peer)
+            return leaving
         waiting: Awaitable[object] = self.manager.trigger_callback(sid, packet.id, packet.data)
         return waiting
 
@@ -207,6 +258,9 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
         try:
             admission = await self.admit(peer, namespace, auth)
         except Refused as refused:
+            peer.refusals += 1
+            if peer.refusals > MAX_REFUSALS:
+                raise ProtocolViolation(CloseCode.POLICY, "refused too often") from None
             refusal = packets.connect_error(refused.message, {"code": refused.code}, namespace)
             socket.send_frame(Frame(refusal))
             return

@@ -10,8 +10,9 @@ import pytest
 
 from gateway.bus.commands import Commands
 from gateway.bus.link import LinkDown
-from gateway.bus.sessions import Sessions, session_key
+from gateway.bus.sessions import Holder, Sessions, online_key, session_key, sockets_key
 from gateway.core.history import Kept
+from gateway.core.member import Identity
 from publisher import Options, Room, conversation, wire
 from publisher.envelope import build_control, build_event
 from publisher.offsets import SEQ_PER_S
@@ -30,10 +31,15 @@ BOB = user("bob")
 class Case:
     """One session of bob's."""
 
-    def __init__(self, commands: Commands, *, window_s: float = 60.0, unnoticed_s: float = 1.0) -> None:
+    def __init__(self, commands: Commands, *, unnoticed_s: float = 1.0, most: int = 0) -> None:
         self.commands = commands
         self.sessions = Sessions(
-            commands, window_s=window_s, renew_every_s=30.0, unnoticed_s=unnoticed_s, kept=KEPT
+            commands,
+            window_s=60.0,
+            renew_every_s=30.0,
+            unnoticed_s=unnoticed_s,
+            kept=KEPT,
+            most_sockets=most,
         )
         self.tenant, self.pid = new_id(), new_id()
         self.room = conversation(new_id())
@@ -42,12 +48,17 @@ class Case:
     def key(self) -> str:
         return session_key(self.tenant, self.pid)
 
+    @property
+    def holder(self) -> Holder:
+        return Holder(self.tenant, "bob", self.pid, "sid-1")
+
     async def open(self, rooms: dict[Room, int | None] | None = None, generation: int = 1) -> Any:
         chosen = {BOB: None, self.room: None} if rooms is None else rooms
-        return await self.sessions.open(self.tenant, self.pid, "bob", "sid-1", generation, chosen)
+        place, _ = await self.sessions.open(self.holder._replace(generation=generation), chosen)
+        return place
 
     async def claim(self, user_id: str = "bob") -> Any:
-        _, session = await self.sessions.claim(self.tenant, self.pid, user_id)
+        _, session, _ = await self.sessions.claim(self.holder._replace(user_id=user_id))
         return session
 
     async def publish(self) -> int:
@@ -55,8 +66,9 @@ class Case:
         _, offset = await self.commands.publish(envelope)
         return int(offset.partition("-")[2])
 
-    async def control(self, revoke: Any) -> None:
-        await self.commands.publish(build_control(self.tenant, "bob", {"do": "x"}, Options(), revoke=revoke))
+    async def control(self, revoke: str, value: str = "") -> None:
+        envelope = build_control(self.tenant, "bob", {"do": "x"}, Options(), revoke=revoke, value=value)
+        await self.commands.publish(envelope)
 
 
 @pytest.fixture
@@ -113,7 +125,7 @@ async def test_a_session_of_many_rooms_can_be_opened_and_claimed(case: Case) -> 
 
 
 async def test_nobody_can_claim_what_is_not_there(case: Case) -> None:
-    place, session = await case.sessions.claim(case.tenant, case.pid, "bob")
+    place, session, _ = await case.sessions.claim(case.holder)
     assert session is None
     assert place.seq > 0
 
@@ -130,7 +142,7 @@ async def test_another_users_session_is_shown_and_not_taken(case: Case, redis_cl
 
 async def test_another_tenants_session_is_not_there(case: Case) -> None:
     await case.open()
-    _, session = await case.sessions.claim(new_id(), case.pid, "bob")
+    _, session, _ = await case.sessions.claim(case.holder._replace(tenant=new_id()))
     assert session is None
 
 
@@ -179,8 +191,8 @@ async def test_a_room_can_be_taken_out_without_waiting(case: Case) -> None:
 async def test_a_session_that_is_gone_says_so_and_is_not_half_made(case: Case, redis_client: Client) -> None:
     assert not await case.sessions.join(case.tenant, case.pid, case.room, 42)
     assert not await case.sessions.leave(case.tenant, case.pid, case.room)
-    assert await case.sessions.renew([(case.tenant, case.pid, 0)]) == [False]
-    await case.sessions.begin_window(case.tenant, case.pid, 0)
+    assert await case.sessions.renew([(case.holder, 0)]) == [False]
+    await case.sessions.begin_window(case.holder, 0)
     await case.sessions.mark_holed([(case.tenant, case.pid)])
     assert not await redis_client.exists(case.key)
 
@@ -235,7 +247,7 @@ async def test_with_redis_away_every_question_fails_and_none_is_forgotten(
     with pytest.raises(LinkDown):
         await case.sessions.standing(case.tenant, many)
     with pytest.raises(LinkDown):
-        await case.sessions.renew([(case.tenant, pid, 0) for pid, _ in many])
+        await case.sessions.renew([(case.holder._replace(pid=pid), 0) for pid, _ in many])
     with pytest.raises(LinkDown):
         await case.sessions.mark_holed([(case.tenant, pid) for pid, _ in many])
     gc.collect()
@@ -250,18 +262,18 @@ async def test_a_session_lives_for_its_lease_and_for_the_window_once_its_socket_
 ) -> None:
     await case.open()
     assert 119_000 < await redis_client.pttl(case.key) <= 120_000
-    await case.sessions.begin_window(case.tenant, case.pid, 0)
+    await case.sessions.begin_window(case.holder, 0)
     assert 59_000 < await redis_client.pttl(case.key) <= 60_000
-    assert await case.sessions.renew([(case.tenant, case.pid, 0)]) == [True]
+    assert await case.sessions.renew([(case.holder, 0)]) == [True]
     assert 119_000 < await redis_client.pttl(case.key) <= 120_000
-    await case.sessions.begin_window(case.tenant, case.pid, 0)
+    await case.sessions.begin_window(case.holder, 0)
     await case.claim()
     assert 119_000 < await redis_client.pttl(case.key) <= 120_000
 
 
 async def test_a_session_that_must_not_be_recovered_is_dropped(case: Case) -> None:
     await case.open()
-    await case.sessions.forget(case.tenant, case.pid)
+    await case.sessions.forget(case.holder)
     assert await case.claim() is None
 
 
@@ -269,7 +281,7 @@ async def test_a_live_socket_surely_had_what_is_older_than_its_heartbeats(
     case: Case, redis_client: Client
 ) -> None:
     place = await case.open()
-    await case.sessions.renew([(case.tenant, case.pid, 0)])
+    await case.sessions.renew([(case.holder, 0)])
     seconds, micros = await redis_client.time()
     seen = (await case.claim()).seen_until
     assert place.seq - SEQ_PER_S <= seen <= seconds * SEQ_PER_S + micros - SEQ_PER_S
@@ -280,8 +292,8 @@ async def test_a_socket_that_just_came_back_surely_had_nothing(commands: Command
     await case.open()
     arrived = await case.publish()
     far_ahead = arrived + 3600 * SEQ_PER_S
-    await case.sessions.renew([(case.tenant, case.pid, far_ahead)])
-    await case.sessions.begin_window(case.tenant, case.pid, far_ahead)
+    await case.sessions.renew([(case.holder, far_ahead)])
+    await case.sessions.begin_window(case.holder, far_ahead)
     assert (await case.claim()).seen_until == 0
 
 
@@ -292,3 +304,98 @@ async def test_a_session_with_a_hole_says_so_to_whoever_claims_it(case: Case) ->
     assert (await case.claim()).holed
     await case.open()
     assert not (await case.claim()).holed
+
+
+async def test_a_socket_that_went_after_another_had_its_session_leaves_that_alone(
+    case: Case, redis_client: Client
+) -> None:
+    await case.open()
+    await case.claim()
+    await case.sessions.forget(case.holder)
+    await case.sessions.begin_window(case.holder, 0)
+    assert 119_000 < await redis_client.pttl(case.key) <= 120_000
+    assert await redis_client.zcard(sockets_key(case.tenant, "bob")) == 1
+
+
+async def test_what_was_lost_is_kept_for_a_socket_that_may_not_have_heard_it(case: Case) -> None:
+    await case.sessions.open(case.holder, {BOB: None}, lost="expired")
+    assert (await case.claim()).lost == "expired"
+    await case.open()
+    assert (await case.claim()).lost == ""
+
+
+# -- tokens that are void
+
+
+def bearer(issued_at: float = 0.0, token_id: str = "") -> Identity:
+    return Identity("bob", "", "agent", 0.0, issued_at, token_id)
+
+
+async def test_a_token_that_was_revoked_is_blocked_and_others_are_not(case: Case) -> None:
+    await case.control("token/a:1")
+    revoked = await case.sessions.revoked(case.tenant, "bob")
+    assert revoked.blocks(bearer(token_id="a:1"))
+    assert not revoked.blocks(bearer(token_id="a"))
+    assert not revoked.blocks(bearer())
+    assert list(revoked.rooms()) == []
+
+
+async def test_tokens_of_before_a_moment_are_blocked_and_the_latest_moment_counts(case: Case) -> None:
+    for moment in ("2000.5", "1000.0"):
+        await case.control("before", moment)
+    _, revoked = await case.sessions.open(case.holder, {BOB: None})
+    assert revoked.blocks(bearer(2000.4))
+    assert not revoked.blocks(bearer(2000.5))
+    assert revoked.blocks(bearer()), "a token that does not say when it was issued is old"
+
+
+# -- how many sockets a user has
+
+
+async def test_of_too_many_sockets_the_oldest_goes(commands: Commands, redis_client: Client) -> None:
+    case = Case(commands, most=2)
+    pids = [new_id() for _ in range(3)]
+    async with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        await pubsub.subscribe(wire.channel(case.tenant, BOB))
+        for pid in pids:
+            await case.sessions.open(case.holder._replace(pid=pid), {BOB: None})
+        async for push in pubsub.listen():
+            assert json.loads(parse_message(push["data"]).body) == {"do": "evict", "pid": pids[0]}
+            break
+    assert not await redis_client.exists(session_key(case.tenant, pids[0]))
+    assert await redis_client.zcard(sockets_key(case.tenant, "bob")) == 2
+
+
+async def test_a_socket_that_is_gone_does_not_count_until_it_comes_back(
+    commands: Commands, redis_client: Client
+) -> None:
+    case = Case(commands, most=1)
+    other = case.holder._replace(pid=new_id())
+    await case.open()
+    await case.sessions.begin_window(case.holder, 0)
+    await case.sessions.open(other, {BOB: None})
+    assert await redis_client.exists(case.key)
+    assert (await case.claim()).generation == 2
+    assert not await redis_client.exists(session_key(case.tenant, other.pid))
+
+
+async def test_a_user_is_online_while_a_socket_is(case: Case, redis_client: Client) -> None:
+    other = case.holder._replace(pid=new_id())
+    await case.open()
+    await case.sessions.open(other, {BOB: None})
+    await case.sessions.forget(case.holder)
+    assert await redis_client.zrange(online_key(case.tenant), 0, -1) == [b"bob"]
+    await case.sessions.begin_window(other, 0)
+    assert not await redis_client.exists(online_key(case.tenant), sockets_key(case.tenant, "bob"))
+
+
+async def test_the_sockets_of_a_replica_that_died_count_no_longer_than_their_lease(
+    commands: Commands, redis_client: Client
+) -> None:
+    case = Case(commands, most=1)
+    await case.open()
+    await redis_client.zadd(sockets_key(case.tenant, "bob"), {case.pid: 1})
+    other = case.holder._replace(pid=new_id())
+    await case.sessions.open(other, {BOB: None})
+    assert await redis_client.zrange(sockets_key(case.tenant, "bob"), 0, -1) == [other.pid.encode()]
+    assert await redis_client.exists(case.key)

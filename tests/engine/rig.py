@@ -1,7 +1,7 @@
 """An engine on a real port, with an upper layer that echoes and takes notes."""
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.engine import EngineOptions, EngineServer, EngineSocket
+from gateway.engine.intake import Intake, IntakeRunner
 
 
 @dataclass
@@ -73,10 +74,14 @@ class Rig:
 
 
 @asynccontextmanager
-async def serve(*, tls: ssl.SSLContext | None = None, **options: Any) -> AsyncIterator[Rig]:
-    """Serve on a free port; see `EngineOptions` for the options."""
+async def serve(
+    *, tls: ssl.SSLContext | None = None, intake: Mapping[str, Any] | None = None, **options: Any
+) -> AsyncIterator[Rig]:
+    """Serve on a free port; see `EngineOptions` for the options, `Intake` for what `intake` may hold."""
     rig = Rig(**options)
-    runner = web.AppRunner(rig.app, access_log=None, shutdown_timeout=0.1)
+    usual = {"request_timeout_s": 20.0, "idle_timeout_s": 75.0, "max_header_bytes": 16_384}
+    limits = Intake(stats=rig.engine.stats, log=rig.log, **usual | dict(intake or {}))
+    runner = IntakeRunner(rig.app, limits, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()

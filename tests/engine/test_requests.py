@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from gateway.engine import EngineSocket
+from gateway.engine.errors import Refusal, unavailable
 from tests.engine.rig import serve
 from tests.engine.wire import eventually, http_client, opened, polling, websocket
 
@@ -96,19 +97,21 @@ async def test_no_origin_is_no_browser_and_the_default_policy_allows_nothing_els
 async def test_new_sessions_can_be_turned_away_before_anything_is_made() -> None:
     asked: list[str] = []
 
-    def admit(remote: str) -> str | None:
+    def admit(remote: str) -> Refusal:
         asked.append(remote)
-        return "too many connects"
+        return unavailable("too many connects", retry_after_s=7, limit="connects_per_s")
 
-    async with serve(admit=admit, retry_after_s=7) as rig, http_client() as http:
+    async with serve(admit=admit) as rig, http_client() as http:
         async with http.get(f"http://127.0.0.1:{rig.port}/engine.io/?EIO=4&transport=polling") as response:
             assert (response.status, response.headers["Retry-After"]) == (503, "7")
-            assert (await response.json())["message"] == "too many connects"
+            body = await response.json()
+            assert (body["message"], body["limit"]) == ("too many connects", "connects_per_s")
         async with websocket(rig.port) as peer:
             assert (peer.status, peer.headers["retry-after"]) == (503, "7")
         assert asked == ["127.0.0.1", "127.0.0.1"]
         assert rig.notes.opened == []
         assert rig.engine.stats.refused == {503: 2}
+        assert rig.engine.stats.limited == {"connects_per_s": 2}
 
 
 async def test_the_upper_layer_can_refuse_a_session() -> None:

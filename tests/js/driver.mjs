@@ -6,7 +6,8 @@
 //
 // Every report has `browser`, `what`, and `at`: seconds of the system's monotonic clock, which is Python's
 // time.monotonic() on the same machine.
-import { Agent } from "node:http";
+import http from "node:http";
+import https from "node:https";
 import { createInterface } from "node:readline";
 import { io as io40 } from "socket.io-client-4.0";
 import { io as io45 } from "socket.io-client-4.5";
@@ -23,7 +24,8 @@ const report = (browser, what, facts) => {
 const commands = {
   open({ browser, client, url, options }) {
     // An agent of its own, so that its connections can be cut.
-    const agent = new Agent({ keepAlive: false });
+    const { Agent } = url.startsWith("https:") ? https : http;
+    const agent = new Agent({ keepAlive: false, ca: options.ca });
     const socket = clients[client](url, { forceNew: true, agent, ...options });
     browsers.set(browser, { socket, agent });
     const transport = () => socket.io.engine?.transport?.name;

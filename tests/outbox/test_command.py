@@ -9,6 +9,7 @@ import redis.asyncio
 
 from gateway.app import StartError
 from gateway.cli.outbox import serve
+from gateway.cli.reach import Target
 from gateway.embedded import EmbeddedRedis
 from publisher import organization
 from publisher.outbox import Outbox, Relaying, outbox_table
@@ -43,7 +44,7 @@ async def test_a_table_of_another_name_in_a_schema(postgres: BackendDatabase, re
         connection.exec_driver_sql("create schema app")
         table.metadata.create_all(connection)
         Outbox(table).within(connection).disconnect_user(new_id(), "u1")
-    task = asyncio.create_task(serve(postgres.url, redis_server.url, table, Relaying()))
+    task = asyncio.create_task(serve(postgres.url, Target(redis_server.url, {}), table, Relaying()))
     await until(lambda: _is_empty(postgres, "app.events_out"))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -69,12 +70,12 @@ async def test_a_database_that_will_not_do_is_said_at_start(
     redis_server: EmbeddedRedis, url: str, said: str
 ) -> None:
     with pytest.raises(StartError, match=said):
-        await serve(url, redis_server.url, outbox_table(), Relaying())
+        await serve(url, Target(redis_server.url, {}), outbox_table(), Relaying())
 
 
 async def test_redis_that_cannot_be_reached_is_said_at_start(sqlite: BackendDatabase) -> None:
     with pytest.raises(StartError, match="Redis can't be reached at redis://127"):
-        await serve(sqlite.url, "redis://127.0.0.1:1/0", outbox_table(), Relaying())
+        await serve(sqlite.url, Target("redis://127.0.0.1:1/0", {}), outbox_table(), Relaying())
 
 
 def test_a_mistake_is_one_clear_line_without_the_password(

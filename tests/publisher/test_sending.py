@@ -30,11 +30,14 @@ from tests.support.waiting import until
 
 Client = Any  # redis.asyncio.Redis, whose commands are not typed
 
+# Redis is there, and the machine may be busy.
+PATIENT_S = 30.0
+
 
 async def test_events_arrive_in_the_order_of_the_calls(
     senders: Senders, redis_server: EmbeddedRedis, redis_client: Client
 ) -> None:
-    sender = senders(redis_server.url)
+    sender = senders(redis_server.url, timeout_s=PATIENT_S)
     receipts = await sender.emit_all(range(300))
     offsets = [parse_offset(receipt.offset).seq for receipt in receipts]
     assert offsets == sorted(set(offsets))
@@ -44,7 +47,7 @@ async def test_events_arrive_in_the_order_of_the_calls(
 
 
 async def test_a_receipt_says_where_the_event_stands(senders: Senders, redis_server: EmbeddedRedis) -> None:
-    sender = senders(redis_server.url)
+    sender = senders(redis_server.url, timeout_s=PATIENT_S)
     receipt = await sender.emit("x", key="k")
     assert parse_offset(receipt.offset)
     assert receipt == Receipt(receipt.offset, duplicate=False, queued=False)
@@ -55,7 +58,7 @@ async def test_a_receipt_says_where_the_event_stands(senders: Senders, redis_ser
 async def test_an_older_version_is_a_duplicate_of_the_later_one(
     senders: Senders, redis_server: EmbeddedRedis
 ) -> None:
-    sender = senders(redis_server.url)
+    sender = senders(redis_server.url, timeout_s=PATIENT_S)
     later = await sender.emit("read", key="k", version=3)
     assert await sender.emit("delivered", key="k", version=2) == Receipt(later.offset, duplicate=True)
 
@@ -63,14 +66,14 @@ async def test_an_older_version_is_a_duplicate_of_the_later_one(
 async def test_a_duplicate_is_one_on_a_server_that_lost_its_scripts_too(
     senders: Senders, redis_server: EmbeddedRedis, redis_client: Client
 ) -> None:
-    sender = senders(redis_server.url)
+    sender = senders(redis_server.url, timeout_s=PATIENT_S)
     first = await sender.emit("x", key="k")
     await redis_client.script_flush()
     assert await sender.emit("x", key="k") == Receipt(first.offset, duplicate=True)
 
 
 async def test_bad_arguments_raise_at_the_call(senders: Senders, redis_server: EmbeddedRedis) -> None:
-    publisher = senders(redis_server.url).publisher
+    publisher = senders(redis_server.url, timeout_s=PATIENT_S).publisher
     with pytest.raises(InvalidEvent):
         publisher.emit(new_id(), "connect", {}, to=conversation(new_id()))
     with pytest.raises(InvalidEvent):
@@ -94,7 +97,7 @@ async def test_many_calls_at_once_share_one_connection(
 async def test_scripts_that_are_gone_are_loaded_again(
     senders: Senders, redis_server: EmbeddedRedis, redis_client: Client
 ) -> None:
-    sender = senders(redis_server.url)
+    sender = senders(redis_server.url, timeout_s=PATIENT_S)
     for i in range(5):
         await redis_client.script_flush()
         assert not (await sender.emit(i)).queued
@@ -186,7 +189,7 @@ async def test_a_busy_server_gets_the_event_when_it_is_free(
 async def test_an_event_that_redis_refuses_for_good_is_said_to_be_lost(
     senders: Senders, redis_server: EmbeddedRedis, redis_client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sender = senders(redis_server.url)
+    sender = senders(redis_server.url, timeout_s=PATIENT_S)
     await redis_client.set(wire.log_key(sender.org, sender.room), "no stream")
     with caplog.at_level(logging.ERROR, logger="publisher"):
         assert await sender.emit("lost") == Receipt(None)
@@ -209,7 +212,7 @@ async def test_strict_raises_what_redis_refused(
 
 
 async def test_a_closed_publisher_takes_nothing(senders: Senders, redis_server: EmbeddedRedis) -> None:
-    sender = senders(redis_server.url)
+    sender = senders(redis_server.url, timeout_s=PATIENT_S)
     await sender.emit(1)
     assert await sender.close() == 0
     assert await sender.close() == 0
@@ -218,13 +221,13 @@ async def test_a_closed_publisher_takes_nothing(senders: Senders, redis_server: 
 
 
 async def test_a_publisher_that_was_never_used_closes(senders: Senders, redis_server: EmbeddedRedis) -> None:
-    assert await senders(redis_server.url).close() == 0
+    assert await senders(redis_server.url, timeout_s=PATIENT_S).close() == 0
 
 
 async def test_closing_leaves_no_connection(
     senders: Senders, redis_server: EmbeddedRedis, redis_client: Client
 ) -> None:
-    sender = senders(redis_server.url)
+    sender = senders(redis_server.url, timeout_s=PATIENT_S)
     await sender.emit(1)
     await sender.close()
 

@@ -221,9 +221,15 @@ class LossyMachine(Machine):
         if lucky == 0:
             self.world.server.lose_everything()
 
+    @rule(replica=REPLICAS, first=st.integers(0, 8), second=st.integers(0, 8))
+    def redis_loses_everything_twice(self, replica: int, first: int, second: int) -> None:
+        for steps in (first, second):
+            self.world.server.lose_everything()
+            self.publish(set(), wide=True, sender=None, times=1)
+            self.replica_goes_on(replica, steps)
 
-# Not yet LossyMachine: a second loss while the first is being told still keeps a browser away at times.
-@pytest.mark.parametrize("machine", [Machine])
+
+@pytest.mark.parametrize("machine", [Machine, LossyMachine])
 def test_once_in_order_or_told(
     machine: type[Machine], shared_redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,3 +282,20 @@ def test_a_user_who_is_disconnected_during_a_join_does_not_come_back_half_deaf(s
     state.join(browser=0, room=0)
     state.publish(rooms=set(), sender=None, times=1, wide=False)
     state.settle()
+
+
+def test_what_is_missed_while_the_last_loss_is_being_told_is_told_as_well(state: LossyMachine) -> None:
+    state.redis_loses_everything_twice(replica=0, first=0, second=4)
+    state.redis_loses_everything(lucky=0)
+    state.come_back_under_traffic(after=0, before=0, browser=0, replica=0)
+    state.settle()
+
+
+def test_who_drops_before_hearing_that_something_is_lost_is_told_the_next_time(state: LossyMachine) -> None:
+    state.user_is_disconnected(browser=0, really=0)
+    state.come_back_under_traffic(after=0, before=0, browser=1, replica=0)
+    state.replica_goes_on(replica=0, times=5)
+    state.browser_hears(browser=1, times=1)
+    state.come_back_under_traffic(after=0, before=0, browser=1, replica=0)
+    state.settle()
+    assert state.world.browsers[1].recoveries[-1:] == [False]

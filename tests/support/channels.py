@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -45,10 +46,16 @@ class Channel(Protocol):
 
 
 class WebSocketChannel(asyncio.Protocol):
-    """A session over a websocket."""
+    """A session over a websocket; `tls` is what an https:// address is checked with."""
 
-    def __init__(self, on_message: Callable[[str], None], on_closed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        on_message: Callable[[str], None],
+        on_closed: Callable[[str], None],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.session: dict[str, Any] = {}
+        self._tls = tls
         self.close_code: int | None = None
         self._on_message = on_message
         self._on_closed = on_closed
@@ -62,7 +69,7 @@ class WebSocketChannel(asyncio.Protocol):
         """Connect and wait for the session; raises `HandshakeRefused` or `OSError`."""
         parts = urlsplit(url)
         loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: self, parts.hostname or "", parts.port or 80)
+        await loop.create_connection(lambda: self, parts.hostname or "", parts.port or 80, ssl=self._tls)
         assert self._transport is not None
         lines = {
             "Host": parts.netloc,
@@ -202,10 +209,16 @@ class WebSocketChannel(asyncio.Protocol):
 
 
 class PollingChannel:
-    """A session over HTTP long-polling."""
+    """A session over HTTP long-polling; `tls` is what an https:// address is checked with."""
 
-    def __init__(self, on_message: Callable[[str], None], on_closed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        on_message: Callable[[str], None],
+        on_closed: Callable[[str], None],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.session: dict[str, Any] = {}
+        self._tls = tls
         self._on_message = on_message
         self._on_closed = on_closed
         self._http: aiohttp.ClientSession | None = None
@@ -218,7 +231,8 @@ class PollingChannel:
     async def open(self, url: str, headers: Mapping[str, str]) -> None:
         """Get a session; raises `HandshakeRefused` or `OSError`."""
         timeout = aiohttp.ClientTimeout(total=None, connect=PATIENCE_S)
-        self._http = aiohttp.ClientSession(headers=dict(headers), timeout=timeout)
+        connector = aiohttp.TCPConnector(ssl=self._tls or True)
+        self._http = aiohttp.ClientSession(headers=dict(headers), timeout=timeout, connector=connector)
         self._url = f"{url}&EIO=4&transport=polling"
         try:
             status, body = await self._get()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Literal, Self
 
@@ -41,6 +42,7 @@ class RawClient(Inbox):
         transport: Transport = "websocket",
         headers: Mapping[str, str] | None = None,
         query: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__()
         self.url = url
@@ -59,6 +61,7 @@ class RawClient(Inbox):
         self._transport = transport
         self._headers = dict(headers or {})
         self._query = query
+        self._tls = tls
         self._channels: list[Channel] = []
         self._early: list[list[Any]] = []
         self._connecting: asyncio.Future[None] | None = None
@@ -87,7 +90,7 @@ class RawClient(Inbox):
         self._early = []
         self.packets = []
         kind = WebSocketChannel if self._transport == "websocket" else PollingChannel
-        channel: Channel = kind(self._received, lambda reason: self._closed(channel, reason))
+        channel: Channel = kind(self._received, lambda reason: self._closed(channel, reason), self._tls)
         self._channels.append(channel)
         connecting = self._connecting = asyncio.get_running_loop().create_future()
         self.channel = channel

@@ -23,14 +23,14 @@ async def malformed(stage: Stage) -> None:
             last = parse_offset(stage.natives[0].offset)
             rooms = [Room(room) for room in stage.random.choice(stage.natives).wanted]
             rooms += [Room(f"organization:{tenant}"), Room(f"user:{stage.cast.users[0]}")]
-            for garbage in _garbage(last.epoch, last.seq):
-                await client.publish(wire.channel(tenant, stage.random.choice(rooms)), garbage)
+            for message in garbage(last.epoch, last.seq):
+                await client.publish(wire.channel(tenant, stage.random.choice(rooms)), message)
             await stage.published(10)
         assert len(await client.client_list()) == connections, "connections were leaked"
     assert all(watcher.comebacks == 0 for watcher in stage.watchers), "somebody was disconnected"
 
 
-def _garbage(epoch: str, seq: int) -> list[bytes]:
+def garbage(epoch: str, seq: int) -> list[bytes]:
     """Make messages that no script of ours writes."""
     place = f"{epoch}-{seq + 5_000_000}".encode()
     return [

@@ -135,6 +135,70 @@ def test_a_default_never_replaces_a_tenant_that_is_nonsense(nonsense: Any) -> No
     assert refused(signed(usual(organization_id=nonsense)), default_tenant=new_id()) == "token_invalid"
 
 
+def test_an_identity_says_when_its_token_was_issued_and_which_one_it_is() -> None:
+    identity = tokens().verify(signed(usual(iat=1_700_000_000.5, jti="x" * 128)))
+    assert (identity.issued_at, identity.token_id) == (1_700_000_000.5, "x" * 128)
+    identity = tokens().verify(signed(usual()))
+    assert (identity.issued_at, identity.token_id) == (0.0, "")
+
+
+# -- secrets that replace each other
+
+OLD, OLDER = "old-" + SECRET, "older-" + SECRET
+
+
+def test_previous_secrets_are_accepted_beside_the_new_one() -> None:
+    rotating = tokens(jwt_previous_secret_keys=f"{OLD},{OLDER}")
+    for secret in (SECRET, OLD, OLDER):
+        assert rotating.verify(mint(USER, ORG, secret=secret)).user_id == USER
+    assert refused(mint(USER, ORG, secret=OLD)) == "token_invalid"
+
+
+def test_a_token_of_a_previous_secret_is_held_to_the_same() -> None:
+    rotation = {"jwt_previous_secret_keys": OLD}
+    assert refused(mint(USER, ORG, secret=OLD, ttl_s=-1), **rotation) == "token_expired"
+    assert refused(mint(USER, ORG, secret=OLD, type="refresh"), **rotation) == "token_invalid"
+    assert refused(mint(USER, ORG, secret="x" * 64), **rotation) == "token_invalid"
+
+
+# -- claims that are looked at where that is configured
+
+
+@pytest.mark.parametrize("aud", ["gateway", ["gateway"], ["other", "gateway"]], ids=str)
+def test_a_token_for_one_of_our_audiences_is_let_in(aud: Any) -> None:
+    assert tokens(jwt_audience="gateway,staging").verify(signed(usual(aud=aud))).user_id == USER
+
+
+@pytest.mark.parametrize(
+    "aud", [..., None, "", "Gateway", "gateway2", [], ["other"], [7], 7, {"gateway": 1}], ids=str
+)
+def test_a_token_for_another_audience_is_refused(aud: Any) -> None:
+    assert refused(signed(usual(aud=aud)), jwt_audience="gateway,staging") == "token_invalid"
+
+
+def test_a_token_of_another_issuer_is_refused() -> None:
+    ours = "https://id.example"
+    assert tokens(jwt_issuer=ours).verify(signed(usual(iss=ours))).user_id == USER
+    for iss in (..., None, "", ours + "/", "https://id.example.evil", [ours], 7):
+        assert refused(signed(usual(iss=iss)), jwt_issuer=ours) == "token_invalid"
+
+
+def test_clocks_may_be_apart_by_the_leeway_and_no_more() -> None:
+    late, early = signed(usual(exp=time.time() - 30)), signed(usual(nbf=time.time() + 30, iat=time.time() + 30))
+    assert (refused(late), refused(early)) == ("token_expired", "token_invalid")
+    for token in (late, early):
+        assert tokens(jwt_leeway_s=60).verify(token).user_id == USER
+    assert refused(late, jwt_leeway_s=20) == "token_expired"
+
+
+def test_a_token_that_lives_too_long_is_refused() -> None:
+    token = signed(usual(exp=time.time() + 3600))
+    assert tokens(token_max_lifetime_s=3601).verify(token).user_id == USER
+    assert refused(token, token_max_lifetime_s=3590) == "token_invalid"
+    assert refused(signed(usual(exp=time.time() + 31 * 86_400))) == "token_invalid"
+    assert tokens(token_max_lifetime_s=0).verify(signed(usual(exp=time.time() + 10**9))).user_id == USER
+
+
 # -- kept out
 
 LATER = int(time.time()) + 3600
@@ -161,7 +225,7 @@ ODD: dict[str, tuple[object, str]] = {
     ),
     "another secret": (mint(USER, ORG, secret="x" * 64), "token_invalid"),
     "an empty secret": (signed(usual(), secret=""), "token_invalid"),
-    "alg none": (jwt.encode(usual(), None, algorithm="none"), "token_invalid"),
+    "alg none": (jwt.encode(usual(), None, algorithm="none"), "token_invalid"),  # type: ignore[arg-type]
     "alg None, signed": (signed(usual(), {"alg": "None"}), "token_invalid"),
     "alg hs256": (signed(usual(), {"alg": "hs256"}), "token_invalid"),
     "alg HS512": (mint(USER, ORG, algorithm="HS512"), "token_invalid"),
@@ -205,7 +269,17 @@ ODD: dict[str, tuple[object, str]] = {
     "iat to come": (signed(usual(iat=LATER)), "token_invalid"),
     "iat a text": (signed(usual(iat="now")), "token_invalid"),
     "iat an object": (signed(usual(iat={})), "token_invalid"),
+    "iat a yes": (signed(usual(iat=True)), "token_invalid"),
+    "iat a number as a text": (signed(usual(iat="1")), "token_invalid"),
+    "iat null": (signed(usual(iat=None)), "token_invalid"),
+    "iat NaN": (raw("iat", "NaN"), "token_invalid"),
+    "iat of 400 digits": (raw("iat", "9" * 400), "token_invalid"),
     "jti a number": (signed(usual(jti=7)), "token_invalid"),
+    "jti null": (signed(usual(jti=None)), "token_invalid"),
+    "jti a list": (signed(usual(jti=["a"])), "token_invalid"),
+    "jti too long": (signed(usual(jti="x" * 129)), "token_invalid"),
+    "jti with a newline": (signed(usual(jti="a\n")), "token_invalid"),
+    "jti a lone surrogate": (signed(usual(jti="\ud800")), "token_invalid"),
     "type refresh": (mint(USER, ORG, type="refresh"), "token_invalid"),
     "type null": (signed(usual(type=None)), "token_invalid"),
     "type a list": (signed(usual(type=["access"])), "token_invalid"),

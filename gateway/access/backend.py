@@ -1,0 +1,197 @@
+"""Asking the backend: its answers are kept for a while, and it is spared when it does not answer.
+
+A question is asked once however many wait for it. What is forgotten while it is being asked is not kept, and
+`changes` tells those who waited for it to ask again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from gateway.access.answers import Answers
+from gateway.access.breaker import Breaker
+from gateway.access.question import Away, Http
+from gateway.core.member import Identity
+from gateway.errors import Unavailable
+from gateway.metrics import Values
+from gateway.settings import Settings
+from publisher.rooms import Room
+
+# Questions under way at the same time; the others wait for as long as an answer may take.
+MAX_ASKING = 64
+
+_log = structlog.get_logger("gateway.access")
+
+
+class Asking(Protocol):
+    """How a question gets to the backend."""
+
+    async def start(self) -> None: ...  # noqa: D102
+    async def stop(self) -> None: ...  # noqa: D102
+    async def ask(self, identity: Identity, room: Room) -> bool:
+        """Raise `Away` where there is no answer."""
+
+
+class _Question(NamedTuple):
+    tenant: str
+    user_id: str
+    role: str
+    room: Room
+
+
+class Backend:
+    """Has the backend decide. `start` and `stop` it."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        *,
+        cache_s: float,
+        timeout_s: float,
+        when_away: bool = False,
+        breaker: Breaker | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`when_away` is what it says while the backend does not answer: yes, or (by default) nothing at all."""
+        self.outcomes = {"allowed": 0, "denied": 0, "away": 0, "spared": 0}
+        """Questions that no earlier answer settled, by what came of them; `spared` ones were not asked."""
+        self.answers = Answers(cache_s)
+        self.breaker = breaker or Breaker()
+        self.changes = 0
+        self._asking = asking
+        self._timeout_s = timeout_s
+        self._when_away = when_away
+        self._now = now
+        self._slots = asyncio.Semaphore(MAX_ASKING)
+        self._under_way: dict[_Question, asyncio.Task[bool]] = {}
+        self._tasks: set[asyncio.Task[bool]] = set()
+
+    async def start(self) -> None:
+        """Get ready to ask."""
+        await self._asking.start()
+
+    async def stop(self) -> None:
+        """Give up what is being asked."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._asking.stop()
+
+    # -- as `Access`
+
+    def may_join(self, identity: Identity, room: Room) -> bool | Awaitable[bool]:
+        """Give an answer that still holds, or what comes of asking."""
+        user = (identity.tenant, identity.user_id)
+        known = self.answers.get(user, identity.role, room, self._now())
+        return self._ask(identity, room) if known is None else known
+
+    def forget(self, tenant: str, user_id: str, room: Room | None = None) -> None:
+        """Forget what was answered, or is being answered, about a user."""
+        self.changes += 1
+        self.answers.forget((tenant, user_id), room)
+        for question in [*self._under_way]:
+            if (question.tenant, question.user_id) == (tenant, user_id) and room in (None, question.room):
+                del self._under_way[question]
+
+    def forget_all(self) -> None:
+        """Forget every answer."""
+        self.changes += 1
+        self.answers.clear()
+        self._under_way.clear()
+
+    # -- asking
+
+    async def _ask(self, identity: Identity, room: Room) -> bool:
+        question = _Question(identity.tenant, identity.user_id, identity.role, room)
+        task = self._under_way.get(question)
+        try:
+            if task is None:
+                self._check_rest()
+                task = self._begin(question, identity)
+            return await asyncio.shield(task)
+        except Away:
+            if self._when_away:
+                return True
+            raise Unavailable from None
+
+    def _check_rest(self) -> None:
+        if self.breaker.rests(self._now()):
+            self.outcomes["spared"] += 1
+            raise Away("it is left alone")
+
+    def _begin(self, question: _Question, identity: Identity) -> asyncio.Task[bool]:
+        task = self._under_way[question] = asyncio.create_task(self._answer(question, identity))
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._ended(question, done))
+        return task
+
+    def _ended(self, question: _Question, task: asyncio.Task[bool]) -> None:
+        self._tasks.discard(task)
+        if self._under_way.get(question) is task:
+            del self._under_way[question]
+        if not task.cancelled():
+            task.exception()
+
+    async def _answer(self, question: _Question, identity: Identity) -> bool:
+        await self._take_slot()
+        try:
+            allowed = await self._ask_now(identity, question.room)
+        finally:
+            self._slots.release()
+        self.outcomes["allowed" if allowed else "denied"] += 1
+        if self._under_way.get(question) is asyncio.current_task():
+            user = (question.tenant, question.user_id)
+            self.answers.put(user, question.role, question.room, allowed, self._now())
+        return allowed
+
+    async def _take_slot(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            self.outcomes["spared"] += 1
+            raise Away("there are too many questions") from None
+
+    async def _ask_now(self, identity: Identity, room: Room) -> bool:
+        # It may have gone while this one waited for its turn.
+        self._check_rest()
+        self.breaker.begin(self._now())
+        try:
+            allowed = await self._asking.ask(identity, room)
+        except Away as away:
+            self.outcomes["away"] += 1
+            if self.breaker.failed(self._now()):
+                _log.warning("authorize_away", reason=str(away))
+            raise
+        away_s = self.breaker.succeeded(self._now())
+        if away_s is not None:
+            _log.info("authorize_back", away_s=round(away_s, 1))
+        return allowed
+
+
+def backend_of(settings: Settings) -> Backend | None:
+    """Make the backend that is configured, if one is."""
+    if not settings.authorize_url:
+        return None
+    timeout_s = settings.authorize_timeout_s
+    key = settings.authorize_key.get_secret_value().strip()
+    return Backend(
+        Http(settings.authorize_url, key, timeout_s=timeout_s),
+        cache_s=settings.authorize_cache_s,
+        timeout_s=timeout_s,
+        when_away=settings.authorize_when_away == "allow",
+    )
+
+
+def access_values(backend: Backend | None) -> dict[str, Values]:
+    """Give the figures for the metrics' page."""
+    return {
+        "gateway_authorize_total": backend.outcomes if backend else {},
+        "gateway_authorize_cached": len(backend.answers) if backend else 0,
+        "gateway_authorize_away": int(backend.breaker.is_open) if backend else 0,
+    }

@@ -1,0 +1,142 @@
+"""Too much of what is allowed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from gateway.engine.errors import CloseCode
+from gateway.engine.reader import TEXT
+from tests.engine.wire import Peer, frame
+from tests.hostile.attacker import answer, connecting, until_closed
+from tests.hostile.cases import Stage, case
+from tests.support.client import RawClient
+from tests.support.tokens import mint, new_id
+from tests.support.waiting import until
+
+UNLIMITED = {"GATEWAY_EVENTS_PER_S": "0", "GATEWAY_MAX_PENDING_CONNECTS": "0"}
+
+
+def _event(name: str, data: object = None) -> bytes:
+    return frame(TEXT, b"42" + json.dumps([name, data]).encode())
+
+
+async def _flood(stage: Stage, peer: Peer, flood: bytes, count: int) -> None:
+    began = stage.now()
+    peer.raw(flood)
+    end = await until_closed(peer, within_s=30)
+    assert end.code == CloseCode.POLICY, end
+    assert "rate_limited" in end.last, end
+    assert end.messages < count / 2, "it was let through"
+    took_s = stage.now() - began
+    stage.closed = f"closed with {end.code} {end.reason}, after {end.messages:,} answers, {took_s:.1f} s"
+
+
+@case(
+    "250,000 events in a row from one socket", row="14", plain="never closed; Node: neighbours wait 12 s, +1.5 GB"
+)
+async def events_in_a_row(stage: Stage) -> None:
+    count = stage.times(250_000, 20_000)
+    async with connecting(stage.port) as peer:
+        await _flood(stage, peer, _event("ping") * count, count)
+
+
+@case("events that are wrong, in a row from one socket", row="14", plain="a traceback each")
+async def wrong_events_in_a_row(stage: Stage) -> None:
+    count = stage.times(250_000, 20_000)
+    async with connecting(stage.port) as peer:
+        flood = _event("join_conversation", {"conversation_id": "*"}) + _event("no such thing")
+        await _flood(stage, peer, flood * (count // 2), count)
+
+
+@case("200,000 joins from one socket", row="14", plain="the loop stalls for 4 s, 147 MB", log_kib=600)
+async def joins_in_a_row(stage: Stage) -> None:
+    count = stage.times(200_000, 10_000)
+    async with connecting(stage.port) as peer:
+        flood = b"".join(_event("join_conversation", {"conversation_id": new_id()}) for _ in range(count))
+        await _flood(stage, peer, flood, count)
+
+
+@case("a polling body of 200,000 events", row="14")
+async def events_in_one_body(stage: Stage) -> None:
+    count = stage.times(200_000, 50_000)
+    client = RawClient(stage.arena.replica.url, mint(), transport="polling")
+    await client.connect()
+    try:
+        assert client.channel is not None
+        client.channel.send("\x1e4".join(['2["ping"]'] * (count // 4)))
+        began = stage.now()
+        await client.dropped(30)
+        stage.closed = f"closed after {len(client.named('pong'))} answers, {stage.now() - began:.1f} s"
+    finally:
+        await client.close()
+
+
+@case("typing without end, in a room with 6 neighbours", row="14")
+async def typing_in_a_row(stage: Stage) -> None:
+    count = stage.times(100_000, 20_000)
+    neighbours = stage.arena.neighbours
+    async with connecting(stage.port, mint(organization_id=neighbours.tenant)) as peer:
+        peer.send("421" + json.dumps(["join_conversation", {"conversation_id": neighbours.conversation}]))
+        while not (await answer(peer)).startswith("431["):
+            pass
+        data = {"conversation_id": neighbours.conversation}
+        await _flood(stage, peer, _event("typing_start", data) * count, count)
+
+
+@case(
+    "200,000 rooms of 200 sockets, then 50 others leave",
+    row="15",
+    plain="the loop is blocked for 2.5-4 s",
+    settings=UNLIMITED,
+    memory_mib=400,
+    log_kib=100_000,
+)
+async def many_rooms(stage: Stage) -> None:
+    sockets, rooms = stage.times(200, 10), stage.times(1000, 200)
+    hoarders = await _hoard(stage, sockets, rooms)
+    others = [RawClient(stage.arena.replica.url, mint()) for _ in range(50)]
+    await asyncio.gather(*(other.connect() for other in others))
+    stage.note(f"{stage.arena.metric('gateway_rooms'):,} rooms")
+    await stage.arena.neighbours.report()
+    await asyncio.gather(*(other.close() for other in others))
+    seen = await stage.arena.neighbours.report()
+    assert seen.unharmed
+    stage.closed = f"50 left: a neighbour waited {seen.worst_ms:.0f} ms at most"
+    for client in hoarders:
+        client.drop()
+    await until(lambda: stage.arena.replica.health()["sockets"] == 6, 30.0, "the hoarders to be gone")
+    seen = await stage.arena.neighbours.report()
+    assert seen.unharmed
+    stage.note(f"all {sockets} with {rooms} rooms each cut at once: {seen.worst_ms:.0f} ms")
+
+
+async def _hoard(stage: Stage, sockets: int, rooms: int) -> list[RawClient]:
+    async def hoard() -> RawClient:
+        client = RawClient(stage.arena.replica.url, mint())
+        await client.connect()
+        for _ in range(rooms // 50):
+            await asyncio.gather(*(client.join(new_id()) for _ in range(50)))
+        assert client.pid
+        client.events.clear()
+        return client
+
+    hoarders = []
+    for _ in range(sockets // 10):
+        hoarders += await asyncio.gather(*(hoard() for _ in range(10)))
+    return hoarders
+
+
+@case("a room more than one socket may join", settings=UNLIMITED, log_kib=500, memory_mib=16)
+async def one_room_too_many(stage: Stage) -> None:
+    client = RawClient(stage.arena.replica.url, mint())
+    await client.connect()
+    try:
+        # It is in two rooms already: its user's and its organization's.
+        for _ in range(998 // 2):
+            await asyncio.gather(client.join(new_id()), client.join(new_id()))
+        answer = await client.call("join_conversation", {"conversation_id": new_id()})
+        assert answer["error"]["code"] == "too_many_rooms"
+    finally:
+        await client.close()
+    stage.closed = "`too_many_rooms`"

@@ -1,0 +1,140 @@
+"""Websocket frames that no browser sends, and ones that it sends and does not take back."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+
+from gateway.engine.errors import CloseCode
+from gateway.engine.reader import BINARY, CONTINUATION, PING, TEXT
+from tests.engine.wire import frame
+from tests.hostile.attacker import answer, connecting, opening, until_closed
+from tests.hostile.cases import Stage, case
+from tests.support.waiting import until
+
+BROKEN = {
+    "unmasked": (frame(TEXT, b"42", masked=False), CloseCode.PROTOCOL),
+    "reserved bits": (frame(TEXT, b"42", rsv=0x70), CloseCode.PROTOCOL),
+    "unknown opcode": (frame(0x7, b""), CloseCode.PROTOCOL),
+    "continuation of nothing": (frame(CONTINUATION, b"x"), CloseCode.PROTOCOL),
+    "a ping of 126 bytes": (frame(PING, b"x" * 126), CloseCode.PROTOCOL),
+    "a length of 2 ** 63": (b"\x81\xff" + (1 << 63).to_bytes(8, "big"), CloseCode.TOO_BIG),
+    "endless fragments": (
+        frame(TEXT, b"", fin=False) + frame(CONTINUATION, b"", fin=False) * 5000,
+        CloseCode.POLICY,
+    ),
+    "invalid UTF-8": (frame(TEXT, b'42["ping","\xff\xfe"]'), CloseCode.BAD_TEXT),
+    "half a surrogate pair": (frame(TEXT, b'42["ping","\xed\xa0\x80"]'), CloseCode.BAD_TEXT),
+    "compressed, which nobody agreed to": (frame(TEXT, b"\xca\x49", rsv=0x40), CloseCode.PROTOCOL),
+    "an Engine.IO open": (frame(TEXT, b'0{"sid":"x"}'), CloseCode.PROTOCOL),
+    "an Engine.IO packet of nothing": (frame(TEXT, b""), CloseCode.PROTOCOL),
+    "broken base64": (frame(TEXT, b"b*"), CloseCode.PROTOCOL),
+    "bytes out of the blue": (frame(BINARY, bytes(1000)), CloseCode.PROTOCOL),
+}
+
+
+@case("unmasked frames, invalid UTF-8, reserved bits, endless fragments, lengths of 2⁶³ …", log_kib=40)
+async def broken_frames(stage: Stage) -> None:
+    for name, (data, code) in BROKEN.items():
+        for enter in (connecting, opening):
+            async with enter(stage.port) as peer:
+                peer.raw(data)
+                end = await until_closed(peer)
+                assert end.code == code, f"{name}: {end}"
+    stage.closed = f"{len(BROKEN) * 2} of {len(BROKEN) * 2} closed with their code"
+
+
+@case("websocket pings whose answers nobody reads", memory_mib=16)
+async def unread_pongs(stage: Stage) -> None:
+    async with connecting(stage.port) as peer:
+        peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        began = stage.now()
+        flood = frame(PING, bytes(125)) * 1000
+        sent = 0
+        while not peer.writer.transport.is_closing() and sent < 400_000:
+            peer.raw(flood)
+            sent += 1000
+            await _drained(peer.writer, 1 << 20)
+            if stage.arena.metric("gateway_slow_cut_total"):
+                break
+        await until(lambda: stage.arena.metric("gateway_slow_cut_total"), what="the attacker to be cut")
+        stage.closed = f"cut as slow after {sent:,} pings, {stage.now() - began:.1f} s"
+
+
+async def _drained(writer: asyncio.StreamWriter, size: int) -> None:
+    while writer.transport.get_write_buffer_size() > size and not writer.transport.is_closing():
+        await asyncio.sleep(0.01)
+
+
+def _bomb(size: int) -> bytes:
+    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (stream.compress(b"6" + b" " * size) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+@case(
+    "compressed frames that unpack to 100 MB each, by 10 sockets",
+    settings={"GATEWAY_COMPRESSION": "shared"},
+    memory_mib=24,
+)
+async def deflate_bombs(stage: Stage) -> None:
+    bomb = frame(TEXT, _bomb(100_000_000), rsv=0x40)
+    headers = {"Sec-WebSocket-Extensions": "permessage-deflate"}
+
+    async def attack() -> int:
+        async with opening(stage.port, headers) as peer:
+            assert "permessage-deflate" in peer.headers["sec-websocket-extensions"]
+            peer.raw(bomb * 10)
+            return (await until_closed(peer)).code
+
+    codes = await asyncio.gather(*(attack() for _ in range(10)))
+    assert set(codes) == {CloseCode.TOO_BIG}
+    stage.closed = "closed at the first, unpacked to 1 MB at most, 1009"
+
+
+@case(
+    "compressed frames that unpack to just what is allowed, 200 in a row",
+    settings={"GATEWAY_COMPRESSION": "shared"},
+    memory_mib=24,
+)
+async def deflate_charges(stage: Stage) -> None:
+    charge = frame(TEXT, _bomb(999_000), rsv=0x40)
+    async with opening(stage.port, {"Sec-WebSocket-Extensions": "permessage-deflate"}) as peer:
+        peer.raw(charge * 200)
+        await peer.pong()
+    stage.closed = f"taken: {len(charge)} bytes become 1 MB, in turns"
+
+
+@case("frames of which only half ever comes, from 50 sockets that authenticated", memory_mib=60, log_kib=40)
+async def half_frames(stage: Stage) -> None:
+    size = 900_000
+
+    async def attack() -> None:
+        async with connecting(stage.port) as peer:
+            peer.raw(frame(TEXT, bytes(size))[: size // 2])
+            await peer.writer.drain()
+            await answer_pings(peer.reader)
+
+    attackers = [asyncio.ensure_future(attack()) for _ in range(50)]
+    await asyncio.wait(attackers, timeout=stage.times(5, 1))
+    for attacker in attackers:
+        attacker.cancel()
+    await asyncio.gather(*attackers, return_exceptions=True)
+    stage.closed = "kept, half a message each, until they go"
+
+
+async def answer_pings(reader: asyncio.StreamReader) -> None:
+    """Read on; a frame that is half sent leaves no room for an answer."""
+    while await reader.read(1 << 16):
+        pass
+
+
+@case("250,000 packets that are no events: NOOP, PONG, ACK")
+async def other_packets(stage: Stage) -> None:
+    count = stage.times(250_000, 20_000)
+    async with connecting(stage.port) as peer:
+        for packet in (b"6", b"3", b"431[]"):
+            peer.raw(frame(TEXT, packet) * (count // 3))
+        peer.send('427["ping"]')
+        packet = await answer(peer)
+        assert packet.startswith("437["), packet
+    stage.closed = "taken, in turns"

@@ -1,0 +1,170 @@
+"""HTTP that no client speaks, or never finishes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+
+from tests.engine.wire import http_client, polling
+from tests.hostile.attacker import request, say, status
+from tests.hostile.cases import Stage, case
+from tests.support.waiting import until
+
+PATH = "/socket.io/?EIO=4&transport=polling"
+NONSENSE = {
+    "bytes from nowhere": os.urandom(400) + b"\r\n\r\n",
+    "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9),
+    "HTTP/9": b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+    "no host": b"GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n",
+    "control characters in a name": request("GET", PATH, **{"X\x00Y": "1"}),
+    "a folded line": b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n  c\r\nConnection: close\r\n\r\n",
+    "a space before the colon": b"GET / HTTP/1.1\r\nHost : x\r\nConnection: close\r\n\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 9\r\n\r\nxxxxxxxxx",
+    "a length and chunks": request(
+        "POST", PATH, b"0\r\n\r\nGET /", Content_Length="5", Transfer_Encoding="chunked"
+    ),
+    "a length below zero": request("POST", PATH, b"x", Content_Length="-1"),
+    "a length of a thousand digits": request("POST", PATH, b"x", Content_Length="9" * 1000),
+    "chunks of no size": request("POST", PATH, b"zz\r\nx\r\n0\r\n\r\n", Transfer_Encoding="chunked"),
+    "a chunk of 2 ** 64 bytes": request("POST", PATH, b"f" * 17 + b"\r\nx\r\n", Transfer_Encoding="chunked"),
+    "an absolute target": request("GET", "http://evil.example/health/live"),
+    "CONNECT": b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\nConnection: close\r\n\r\n",
+    "a target with broken escapes": request("GET", "/socket.io/?EIO=4&transport=%ff%00%zz&sid=%0d%0a"),
+    "a path out of the folder": request("GET", "/../../etc/passwd"),
+    "an upgrade to something else": request("GET", PATH, Upgrade="h2c", Connection="Upgrade, close"),
+    "a websocket without a key": request(
+        "GET", "/socket.io/?EIO=4&transport=websocket", Upgrade="websocket", Connection="Upgrade"
+    ),
+}
+
+
+@case("bytes that are no HTTP, or two requests in one", log_kib=1)
+async def no_http(stage: Stage) -> None:
+    statuses = {}
+    for name, data in NONSENSE.items():
+        statuses[name] = status(await say(stage.port, data, within_s=stage.times(30, 8)))
+    answered = {name: number for name, number in statuses.items() if number < 400}
+    assert set(answered) <= {"no host", "an absolute target", "HTTP/9"}, answered
+    assert max(statuses.values()) < 500, statuses
+    stage.closed = f"{len(statuses) - len(answered)} of {len(statuses)} refused with 4xx, the others are lawful"
+
+
+@case("headers of a megabyte, a target of a megabyte, 10,000 headers", log_kib=1)
+async def huge_headers(stage: Stage) -> None:
+    huge = "x" * 1_000_000
+    attempts = [
+        request("GET", PATH, Authorization=f"Bearer {huge}"),
+        request("GET", f"{PATH}&sid={huge}"),
+        request("GET", PATH, **{f"X-{i}": "y" * 100 for i in range(10_000)}),
+        request("GET", PATH, Cookie="a=b; " * 200_000),
+    ]
+    for attempt in attempts:
+        assert status(await say(stage.port, attempt, within_s=stage.times(30, 8))) in (0, 400, 413, 431)
+    stage.closed = f"{len(attempts)} of {len(attempts)} refused"
+
+
+@case("half-open HTTP requests: headers that never end, 200 connections", memory_mib=16)
+async def half_open_requests(stage: Stage) -> None:
+    began = stage.now()
+    head = f"GET {PATH} HTTP/1.1\r\nHost: x\r\nX-A: ".encode()
+    files = stage.arena.files()
+
+    async def drip() -> float:
+        """One byte at a time, so that no time-out between two reads ends it."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+        writer.write(head)
+        end = asyncio.ensure_future(reader.read())
+        while not end.done() and stage.now() - began < stage.times(40, 8):
+            writer.write(b"x")
+            await asyncio.wait((end,), timeout=0.2)
+        writer.transport.abort()
+        if not end.done():
+            end.cancel()
+            raise AssertionError("still open")
+        return stage.now() - began
+
+    after_s = await asyncio.gather(*(drip() for _ in range(stage.times(200, 40))))
+    stage.closed = f"{len(after_s)} closed, the last after {max(after_s):.1f} s"
+    await until(lambda: stage.arena.files() <= files + 2, what="the files to be closed")
+
+
+@case("polling bodies that drip in, 100 sessions", memory_mib=16)
+async def dripping_bodies(stage: Stage) -> None:
+    async def drip() -> int:
+        async with polling(stage.port, "/socket.io/") as poller:
+            reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+            writer.write(request("POST", f"{PATH}&sid={poller.sid}", Content_Length="100000") + b"4")
+            end = asyncio.ensure_future(reader.read())
+            for _ in range(stage.times(200, 40)):
+                writer.write(b"x")
+                await asyncio.wait((end,), timeout=0.2)
+                if end.done():
+                    break
+            writer.transport.abort()
+            return status(await end) if end.done() else -1
+
+    began = stage.now()
+    statuses = await asyncio.gather(*(drip() for _ in range(stage.times(100, 20))))
+    assert set(statuses) <= {400, 408}, statuses
+    stage.closed = (
+        f"{len(statuses)} refused with 408, or closed for not authenticating, in {stage.now() - began:.1f} s"
+    )
+
+
+@case("oversized polling bodies, 2,000", row="17", plain="4,006 tasks left behind", memory_mib=24)
+async def oversized_bodies(stage: Stage) -> None:
+    sessions, files = stage.arena.sessions(), stage.arena.files()
+    statuses = []
+
+    async def attack() -> None:
+        async with polling(stage.port, "/socket.io/") as poller:
+            announced = request("POST", f"{PATH}&sid={poller.sid}", Content_Length="50000000") + b"4" * 10_000
+            statuses.append(status(await say(stage.port, announced)))
+            chunks = b"f4240\r\n" + b"4" * 1_000_000 + b"\r\n"
+            chunked = request("POST", f"{PATH}&sid={poller.sid}", chunks * 2, Transfer_Encoding="chunked")
+            statuses.append(status(await say(stage.port, chunked)))
+
+    for _ in range(stage.times(100, 4)):
+        await asyncio.gather(*(attack() for _ in range(10)))
+    assert set(statuses) == {413}, statuses
+    await until(lambda: stage.arena.sessions() <= sessions, 20.0, "the sessions to be gone")
+    await until(lambda: stage.arena.files() <= files + 2, what="the files to be closed")
+    stage.closed = f"{len(statuses)} times 413; no session, no connection left"
+
+
+@case("polling bodies that unpack to 1 GB", memory_mib=16)
+async def zip_bombs(stage: Stage) -> None:
+    bomb = gzip.compress(b"4" * 250_000_000, 9)
+    statuses = []
+    async with polling(stage.port, "/socket.io/") as poller, http_client() as http:
+        for encoding, body in (("gzip", bomb), ("gzip", gzip.compress(b"6"))):
+            headers = {"Content-Encoding": encoding}
+            async with http.post(poller.url, data=body, headers=headers) as response:
+                statuses.append(response.status)
+    assert statuses[0] in (400, 413, 415), statuses
+    stage.closed = f"{len(bomb) // 1024} KiB that would be 250 MB: {statuses[0]}"
+
+
+@case("a POST that arrives in two segments, 10 times", row="17", plain="0 of 10 understood, answered 200")
+async def segmented_posts(stage: Stage) -> None:
+    understood = 0
+    for _ in range(10):
+        async with polling(stage.port, "/socket.io/") as poller:
+            body = b'40{"token":"' + b"x" * 100_000 + b'"}'
+            whole = request("POST", f"{PATH}&sid={poller.sid}", body)
+            cut = len(whole) - 50_000
+            assert status(await say(stage.port, whole[:cut], whole[cut:])) == 200
+            understood += (await poller.poll())[1].startswith("44{")
+    assert understood == 10
+    stage.closed = "10 of 10 understood"
+
+
+@case("20,000 requests in one write", memory_mib=40)
+async def pipelined_requests(stage: Stage) -> None:
+    count = stage.times(20_000, 2_000)
+    one = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = await say(stage.port, one * (count - 1) + request("GET", "/health/live"), within_s=60)
+    assert answer.count(b"HTTP/1.1 200") > 0
+    stage.closed = "answered one by one"

@@ -1,0 +1,96 @@
+"""Sockets that are opened and not used as they should be."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+from tests.engine.wire import polling
+from tests.hostile.attacker import opening, say, until_closed
+from tests.hostile.cases import Stage, case
+from tests.support.channels import HandshakeRefused
+from tests.support.client import RawClient
+from tests.support.tokens import mint
+from tests.support.waiting import until
+
+PATH = "/socket.io/"
+METERED = {"GATEWAY_CONNECTS_PER_S": "200", "GATEWAY_MAX_PENDING_CONNECTS": "150"}
+
+
+@case(
+    "300 sockets that never authenticate, or were refused, and answer their pings",
+    row="16",
+    plain="never closed",
+    log_kib=60,
+)
+async def never_authenticated(stage: Stage) -> None:
+    refused = "40" + json.dumps({"token": mint(type="refresh")})
+
+    async def attack(first: str) -> float:
+        async with opening(stage.port) as peer:
+            if first:
+                peer.send(first)
+            return (await until_closed(peer, within_s=14)).after_s
+
+    async def poll() -> float:
+        began = stage.now()
+        async with polling(stage.port, PATH) as poller:
+            while True:
+                status, body = await poller.poll()
+                if status != 200 or body == "1":
+                    return stage.now() - began
+                await poller.post("3")
+
+    third = stage.times(100, 20)
+    attacks = [*(attack("") for _ in range(third)), *(attack(refused) for _ in range(third))]
+    after_s = await asyncio.gather(*attacks, *(poll() for _ in range(third)))
+    stage.closed = f"{len(after_s)} of {third * 3} closed, the last after {max(after_s):.1f} s"
+
+
+@case("sockets by the thousand that are opened and never authenticate",
+      settings=METERED, log_kib=60)  # fmt: skip
+async def pending_sockets(stage: Stage) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        statuses = []
+        for _ in range(stage.times(1000, 200)):
+            try:
+                peer = await stack.enter_async_context(opening(stage.port))
+                statuses.append(peer.status)
+            except AssertionError:
+                statuses.append(503)
+        newcomer = RawClient(stage.arena.replica.url, mint())
+        with contextlib.suppress(HandshakeRefused):
+            await newcomer.connect()
+            await newcomer.close()
+        stage.closed = f"{statuses.count(101)} opened of {len(statuses)}, 503 for the others"
+        assert statuses.count(101) <= 150
+
+
+@case("a storm of 5,000 connections", settings=METERED, log_kib=200)
+async def connection_storm(stage: Stage) -> None:
+    seen: list[int] = []
+
+    async def attack() -> None:
+        with contextlib.suppress(AssertionError):
+            async with opening(stage.port):
+                seen.append(101)
+                return
+        seen.append(503)
+
+    began = stage.now()
+    for _ in range(stage.times(50, 10)):
+        await asyncio.gather(*(attack() for _ in range(100)))
+    took_s = stage.now() - began
+    stage.closed = f"{seen.count(101)} opened in {took_s:.1f} s, {seen.count(503)} times 503 with Retry-After"
+    assert seen.count(101) <= 200 * (took_s + 1.5)
+    assert seen.count(503)
+
+
+@case("connections on which nothing is ever said, 300")
+async def silent_connections(stage: Stage) -> None:
+    count, files = stage.times(300, 50), stage.arena.files()
+    began = stage.now()
+    await asyncio.gather(*(say(stage.port, within_s=stage.times(30, 8)) for _ in range(count)))
+    stage.closed = f"all closed after {stage.now() - began:.1f} s"
+    await until(lambda: stage.arena.files() <= files + 2, what="the files to be closed")

@@ -1,0 +1,144 @@
+"""Reaching for what belongs to others."""
+
+from __future__ import annotations
+
+import json
+
+from publisher import AsyncPublisher, conversation, organization
+from publisher.rooms import user
+from tests.hostile.attacker import answer, opening
+from tests.hostile.cases import Stage, case
+from tests.support.client import RawClient
+from tests.support.tokens import mint, new_id
+
+ROOMS = [
+    *("*", "?", "campaign:*", "campaign:?", "campaign:[a-z]*", "conversation:*", "organization:*", "user:*"),
+    *("campaign:", ":", "", "campaign", "campaign::", "campaign:\x00", "campaign:{ID}\n", "campaign:\x1b[2J"),
+    *("{campaign}:{ID}", "campaign: {ID}", "campaign:{ID} conversation:{ID}"),
+    *("organization:{ID}", "user:{ID}", "conversation:{ID}", "CAMPAIGN:{ID}", "campaign:{ID}/.."),
+    *("../campaign:{ID}", "rt:{ID}:room:campaign:{ID}", "campaign:" + "0" * 32 + "g", "campaign:" + "x" * 100_000),
+    *(None, 7, True, [], ["campaign:{ID}"], {"a": 1}, {"$ne": None}),
+]  # fmt: skip
+
+
+ASKED = {
+    "join_room": "room",
+    "leave_room": "room",
+    "join_conversation": "conversation_id",
+    "leave_conversation": "conversation_id",
+    "typing_start": "conversation_id",
+}
+
+
+@case("room names with wildcards, control characters, braces; rooms of other kinds", log_kib=40)
+async def room_names(stage: Stage) -> None:
+    ident = new_id()
+    names = [name.replace("{ID}", ident) if isinstance(name, str) else name for name in ROOMS]
+    client = await RawClient(stage.arena.replica.url, mint()).connect()
+    try:
+        for event, key in ASKED.items():
+            for name in names:
+                refusal = await client.call(event, {key: name})
+                assert not refusal["ok"], f"{event} {name!r}"
+                assert refusal["error"]["code"] in ("bad_request", "forbidden", "not_joined"), refusal
+        # Python reads these as UUIDs; the room is the one that a UUID names, whatever was around it.
+        for braces in (f"{{{ident}}}", f"{ident}}}", f"urn:uuid:{ident}"):
+            joined = await client.call("join_room", {"room": f"campaign:{braces}"})
+            assert joined["room"] == f"campaign:{ident}"
+        await client.call("leave_room", {"room": f"campaign:{ident}"})
+        assert client.connected
+    finally:
+        await client.close()
+    stage.closed = (
+        f"{len(names)} names by {len(ASKED)} events, each refused with a code; braces around a UUID are taken off"
+    )
+
+
+@case("a conversation of another tenant, by its id", row="18", plain="joined, and all its messages received")
+async def foreign_conversations(stage: Stage) -> None:
+    ours, theirs, ident, namesake = new_id(), new_id(), new_id(), new_id()
+    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
+    member = await RawClient(stage.arena.replica.url, mint(namesake, ours)).connect()
+    spy = await RawClient(stage.arena.replica.url, mint(namesake, theirs)).connect()
+    try:
+        for client in (member, spy):
+            await client.join(ident)
+        rooms = [conversation(ident), organization(ours), user(namesake)]
+        for _ in range(20):
+            await publisher.emit(ours, "secret", {}, to=rooms)
+        assert (await spy.join(ident, history=10))["events"] == []
+        await publisher.emit(theirs, "end", {}, to=conversation(ident))
+        await member.wait_for("secret", count=20)
+        await spy.wait_for("end")
+        assert not spy.named("secret")
+    finally:
+        await publisher.aclose()
+        for client in (member, spy):
+            await client.close()
+    stage.closed = "0 of 20 received"
+
+
+@case("the pid of another user, of another tenant; offsets that never were", row="18")
+async def stolen_sessions(stage: Stage) -> None:
+    tenant, ident, owner = new_id(), new_id(), new_id()
+    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
+    victim = await RawClient(stage.arena.replica.url, mint(owner, tenant)).connect()
+    await victim.join(ident)
+    offset = (await publisher.emit(tenant, "secret", {}, to=conversation(ident))).offset
+    epoch = offset.partition("-")[0]
+    thieves = {
+        mint(new_id(), tenant): "identity",
+        mint(owner, new_id()): "epoch",
+    }
+    odd = [
+        None,
+        "",
+        offset,
+        f"{epoch}-0",
+        f"{epoch}-9999999999999999",
+        "x-1",
+        "*",
+        7,
+        [],
+        {"a": 1},
+        "\x00",
+        "9" * 99,
+    ]
+    try:
+        for token, reason in thieves.items():
+            thief = await RawClient(stage.arena.replica.url, token).connect(pid=victim.pid, offset=victim.offset)
+            greeting = await thief.wait_for("connected")
+            assert (greeting.data["recovered"], greeting.data["reason"]) == (False, reason)
+            assert thief.pid != victim.pid
+            assert thief.sid != victim.sid
+            assert not thief.named("secret")
+            await thief.close()
+        for wanted in odd:
+            nosy = await RawClient(stage.arena.replica.url, mint(new_id(), tenant)).connect(
+                pid=victim.pid, offset=wanted
+            )
+            assert not (await nosy.wait_for("connected")).data["recovered"]
+            await nosy.close()
+        await victim.wait_for("secret")
+        assert victim.connected
+    finally:
+        await publisher.aclose()
+        await victim.close()
+    stage.closed = f"{len(thieves) + len(odd)} of {len(thieves) + len(odd)} begin anew; the owner's socket stays"
+
+
+@case("events published while a socket has not authenticated, or was refused", row="19", plain="received")
+async def early_broadcasts(stage: Stage) -> None:
+    tenant = stage.arena.neighbours.tenant
+    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
+    try:
+        async with opening(stage.port) as silent, opening(stage.port) as refused:
+            refused.send("40" + json.dumps({"token": mint(organization_id=tenant, secret="x" * 64)}))
+            assert (await answer(refused)).startswith("44")
+            for _ in range(20):
+                await publisher.emit(tenant, "early", {}, to=organization(tenant))
+            for peer in (silent, refused):
+                await peer.pong()  # takes everything that came before it, and there is none
+    finally:
+        await publisher.aclose()
+    stage.closed = "0 of 20 received"

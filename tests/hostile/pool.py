@@ -1,0 +1,63 @@
+"""Running cases: one arena for all that want the same settings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from tests.e2e.test_origins import ALLOWED
+from tests.hostile.arena import Arena
+from tests.hostile.cases import Case, Outcome, run
+
+ALWAYS = {"GATEWAY_CORS_ORIGINS": ",".join(ALLOWED)}
+# For `make test`: the deadlines are those of production, but short.
+QUICK = ALWAYS | {
+    "GATEWAY_CONNECT_TIMEOUT_S": "1",
+    "GATEWAY_REQUEST_TIMEOUT_S": "1",
+    "GATEWAY_PING_INTERVAL_S": "0.5",
+}
+
+
+class Arenas:
+    """Starts an arena for each set of settings, when it is first asked for."""
+
+    def __init__(self, folder: Path, *, full: bool) -> None:
+        self._folder = folder
+        self._full = full
+        self._arenas: dict[frozenset[tuple[str, str]], Arena] = {}
+
+    def of(self, settings: Mapping[str, str]) -> Arena:
+        """Give the arena with these settings."""
+        key = frozenset(settings.items())
+        if key not in self._arenas:
+            chosen = (ALWAYS if self._full else QUICK) | dict(settings)
+            self._arenas[key] = Arena(self._folder / f"arena-{len(self._arenas)}", chosen)
+            self._arenas[key].start()
+        return self._arenas[key]
+
+    def close(self) -> list[str]:
+        """End all of them; gives what was wrong."""
+        troubles = []
+        for arena in self._arenas.values():
+            try:
+                arena.close()
+            except AssertionError as error:
+                troubles.append(str(error))
+        self._arenas.clear()
+        return troubles
+
+
+def run_all(cases: Iterable[Case], folder: Path, report: Callable[[Outcome], None]) -> list[Outcome]:
+    """Run cases at full size, one after the other."""
+    outcomes = []
+    arenas = Arenas(folder, full=True)
+    try:
+        for case in cases:
+            outcome = asyncio.run(run(case, arenas.of(case.settings), full=True))
+            outcomes.append(outcome)
+            report(outcome)
+    finally:
+        troubles = arenas.close()
+    assert not troubles, "\n".join(troubles)
+    return outcomes

@@ -1,0 +1,1 @@
+"""TLS: of the listener, and on the way to Redis."""
