@@ -86,8 +86,8 @@ def connection_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new_backoff() -> AbstractBackoff:
-    """Give the pauses between attempts while Redis is away: 25 ms to 1 s, with jitter."""
-    return EqualJitterBackoff(cap=1.0, base=0.05)
+    """Give the pauses between attempts while Redis is away: 25 ms to half a second, with jitter."""
+    return EqualJitterBackoff(cap=0.5, base=0.05)
 
 
 class Pace:

@@ -18,7 +18,7 @@ from publisher.scripts import SCRIPTS
 # A question that has been without an answer this long means that the connection is half-open.
 ANSWER_TIMEOUT_S = 5.0
 # Clients wait for it, so the pauses between attempts stay short.
-BACKOFF_CAP_S = 1.0
+BACKOFF_CAP_S = 0.5
 
 _log = structlog.get_logger("gateway.bus")
 
