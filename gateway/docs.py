@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import SecretStr
 
 from gateway.errors import CODES
+from gateway.limits.catalogue import LIMITS
 from gateway.log import EVENTS
 from gateway.settings import PREFIX, Settings, variable_names
 
@@ -81,6 +82,15 @@ def codes_table() -> str:
     return _table(("code", "message", "worth trying again"), rows)
 
 
+def limits_table() -> str:
+    """Give the table of limits in Markdown: the variable, its default, and what a client gets beyond it."""
+    known = {alias: field for alias, field in variable_names().items() if alias.startswith(PREFIX)}
+    names = {field: alias for alias, field in known.items()}
+    defaults = {name: shown(Settings.model_fields[name].default) for name in Settings.model_fields}
+    rows = [(f"`{names[limit.name]}`", f"`{defaults[limit.name]}`", limit.answer) for limit in LIMITS]
+    return _table(("limit", "default", "beyond it"), rows)
+
+
 def log_table() -> str:
     """Give the table of log lines in Markdown."""
     rows = [(f"`{name}`", level, fields) for name, (level, fields) in EVENTS.items()]
@@ -102,6 +112,7 @@ def example() -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings_table,
     "codes": codes_table,
+    "limits": limits_table,
     "log": log_table,
 }
 

@@ -52,6 +52,14 @@ CODES = {
     "not_joined": Code("join the conversation first", retry=False),
     "too_many_rooms": Code("too many rooms joined", retry=False),
     "rate_limited": Code("too many events", retry=True),
+    # From the HTTP API.
+    "unauthorized": Code("a valid API key is required", retry=False),
+    "not_found": Code("there is no such path", retry=False),
+    "bad_method": Code("this path takes another method", retry=False),
+    "bad_media_type": Code("the body must be JSON", retry=False),
+    "too_large": Code("the body is too large", retry=False),
+    "too_slow": Code("the request did not arrive in time", retry=True),
+    # From all of them.
     "internal": Code("something went wrong here", retry=True),
     "unavailable": Code("try again in a moment", retry=True),
 }

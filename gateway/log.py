@@ -36,6 +36,8 @@ EVENTS = {
     "user_disconnected": ("info", "user, tenant, sockets"),
     "access_taken_away": ("info", "user, tenant, room, sockets"),
     "connect_limited": ("warning", "limit, remote"),
+    "api_refused": ("warning", "remote, path"),
+    "api_unavailable": ("warning", "path, reason"),
     "http_handler_failed": ("error", "path, error"),
     "engine_bad_peer": ("warning", "sid, remote, code, reason"),
     "engine_handler_failed": ("error", "sid, error"),
@@ -55,7 +57,10 @@ EVENTS = {
 }
 
 # What strangers can cause as often as they like: a burst of each, then one line a second.
-SAMPLED = ("connect_limited", "socket_refused", "socket_denied", "engine_bad_peer")
+SAMPLED = (
+    *("connect_limited", "socket_refused", "socket_denied", "engine_bad_peer"),
+    *("api_refused", "api_unavailable"),
+)
 
 Format = Literal["auto", "json", "pretty"]
 

@@ -63,6 +63,7 @@ CATALOGUE = (
     Metric("gateway_evicted_total", "counter", "sockets sent away because their user had too many"),
     Metric("gateway_slow_cut_total", "counter", "clients cut because they did not read"),
     Metric("gateway_bad_frames_total", "counter", "transports closed for breaking the protocol"),
+    Metric("gateway_api_requests_total", "counter", "requests to the HTTP API, by status", "status"),
     Metric("gateway_http_refused_total", "counter", "requests refused, by status", "status"),
 )
 

@@ -22,6 +22,11 @@ from publisher.rooms import Room
 PREFIX = "rt:"
 
 
+def prefix(tenant: str) -> str:
+    """Give what all keys and channels of a tenant begin with."""
+    return f"rt:{{{tenant}}}:"
+
+
 def meta_key(tenant: str) -> str:
     """Name the hash with the tenant's epoch and counter."""
     return f"rt:{{{tenant}}}:meta"

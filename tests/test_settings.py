@@ -73,6 +73,10 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "GATEWAY_MAX_PENDING_CONNECTS": ("0", 0),
     "GATEWAY_EVENTS_PER_S": ("0", 0.0),
     "GATEWAY_EVENTS_BURST": ("1", 1),
+    "GATEWAY_PRESENCE_GRACE_S": ("0", 0.0),
+    "GATEWAY_PRESENCE_LEASE_S": ("3", 3.0),
+    "GATEWAY_TYPING_TIMEOUT_S": ("1", 1.0),
+    "GATEWAY_TYPING_TO_OWN_TABS": ("true", True),
     "GATEWAY_REDIS_CA_FILE": ("/etc/ca.pem", Path("/etc/ca.pem")),
 }
 

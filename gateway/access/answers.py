@@ -46,6 +46,8 @@ class Answers:
 
     def put(self, user: User, role: str, room: Room, allowed: bool, now: float) -> None:
         """Keep an answer; the oldest ones go where there are too many."""
+        if self._lifetime_s <= 0:
+            return
         rooms = self._users.setdefault(user, {})
         self._users.move_to_end(user)
         self._size += room not in rooms

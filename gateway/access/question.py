@@ -57,7 +57,7 @@ class Http:
                 await response.content.read(_BODY_BYTES)
                 status = response.status
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise Away(f"{type(error).__name__}: {error}"[:200]) from None
+            raise Away(f"{type(error).__name__}: {error}".rstrip(": ")[:200]) from None
         if 200 <= status < 300:
             return True
         if 400 <= status < 500 and status not in _NOT_NOW:

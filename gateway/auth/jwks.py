@@ -142,7 +142,7 @@ class Jwks:
             keys = KeySet(self._algorithm, await self._get(http))
             if not keys.keys:
                 raise BadAnswer(f"no key for {self._algorithm} among {keys.unusable}")
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError, BadAnswer) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it was, the next request may do better
             self._failed(error)
         else:
             self._succeeded(keys)
@@ -165,7 +165,7 @@ class Jwks:
         self.outcomes["failed"] += 1
         if not self.is_away:
             self.is_away = True
-            reason = f"{type(error).__name__}: {error}"[:200]
+            reason = f"{type(error).__name__}: {error}".rstrip(": ")[:200]
             _log.warning("token_keys_away", reason=reason, keys=self.size)
 
     def _succeeded(self, keys: KeySet) -> None:

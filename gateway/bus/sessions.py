@@ -7,15 +7,16 @@ for the recovery window after its last sign of life, which the replica that hold
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.bus.commands import Commands
+from gateway.bus.people import PresenceTimes
 from gateway.core.history import Kept
 from gateway.core.revoked import Revoked
 from publisher import wire
 from publisher.envelope import new_epoch
-from publisher.offsets import SEQ_PER_S
+from publisher.offsets import SEQ_PER_S, Offset
 from publisher.rooms import Room, user
 
 
@@ -71,18 +72,35 @@ def session_key(tenant: str, pid: str) -> str:
     return f"rt:{{{tenant}}}:session:{pid}"
 
 
-def sockets_key(tenant: str, user_id: str) -> str:
-    """Name the sorted set of a user's connected sessions, each with the time in ms at which its lease ends."""
-    return f"rt:{{{tenant}}}:sockets:{user_id}"
+class Opened(NamedTuple):
+    """What Redis says to a socket that comes, or comes back."""
+
+    place: Place
+    revoked: Revoked
+    session: Session | None = None
+    """As it was claimed; of another user's nothing but whose it is."""
+    presence: bytes | None = None
+    """The body of an event that says who came and went meanwhile."""
 
 
-def online_key(tenant: str) -> str:
-    """Name the sorted set of the users with a socket, each with the time in ms at which its last lease ends."""
-    return f"rt:{{{tenant}}}:online"
+class Entered(NamedTuple):
+    """What Redis says to a socket that joined a room."""
+
+    known: bool
+    """False when the session is gone and must be written anew."""
+    viewers: bytes | None
+    """The body of an event that says who looks at the conversation."""
+    typists: list[str]
+
+
+Due = Callable[[str, int], None]
 
 
 class Sessions:
-    """The sessions in Redis. Every method raises `LinkDown` or `ReplyError`."""
+    """The sessions in Redis. Every method raises `LinkDown` or `ReplyError`.
+
+    `due(tenant, delay_ms)` is called when a tenant's presence has to be looked at again, see `scripts/people.lua`.
+    """
 
     def __init__(
         self,
@@ -92,98 +110,130 @@ class Sessions:
         renew_every_s: float,
         unnoticed_s: float,
         kept: Kept,
+        presence: PresenceTimes = PresenceTimes(),  # noqa: B008  # immutable
         most_sockets: int = 0,
     ) -> None:
         self.renew_every_s = renew_every_s
+        self.due: Due = _ignore
         self._commands = commands
         self._window_ms = int(window_s * 1000)
         self._lease_ms = int((window_s + 2 * renew_every_s) * 1000)
         # How long a socket may be dead before its replica knows: two heartbeats, at the most.
         self._unnoticed_us = int(unnoticed_s * SEQ_PER_S)
         self._kept = kept
+        self._presence_ms = int(presence.lease_s * 1000)
+        # Whose session is gone can't be seen off room by room.
+        self._grace_ms = min(int(presence.grace_s * 1000), self._window_ms)
+        self._moving_ms = min(self._presence_ms, self._window_ms)
         self._most_sockets = most_sockets
-        self._open = commands.script("count_socket", "open_session")
-        self._claim = commands.script("count_socket", "claim_session")
-        self._change = commands.script("change_session")
+        self._open = commands.script("people", "open_session")
+        self._claim = commands.script("people", "claim_session")
+        self._change = commands.script("people", "change_session")
+        self._leave = commands.script("people", "leave_session")
         self._renew = commands.script("renew_session")
-        self._leave = commands.script("leave_session")
         self._mark = commands.script("mark_session")
 
     async def open(
-        self, holder: Holder, rooms: Mapping[Room, int | None], lost: str = ""
-    ) -> tuple[Place, Revoked]:
-        """Write a whole session; a room without a seq is joined now. Gives the moment it was written at."""
+        self, holder: Holder, rooms: Mapping[Room, int | None], lost: str = "", after: Offset | None = None
+    ) -> Opened:
+        """Write a whole session; a room without a seq is joined now. Gives the moment it was written at.
+
+        `lost` is why the session before it was lost, `after` what the client has of the tenant's history.
+        """
         tenant, user_id, pid, sid, generation = holder
         args: list[str | int] = []
         for room, joined_at in rooms.items():
             args += [room, "" if joined_at is None else joined_at]
-        epoch, seq, revoked = await self._commands.run(
+        epoch, seq, revoked, delay, presence = await self._commands.run(
             self._open,
-            _entry_keys(holder),
+            [wire.meta_key(tenant), session_key(tenant, pid), wire.revoked_key(tenant, user_id)],
+            wire.prefix(tenant),
+            "PUBLISH",
             new_epoch(),
             self._kept.size,
             int(self._kept.ttl_s * 1000),
             self._lease_ms,
+            self._presence_ms,
+            self._most_sockets,
             user_id,
             sid,
-            generation,
             pid,
+            generation,
             lost,
-            self._most_sockets,
-            "PUBLISH",
-            session_key(tenant, ""),
+            "" if after is None else after.seq,
             *args,
         )
-        return Place(epoch.decode(), int(seq)), Revoked(_pairs(revoked))
+        self._note(tenant, delay)
+        return Opened(Place(epoch.decode(), int(seq)), Revoked(_pairs(revoked)), presence=presence)
 
-    async def claim(self, holder: Holder) -> tuple[Place, Session | None, Revoked]:
+    async def claim(self, holder: Holder, after: Offset | None = None) -> Opened:
         """Take a session over and close its old socket; another user's session is given, but not taken."""
         tenant, user_id, pid, _, _ = holder
-        epoch, seq, fields, revoked = await self._commands.run(
+        epoch, seq, fields, revoked, delay, presence = await self._commands.run(
             self._claim,
-            _entry_keys(holder),
-            new_epoch(),
-            user_id,
-            self._lease_ms,
-            pid,
-            self._most_sockets,
+            [
+                wire.meta_key(tenant),
+                session_key(tenant, pid),
+                wire.revoked_key(tenant, user_id),
+                wire.channel(tenant, user(user_id)),
+            ],
+            wire.prefix(tenant),
             "PUBLISH",
-            session_key(tenant, ""),
+            new_epoch(),
+            self._lease_ms,
+            self._presence_ms,
+            self._most_sockets,
+            user_id,
+            pid,
+            "" if after is None else after.seq,
         )
-        place, taken = Place(epoch.decode(), int(seq)), Revoked(_pairs(revoked))
-        return place, _session(_pairs(fields), taken) if fields else None, taken
+        self._note(tenant, delay)
+        taken = Revoked(_pairs(revoked))
+        session = _session(_pairs(fields), taken) if fields else None
+        return Opened(Place(epoch.decode(), int(seq)), taken, session, presence)
+
+    def _note(self, tenant: str, delay_ms: int) -> None:
+        if delay_ms >= 0:
+            self.due(tenant, delay_ms)
 
     async def generation(self, tenant: str, pid: str) -> int:
         """Tell how often a session was claimed, 0 where it is gone."""
         return int(await self._commands.ask("HGET", session_key(tenant, pid), "g") or 0)
 
-    async def join(self, tenant: str, pid: str, room: Room, joined_at: int) -> bool:
-        """Add a room; False when the session is gone and must be written anew."""
-        return await self._changed(tenant, pid, room, joined_at)
+    async def join(self, holder: Holder, room: Room, joined_at: int) -> Entered:
+        """Add a room."""
+        known, viewers, typists = await self._changed(holder, room, joined_at)
+        return Entered(bool(known), viewers, [typist.decode() for typist in typists])
 
-    async def leave(self, tenant: str, pid: str, room: Room) -> bool:
-        """Take a room out; likewise."""
-        return await self._changed(tenant, pid, room, "")
+    async def leave(self, holder: Holder, room: Room) -> None:
+        """Take a room out."""
+        await self._changed(holder, room, "")
 
-    def take_out(self, tenant: str, pid: str, room: Room) -> asyncio.Future[Any]:
-        """Take a room out without waiting for it."""
-        return self._commands.ask("HDEL", session_key(tenant, pid), f"r:{room}")
-
-    async def _changed(self, tenant: str, pid: str, room: Room, joined_at: int | str) -> bool:
-        keys = [session_key(tenant, pid)]
-        return bool(await self._commands.run(self._change, keys, self._lease_ms, room, joined_at))
+    async def _changed(self, holder: Holder, room: Room, joined_at: int | str) -> tuple[Any, Any, Any]:
+        tenant, user_id, pid, _, _ = holder
+        known, delay, viewers, typists = await self._commands.run(
+            self._change,
+            [session_key(tenant, pid)],
+            wire.prefix(tenant),
+            "PUBLISH",
+            self._lease_ms,
+            room,
+            joined_at,
+            pid,
+            user_id,
+        )
+        self._note(tenant, delay)
+        return known, viewers, typists
 
     async def renew(self, sessions: Iterable[tuple[Holder, int]]) -> list[bool]:
         """Renew sessions, each with the seq since which its socket is here; False for one that is gone."""
         renewing = [
             self._commands.run(
                 self._renew,
-                _keys(holder),
+                [session_key(holder.tenant, holder.pid)],
                 self._lease_ms,
                 self._unnoticed_us,
                 since,
-                holder.pid,
-                holder.user_id,
             )
             for holder, since in sessions
         ]
@@ -210,42 +260,41 @@ class Sessions:
         """Look up what was taken away from a user."""
         return Revoked(_pairs(await self._commands.ask("HGETALL", wire.revoked_key(tenant, user_id))))
 
-    async def begin_window(self, holder: Holder, since: int) -> None:
-        """Start the recovery window, unless another socket has the session: this one is gone as of now."""
-        await self._left(holder, self._window_ms, since)
+    async def begin_window(
+        self, holder: Holder, since: int, typing: Iterable[Room] = (), *, moving: bool = False
+    ) -> None:
+        """Start the recovery window, unless another socket has the session: this one is gone as of now.
 
-    async def forget(self, holder: Holder) -> None:
+        Its user counts as here for the grace time; `moving`, as the replica goes, for as long as a lease runs.
+        """
+        grace_ms = self._moving_ms if moving else self._grace_ms
+        await self._left(holder, self._window_ms, grace_ms, since, typing)
+
+    async def forget(self, holder: Holder, typing: Iterable[Room] = ()) -> None:
         """Drop a session that must not be recovered, unless another socket has it."""
-        await self._left(holder, 0, 0)
+        await self._left(holder, 0, 0, 0, typing)
 
-    async def _left(self, holder: Holder, wait_ms: int, since: int) -> None:
-        await self._commands.run(
+    async def _left(self, holder: Holder, wait_ms: int, grace_ms: int, since: int, typing: Iterable[Room]) -> None:
+        tenant, user_id, pid, _, generation = holder
+        delay = await self._commands.run(
             self._leave,
-            _keys(holder),
+            [session_key(tenant, pid)],
+            wire.prefix(tenant),
+            "PUBLISH",
             wait_ms,
+            grace_ms,
             self._unnoticed_us,
             since,
-            holder.pid,
-            holder.user_id,
-            holder.generation,
+            pid,
+            user_id,
+            generation,
+            *typing,
         )
+        self._note(tenant, delay)
 
 
-def _keys(holder: Holder) -> list[str]:
-    tenant, user_id, pid, _, _ = holder
-    return [session_key(tenant, pid), sockets_key(tenant, user_id), online_key(tenant)]
-
-
-def _entry_keys(holder: Holder) -> list[str]:
-    tenant, user_id, pid, _, _ = holder
-    return [
-        wire.meta_key(tenant),
-        session_key(tenant, pid),
-        wire.revoked_key(tenant, user_id),
-        sockets_key(tenant, user_id),
-        online_key(tenant),
-        wire.channel(tenant, user(user_id)),
-    ]
+def _ignore(tenant: str, delay_ms: int) -> None:
+    """Look at nobody's presence."""
 
 
 def _pairs(flat: list[bytes]) -> dict[str, str]:

@@ -160,7 +160,7 @@ class Hub:
         for member in members[:CHUNK] if len(members) > CHUNK else members:
             if member.last_seq < seq:
                 member.last_seq = seq
-                if skip_sid is not None and member.sid == skip_sid:
+                if skip_sid is not None and (member.sid == skip_sid or "@" + member.identity.user_id == skip_sid):
                     continue
                 given += 1
                 if member.cork is None:

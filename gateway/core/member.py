@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from gateway.core.rooms import RoomState, Tenant
     from gateway.engine import Frame
+    from publisher.rooms import Room
 
 
 # Events that a corked member keeps: what a busy tenant publishes in the seconds that Redis may take.
@@ -51,6 +53,7 @@ class Member:
 
     __slots__ = (
         "cork",
+        "denied_at",
         "expiry",
         "generation",
         "identity",
@@ -61,6 +64,7 @@ class Member:
         "since",
         "socket",
         "tenant",
+        "typing",
         "warned_at",
     )
 
@@ -77,8 +81,10 @@ class Member:
         self.rooms: dict[RoomState, int] = {}
         """Rooms it is in, each with the seq at which it joined."""
         self.cork: list[Corked] | None = None
-        self.warned_at = 0.0
-        """Loop time of the last `error` event about sending too much."""
+        self.warned_at = self.denied_at = -math.inf
+        """Loop time at which it was last told that it sends too much, and at which a denial was last logged."""
+        self.typing: dict[Room, float] | None = None
+        """Conversations it types in, each with the loop time at which that was noted last."""
         self.expiry: Any = None
         """The timer that watches its token."""
 

@@ -24,6 +24,7 @@ class Hub:
     """
 
     __slots__ = (
+        "clock",
         "closer",
         "closing",
         "deflater",
@@ -45,6 +46,7 @@ class Hub:
         closer: "Callable[[EngineSocket, str], Awaitable[object] | None]",
     ) -> None:
         self.options = options
+        self.clock = clock
         self.receiver = receiver
         self.closer = closer
         self.stats = EngineStats()

@@ -3,13 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from gateway.engine.turn import TURN, share
 
 if TYPE_CHECKING:
     from gateway.engine.socket import EngineSocket
-
-# Messages that need no waiting are handled in a row; after this many the other sockets get their turn.
-_TURN: Final = 32
 
 
 class Inbox:
@@ -45,16 +44,17 @@ class Inbox:
     async def drain(self, pending: Awaitable[object]) -> None:
         """See `pending` through, then each queued message, until nothing waits."""
         await self._socket.guard(pending)
+        # What needs no waiting is handled in a row.
         in_a_row = 0
         while self._queue:
             data = self._queue.popleft()
             self._bytes -= len(data)
             waiting = self._socket.handle(data)
-            in_a_row += 1
+            in_a_row += share(data)
             if waiting is not None:
                 await self._socket.guard(waiting)
                 in_a_row = 0
-            elif in_a_row == _TURN:
+            elif in_a_row >= TURN:
                 await asyncio.sleep(0)
                 in_a_row = 0
             self._relieve()

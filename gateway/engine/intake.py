@@ -6,6 +6,7 @@ installed version. A connection costs nothing more than it did: aiohttp's own ti
 """
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -216,7 +217,7 @@ class Connection(RequestHandler):
             raise ConnectionError("an answer is under way already")
         refusal = HEADERS_TOO_LARGE if _is_too_large(exc) else _REFUSALS.get(status, BAD_REQUEST)
         if refusal is FAILED:
-            self._intake.log("http_handler_failed", path=request.path[:64], error=repr(exc)[:200])
+            self._intake.log("http_handler_failed", path=request.path[:64], error=_described(exc))
         self._intake.stats.count_refusal(refusal)
         response = replies.refuse(request, refusal, cors=False)
         response.force_close()
@@ -251,6 +252,13 @@ async def _see_off(request: web.BaseRequest, response: web.StreamResponse) -> No
 
 def _is_too_large(error: BaseException | None) -> bool:
     return isinstance(error, LineTooLong) or "Too many headers" in str(error)
+
+
+def _described(error: BaseException | None) -> str:
+    """Give what an exception was and where it came from; not what it says, which may be what a client sent."""
+    frames = traceback.extract_tb(error.__traceback__) if error is not None else []
+    place = f" in {frames[-1].filename.rpartition('/')[2]}, line {frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"
 
 
 def _size(message: Any) -> int:

@@ -22,9 +22,7 @@ from gateway.engine.frame import CLOSE, NOOP, Frame
 from gateway.engine.hub import Hub
 from gateway.engine.socket import EngineSocket
 from gateway.engine.takeover import on_disconnect
-
-# Packets of one POST that may be handled before the other sockets get their turn.
-_TURN: Final = 32
+from gateway.engine.turn import TURN, share
 
 # After these the client is gone, or has forfeited what waits for it.
 _NO_FAREWELL: Final = frozenset(
@@ -182,13 +180,13 @@ class Polling:
             if socket.closed:
                 break
             socket.receive(packet)
-            in_a_row += 1
+            in_a_row += share(packet)
             # Once the session has moved or ended nobody would say that there is room again.
             while self._socket is not None and socket.full:
                 self._room = asyncio.get_running_loop().create_future()
                 await self._room
                 in_a_row = 0
-            if in_a_row == _TURN:
+            if in_a_row >= TURN:
                 await asyncio.sleep(0)
                 in_a_row = 0
         return None

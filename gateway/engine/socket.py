@@ -17,8 +17,8 @@ from gateway.engine.wheel import UNSET
 # Out of a handler these mean that the peer sent nonsense, not that the handler is broken.
 _PEER_ERRORS: Final = (ValueError, MsgspecError)
 
-# A message counts once more for each 16 KiB, as what it costs us grows with its size.
-_CHARGE_BITS: Final = 14
+# A message counts once more for each of these, as what it costs us grows with its size.
+_CHARGE_BYTES: Final = 1 << 14
 
 # What a client sent before it left is still handled, as it would have been had it left a moment later.
 _BY_CLIENT: Final = frozenset((CloseReason.CLIENT, CloseReason.TRANSPORT_CLOSE))
@@ -156,16 +156,20 @@ class EngineSocket:
 
         A large one counts several times, once for each 16 KiB that it begins. Gives whether to go on.
         """
-        rate = self.hub.rate
+        hub = self.hub
+        rate = hub.rate
         if rate is None:
             return True
-        now = self.hub.timers.now()
-        self._full_at = rate.spend(self._full_at, now, min((size >> _CHARGE_BITS) + 1, rate.burst))
-        wait_s = rate.wait_s(self._full_at, now)
-        self.over = wait_s > 0
-        if not self.over:
+        # `Rate.spend` and `wait_s` by hand: 0.2 µs for every message, where calling them takes 0.4.
+        now, full_at = hub.clock(), self._full_at
+        tokens = 1 if size < _CHARGE_BYTES else min(size // _CHARGE_BYTES + 1, rate.burst)
+        self._full_at = full_at = (full_at if full_at > now else now) + tokens * rate.interval_s
+        wait_s = full_at - now - rate.span_s
+        if wait_s <= 0:
+            self.over = False
             return True
-        self.hub.stats.limited["events_per_s"] += 1
+        self.over = True
+        hub.stats.limited["events_per_s"] += 1
         if wait_s <= rate.span_s or self.closed:
             return not self.closed
         self.hub.stats.limited["events_burst"] += 1
@@ -175,9 +179,9 @@ class EngineSocket:
 
     @property
     def wait_s(self) -> float:
-        """How long until it may send again, where it was `over`; else nothing above 0."""
-        rate = self.hub.rate
-        return 0.0 if rate is None else rate.wait_s(self._full_at, self.hub.timers.now())
+        """How long until one more message is not too much; not above 0 where it would not be now."""
+        rate, now = self.hub.rate, self.hub.clock()
+        return 0.0 if rate is None else rate.wait_s(rate.spend(self._full_at, now), now)
 
     @property
     def full(self) -> bool:

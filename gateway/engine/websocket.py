@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from gateway.engine import reader
 from gateway.engine.channel import Owner
@@ -11,9 +10,7 @@ from gateway.engine.frame import Frame, close_code, close_frame, pong_frame
 from gateway.engine.hub import Hub
 from gateway.engine.reader import FrameReader, Message
 from gateway.engine.timers import Call
-
-# Messages that one socket may have handled before the others get their turn.
-_TURN: Final = 32
+from gateway.engine.turn import TURN, share
 
 
 class WebSocket(asyncio.Protocol):
@@ -124,7 +121,8 @@ class WebSocket(asyncio.Protocol):
         self._transport.write(frame.wire if deflater is None else deflater.wire(frame))
 
     def _pump(self) -> None:
-        for _ in range(_TURN):
+        taken = 0
+        while taken < TURN:
             if self._owner is not None and self._owner.full:
                 self._hold()
                 return
@@ -132,6 +130,7 @@ class WebSocket(asyncio.Protocol):
             if message is None:
                 return
             self._take(message)
+            taken += share(message[1])
         self._hold()
         self.resume()
 

@@ -22,14 +22,14 @@ class Limits(Group):
         gt=0,
         le=300,
         alias="GATEWAY_REQUEST_TIMEOUT_S",
-        description="time a client has for the whole of one HTTP request",
+        description="time a client has for the head of an HTTP request, and again for its body",
     )
     max_header_bytes: int = Field(
         16_384,
         ge=8192,
         le=262_144,
         alias="GATEWAY_MAX_HEADER_BYTES",
-        description="largest line, and largest header, of an HTTP request",
+        description="largest head of an HTTP request: its first line and all headers",
     )
     max_payload_bytes: int = Field(
         1_000_000,
@@ -45,7 +45,10 @@ class Limits(Group):
         description="unsent bytes at which a slow client is cut, to come back and recover",
     )
     max_rooms_per_socket: int = Field(
-        1000, ge=1, alias="GATEWAY_MAX_ROOMS_PER_SOCKET", description="rooms that one socket may join"
+        1000,
+        ge=1,
+        alias="GATEWAY_MAX_ROOMS_PER_SOCKET",
+        description="rooms that one socket may be in, besides its user's and organization's",
     )
     max_sockets_per_user: int = Field(
         50,

@@ -29,6 +29,7 @@ from gateway.sockets import packets
 from gateway.sockets.doors import Doors, farewell
 from gateway.sockets.house import House, facts, holder, log
 from gateway.sockets.pacing import is_small, send_paced
+from gateway.sockets.people import ephemeral, in_rooms
 from gateway.sockets.upstream import Admission, Peer
 from publisher import InvalidEvent, Offset, parse_offset
 from publisher.ids import new_id
@@ -94,14 +95,14 @@ class Arrivals:
 
     async def _arrive(self, peer: Peer, identity: Identity, wanted: Wanted | None) -> tuple[Member, Admission]:
         if wanted is None:
-            return await self._begin(peer, identity, {}, None)
+            return await self._begin(peer, identity, {}, None, None)
         try:
             arrived = await self._resume(peer, identity, wanted)
         except Lost as lost:
             self._count(lost.reason)
             user_id = identity.user_id
             notice(self._house.commands, identity.tenant, "not recovered", user=user_id, reason=lost.reason)
-            return await self._begin(peer, identity, lost.rooms, lost.reason)
+            return await self._begin(peer, identity, lost.rooms, lost.reason, wanted.offset)
         self._count("recovered")
         notice(self._house.commands, identity.tenant, "recovered", user=identity.user_id)
         return arrived
@@ -112,7 +113,12 @@ class Arrivals:
     # -- for the first time
 
     async def _begin(
-        self, peer: Peer, identity: Identity, keep: Mapping[Room, int], reason: str | None
+        self,
+        peer: Peer,
+        identity: Identity,
+        keep: Mapping[Room, int],
+        reason: str | None,
+        after: Offset | None,
     ) -> tuple[Member, Admission]:
         house = self._house
         closed = await self._doors.closed_to(identity, keep) if keep else ()
@@ -122,8 +128,9 @@ class Arrivals:
         member = Member(peer.socket, identity, tenant, new_id(15), new_id(18))
         rooms = await self._open(member, names)
         try:
-            place, revoked = await house.sessions.open(holder(member), dict.fromkeys(names), reason or "")
-            if revoked.blocks(identity):
+            opened = await house.sessions.open(holder(member), dict.fromkeys(names), reason or "", after)
+            place = opened.place
+            if opened.revoked.blocks(identity):
                 unwatched(asyncio.ensure_future(house.sessions.forget(holder(member))))
                 raise Refused("token_revoked")
             if keep:
@@ -140,7 +147,12 @@ class Arrivals:
         finally:
             house.relay.release(rooms)
         greeting = _greeting(identity, Offset(place.epoch, member.last_seq), recovered=False, reason=reason)
-        return member, Admission(member.sid, member.pid, [greeting, *map(farewell, closed)])
+        follow = [greeting, *map(farewell, closed)]
+        if reason is not None:
+            follow += await in_rooms(house, member, names)
+        if opened.presence is not None and after is not None and after.epoch == place.epoch:
+            follow.append(ephemeral(opened.presence))
+        return member, Admission(member.sid, member.pid, follow)
 
     async def _open(self, member: Member, names: Iterable[Room]) -> list[RoomState]:
         """Have a member's rooms heard, as `Relay.open` does.
@@ -159,7 +171,7 @@ class Arrivals:
     async def _resume(self, peer: Peer, identity: Identity, wanted: Wanted) -> tuple[Member, Admission]:
         house = self._house
         claiming = Holder(identity.tenant, identity.user_id, wanted.pid)
-        place, session, revoked = await house.sessions.claim(claiming)
+        place, revoked, session, presence = await house.sessions.claim(claiming, wanted.offset)
         if revoked.blocks(identity):
             if session is not None:
                 claiming = claiming._replace(generation=session.generation)
@@ -183,7 +195,9 @@ class Arrivals:
             for room in rooms:
                 room.add(member, session.rooms[room.name])
             house.enter(member)
-            snapshot = await self._read_logs(member, session, after)
+            snapshot, people = await asyncio.gather(
+                self._read_logs(member, session, after), in_rooms(house, member, session.rooms)
+            )
             house.relay.learn(tenant, Place(snapshot.epoch, snapshot.seq), rooms)
             if newest(snapshot.logs.values()) > position:
                 await house.relay.catch_up(tenant, snapshot.seq)
@@ -198,8 +212,10 @@ class Arrivals:
         member.last_seq = max(member.last_seq, snapshot.seq, *(corked.seq for corked in due))
         greeting = _greeting(identity, Offset(snapshot.epoch, member.last_seq), recovered=True)
         for name in closed:
-            unwatched(house.sessions.take_out(tenant.id, member.pid, name))
-        follow = [*(corked.frame for corked in due), greeting, *map(farewell, closed)]
+            unwatched(asyncio.ensure_future(house.sessions.leave(holder(member), name)))
+        follow = [*(corked.frame for corked in due), greeting, *map(farewell, closed), *people]
+        if presence is not None:
+            follow.append(ephemeral(presence))
         if is_small(follow):
             return member, Admission(member.sid, member.pid, follow, member.uncork)
         return member, Admission(member.sid, member.pid, begin=lambda: self._hand_over(member, follow))

@@ -74,7 +74,7 @@ class Listeners:
     def _disconnect(self, members: list[Member]) -> None:
         for member in members:
             self._house.take_out(member)
-            unwatched(asyncio.ensure_future(self._house.sessions.forget(holder(member))))
+            unwatched(asyncio.ensure_future(self._house.sessions.forget(holder(member), member.typing or ())))
             member.socket.send_frame(Frame(packets.disconnect()))
             member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
         if members:

@@ -10,7 +10,7 @@ from gateway.core.member import Identity, Member
 from gateway.engine import Frame
 from gateway.errors import Refused, Unavailable
 from gateway.sockets import packets
-from gateway.sockets.house import House, log
+from gateway.sockets.house import House, holder, log
 from publisher.rooms import Room, room_kind
 
 # Rooms that a socket is put into because of who it is: its token has allowed them.
@@ -94,7 +94,9 @@ def put_out(house: House, member: Member, name: Room) -> None:
     if room is None or room not in member.rooms:
         return
     house.leave_room(member, room)
-    unwatched(house.sessions.take_out(member.tenant.id, member.pid, name))
+    if member.typing is not None:
+        member.typing.pop(name, None)
+    unwatched(asyncio.ensure_future(house.sessions.leave(holder(member), name)))
     member.socket.send_frame(farewell(name))
 
 

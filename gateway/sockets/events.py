@@ -12,7 +12,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import msgspec
+
 from gateway.bus.link import LinkDown, ReplyError
+from gateway.bus.online import online
 from gateway.core.member import Member
 from gateway.engine import Frame
 from gateway.errors import CODES, Refused, Unavailable
@@ -22,11 +25,16 @@ from gateway.sockets.expiry import Expiry
 from gateway.sockets.house import House, facts, log
 from gateway.sockets.joining import Joined, Rooms
 from gateway.sockets.packets import Packet
+from gateway.sockets.typing import Typing
 from publisher import InvalidEvent, Offset, conversation, parse_offset, parse_room
-from publisher.envelope import Options, build_event
-from publisher.rooms import Room, room_kind
+from publisher.rooms import Room, room_kind, user_text
 
+# Of one socket.
 WARN_EVERY_S = 1.0
+LOG_EVERY_S = 60.0
+
+# Users that one question about presence may name.
+MOST_ASKED = 1000
 
 Payload = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -45,14 +53,15 @@ class Events:
     def __init__(self, house: House, expiry: Expiry, doors: Doors) -> None:
         self._house = house
         self._rooms = Rooms(house, doors)
-        self._options = Options(max_payload_bytes=house.settings.max_payload_bytes)
+        self._typing = Typing(house)
         self._handlers = {
             "join_conversation": Handler(self._join_conversation, "joined_conversation"),
             "leave_conversation": Handler(self._leave_conversation, "left_conversation"),
             "join_room": Handler(self._join_room, "joined_room"),
             "leave_room": Handler(self._leave_room, "left_room"),
-            "typing_start": Handler(lambda member, payload: self._typing(member, payload, typing=True)),
-            "typing_stop": Handler(lambda member, payload: self._typing(member, payload, typing=False)),
+            "typing_start": Handler(self._typing_start),
+            "typing_stop": Handler(self._typing_stop),
+            "presence": Handler(self._presence),
             "auth:refresh": Handler(expiry.refresh),
             "ping": Handler(self._ping, "pong"),
         }
@@ -96,7 +105,7 @@ class Events:
     def _slow_down(self, member: Member, packet: Packet) -> None:
         """Refuse an event of a socket that sends too many; of those without an acknowledgement one a second."""
         if packet.id is None:
-            now = asyncio.get_running_loop().time()
+            now = _now()
             if now - member.warned_at < WARN_EVERY_S:
                 return
             member.warned_at = now
@@ -108,7 +117,8 @@ class Events:
         event = packet.data[0] if isinstance(packet.data[0], str) else ""
         if refused.code == "internal":
             log.error("handler_failed", sid=member.sid, event_name=event[:64], error=repr(error)[:200])
-        elif not CODES[refused.code].retry:
+        elif not CODES[refused.code].retry and _now() - member.denied_at > LOG_EVERY_S:
+            member.denied_at = _now()
             # `event` is structlog's own name for the line.
             log.warning("socket_denied", **facts(member), event_name=event[:64], code=refused.code)
         if packet.id is not None:
@@ -139,23 +149,26 @@ class Events:
         await self._rooms.leave(member, room)
         return {"room": room}
 
-    def _typing(self, member: Member, payload: Payload, *, typing: bool) -> Answer:
-        room = conversation(payload.get("conversation_id", ""))
+    def _typing_start(self, member: Member, payload: Payload) -> Answer:
+        self._typing.start(member, conversation(payload.get("conversation_id", "")))
+        return {}
+
+    def _typing_stop(self, member: Member, payload: Payload) -> Answer:
+        self._typing.stop(member, conversation(payload.get("conversation_id", "")))
+        return {}
+
+    async def _presence(self, member: Member, payload: Payload) -> Answer:
+        """Tell who is online, or who looks at a conversation that the socket is in."""
+        if payload.get("conversation_id") is not None:
+            return await self._viewers(member, conversation(payload["conversation_id"]))
+        return {"online": await online(self._house.commands, member.tenant.id, _user_ids(payload))}
+
+    async def _viewers(self, member: Member, room: Room) -> Answer:
         if member.tenant.rooms.get(room) not in member.rooms:
             raise Refused("not_joined")
-        data = {"conversation_id": _ident(room), "user_id": member.identity.user_id, "typing": typing}
-        envelope = build_event(
-            member.tenant.id,
-            "user_typing",
-            data,
-            room,
-            self._options,
-            skip_sid=member.sid,
-            ephemeral=True,
-        )
-        # Typing is at most once by contract: while Redis is away nobody sees it, and nobody waits for it.
-        self._house.publish(envelope)
-        return {}
+        (people,) = await self._house.people.read(member.tenant.id, [room])
+        _, viewers = msgspec.json.decode(people.viewers)
+        return {**viewers, "typing": people.typists}
 
     def _ping(self, member: Member, payload: Payload) -> Answer:
         return {"timestamp": datetime.now(UTC).isoformat()}
@@ -177,6 +190,10 @@ class Events:
         return room
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 def _payload(args: list[Any]) -> Payload:
     payload = args[0] if args else {}
     if payload is None:
@@ -184,6 +201,15 @@ def _payload(args: list[Any]) -> Payload:
     if not isinstance(payload, dict):
         raise Refused("bad_request", "the payload must be an object")
     return payload
+
+
+def _user_ids(payload: Payload) -> list[str] | None:
+    given = payload.get("user_ids")
+    if given is None:
+        return None
+    if not isinstance(given, list) or len(given) > MOST_ASKED:
+        raise Refused("bad_request", f"user_ids must be a list of at most {MOST_ASKED}")
+    return [user_text(user_id) for user_id in given]
 
 
 def _ident(room: Room) -> str:

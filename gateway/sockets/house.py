@@ -11,6 +11,7 @@ import structlog
 from gateway.access import EVERYONE, Access
 from gateway.bus.commands import Commands
 from gateway.bus.history import History
+from gateway.bus.people import People, presence_times
 from gateway.bus.sessions import Holder, Sessions
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState
@@ -41,6 +42,7 @@ class House:
         self.history = history
         self.sessions = sessions
         self.access = access
+        self.people = People(commands, presence_times(settings))
         self.members: dict[str, Member] = {}
         self.limited: Counter[str] = Counter()
         """How often members hit a limit, by limit."""

@@ -17,7 +17,8 @@ from gateway.core.replay import Missed, had_elsewhere, missed_events, split_body
 from gateway.core.rooms import RoomState
 from gateway.errors import Refused
 from gateway.sockets.doors import Doors
-from gateway.sockets.house import House, facts, log
+from gateway.sockets.house import House, facts, holder, log
+from gateway.sockets.people import in_room
 from publisher import Offset
 from publisher.rooms import Room
 
@@ -67,17 +68,21 @@ class Rooms:
             # From here on whatever is taken away from this user is taken away from this socket, too.
             await self._doors.check_again(member, name, changes, was_in=was_in)
             joined = await self._history(member, room, at, since, history, was_in=was_in)
-            stored = await house.sessions.join(tenant.id, member.pid, name, member.rooms.get(room, at))
+            entered = await house.sessions.join(holder(member), name, member.rooms.get(room, at))
             # Gone because its user was disconnected meanwhile: then it must stay gone.
-            if not stored and not member.socket.closed:
+            if not entered.known and not member.socket.closed:
                 await house.write_session(member)
+            if entered.viewers is not None:
+                for frame in in_room(member, name, entered.viewers, entered.typists):
+                    member.keep(member.last_seq, frame)
         except BaseException:
             if not was_in:
                 house.leave_room(member, room)
             raise
         finally:
             house.relay.release([room])
-        log.info("socket_joined", **facts(member), room=name)
+        if not was_in:
+            log.info("socket_joined", **facts(member), room=name)
         return joined
 
     async def _history(
@@ -129,7 +134,9 @@ class Rooms:
         if room is None or room not in member.rooms:
             return
         self._house.leave_room(member, room)
-        await self._house.sessions.leave(member.tenant.id, member.pid, name)
+        if member.typing is not None:
+            member.typing.pop(name, None)
+        await self._house.sessions.leave(holder(member), name)
         log.info("socket_left", **facts(member), room=name)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.auth import Tokens
 from gateway.bus.notices import unwatched
 from gateway.core.member import Member
-from gateway.engine import EngineOptions
+from gateway.engine import CloseReason, EngineOptions
 from gateway.limits.connects import Connects
 from gateway.sockets.arrivals import Arrivals
 from gateway.sockets.audience import Listeners
@@ -20,6 +20,7 @@ from gateway.sockets.house import House, facts, holder, log
 from gateway.sockets.leases import Leases, since
 from gateway.sockets.manager import RoomManager
 from gateway.sockets.packets import Packet
+from gateway.sockets.presence import Presence
 from gateway.sockets.upstream import LEFT, Admission, Peer, SocketServer
 
 
@@ -40,6 +41,7 @@ class GatewayServer(SocketServer):
         self.arrivals = Arrivals(house, tokens, self.doors)
         self.listeners = Listeners(house)
         self.leases = Leases(house)
+        self.presence = Presence(house, self.eio.call_later)
         self._expiry = Expiry(house, tokens, self.doors, self.eio.call_later)
         self._events = Events(house, self._expiry, self.doors)
         house.relay.listen_with(self.listeners)
@@ -68,6 +70,7 @@ class GatewayServer(SocketServer):
     async def _end(self, member: Member, reason: str) -> None:
         sessions = self.house.sessions
         if reason == LEFT:
-            await sessions.forget(holder(member))
+            await sessions.forget(holder(member), member.typing or ())
         else:
-            await sessions.begin_window(holder(member), since(member))
+            moving = reason == CloseReason.SHUTDOWN
+            await sessions.begin_window(holder(member), since(member), member.typing or (), moving=moving)

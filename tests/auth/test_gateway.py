@@ -1,4 +1,4 @@
-"""Tokens at running gateways: keys that change under way, keys that can't be had, and tokens that are refreshed."""
+"""Tokens at running gateways: keys that change under way, or can't be had, and tokens that are refreshed."""
 
 from __future__ import annotations
 
@@ -130,6 +130,11 @@ def test_a_file_without_a_key_is_one_line_and_status_2(redis_server: EmbeddedRed
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "holds no public key in PEM form" in done.stderr
+    checked = gateway(
+        "check", REDIS_URL=redis_server.url, JWT_ALGORITHM="ES256", GATEWAY_JWT_PUBLIC_KEY_FILES=str(path)
+    )
+    assert checked.returncode == 2
+    assert "holds no public key in PEM form" in checked.stdout + checked.stderr
 
 
 async def test_a_secret_is_replaced_without_turning_anybody_away(

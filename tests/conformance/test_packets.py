@@ -59,12 +59,19 @@ def test_the_examples_of_the_document(text: str, packet: Packet) -> None:
         *('2/a\x00,["a"]', "0/" + "a" * 128, '2["a",NaN]', '2["a",Infinity]', '2["a",1e999]', '2["\\ud800"]'),
         "2" + "[" * 100_000,
         '2["a",' + "1" * 100_000 + "]",
+        '2["a",[' + "[]," * packets.MAX_CONTAINERS + "0]]",
+        '2["a",[' + "{}," * packets.MAX_CONTAINERS + "0]]",
     ],
     ids=lambda text: repr(text[:16]),
 )
 def test_everything_else_is_a_violation(text: str) -> None:
     with pytest.raises(ProtocolViolation):
         decode(text)
+
+
+def test_a_payload_may_have_many_parts() -> None:
+    parts = [[]] * (packets.MAX_CONTAINERS - 2)
+    assert decode('2["a",[' + "[]," * (len(parts) - 1) + "[]]]").data == ["a", parts]
 
 
 @given(st.text(alphabet='0123456789-/,[]{}"abc', max_size=30))

@@ -134,6 +134,29 @@ async def test_the_clients_address_reaches_the_replica_and_a_forged_one_does_not
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_the_replicas_log_names_the_client_behind_nginx(
+    redis_server: EmbeddedRedis, replicas: Replicas, proxies: Proxies, transport: str
+) -> None:
+    gateway = replicas(redis_server.url, GATEWAY_TRUSTED_PROXIES="127.0.0.1")
+    nginx = proxies([gateway.port])
+    forged = {"X-Forwarded-For": "9.9.9.9"}
+    auth = "40" + json.dumps({"token": "nonsense"})
+    connector = aiohttp.TCPConnector(local_addr=("127.0.0.5", 0))
+    async with aiohttp.ClientSession(nginx.url, connector=connector, headers=forged) as http:
+        if transport == "websocket":
+            async with http.ws_connect(WEBSOCKET) as websocket:
+                await websocket.send_str(auth)
+                await until(lambda: gateway.log_lines("socket_refused"))
+        else:
+            async with http.get(POLLING) as opened:
+                sid = json.loads((await opened.text())[1:])["sid"]
+            async with http.post(f"{POLLING}&sid={sid}", data=auth):
+                await until(lambda: gateway.log_lines("socket_refused"))
+    (line,) = gateway.log_lines("socket_refused")
+    assert line["remote"] == "127.0.0.5"
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
 async def test_a_drained_replica_is_passed_over(
     redis_server: EmbeddedRedis,
     replicas: Replicas,

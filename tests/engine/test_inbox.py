@@ -3,8 +3,9 @@ import asyncio
 import pytest
 
 from gateway.engine import CloseCode, CloseReason, EngineSocket, ProtocolViolation
+from gateway.engine.reader import TEXT
 from tests.engine.rig import serve
-from tests.engine.wire import eventually, opened, polling
+from tests.engine.wire import eventually, frame, opened, polling
 
 
 class Gate:
@@ -109,6 +110,23 @@ async def test_a_burst_of_one_socket_does_not_keep_the_others_waiting() -> None:
         await eventually(lambda: len(turns) == 5001)
         assert turns.index(quiet_sid) < 4000
         assert turns.count(loud_sid) == 5000
+
+
+async def test_large_messages_take_turns_one_by_one() -> None:
+    turns = 0
+    handled_in: list[int] = []
+
+    def count_turns() -> None:
+        nonlocal turns
+        turns += 1
+        if len(handled_in) < 6:
+            asyncio.get_running_loop().call_soon(count_turns)
+
+    async with serve(receiver=lambda socket, data: handled_in.append(turns)) as rig, opened(rig.port) as peer:
+        count_turns()
+        peer.raw(frame(TEXT, b"4" + b"x" * 70_000) * 6)
+        await eventually(lambda: len(handled_in) == 6)
+        assert len(set(handled_in)) == 6
 
 
 async def test_what_a_client_sent_before_it_left_is_handled_before_its_end() -> None:

@@ -26,7 +26,9 @@ POLLERS = 1
 EVENT_EVERY_S = 0.02
 # Twenty a second from each websocket: less than any limit.
 PING_EVERY_S = 0.01
-SETTLE_S = 15.0
+# A report waits for so many events: an attack may be over before the first.
+LEAST = 5
+SETTLE_S = 8.0
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Crowd:
     """The clients, and the backend that publishes to them."""
 
     def __init__(self, url: str, redis_url: str) -> None:
-        self.tenant, self.conversation = new_id(), new_id()
+        self.tenant, self.conversation, self.user = new_id(), new_id(), new_id()
         self._publisher = AsyncPublisher.from_url(redis_url)
         self._numbers = count(1)
         self._numbered = 0
@@ -74,7 +76,7 @@ class Crowd:
         self.clients = [*self.websockets, *(self._client(url, "polling") for _ in range(POLLERS))]
 
     def _client(self, url: str, transport: Any) -> RawClient:
-        return RawClient(url, mint(new_id(), self.tenant), transport=transport)
+        return RawClient(url, mint(self.user, self.tenant), transport=transport)
 
     async def settle_in(self) -> None:
         """Connect everyone; from now on they come back by themselves."""
@@ -107,6 +109,7 @@ class Crowd:
 
     async def report(self) -> Report:
         """Let everything arrive that was published, and say what did since the last report."""
+        await until(lambda: self._numbered >= self._settled + LEAST, SETTLE_S, "events to be published")
         self._quiet.clear()
         await asyncio.sleep(EVENT_EVERY_S * 2)
         first, last = self._settled + 1, self._numbered
@@ -139,7 +142,7 @@ async def main(url: str, redis_url: str) -> None:
     chores = [asyncio.ensure_future(crowd.publish()), asyncio.ensure_future(crowd.ping())]
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    print(json.dumps({"tenant": crowd.tenant, "conversation": crowd.conversation}), flush=True)
+    print(json.dumps({name: getattr(crowd, name) for name in ("tenant", "conversation", "user")}), flush=True)
     while await lines.readline():
         print(json.dumps(asdict(await crowd.report())), flush=True)
     for chore in chores:

@@ -29,6 +29,7 @@ class Neighbours:
         facts = self._read()
         self.tenant: str = facts["tenant"]
         self.conversation: str = facts["conversation"]
+        self.user: str = facts["user"]
 
     def _read(self) -> Any:
         assert self._process.stdout is not None

@@ -38,7 +38,11 @@ const commands = {
       const { id, recovered = false, _pid: pid = null } = socket;
       report(browser, "connect", { sid: id, pid, recovered, transport: transport() });
     });
-    socket.on("disconnect", (reason) => report(browser, "disconnect", { reason }));
+    socket.on("disconnect", (reason, details) => {
+      // What the websocket's close frame said, or the status of a failed poll or post.
+      const { code = details?.description ?? null, reason: said = null } = details?.context ?? {};
+      report(browser, "disconnect", { reason, code, said });
+    });
     socket.on("connect_error", (error) =>
       report(browser, "connect_error", { message: error.message, data: error.data ?? null }),
     );

@@ -1,30 +1,36 @@
 -- Takes a session over for a socket that came back, and sends its old socket away, wherever that lives.
 --
--- KEYS  1 meta  2 session  3 revoked  4 sockets of the user  5 users online  6 channel of the user's own room
--- ARGV  1 epoch to begin with  2 user  3 ms the session lives  4 pid  5 sockets a user may have, 0 for any
---       6 PUBLISH or SPUBLISH  7 what the sessions' keys begin with
--- Returns {epoch, seq, session fields or nil, revoked fields}; a session of another user stays untouched.
+-- KEYS  1 meta  2 session  3 revoked  4 channel of the user's own room
+-- ARGV  1 what the tenant's keys begin with  2 PUBLISH or SPUBLISH  3 epoch to begin with
+--       4 ms the session lives  5 ms a socket counts as there  6 sockets a user may have, 0 for any  7 user
+--       8 pid  9 offset that the client has, or empty
+-- Returns {epoch, seq, session fields or nil, revoked fields, delay, presence}, the last two as at the opening of
+-- a session; a session of another user stays untouched.
+local p = people(ARGV[1], ARGV[2])
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
-local now = redis.call('TIME')
-local micros = now[1] * 1000000 + now[2]
-local seq = micros
+local seq = p.us
 local epoch = meta[1]
 if epoch then
-  local last = tonumber(meta[2])
-  if seq < last then seq = last end
+  seq = math.max(seq, tonumber(meta[2]))
 else
-  epoch = ARGV[1]
+  epoch = ARGV[3]
 end
 local id = string.format('%.0f', seq)
 redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', id)
 local revoked = redis.call('HGETALL', KEYS[3])
-local owner = redis.call('HGET', KEYS[2], 'u')
-if not owner then return {epoch, id, false, revoked} end
-if owner ~= ARGV[2] then return {epoch, id, {'u', owner}, revoked} end
+local owner = redis.call('HMGET', KEYS[2], 'u', 's')
+if not owner[1] then return {epoch, id, false, revoked, -1, false} end
+if owner[1] ~= ARGV[7] then return {epoch, id, {'u', owner[1]}, revoked, -1, false} end
 local generation = redis.call('HINCRBY', KEYS[2], 'g', 1)
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-redis.call(ARGV[6], KEYS[6], epoch .. '-' .. id .. ' 0 c -\n{"do":"close","pid":"' .. ARGV[4] ..
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+redis.call(ARGV[2], KEYS[4], epoch .. '-' .. id .. ' 0 c -\n{"do":"close","pid":"' .. ARGV[8] ..
   '","before":' .. generation .. '}')
-count_socket(KEYS[4], KEYS[5], KEYS[6], ARGV[7], ARGV[2], ARGV[4], micros, tonumber(ARGV[3]),
-  tonumber(ARGV[5]), ARGV[6], epoch .. '-' .. id)
-return {epoch, id, redis.call('HGETALL', KEYS[2]), revoked}
+local presence = ARGV[9] ~= '' and p.missed(ARGV[9], ARGV[7])
+local fields = redis.call('HGETALL', KEYS[2])
+local rooms = {}
+for i = 1, #fields, 2 do
+  if string.sub(fields[i], 1, 2) == 'r:' then rooms[#rooms + 1] = string.sub(fields[i], 3) end
+end
+p.enter(ARGV[8], ARGV[7], owner[2], tonumber(ARGV[5]), rooms)
+p.keep_to(tonumber(ARGV[6]), ARGV[7], ARGV[8])
+return {epoch, id, fields, revoked, p.delay, presence}

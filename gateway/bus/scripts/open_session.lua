@@ -1,38 +1,41 @@
 -- Writes a whole session: at connect, or again when Redis has lost it.
 --
--- KEYS  1 meta  2 session  3 revoked  4 sockets of the user  5 users online  6 channel of the user's own room
--- ARGV  1 epoch to begin with  2 events kept a room  3 ms kept  4 ms the session lives  5 user  6 sid
---       7 generation  8 pid  9 why an earlier session was lost, or empty  10 sockets a user may have, 0 for any
---       11 PUBLISH or SPUBLISH  12 what the sessions' keys begin with  13.. room, joined at ('' for now) ...
--- Returns {epoch, seq, revoked fields}: everything published so far is at or below seq, everything later above.
+-- KEYS  1 meta  2 session  3 revoked
+-- ARGV  1 what the tenant's keys begin with  2 PUBLISH or SPUBLISH  3 epoch to begin with  4 events kept a room
+--       5 ms kept  6 ms the session lives  7 ms a socket counts as there  8 sockets a user may have, 0 for any
+--       9 user  10 sid  11 pid  12 generation  13 why an earlier session was lost, or empty
+--       14 offset that the client has of this epoch, or empty  15.. room, joined at ('' for now) ...
+-- Returns {epoch, seq, revoked fields, delay, presence}: everything published so far is at or below seq,
+-- everything later above. `delay` ms later a sweep is due (-1: none); `presence` is an event, or false.
+local p = people(ARGV[1], ARGV[2])
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl')
-local now = redis.call('TIME')
-local micros = now[1] * 1000000 + now[2]
-local seq = micros
+local seq = p.us
 local epoch = meta[1]
 if epoch then
-  local last = tonumber(meta[2])
-  if seq < last then seq = last end
+  seq = math.max(seq, tonumber(meta[2]))
 else
-  epoch = ARGV[1]
+  epoch = ARGV[3]
 end
 local id = string.format('%.0f', seq)
 redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', id)
-if meta[3] ~= ARGV[2] or meta[4] ~= ARGV[3] then
-  redis.call('HSET', KEYS[1], 'keep', ARGV[2], 'ttl', ARGV[3])
+if meta[3] ~= ARGV[4] or meta[4] ~= ARGV[5] then
+  redis.call('HSET', KEYS[1], 'keep', ARGV[4], 'ttl', ARGV[5])
 end
-local fields = {'u', ARGV[5], 's', ARGV[6], 'g', ARGV[7], 'at', id}
-if ARGV[9] ~= '' then
+local fields = {'u', ARGV[9], 's', ARGV[10], 'g', ARGV[12], 'at', id}
+if ARGV[13] ~= '' then
   fields[#fields + 1] = 'l'
-  fields[#fields + 1] = ARGV[9]
+  fields[#fields + 1] = ARGV[13]
 end
-for i = 13, #ARGV, 2 do
+local rooms = {}
+for i = 15, #ARGV, 2 do
+  rooms[#rooms + 1] = ARGV[i]
   fields[#fields + 1] = 'r:' .. ARGV[i]
   fields[#fields + 1] = ARGV[i + 1] == '' and id or ARGV[i + 1]
 end
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], unpack(fields))
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
-count_socket(KEYS[4], KEYS[5], KEYS[6], ARGV[12], ARGV[5], ARGV[8], micros, tonumber(ARGV[4]),
-  tonumber(ARGV[10]), ARGV[11], epoch .. '-' .. id)
-return {epoch, id, redis.call('HGETALL', KEYS[3])}
+redis.call('PEXPIRE', KEYS[2], ARGV[6])
+local presence = ARGV[14] ~= '' and p.missed(ARGV[14], ARGV[9])
+p.enter(ARGV[11], ARGV[9], ARGV[10], tonumber(ARGV[7]), rooms)
+p.keep_to(tonumber(ARGV[8]), ARGV[9], ARGV[11])
+return {epoch, id, redis.call('HGETALL', KEYS[3]), p.delay, presence}

@@ -1,19 +1,12 @@
 -- Renews a session, and notes until when its socket certainly had everything.
 --
--- KEYS  1 session  2 sockets of the user  3 users online
+-- KEYS  1 session
 -- ARGV  1 ms the session lives  2 microseconds within which a dead socket is noticed
 --       3 seq since which the socket is there: what it was given on arrival may never have reached it
---       4 pid  5 user
 -- Returns 1, or 0 where the session is gone and must be written anew.
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local now = redis.call('TIME')
-local micros = now[1] * 1000000 + now[2]
-local seen = micros - ARGV[2]
+local seen = now[1] * 1000000 + now[2] - ARGV[2]
 if seen > tonumber(ARGV[3]) then redis.call('HSET', KEYS[1], 't', string.format('%.0f', seen)) end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
-local ends = math.floor(micros / 1000) + ARGV[1]
-redis.call('ZADD', KEYS[2], ends, ARGV[4])
-redis.call('PEXPIRE', KEYS[2], ARGV[1])
-redis.call('ZADD', KEYS[3], ends, ARGV[5])
-redis.call('PEXPIRE', KEYS[3], ARGV[1])
 return 1

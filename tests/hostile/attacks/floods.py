@@ -7,6 +7,7 @@ import json
 
 from gateway.engine.errors import CloseCode
 from gateway.engine.reader import TEXT
+from publisher import AsyncPublisher, conversation
 from tests.engine.wire import Peer, frame
 from tests.hostile.attacker import answer, connecting, until_closed
 from tests.hostile.cases import Stage, case
@@ -132,11 +133,69 @@ async def one_room_too_many(stage: Stage) -> None:
     client = RawClient(stage.arena.replica.url, mint())
     await client.connect()
     try:
-        # It is in two rooms already: its user's and its organization's.
-        for _ in range(998 // 2):
-            await asyncio.gather(client.join(new_id()), client.join(new_id()))
-        answer = await client.call("join_conversation", {"conversation_id": new_id()})
+        for _ in range(99):
+            await asyncio.gather(*(client.join(new_id()) for _ in range(10)))
+        joined, answer = 990, await client.call("join_conversation", {"conversation_id": new_id()})
+        while answer["ok"] and joined < 1010:
+            joined, answer = joined + 1, await client.call("join_conversation", {"conversation_id": new_id()})
         assert answer["error"]["code"] == "too_many_rooms"
     finally:
         await client.close()
-    stage.closed = "`too_many_rooms`"
+    stage.closed = f"`too_many_rooms` after {joined}"
+
+
+HEAVY = {
+    "lists": b",".join([b"[]"] * 333_000),
+    "objects": b",".join([b"{}"] * 333_000),
+    "keys": b"{%s}" % b",".join(b'"%x":1' % i for i in range(90_000)),
+    "numbers": b",".join([b"1" * 4000] * 240),
+    "texts": b",".join([b'""'] * 333_000),
+}
+
+
+@case("megabytes of JSON that is slow to read: lists, objects, keys, long numbers", row="14", memory_mib=80)
+async def heavy_json(stage: Stage) -> None:
+    ends = {}
+    for name, items in HEAVY.items():
+        async with connecting(stage.port) as peer:
+            peer.raw(frame(TEXT, b'42["ping",[' + items + b"]]") * stage.times(60, 30))
+            ends[name] = await until_closed(peer, within_s=30)
+    assert {ends[name].code for name in ("lists", "objects")} == {CloseCode.PROTOCOL}
+    assert {end.code for end in ends.values()} == {CloseCode.PROTOCOL, CloseCode.POLICY}
+    most = max(end.messages for end in ends.values())
+    stage.closed = (
+        f"lists and objects without number: closed at the first; others after {most}, counted by their size"
+    )
+
+
+@case("a room's whole history asked for again and again", row="14", memory_mib=40, log_kib=200)
+async def history_again_and_again(stage: Stage) -> None:
+    tenant, ident = new_id(), new_id()
+    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
+    try:
+        for _ in range(10):
+            data = {"pad": "x" * 1000}
+            await asyncio.gather(*(publisher.emit(tenant, "e", data, to=conversation(ident)) for _ in range(50)))
+    finally:
+        await publisher.aclose()
+    async with connecting(stage.port, mint(organization_id=tenant)) as peer:
+        asked = _event("join_conversation", {"conversation_id": ident, "history": 500})
+        peer.raw(asked * stage.times(2000, 1500))
+        end = await until_closed(peer, within_s=60)
+    assert end.code == CloseCode.POLICY
+    stage.closed = f"closed after {end.messages} answers, {end.after_s:.1f} s"
+
+
+@case("60 sockets of one user", log_kib=60)
+async def sockets_of_one_user(stage: Stage) -> None:
+    user, tenant = new_id(), new_id()
+    clients = [RawClient(stage.arena.replica.url, mint(user, tenant)) for _ in range(60)]
+    try:
+        for client in clients:
+            await client.connect()
+        await until(lambda: sum(client.connected for client in clients) <= 50, what="the oldest to be closed")
+        assert all(client.connected for client in clients[10:])
+    finally:
+        for client in clients:
+            await client.close()
+    stage.closed = "the oldest 10 closed"

@@ -50,7 +50,9 @@ async def malformed_first_frames(stage: Stage) -> None:
     stage.closed = f"{gone} of {gone} closed at the first frame, no session left"
 
 
-@case("binary attachments announced and hoarded, by 20 sockets", row="12", plain="+215 MB", memory_mib=30)
+@case(
+    "binary attachments announced and hoarded, by 20 sockets", row="12", plain="+215 MB", memory_mib=30, log_kib=40
+)
 async def hoarded_attachments(stage: Stage) -> None:
     # Nine of the ten that were announced, each as large as all together may be.
     size, codes = 900_000, set()

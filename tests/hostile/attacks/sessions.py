@@ -15,6 +15,8 @@ from tests.support.tokens import mint
 from tests.support.waiting import until
 
 PATH = "/socket.io/"
+MOST_FROM_ONE = 20
+FEW = {"GATEWAY_MAX_SOCKETS_PER_ADDRESS": str(MOST_FROM_ONE)}
 METERED = {"GATEWAY_CONNECTS_PER_S": "200", "GATEWAY_MAX_PENDING_CONNECTS": "150"}
 
 
@@ -94,3 +96,21 @@ async def silent_connections(stage: Stage) -> None:
     await asyncio.gather(*(say(stage.port, within_s=stage.times(30, 8)) for _ in range(count)))
     stage.closed = f"all closed after {stage.now() - began:.1f} s"
     await until(lambda: stage.arena.files() <= files + 2, what="the files to be closed")
+
+
+@case("40 sockets from one address, each with another X-Forwarded-For", settings=FEW, log_kib=40)
+async def forged_addresses(stage: Stage) -> None:
+    statuses = []
+    async with contextlib.AsyncExitStack() as stack:
+        for i in range(40):
+            headers = {
+                "X-Forwarded-For": f"203.0.113.{i}",
+                "X-Real-IP": f"203.0.113.{i}",
+                "Forwarded": f"for=203.0.113.{i}",
+            }
+            try:
+                statuses.append((await stack.enter_async_context(opening(stage.port, headers))).status)
+            except AssertionError:
+                statuses.append(503)
+    assert statuses.count(101) <= MOST_FROM_ONE
+    stage.closed = f"{statuses.count(101)} opened, 503 for the others: no proxy is trusted"

@@ -1,0 +1,105 @@
+"""What the API offers, on one page: each endpoint with what it takes, gives and does."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gateway.api import models
+from gateway.api.models import Model
+from gateway.api.reading import invalid
+from gateway.api.rooms import room_now
+from gateway.bus.online import online
+from gateway.sockets.house import House
+from publisher import InvalidEvent
+from publisher.envelope import Envelope, Options
+from publisher.verbs import Verbs
+
+# The script's status; the others say that the key was known, or a later version of it.
+PUBLISHED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One path. `do` gets what was asked, checked, one or several, and gives what is answered."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    takes: type[Model]
+    gives: type[Model]
+    do: Callable[[Any], Awaitable[Any]]
+    several: bool = False
+    """Whether an array of requests is taken as well, and answered by an array."""
+
+
+class Envelopes(Verbs[Envelope]):
+    """The publisher's verbs, which check and build; sending is up to whoever asked."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def _send(self, envelope: Envelope) -> Envelope:
+        return envelope
+
+
+class Endpoints:
+    """The endpoints of one replica."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        verbs = Envelopes(Options(max_payload_bytes=house.settings.max_payload_bytes))
+        self.all = [
+            Endpoint(
+                "POST", "/v1/events", models.Event, models.Receipt, self._publishing(verbs.emit), several=True
+            ),
+            self._verb("/v1/message_new", models.MessageNew, verbs.message_new),
+            self._verb("/v1/message_status", models.MessageStatus, verbs.message_status),
+            self._verb("/v1/unread_update", models.UnreadUpdate, verbs.unread_update),
+            self._verb("/v1/notification_new", models.NotificationNew, verbs.notification_new),
+            self._verb("/v1/campaign_progress", models.CampaignProgress, verbs.campaign_progress),
+            self._verb("/v1/disconnect", models.Disconnect, verbs.disconnect_user),
+            self._verb("/v1/leave", models.Leave, verbs.leave_room),
+            Endpoint("GET", "/v1/presence", models.PresenceQuery, models.Presence, self._presence),
+            Endpoint("GET", "/v1/rooms/{room}", models.RoomQuery, models.RoomNow, self._room),
+        ]
+
+    def _verb(self, path: str, takes: type[Model], verb: Callable[..., Envelope]) -> Endpoint:
+        return Endpoint("POST", path, takes, models.Receipt, self._publishing(verb))
+
+    def _publishing(self, verb: Callable[..., Envelope]) -> Callable[[Any], Awaitable[Any]]:
+        async def publish(asked: Model | list[Model]) -> Any:
+            if isinstance(asked, Model):
+                return (await self._publish([verb(**_fields(asked))]))[0]
+            return await self._publish(_all(verb, asked))
+
+        return publish
+
+    async def _publish(self, envelopes: Sequence[Envelope]) -> list[dict[str, Any]]:
+        """Publish one after the other: were Redis to refuse one, the next would overtake it."""
+        receipts = []
+        for envelope in envelopes:
+            status, offset = await self._house.commands.publish(envelope)
+            receipts.append({"offset": offset, "duplicate": status != PUBLISHED, "queued": False})
+        return receipts
+
+    async def _presence(self, query: models.PresenceQuery) -> dict[str, Any]:
+        return {"online": await online(self._house.commands, query.organization_id, query.user_ids)}
+
+    async def _room(self, query: models.RoomQuery) -> dict[str, Any]:
+        return await room_now(self._house, query)
+
+
+def _all(verb: Callable[..., Envelope], asked: Sequence[Model]) -> list[Envelope]:
+    """Build every envelope before one is sent."""
+    envelopes = []
+    for number, model in enumerate(asked):
+        try:
+            envelopes.append(verb(**_fields(model)))
+        except InvalidEvent as error:
+            raise invalid([{"field": str(number), "message": str(error)}]) from None
+    return envelopes
+
+
+def _fields(model: Model) -> dict[str, Any]:
+    return {name: getattr(model, name) for name in type(model).model_fields}

@@ -1,0 +1,46 @@
+"""A room as it is now: who listens, and what its history holds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from gateway.api.models import RoomQuery
+from gateway.core.replay import split_body
+from gateway.sockets.house import House
+from publisher import wire
+from publisher.rooms import Room
+
+
+async def room_now(house: House, query: RoomQuery) -> dict[str, Any]:
+    """Give what `RoomNow` says; raises `LinkDown` or `ReplyError`."""
+    tenant, room = query.organization_id, Room(query.room)
+    ask = house.commands.ask
+    subscribers, epoch, newest, kept = await asyncio.gather(
+        ask("PUBSUB", "NUMSUB", wire.channel(tenant, room)),
+        ask("HGET", wire.meta_key(tenant), "epoch"),
+        ask("GET", wire.tail_key(tenant, room)),
+        ask("XLEN", wire.log_key(tenant, room)),
+    )
+    known = house.relay.hub.tenants.get(tenant)
+    state = known.rooms.get(room) if known is not None else None
+    return {
+        "room": room,
+        "members": len(state.members) if state is not None else 0,
+        "replicas": int(subscribers[1]),
+        "offset": f"{epoch.decode()}-{newest.decode()}" if epoch and newest else None,
+        "kept": min(int(kept), house.history.kept.size),
+        # Reading the history of an organization that never had an event would begin one.
+        "events": await _events(house, tenant, room, query.history) if epoch and query.history else [],
+    }
+
+
+async def _events(house: House, tenant: str, room: Room, count: int) -> list[dict[str, Any]]:
+    snapshot = await house.history.read(tenant, {room: 0}, newest=count)
+    found = []
+    for entry in snapshot.logs[room].entries:
+        event, data = split_body(entry.body)
+        found.append({"event": event, "data": msgspec.Raw(data), "offset": f"{snapshot.epoch}-{entry.seq}"})
+    return found

@@ -1,0 +1,216 @@
+"""What is unsafe in the settings, whatever they point to: `gateway check` asks this first."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Literal, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+from cryptography import x509
+
+from gateway import tls
+from gateway.auth import keys_of
+from gateway.settings import ConfigurationError, Settings
+
+GOOD_KEY_CHARACTERS = 32
+RENEW_BEFORE = timedelta(days=14)
+# What is warned of where it is 0; sockets from one address are not among them, which only a proxy can tell.
+NEEDED_LIMITS = ("max_sockets_per_user", "connects_per_s", "max_pending_connects", "events_per_s")
+
+
+class Finding(NamedTuple):
+    """One line of the report."""
+
+    level: Literal["ok", "warn", "error"]
+    text: str
+
+
+def ok(text: str) -> Finding:
+    """Say that something is as it should be."""
+    return Finding("ok", text)
+
+
+def warn(text: str) -> Finding:
+    """Say that something works, but should not stay so."""
+    return Finding("warn", text)
+
+
+def error(text: str) -> Finding:
+    """Say that something does not work."""
+    return Finding("error", text)
+
+
+def find(settings: Settings) -> list[Finding]:
+    """Judge every setting that safety hangs on; reads the certificate and resolves names, asks nobody else."""
+    groups = (_tokens, _keys, _joins, _pages, _listener, _proxies, _api, _limits, _redis)
+    return [finding for group in groups for finding in group(settings)]
+
+
+def _tokens(settings: Settings) -> Iterator[Finding]:
+    try:
+        settings.check_secret()
+        if not settings.jwks_url:
+            keys_of(settings)
+    except ConfigurationError as problem:
+        yield error(str(problem))
+    else:
+        yield ok(f"tokens are verified with {settings.jwt_algorithm}")
+    if settings.token_expiry == "connect":  # noqa: S105
+        yield warn("GATEWAY_TOKEN_EXPIRY=connect: a socket goes on after its token has ended")
+    else:
+        yield ok("a socket ends with its token")
+    if not settings.token_max_lifetime_s:
+        yield warn("GATEWAY_TOKEN_MAX_LIFETIME_S is 0: a token that was made to live for years is taken")
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    """Look at where public keys come from; anybody who has the issuer's tokens has ones for other services."""
+    if settings.is_secret:
+        return
+    parts = urlsplit(settings.jwks_url)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        yield warn("GATEWAY_JWKS_URL is http://: whoever is on the way can slip in a key of their own")
+    elif settings.jwks_url:
+        yield ok(f"public keys come from {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+    if not settings.jwt_audience:
+        yield warn("GATEWAY_JWT_AUDIENCE is empty: tokens that the issuer made for other services are taken")
+
+
+def _joins(settings: Settings) -> Iterator[Finding]:
+    if not settings.authorize_url:
+        yield ok("who may join is decided here: GATEWAY_AUTHORIZE_URL is empty")
+        return
+    parts = urlsplit(settings.authorize_url)
+    if parts.scheme == "http" and _is_public(parts.hostname):
+        yield warn("GATEWAY_AUTHORIZE_URL is http:// to a public address: its answers can be forged on the way")
+    else:
+        yield ok(f"{parts.netloc.rpartition('@')[2]} is asked who may join")
+    if not settings.authorize_key.get_secret_value():
+        yield warn("GATEWAY_AUTHORIZE_KEY is empty: the backend can't tell the gateway from anybody else")
+    if settings.authorize_when_away == "allow":
+        yield warn("GATEWAY_AUTHORIZE_WHEN_AWAY=allow: while the backend is away everyone may join everything")
+
+
+def _pages(settings: Settings) -> Iterator[Finding]:
+    if not settings.cors_origins:
+        yield warn("GATEWAY_CORS_ORIGINS is empty: no browser can connect")
+        return
+    yield ok(f"pages of {', '.join(settings.cors_origins)} may connect")
+    plain = [
+        origin
+        for origin in settings.cors_origins
+        if origin.startswith("http://") and not _is_loopback(urlsplit(origin).hostname)
+    ]
+    if plain:
+        yield warn(f"pages of {', '.join(plain)} can be forged on the way, and with them go the users' tokens")
+
+
+def _listener(settings: Settings) -> Iterator[Finding]:
+    where = f"{settings.host}:{settings.port}"
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        try:
+            tls.load(settings.tls_cert, settings.tls_key)
+        except ConfigurationError as problem:
+            yield error(str(problem))
+        else:
+            yield _validity(x509.load_pem_x509_certificate(settings.tls_cert.read_bytes()), where)
+    elif _is_open(settings.host):
+        yield warn(
+            f"no TLS on {where}: tokens travel in the clear, unless nobody but a proxy that ends TLS gets there"
+        )
+    else:
+        yield ok(f"{where} is not reached from outside, so it needs no TLS")
+
+
+def _validity(certificate: x509.Certificate, where: str) -> Finding:
+    until = certificate.not_valid_after_utc
+    left = until - datetime.now(UTC)
+    if left < timedelta(0):
+        return error(f"the certificate in GATEWAY_TLS_CERT ended on {until:%Y-%m-%d}")
+    if certificate.not_valid_before_utc > datetime.now(UTC):
+        return error(f"the certificate in GATEWAY_TLS_CERT begins on {certificate.not_valid_before_utc:%Y-%m-%d}")
+    text = f"TLS on {where}, with a certificate until {until:%Y-%m-%d}"
+    return warn(f"{text}: renew it, and send SIGHUP") if left < RENEW_BEFORE else ok(text)
+
+
+def _proxies(settings: Settings) -> Iterator[Finding]:
+    everybody = [str(network) for network in settings.trusted_proxies if network.prefixlen == 0]
+    if everybody:
+        yield warn(f"GATEWAY_TRUSTED_PROXIES: with {everybody[0]} anybody may say which address they come from")
+    elif settings.trusted_proxies:
+        yield ok(f"X-Forwarded-For is believed of {', '.join(map(str, settings.trusted_proxies))}")
+
+
+def _api(settings: Settings) -> Iterator[Finding]:
+    keys = [key.get_secret_value() for key in settings.api_keys]
+    if not keys:
+        yield ok("the HTTP API is off")
+        return
+    weak = [n for n, key in enumerate(keys, 1) if len(key) < GOOD_KEY_CHARACTERS or len(set(key)) < 8]
+    for n in weak:
+        yield warn(f"GATEWAY_API_KEYS: number {n} could be guessed: draw {GOOD_KEY_CHARACTERS} characters or more")
+    if settings.jwt_secret_key.get_secret_value() in keys:
+        yield warn("GATEWAY_API_KEYS: one is the secret that signs the tokens; whoever publishes could be anybody")
+    if settings.tls_cert is None and _is_open(settings.host):
+        yield warn("keys of the HTTP API travel in the clear, unless they come by a proxy that ends TLS")
+    elif not weak:
+        yield ok(f"the HTTP API is on, with {len(keys)} key{'s' if len(keys) > 1 else ''}")
+
+
+def _limits(settings: Settings) -> Iterator[Finding]:
+    off = [name for name in NEEDED_LIMITS if not getattr(settings, name)]
+    for name in off:
+        yield warn(f"GATEWAY_{name.upper()} is 0: there is no limit")
+    if not off:
+        yield ok("sockets, connects and events are limited")
+
+
+def _redis(settings: Settings) -> Iterator[Finding]:
+    try:
+        settings.redis_options()
+    except ConfigurationError as problem:
+        yield error(str(problem))
+    parts = urlsplit(settings.redis_url.get_secret_value())
+    asked = parse_qs(parts.query)
+    unchecked = _first(asked, "ssl_cert_reqs") in ("none", "optional")
+    unnamed = _first(asked, "ssl_check_hostname") in ("0", "f", "false", "n", "no")
+    if parts.scheme == "rediss" and (unchecked or unnamed):
+        yield warn("REDIS_URL switches the check of Redis' certificate off: anybody on the way can be Redis")
+    if not _is_public(parts.hostname):
+        return
+    if parts.scheme == "redis":
+        yield warn("Redis is on a public address, without TLS: use rediss://")
+    if not (parts.password or _first(asked, "password") or settings.redis_cert_file):
+        yield warn("Redis is on a public address, without a password")
+
+
+def _first(asked: dict[str, list[str]], name: str) -> str:
+    return asked.get(name, [""])[0].lower()
+
+
+# -- addresses
+
+
+def _is_open(host: str) -> bool:
+    """Tell whether strangers may get to this address when we listen there."""
+    return not host or host in ("0.0.0.0", "::") or _is_public(host)  # noqa: S104
+
+
+def _is_loopback(host: str | None) -> bool:
+    return any(address.is_loopback for address in _addresses(host))
+
+
+def _is_public(host: str | None) -> bool:
+    return any(address.is_global for address in _addresses(host))
+
+
+def _addresses(host: str | None) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Give what a name stands for; nothing where nobody knows it."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if host else []
+    except OSError:
+        return []
+    return [ipaddress.ip_address(str(address[4][0]).partition("%")[0]) for address in found]

@@ -1,0 +1,54 @@
+"""Typing: told to the others once, and over by itself when nobody says so."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.bus.notices import unwatched
+from gateway.core.member import Member
+from gateway.errors import Refused
+from gateway.sockets.house import House
+from publisher.rooms import Room
+
+# A browser says it with each key; that it goes on is noted this many times within the time-out.
+NOTES = 3
+
+
+class Typing:
+    """What members say of their typing."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._pause_s = house.people.times.typing_s / NOTES
+
+    def start(self, member: Member, room: Room) -> None:
+        """Note that a member types in a conversation that it is in. Raises `Refused`."""
+        self._check_joined(member, room)
+        now = asyncio.get_running_loop().time()
+        typing = member.typing if member.typing is not None else {}
+        if now - typing.get(room, -self._pause_s) < self._pause_s:
+            return
+        typing[room] = now
+        member.typing = typing
+        self._tell(member, room, typing=True)
+
+    def stop(self, member: Member, room: Room) -> None:
+        """Note that a member has stopped. Raises `Refused`."""
+        self._check_joined(member, room)
+        if member.typing is not None and member.typing.pop(room, None) is not None:
+            self._tell(member, room, typing=False)
+
+    def _check_joined(self, member: Member, room: Room) -> None:
+        if member.tenant.rooms.get(room) not in member.rooms:
+            raise Refused("not_joined")
+
+    def _tell(self, member: Member, room: Room, *, typing: bool) -> None:
+        # Typing is at most once by contract: while Redis is away nobody sees it, and nobody waits for it.
+        unwatched(asyncio.ensure_future(self._type(member, room, typing=typing)))
+
+    async def _type(self, member: Member, room: Room, *, typing: bool) -> None:
+        user_id = member.identity.user_id
+        skip = member.sid if self._house.settings.typing_to_own_tabs else f"@{user_id}"
+        delay_ms = await self._house.people.type(member.tenant.id, room, user_id, skip, typing=typing)
+        if delay_ms >= 0:
+            self._house.sessions.due(member.tenant.id, delay_ms)

@@ -1,0 +1,1 @@
+"""Input that nobody thought of: hypothesis against a running gateway, atheris against everything that parses."""

@@ -1,0 +1,151 @@
+"""AC-42 and AC-43: what is too large is refused before it is read, and the client sees why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from gateway.embedded import EmbeddedRedis
+from tests.e2e.conftest import Browsers
+from tests.engine.wire import BINARY, TEXT, opened
+from tests.limits.conftest import SOCKETIO, limited
+from tests.support.client import Clients
+from tests.support.replica import Replica, Replicas
+from tests.support.tokens import mint
+from tests.support.waiting import until
+
+MOST = 50_000
+WEBSOCKET = f"{SOCKETIO}websocket"
+
+
+@pytest.fixture(scope="module")
+def replica(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> Replica:
+    return shared_replicas(
+        shared_redis_server.url,
+        GATEWAY_MAX_PAYLOAD_BYTES=str(MOST),
+        GATEWAY_REQUEST_TIMEOUT_S="1",
+        GATEWAY_EVENTS_PER_S="0",
+    )
+
+
+def head(opcode: int, size: int, *, fin: bool = True) -> bytes:
+    """The head of a client's frame, with a mask that changes nothing."""
+    return bytes([(0x80 if fin else 0) | opcode, 0xFF]) + size.to_bytes(8, "big") + bytes(4)
+
+
+async def session(http: aiohttp.ClientSession, replica: Replica) -> str:
+    """Open a long-polling session; give its address."""
+    async with http.get(f"{replica.url}{SOCKETIO}polling") as response:
+        return f"{replica.url}{SOCKETIO}polling&sid={json.loads((await response.text())[1:])['sid']}"
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize("size", [MOST + 1, 1 << 62])
+async def test_ac_42_an_oversized_frame_is_refused_by_its_head_alone(
+    replica: Replica, opcode: int, size: int
+) -> None:
+    async with opened(replica.port, target=WEBSOCKET) as peer:
+        peer.raw(head(opcode, size))
+        assert await peer.close_code() == 1009
+        assert peer.reason == "message too big"
+
+
+async def test_ac_42_nor_does_it_come_in_parts(replica: Replica) -> None:
+    async with opened(replica.port, target=WEBSOCKET) as peer:
+        peer.raw(head(TEXT, MOST - 1, fin=False) + b"4" * (MOST - 1) + head(0, 2))
+        assert await peer.close_code() == 1009
+
+
+async def test_ac_42_what_is_sent_all_the_same_takes_no_memory(replica: Replica) -> None:
+    async with opened(replica.port, target=WEBSOCKET) as peer:
+        before = replica.memory_kib()
+        peer.raw(head(TEXT, 1 << 40))
+        assert await peer.close_code() == 1009
+        chunk = bytes(1 << 20)
+        try:
+            for _ in range(100):
+                peer.raw(chunk)
+                await peer.writer.drain()
+        except ConnectionError:
+            pass
+        assert replica.memory_kib() - before < 5000
+
+
+async def test_ac_42_a_message_of_exactly_the_limit_is_taken(clients: Clients, replica: Replica) -> None:
+    client = await clients(replica.url, mint()).connect()
+    filler = "x" * (MOST - len("421" + json.dumps(["ping", {"x": ""}])))
+    assert (await client.call("ping", {"x": filler}))["ok"]
+    client.emit("ping", {"x": filler + "xxx"})
+    await client.dropped()
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_ac_43_the_browser_sees_the_reason(browsers: Browsers, replica: Replica, transport: str) -> None:
+    page = browsers(replica.url, mint(), transports=[transport])
+    page.connected()
+    page.emit("ping", {"x": "x" * (2 * MOST)})
+    gone = page.wait("disconnect")
+    if transport == "websocket":
+        assert (gone["reason"], gone["code"], gone["said"]) == ("transport close", 1009, "message too big")
+    else:
+        assert (gone["reason"], gone["code"]) == ("transport error", 413)
+    page.connected(times=2)
+
+
+async def test_ac_43_a_poll_that_is_too_large_is_answered_with_the_limit(replica: Replica) -> None:
+    async with aiohttp.ClientSession() as http:
+        url = await session(http, replica)
+        async with http.post(url, data=b"4" + bytes(MOST)) as response:
+            assert (response.status, await response.json()) == (
+                413,
+                {"code": 6, "message": "Payload too large", "limit": "max_payload_bytes"},
+            )
+
+
+async def test_each_refusal_is_counted(replica: Replica) -> None:
+    before = limited(replica).get("max_payload_bytes", 0)
+    async with aiohttp.ClientSession() as http, opened(replica.port, target=WEBSOCKET) as peer:
+        await http.post(await session(http, replica), data=bytes(MOST + 1))
+        peer.raw(head(TEXT, MOST + 1))
+        await peer.close_code()
+    assert limited(replica)["max_payload_bytes"] == before + 2
+
+
+async def test_a_body_that_does_not_come_is_given_up_in_time(replica: Replica) -> None:
+    async with aiohttp.ClientSession() as http:
+
+        async def slowly() -> AsyncIterator[bytes]:
+            while True:
+                yield b"4"
+                await asyncio.sleep(0.05)
+
+        began = time.monotonic()
+        async with http.post(await session(http, replica), data=slowly()) as response:
+            assert (response.status, (await response.json())["limit"]) == (408, "request_timeout_s")
+        assert time.monotonic() - began < 3
+
+
+async def test_two_thousand_oversized_posts_leave_nothing_behind(replica: Replica) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=50)) as http:
+        url = await session(http, replica)
+        head = f"POST {url.removeprefix(replica.url)} HTTP/1.1\r\nHost: x\r\nContent-Length: {MOST + 1}\r\n\r\n"
+        before = replica.memory_kib()
+
+        async def oversized(_: int) -> bytes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", replica.port)
+            writer.write(head.encode() + b"4x")
+            status = await reader.readline()
+            writer.transport.abort()
+            await asyncio.sleep(0)
+            return status.split()[1]
+
+        for begin in range(0, 2000, 50):
+            assert set(await asyncio.gather(*map(oversized, range(begin, begin + 50)))) == {b"413"}
+        await until(lambda: replica.memory_kib() - before < 3000)
+        async with http.post(url, data=b"40" + json.dumps({"token": mint()}).encode()) as response:
+            assert response.status == 200
