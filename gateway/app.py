@@ -22,7 +22,7 @@ from gateway.api import Api
 from gateway.auth import Tokens, jwks_of, key_values
 from gateway.bus.commands import OPEN_ERRORS, Commands
 from gateway.bus.history import History
-from gateway.bus.link import Source
+from gateway.bus.link import ReplyError, Source
 from gateway.bus.people import presence_times
 from gateway.bus.sessions import Sessions
 from gateway.core.history import Kept
@@ -118,7 +118,7 @@ class Gateway:
             stack.push_async_callback(commands.stop)
             await relay.start()
             stack.push_async_callback(relay.stop)
-        except (*OPEN_ERRORS, ValueError) as error:
+        except (*OPEN_ERRORS, ReplyError, ValueError) as error:
             raise StartError(f"Redis can't be reached at {shown_url(url)}: {one_line(error)}") from None
         for asking in (self.jwks, self.backend):
             if asking is not None:

@@ -91,29 +91,32 @@ class Buffer:
     def __init__(self, max_events: int, max_bytes: int) -> None:
         self.counters = Counters()
         self._items: deque[Item] = deque()
+        self._events = 0
         self._under_way = 0
         self._bytes = 0
         self._max_events = max_events
         self._max_bytes = max_bytes
 
     def __len__(self) -> int:
-        return len(self._items)
+        """Count the events in it; an envelope may hold two."""
+        return self._events
 
     def put(self, item: Item) -> int:
-        """Append an item; give how many of the oldest had to be dropped for it.
+        """Append an item; give how many of the oldest events had to be dropped for it.
 
         What is under way is never dropped, nor the item itself.
         """
         self._items.append(item)
+        self._events += item.envelope.events
         self._bytes += item.envelope.size
         dropped = 0
         while len(self._items) - self._under_way > 1 and (
-            len(self._items) > self._max_events or self._bytes > self._max_bytes
+            self._events > self._max_events or self._bytes > self._max_bytes
         ):
             oldest = self._items[self._under_way]
             self._remove(oldest)
-            self.counters.dropped += 1
-            dropped += 1
+            self.counters.dropped += oldest.envelope.events
+            dropped += oldest.envelope.events
             text = "the buffer is full: the event was dropped"
             _answer(oldest, PublishError(text, maybe_published=oldest.attempted))
         return dropped
@@ -170,25 +173,25 @@ class Buffer:
     def _finish(self, item: Item, result: Any) -> None:
         self._remove(item)
         if isinstance(result, Exception):
-            self.counters.failed += 1
+            self.counters.failed += item.envelope.events
             error = PublishError(f"Redis refused the event: {result}", maybe_published=item.attempted)
             if not _answer(item, error) and not item.envelope.ephemeral:
                 _log.error("event lost: %s", error)
             return
-        status, offset = result
         # A key that is known when an event is sent again is that of its own first attempt.
-        duplicate = status == STALE or (status == KNOWN and not item.attempted)
-        if duplicate:
-            self.counters.duplicates += 1
-        else:
-            self.counters.sent += 1
-        _answer(item, Receipt(offset.decode() if isinstance(offset, bytes) else offset, duplicate))
+        duplicates = [status == STALE or (status == KNOWN and not item.attempted) for status in result[::2]]
+        self.counters.duplicates += sum(duplicates)
+        self.counters.sent += len(duplicates) - sum(duplicates)
+        # Of two events the first is the one that was asked for.
+        offset = result[1]
+        _answer(item, Receipt(offset.decode() if isinstance(offset, bytes) else offset, duplicates[0]))
 
     def _remove(self, item: Item) -> None:
         if self._items[0] is item:
             self._items.popleft()
         else:
             self._items.remove(item)
+        self._events -= item.envelope.events
         self._bytes -= item.envelope.size
 
 

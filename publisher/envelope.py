@@ -56,17 +56,28 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One script call: which script, on which keys, with which arguments."""
+    """One script call: which script, on which keys, with which arguments.
+
+    `also` is a second event, with rooms and a key of its own, which goes out in the same call right behind this
+    one. The script makes the two atomic, so whoever sends, keeps or retries an envelope need not know of it.
+    """
 
     script: Literal["publish", "control"]
     tenant: str
     keys: list[str]
     args: list[Any]
+    also: Envelope | None = None
 
     @property
     def size(self) -> int:
-        """Bytes of the body: what a buffer has to hold."""
-        return len(self.args[1] if self.script == "publish" else self.args[0])
+        """Bytes of the body, or of both: what a buffer has to hold."""
+        body = self.args[1] if self.script == "publish" else self.args[0]
+        return len(body) + (self.also.size if self.also else 0)
+
+    @property
+    def events(self) -> int:
+        """How many events it holds; a command counts as one."""
+        return 2 if self.also else 1
 
     @property
     def ephemeral(self) -> bool:
@@ -85,6 +96,7 @@ def build_event(
     version: int | None = None,
     skip_sid: str | None = None,
     ephemeral: bool = False,
+    conflate: str | None = None,
 ) -> Envelope:
     """Check one event and make its envelope; the same arguments as `emit` in the contract.
 
@@ -95,11 +107,15 @@ def build_event(
     rooms = _rooms(tenant, to)
     if ephemeral and key is not None:
         raise InvalidEvent("an ephemeral event is sent at most once as it is: it takes no key")
+    if ephemeral and conflate is not None:
+        raise InvalidEvent("an ephemeral event can't be conflated: nobody would get the last one for certain")
     body = encode_event(event, data, options.max_payload_bytes, ephemeral=ephemeral)
     once = f"auto:{new_id(15)}" if key is None else _checked(_KEY, key, "key", "1 to 200 printable ASCII")
     if version is not None and (key is None or type(version) is not int or not 0 <= version < 2**53):
         raise InvalidEvent("version must be an int from 0 to 2**53 - 1, and needs a key")
     skip = "-" if skip_sid is None else _checked(_SID, skip_sid, "skip_sid", "a Socket.IO session id")
+    if conflate is not None:
+        _checked(_KEY, conflate, "conflate", "1 to 200 printable ASCII")
     keys = [
         wire.meta_key(tenant),
         *(wire.log_key(tenant, room) for room in rooms),
@@ -120,6 +136,7 @@ def build_event(
         int(options.history_ttl_s * 1000),
         int(options.once_ttl_s * 1000),
         "" if version is None else version,
+        conflate or "",
     ]
     return Envelope("publish", tenant, keys, args)
 

@@ -1,77 +1,100 @@
--- Publishes one event to one or more rooms of one tenant, atomically, in one round trip.
+-- Publishes an event, or several, each to one or more rooms of one tenant, atomically, in one round trip.
 --
--- KEYS  1 meta | n logs | n tails | n channels | once (only with an idempotency key)
--- ARGV  1 n  2 body ["event",data]  3 flag r|e  4 skip_sid or -  5 room names, space-separated
+-- KEYS  1 meta | of each event: n logs | n tails | n channels | once (only of a recoverable one)
+-- ARGV  of each event: 1 n  2 body ["event",data]  3 flag r|e  4 skip_sid or -  5 room names, space-separated
 --       6 PUBLISH or SPUBLISH  7 epoch to begin with  8 events kept a room  9 ms kept
---       10 ms that the idempotency key holds  11 version or empty
--- Returns {status, offset}: status 0 published, 1 duplicate, 2 older than the last version.
-local n = tonumber(ARGV[1])
-local once = KEYS[3 * n + 2]
-local version = ARGV[11]
-
+--       10 ms that the idempotency key holds  11 version or empty  12 conflation key or empty
+-- Returns {status, offset} of each, in one list: status 0 published, 1 duplicate, 2 older than the last version.
+local SIZE = 12
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl')
-local epoch = meta[1]
+local epoch, last = meta[1], meta[2]
 local now = redis.call('TIME')
-local seq = now[1] * 1000000 + now[2]
-if epoch then
-  local last = tonumber(meta[2])
-  if seq <= last then seq = last + 1 end
-else
-  epoch = ARGV[7]
-end
--- %.0f: Lua would print a number this large as 1.8e+15.
-local id = string.format('%.0f', seq)
-local offset = epoch .. '-' .. id
+now = now[1] * 1000000 + now[2]
 
--- Writes, though it changes nothing: a WAIT behind a retry must wait for the event's own write as well.
-local function known_already(first)
-  if meta[1] then redis.call('HSET', KEYS[1], 'seq', meta[2]) end
-  return {1, first}
-end
-
-if once then
+-- Gives status and offset of what was published under an idempotency key; nothing when this event is the first.
+local function known(once, offset, version, ms)
+  local first, newest
   if version == '' then
-    local known = redis.call('SET', once, offset, 'NX', 'GET', 'PX', ARGV[10])
-    if known then return known_already(string.match(known, '^%S+')) end
+    first = redis.call('SET', once, offset, 'NX', 'GET', 'PX', ms)
+    if not first then return end
+    first = string.match(first, '^%S+')
   else
-    local known = redis.call('GET', once)
-    if known then
-      local first, last = string.match(known, '^(%S+) ?(%S*)$')
-      if last == '' or tonumber(version) == tonumber(last) then return known_already(first) end
-      if tonumber(version) < tonumber(last) then return {2, first} end
+    first, newest = string.match(redis.call('GET', once) or '', '^(%S+) ?(%S*)$')
+    if not first or newest ~= '' and tonumber(version) > tonumber(newest) then
+      redis.call('SET', once, offset .. ' ' .. version, 'PX', ms)
+      return
     end
-    redis.call('SET', once, offset .. ' ' .. version, 'PX', ARGV[10])
+    if newest ~= '' and tonumber(version) < tonumber(newest) then return 2, first end
   end
+  -- Writes, though it changes nothing: a WAIT behind a retry must wait for the event's own write as well.
+  if epoch then redis.call('HSET', KEYS[1], 'seq', last) end
+  return 1, first
 end
 
-if meta[1] then
-  redis.call('HSET', KEYS[1], 'seq', id)
-else
-  redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', id)
+-- Takes a room's newest event out of its log if it has this conflation key, and gives the seq that it followed: a
+-- thousand of them must not push out everything else, nor be a hole to whoever missed them. Else gives `previous`.
+local function replace(log, previous, key)
+  local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  if not newest or newest[1] ~= previous .. '-0' then return previous end
+  local fields = {}
+  for i = 1, #newest[2], 2 do fields[newest[2][i]] = newest[2][i + 1] end
+  if fields['c'] ~= key then return previous end
+  redis.call('XDEL', log, newest[1])
+  return fields['p']
 end
 
-local keep = meta[3] or ARGV[8]
-local ttl = tonumber(meta[4] or ARGV[9])
-local age = math.max(1, math.floor(ttl / 4))
+local found, k = {}, 1
+for a = 0, #ARGV - 1, SIZE do
+  local n, body, skip, conflate = tonumber(ARGV[a + 1]), ARGV[a + 2], ARGV[a + 4], ARGV[a + 12]
+  local recoverable = ARGV[a + 3] == 'r'
+  local seq = now
+  if epoch and seq <= tonumber(last) then seq = tonumber(last) + 1 end
+  -- %.0f: Lua would print a number this large as 1.8e+15.
+  local id = string.format('%.0f', seq)
+  local offset = (epoch or ARGV[a + 7]) .. '-' .. id
+  local status, first
+  if recoverable then status, first = known(KEYS[k + 3 * n + 1], offset, ARGV[a + 11], ARGV[a + 10]) end
+  found[#found + 1], found[#found + 2] = status or 0, first or offset
 
-for i = 1, n do
-  local previous = '0'
-  if ARGV[3] == 'r' then
-    local log = KEYS[1 + i]
-    previous = redis.call('SET', KEYS[1 + n + i], id, 'PX', ttl, 'GET') or '0'
-    if n == 1 and ARGV[4] == '-' then
-      redis.call('XADD', log, 'MAXLEN', '~', keep, id .. '-0', 'd', ARGV[2], 'p', previous)
+  if not status then
+    if epoch then
+      redis.call('HSET', KEYS[1], 'seq', id)
     else
-      redis.call('XADD', log, 'MAXLEN', '~', keep, id .. '-0', 'd', ARGV[2], 'p', previous,
-        'r', n > 1 and ARGV[5] or '', 's', ARGV[4])
+      epoch = ARGV[a + 7]
+      redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', id)
     end
-    -- Four times in its life is often enough to put a log's end off, and to trim what is too old by then.
-    if math.floor(seq / 1000 / age) ~= math.floor(tonumber(previous) / 1000 / age) then
-      redis.call('PEXPIRE', log, ttl + age)
-      redis.call('XTRIM', log, 'MINID', '~', string.format('%.0f', seq - ttl * 1000) .. '-0')
+    last = id
+
+    local keep = meta[3] or ARGV[a + 8]
+    local ttl = tonumber(meta[4] or ARGV[a + 9])
+    local age = math.max(1, math.floor(ttl / 4))
+    local tail = ' ' .. ARGV[a + 3] .. ' ' .. skip .. (conflate == '' and '\n' or ' c=' .. conflate .. '\n') .. body
+
+    for i = 1, n do
+      local previous = '0'
+      if recoverable then
+        local log = KEYS[k + i]
+        previous = redis.call('SET', KEYS[k + n + i], id, 'PX', ttl, 'GET') or '0'
+        if conflate ~= '' then
+          -- Who is left out of this one is still owed the one before.
+          local follows = skip == '-' and replace(log, previous, conflate) or previous
+          redis.call('XADD', log, 'MAXLEN', '~', keep, id .. '-0', 'd', body, 'p', follows,
+            'r', n > 1 and ARGV[a + 5] or '', 's', skip, 'c', conflate)
+        elseif n == 1 and skip == '-' then
+          redis.call('XADD', log, 'MAXLEN', '~', keep, id .. '-0', 'd', body, 'p', previous)
+        else
+          redis.call('XADD', log, 'MAXLEN', '~', keep, id .. '-0', 'd', body, 'p', previous,
+            'r', n > 1 and ARGV[a + 5] or '', 's', skip)
+        end
+        -- Four times in its life is often enough to put a log's end off, and to trim what is too old by then.
+        if math.floor(seq / 1000 / age) ~= math.floor(tonumber(previous) / 1000 / age) then
+          redis.call('PEXPIRE', log, ttl + age)
+          redis.call('XTRIM', log, 'MINID', '~', string.format('%.0f', seq - ttl * 1000) .. '-0')
+        end
+      end
+      redis.call(ARGV[a + 6], KEYS[k + 2 * n + i], offset .. ' ' .. previous .. tail)
     end
   end
-  redis.call(ARGV[6], KEYS[1 + 2 * n + i],
-    offset .. ' ' .. previous .. ' ' .. ARGV[3] .. ' ' .. ARGV[4] .. '\n' .. ARGV[2])
+  k = k + 3 * n + (recoverable and 1 or 0)
 end
-return {0, offset}
+return found

@@ -22,4 +22,8 @@ SCRIPTS = {"publish": Script("publish"), "control": Script("control")}
 
 def command(envelope: Envelope) -> tuple[Any, ...]:
     """Give the arguments of `evalsha` for an envelope."""
-    return (SCRIPTS[envelope.script].sha, len(envelope.keys), *envelope.keys, *envelope.args)
+    keys, args = envelope.keys, envelope.args
+    if envelope.also is not None:
+        # Of one tenant, so the meta key is there already.
+        keys, args = [*keys, *envelope.also.keys[1:]], [*args, *envelope.also.args]
+    return (SCRIPTS[envelope.script].sha, len(keys), *keys, *args)

@@ -69,6 +69,7 @@ class LogField:
     PREVIOUS = b"p"
     ROOMS = b"r"  # only of an event for several rooms: their names, separated by spaces
     SKIP_SID = b"s"  # only where a socket is left out
+    CONFLATE = b"c"  # only of a conflated event: its key
 
 
 class Flag:
@@ -84,10 +85,11 @@ _EVENTS = (Flag.RECOVERABLE, Flag.EPHEMERAL)
 
 
 class Message(NamedTuple):
-    """One message on a room's channel: `<epoch>-<seq> <previous> <flag> <skip_sid>\\n<body>`.
+    """One message on a room's channel: `<epoch>-<seq> <previous> <flag> <skip_sid>[ c=<conflate>]\\n<body>`.
 
     `previous` is the seq of the event before it in this room, 0 where the room has none that is kept;
-    `skip_sid` is `-` for nobody. The body is the finished JSON array `["event",data]`.
+    `skip_sid` is `-` for nobody; `conflate` is the key under which a later event takes this one's place, empty
+    for none. The body is the finished JSON array `["event",data]`.
     Further header fields may follow after another space; readers ignore those they don't know.
     """
 
@@ -97,6 +99,7 @@ class Message(NamedTuple):
     flag: bytes
     skip_sid: bytes
     body: bytes
+    conflate: bytes = b""
 
 
 def parse_message(raw: bytes) -> Message:
@@ -105,10 +108,14 @@ def parse_message(raw: bytes) -> Message:
     An event's body is looked at from outside only: parsing it would cost more than all the rest.
     """
     header, newline, body = raw.partition(b"\n")
-    offset, previous, flag, skip_sid = header.split(b" ", 4)[:4]
+    fields = header.split(b" ", 5)
+    plain = len(fields) == 4
+    offset, previous, flag, skip_sid = fields if plain else fields[:4]
     epoch, _, seq = offset.partition(b"-")
     if not (newline and header.isascii() and epoch.isalnum() and seq.isdigit() and previous.isdigit()):
         raise ValueError("no header")
     if flag in _EVENTS and not (body.startswith(b'["') and body.endswith(b"]")):
         raise ValueError("no event")
-    return Message(offset, int(seq), int(previous), flag, skip_sid, body)
+    if plain or not fields[4].startswith(b"c="):
+        return Message(offset, int(seq), int(previous), flag, skip_sid, body)
+    return Message(offset, int(seq), int(previous), flag, skip_sid, body, fields[4][2:])

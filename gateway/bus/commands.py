@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from gateway.bus.link import Link, LinkDown, ReplyError, Source
 from publisher.envelope import Envelope
-from publisher.scripts import SCRIPTS
+from publisher.scripts import SCRIPTS, command
 
 # A question that has been without an answer this long means that the connection is half-open.
 ANSWER_TIMEOUT_S = 5.0
@@ -96,9 +96,8 @@ class Commands:
         return await self._evaluate(script.sha, len(keys), *keys, *args)
 
     async def publish(self, envelope: Envelope) -> tuple[int, str]:
-        """Send an envelope of the publisher's; gives its status and offset."""
-        sha = SCRIPTS[envelope.script].sha
-        status, offset = await self._evaluate(sha, len(envelope.keys), *envelope.keys, *envelope.args)
+        """Send an envelope of the publisher's; gives the status and offset of its event, of two the first."""
+        status, offset, *_ = await self._evaluate(*command(envelope))
         return status, offset.decode()
 
     async def _evaluate(self, sha: str, *args: Any) -> Any:

@@ -44,10 +44,11 @@ class FrameReader:
     :meth:`next` gives ``(TEXT, str)``, ``(BINARY, bytes)``, ``(PING | PONG | CLOSE, bytes)`` or None when the
     bytes that came so far hold no further message. It raises :class:`ProtocolViolation` as soon as the peer
     is in the wrong, in the case of an oversized message when its header arrived and before its payload; after
-    that the reader is of no further use. `inflate` is given where compression was negotiated.
+    that the reader is of no further use. `inflate` is given where compression was negotiated. `fragments` says in
+    how many frames the last message came.
     """
 
-    __slots__ = ("_at", "_buffer", "_compressed", "_fragments", "_inflate", "_kind", "_limit", "_parts")
+    __slots__ = ("_at", "_buffer", "_compressed", "_inflate", "_kind", "_limit", "_parts", "fragments")
 
     def __init__(self, max_bytes: int, inflate: Callable[[bytes], bytes] | None = None) -> None:
         self._limit = max_bytes
@@ -57,7 +58,7 @@ class FrameReader:
         self._kind = CONTINUATION
         self._compressed = False
         self._parts: bytearray | None = None
-        self._fragments = 0
+        self.fragments = 0
 
     def feed(self, data: bytes) -> None:
         """Take what arrived."""
@@ -95,9 +96,12 @@ class FrameReader:
         if length > _MAX_CONTROL_BYTES:
             size = 2 if length == 126 else 8
             if have < 2 + size:
-                self._check(first, length)
+                # How large a data frame is can't be told yet; a control frame is too large already.
+                self._check(first, length if first & 0x08 else 0)
                 return None
             length = int.from_bytes(buffer[at : at + size], "big")
+            if length <= (_MAX_CONTROL_BYTES if size == 2 else 0xFFFF):
+                raise ProtocolViolation(CloseCode.PROTOCOL, "length in too many bytes")
             at += size
         self._check(first, length)
         end = at + 4 + length
@@ -131,14 +135,15 @@ class FrameReader:
         opcode = first & 0x0F
         if opcode != CONTINUATION:
             self._kind, self._compressed = opcode, bool(first & _RSV1)
+            self.fragments = 1
             if first & _FIN:
                 return self._finish(payload)
-            self._parts, self._fragments = bytearray(payload), 1
+            self._parts = bytearray(payload)
             return None
         assert self._parts is not None
         self._parts += payload
-        self._fragments += 1
-        if self._fragments > _MAX_FRAGMENTS:
+        self.fragments += 1
+        if self.fragments > _MAX_FRAGMENTS:
             raise ProtocolViolation(CloseCode.POLICY, "too many fragments")
         if not first & _FIN:
             return None

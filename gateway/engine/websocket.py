@@ -129,8 +129,8 @@ class WebSocket(asyncio.Protocol):
             message = self._next()
             if message is None:
                 return
+            taken += share(message[1], self._reader.fragments if self._reader is not None else 1)
             self._take(message)
-            taken += share(message[1])
         self._hold()
         self.resume()
 

@@ -170,7 +170,8 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
     def _expect_connect(self, peer: Peer) -> None:
         """Close a socket that does not connect in time, whether it never did or left everything that it was in."""
         peer.deadline = self.eio.call_later(
-            self._connect_timeout_s,
+            # Deadlines are up to a tick late, and this one is not to be.
+            max(self._connect_timeout_s - self.eio.options.tick_s, 0.0),
             lambda: peer.socket.close(CloseReason.LATE, CloseCode.POLICY),
         )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import redis.asyncio
 
 from gateway.embedded import EmbeddedRedis
 from publisher import AsyncPublisher, Offset, campaign, conversation, parse_offset, user
@@ -65,19 +66,6 @@ async def test_two_replicas_give_the_same_answer(
     for replica, who in zip(pair, users, strict=True):
         await clients(replica.url, mint(who, org)).connect()
     assert [await online(Caller(http, replica.url), org) for replica in pair] == [users, users]
-
-
-async def test_a_lease_that_is_over_does_not_count(
-    api: Caller, shared_redis_server: EmbeddedRedis, org: str
-) -> None:
-    import redis.asyncio
-
-    async with redis.asyncio.Redis.from_url(shared_redis_server.url) as client:
-        seconds, _ = await client.time()
-        leases = {"gone": seconds * 1000 - 1, "there": seconds * 1000 + 60_000}
-        await client.zadd(f"rt:{{{org}}}:online", leases)
-    assert await online(api, org) == ["there"]
-    assert await online(api, org, user_ids="gone,there") == ["there"]
 
 
 async def test_a_browser_asks_for_its_own_organization(
@@ -155,8 +143,6 @@ async def test_a_room_on_two_replicas_has_two(
 async def test_a_room_that_nobody_ever_used_is_empty_and_asking_leaves_nothing_behind(
     api: Caller, shared_redis_server: EmbeddedRedis, org: str
 ) -> None:
-    import redis.asyncio
-
     room = campaign(new_id())
     answer = await api.get(f"/v1/rooms/{room}", organization_id=org, history="10")
     assert answer.body == {"room": room, "members": 0, "replicas": 0, "offset": None, "kept": 0, "events": []}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from publisher import parse_offset
 from tests.e2e.conftest import Browsers, Tenant
 from tests.support.browsers import TRANSPORTS, VERSIONS, Browser, Version
 from tests.support.publisher_process import PublisherProcess
@@ -41,7 +42,7 @@ def page(browsers: Browsers, replica: Replica, tenant: Tenant) -> Browser:
     return page
 
 
-def test_typing_is_seen_by_the_others_and_not_by_the_typist(
+def test_typing_is_seen_by_the_others_and_in_no_tab_of_the_typist(
     pages: tuple[Browser, Browser, Browser], tenant: Tenant
 ) -> None:
     for page in pages:
@@ -56,10 +57,9 @@ def test_typing_is_seen_by_the_others_and_not_by_the_typist(
 
     by_alice = [typing(tenant.alice, True), typing(tenant.alice, False)]
     by_bruno = [typing(tenant.bruno, True)]
-    other.wait_for("user_typing", times=3)
-    assert other.events("user_typing") == by_alice + by_bruno
-    alice.wait_for("user_typing")
-    assert alice.events("user_typing") == by_bruno
+    for page in (alice, other):
+        page.wait_for("user_typing")
+        assert page.events("user_typing") == by_bruno
     bruno.wait_for("user_typing", times=2)
     assert bruno.call("ping", {})["ok"]
     assert bruno.events("user_typing") == by_alice
@@ -84,7 +84,11 @@ def test_every_event_answers_by_its_acknowledgement(
     pong = page.call("ping", {})
     assert pong["ok"] is True
     assert datetime.fromisoformat(pong["timestamp"]).tzinfo
-    assert {report["event"] for report in page.seen("event")} == {"connected"}
+    assert {report["event"] for report in page.seen("event")} <= {
+        "connected",
+        "conversation:viewers",
+        "user:status",
+    }
 
 
 def test_every_event_answers_by_an_event_where_there_is_no_acknowledgement(
@@ -175,5 +179,5 @@ def test_history_and_since_give_what_came_before(page: Browser, backend: Publish
     again = page.call("join_conversation", {"conversation_id": tenant.conversation, "since": since})
     assert [event["data"]["content"]["text"] for event in again["events"]] == ["3", "4"]
     assert again["complete"] is True
-    assert again["offset"] == again["events"][-1]["offset"]
+    assert parse_offset(again["offset"]).seq >= parse_offset(again["events"][-1]["offset"]).seq
     assert not page.events("message:new")

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["gateway", "publisher", "tests.fuzz.targets"], enable_loader_override=False):
+with atheris.instrument_imports(
+    include=["gateway", "publisher", "tests.fuzz.targets"], enable_loader_override=False
+):
     from tests.fuzz.targets import TARGETS
 
 MAX_INPUT = 4096
@@ -40,6 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("target", choices=["all", *TARGETS])
     parser.add_argument("--seconds", type=int, default=60, help="how long; 0 is without end")
+    parser.add_argument("--runs", type=int, default=-1, help="how many inputs, if that is less")
+    parser.add_argument("--seed", type=int, default=0, help="draw the same inputs again; 0 is chance")
     parser.add_argument("--corpus", type=Path, help="folder to keep interesting inputs in, for the next time")
     parser.add_argument("file", nargs="?", help="run this one input again")
     arguments = parser.parse_args()
@@ -56,7 +60,8 @@ def fuzz(arguments: argparse.Namespace) -> None:
     arguments.corpus.mkdir(parents=True, exist_ok=True)
     for i, seed in enumerate(seeds(arguments.target)):
         (arguments.corpus / f"seed-{i}").write_bytes(seed)
-    limits = [f"-max_total_time={arguments.seconds}", f"-max_len={MAX_INPUT}", "-timeout=10"]
+    limits = [f"-max_total_time={arguments.seconds}", f"-runs={arguments.runs}", f"-seed={arguments.seed}"]
+    limits += [f"-max_len={MAX_INPUT}", "-timeout=10"]
     function = by_turns if arguments.target == "all" else TARGETS[arguments.target][0]
     atheris.Setup([sys.argv[0], *limits, arguments.file or str(arguments.corpus)], function)
     atheris.Fuzz()

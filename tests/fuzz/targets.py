@@ -24,7 +24,7 @@ from gateway.engine import handshake, payload
 from gateway.engine.deflate import Compression, Deflater, negotiate
 from gateway.engine.errors import ProtocolViolation, Refusal
 from gateway.engine.reader import FrameReader, Message
-from gateway.errors import CODES, Refused
+from gateway.errors import Refused
 from gateway.limits.addresses import client_address, share_of
 from gateway.settings import load
 from gateway.sockets import packets
@@ -54,7 +54,12 @@ def as_text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-@target(b'2["a"]', b'52-/n,12["a",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]', b'0{"token":"x"}', b"3/a,1[]")
+@target(
+    b'2["a"]',
+    b'52-/n,12["a",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]',
+    b'0{"token":"x"}',
+    b"3/a,1[]",
+)
 def socket_io_packets(data: bytes) -> None:
     """Packets of Socket.IO: refused, or the same again when they are written and read once more."""
     try:
@@ -223,8 +228,7 @@ def tokens(data: bytes) -> None:
     for token in (as_text(data), _signed(header, claims), _signed(b'{"alg":"HS256"}', claims)):
         try:
             identity = _tokens.verify(token)
-        except Refused as refused:
-            assert refused.code in CODES
+        except Refused:
             continue
         assert identity.user_id
         assert uuid_text(identity.tenant, "tenant") == identity.tenant

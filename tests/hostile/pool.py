@@ -10,7 +10,8 @@ from tests.e2e.test_origins import ALLOWED
 from tests.hostile.arena import Arena
 from tests.hostile.cases import Case, Outcome, run
 
-ALWAYS = {"GATEWAY_CORS_ORIGINS": ",".join(ALLOWED)}
+API_KEY = "hostile-n0Zt4QyRk7vJ2mWc9xLb5sEd8uGf1h"
+ALWAYS = {"GATEWAY_CORS_ORIGINS": ",".join(ALLOWED), "GATEWAY_API_KEYS": API_KEY}
 # For `make test`: the deadlines are those of production, but short.
 QUICK = ALWAYS | {
     "GATEWAY_CONNECT_TIMEOUT_S": "1",

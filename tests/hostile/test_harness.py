@@ -1,4 +1,4 @@
-"""The harness finds what it looks for: a loop that stands still, neighbours that lose something, a log that grows."""
+"""The harness finds what it looks for: a loop that stands still, neighbours that lose something, unmet claims."""
 
 from __future__ import annotations
 

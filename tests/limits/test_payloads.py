@@ -11,8 +11,9 @@ import aiohttp
 import pytest
 
 from gateway.embedded import EmbeddedRedis
+from gateway.engine.reader import BINARY, TEXT
 from tests.e2e.conftest import Browsers
-from tests.engine.wire import BINARY, TEXT, opened
+from tests.engine.wire import opened
 from tests.limits.conftest import SOCKETIO, limited
 from tests.support.client import Clients
 from tests.support.replica import Replica, Replicas
