@@ -10,9 +10,12 @@
 --   typing:<room>    zset  user -> ms at which it ends by itself
 --   due              zset  room whose viewers are to be told, or "typing <room>" -> ms at which to look
 --
--- What is told is ephemeral. A tenant's changes are told one by one while they are few and in one event a
--- second when they are many: 5,000 users who come at once must not be 25 million events.
-local TOLD_ONE_BY_ONE = 5 -- changes a second
+-- What is told is ephemeral. A tenant's changes are told one by one while they are few, and together, so many at a
+-- time, when they are many: 5,000 users who come at once must not be 25 million events. The larger the tenant, the
+-- longer the pauses, as each event goes to all of it.
+local TOLD_ONE_BY_ONE = 5 -- changes within a pause
+local TOLD_TOGETHER = 200 -- users named in one event
+local CROWD = 1000 -- users online for each second of pause
 local VIEWERS_PAUSE_MS = 500
 local MOST_SHOWN = 50 -- viewers named in an event
 local MOST_LOOKED_AT = 200 -- sockets of a room that are looked at to name them
@@ -48,20 +51,24 @@ local function people(prefix, command)
 
   -- Users
 
+  local function pause_ms()
+    return math.floor(1000 * math.max(1, redis.call('ZCARD', online) / CROWD))
+  end
+
   local function status(user, word, skip)
     local seq = redis.call('HGET', meta, 'seq')
     redis.call('ZADD', changes, math.max(p.us, tonumber(seq or 0)), user)
     redis.call('PEXPIRE', changes, KEPT_MS)
     local rate = prefix .. 'rate'
     local told = redis.call('INCR', rate)
-    if told == 1 then redis.call('PEXPIRE', rate, 1000) end
+    if told == 1 then redis.call('PEXPIRE', rate, pause_ms()) end
     if told <= TOLD_ONE_BY_ONE then
       publish('organization:' .. tenant, skip,
         '["user:status",{"user_id":"' .. user .. '","status":"' .. word .. '"}]')
     else
       redis.call('ZADD', pending, p.us, user)
       redis.call('PEXPIRE', pending, KEPT_MS)
-      again(1000)
+      again(pause_ms())
     end
   end
 
@@ -237,12 +244,14 @@ local function people(prefix, command)
       redis.call('ZREM', due, what)
       if string.sub(what, 1, 7) == 'typing ' then end_typing(string.sub(what, 8)) else tell_viewers(what) end
     end
-    local users = redis.call('ZRANGE', pending, 0, -1)
-    if #users > 0 and redis.call('SET', prefix .. 'flushed', 1, 'NX', 'PX', 900) then
-      redis.call('DEL', pending)
-      publish('organization:' .. tenant, '-', '["user:statuses",' .. split(users) .. ']')
-    elseif #users > 0 then
-      again(1000)
+    if redis.call('EXISTS', pending) == 1 then
+      local pause = pause_ms()
+      if redis.call('SET', prefix .. 'told', 1, 'NX', 'PX', pause - 50) then
+        local users = redis.call('ZRANGE', pending, 0, TOLD_TOGETHER - 1)
+        redis.call('ZREM', pending, unpack(users))
+        publish('organization:' .. tenant, '-', '["user:statuses",' .. split(users) .. ']')
+      end
+      again(pause)
     end
     if #ended == MOST_AT_ONCE then again(0) end
     local first = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
