@@ -97,7 +97,11 @@ def put_out(house: House, member: Member, name: Room) -> None:
     if member.typing is not None:
         member.typing.pop(name, None)
     unwatched(asyncio.ensure_future(house.sessions.leave(holder(member), name)))
-    member.socket.send_frame(farewell(name))
+    if member.cork is None:
+        member.socket.send_frame(farewell(name))
+    else:
+        # Behind what the room gave it before.
+        member.keep(member.last_seq, farewell(name))
 
 
 def farewell(name: Room) -> Frame:

@@ -64,9 +64,15 @@ class Expiry:
         identity = await self._tokens.identify(payload.get("token"))
         if (identity.user_id, identity.tenant) != (member.identity.user_id, member.identity.tenant):
             raise Refused("forbidden", "a refresh can't change who is connected")
-        if (await self._house.sessions.revoked(identity.tenant, identity.user_id)).blocks(identity):
-            raise Refused("token_revoked")
+        # From here on a message that voids the new token is for this socket, and then one before shows in Redis.
         before, member.identity = member.identity, identity
+        try:
+            revoked = await self._house.sessions.revoked(identity.tenant, identity.user_id)
+            if revoked.blocks(identity):
+                raise Refused("token_revoked")
+        except BaseException:
+            member.identity = before
+            raise
         # Gone while its token was looked at: then nothing may watch it any more.
         if not member.socket.closed:
             self.watch(member)

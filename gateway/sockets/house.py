@@ -64,7 +64,8 @@ class House:
         member.tenant.members.discard(member)
 
     def leave_room(self, member: Member, room: RoomState) -> None:
-        """Take a member out of one room."""
+        """Take a member out of one room; what waits to be conflated is from before."""
+        member.flush()
         room.remove(member)
         self.relay.note_idle(room)
 

@@ -6,11 +6,14 @@ cork has not is the history, everything else comes live behind the answer.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 
 import msgspec
 
+from gateway.bus.notices import unwatched
 from gateway.bus.sessions import Place
+from gateway.core.conflation import latest
 from gateway.core.history import Log
 from gateway.core.member import Member
 from gateway.core.replay import Missed, had_elsewhere, missed_events, split_body
@@ -55,7 +58,7 @@ class Rooms:
             raise Refused("too_many_rooms", limit="max_rooms_per_socket")
         changes = await self._doors.check(member, name, was_in=was_in)
         (room,) = await house.relay.open(tenant, [name])
-        member.cork = member.cork if member.cork is not None else []
+        member.hold()
         try:
             if room.last_seq is None:
                 place = await house.relay.place(tenant)
@@ -72,6 +75,10 @@ class Rooms:
             # Gone because its user was disconnected meanwhile: then it must stay gone.
             if not entered.known and not member.socket.closed:
                 await house.write_session(member)
+            if room not in member.rooms and not member.socket.closed:
+                # Taken away meanwhile, as the socket has been told: what was just written of it goes again.
+                unwatched(asyncio.ensure_future(house.sessions.leave(holder(member), name)))
+                raise Refused("forbidden", "you may not join this room")
             if entered.viewers is not None:
                 for frame in in_room(member, name, entered.viewers, entered.typists):
                     member.keep(member.last_seq, frame)
@@ -108,9 +115,10 @@ class Rooms:
         if since is not None and since.epoch != snapshot.epoch:
             return Joined(str(Offset(snapshot.epoch, at)), [], complete=False)
         missed = self._missed(member, room, log_read, since, was_in=was_in)
+        missed = latest(missed, lambda event: event.entry.conflate)
         fitting = _newest_within(missed, self._house.settings.max_buffer_bytes // 2)
         at = max([at, *(event.seq for event in missed)])
-        if not was_in:
+        if not was_in and room in member.rooms:
             member.rooms[room] = at
         events = [_shown(event, snapshot.epoch) for event in fitting]
         complete = since is None or (log_read.complete and len(fitting) == len(missed))
@@ -124,7 +132,7 @@ class Rooms:
         if since is None:
             return missed
         if was_in:
-            missed = [event for event in missed if event.seq <= member.rooms[room]]
+            missed = [event for event in missed if event.seq <= member.rooms.get(room, 0)]
         joined = {other.name: joined_at for other, joined_at in member.rooms.items()}
         return [event for event in missed if not had_elsewhere(event.entry, room.name, joined)]
 
