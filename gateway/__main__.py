@@ -1,6 +1,19 @@
-"""`python -m gateway` is the console script `gateway`."""
+"""`python -m gateway`, and the console script `gateway`."""
 
-from gateway.cli import main
+import os
+import signal
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    if os.getpid() == 1:
+        # A container's first process gets no signal that it has no handler for. Until the command has its own, which
+        # is a second of imports away, this one keeps SIGTERM from being lost.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
+    from gateway.cli import main as command_line
+
+    command_line()
+
 
 if __name__ == "__main__":
     main()

@@ -17,28 +17,31 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
-from gateway.access import access_of, access_values, backend_of
+from gateway.access import access_of, backend_of
 from gateway.api import Api
-from gateway.auth import Tokens, jwks_of, key_values
+from gateway.auth import MAX_TOKEN_BYTES, Tokens, jwks_of
 from gateway.bus.commands import OPEN_ERRORS, Commands
 from gateway.bus.history import History
 from gateway.bus.link import ReplyError, Source
 from gateway.bus.people import presence_times
 from gateway.bus.sessions import Sessions
+from gateway.core.conflation import Pacer
 from gateway.core.history import Kept
 from gateway.engine import Compression, EngineOptions
 from gateway.engine.intake import Intake, IntakeRunner
+from gateway.exposition import Page
+from gateway.figures import values
 from gateway.health import Health, installed_version
 from gateway.limits.addresses import remote_of
-from gateway.limits.catalogue import totals
 from gateway.limits.connects import Connects
 from gateway.log import EVENTS
-from gateway.metrics import Metrics, Values
+from gateway.peers import Forwarding, Registry, Worker, new_name
 from gateway.relay import Relay
 from gateway.settings import ConfigurationError, Settings
 from gateway.sockets.house import House
 from gateway.sockets.server import GatewayServer
 from gateway.tls import Certificate, TlsSite
+from gateway.vitals import Vitals
 
 SOCKETIO_PATH = "socket.io"
 # A share of the grace time: the rest is for what comes after the last socket.
@@ -46,9 +49,13 @@ DRAIN_SHARE = 0.7
 # Fewer sockets than this in a second stampede nobody.
 DRAIN_RATE = 100
 BACKLOG = 2048
+# The largest message of a socket that has not authenticated: twice the largest token.
+STRANGER_BYTES = 2 * MAX_TOKEN_BYTES
 # A connection without a request is kept this long; nginx keeps its own for 60 s.
 KEEPALIVE_S = 75.0
 LAST_REQUESTS_S = 0.2
+# Fewer open files than this are said at the start: each socket takes one.
+FEW_FILES = 4096
 
 _log = structlog.get_logger("gateway")
 
@@ -63,9 +70,18 @@ Routes = Callable[[web.Application, "Gateway"], None]
 class Gateway:
     """One replica. `async with` starts and stops it."""
 
-    def __init__(self, settings: Settings, *, any_origin: bool = False, routes: Routes | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        any_origin: bool = False,
+        routes: Routes | None = None,
+        worker: Worker | None = None,
+    ) -> None:
         settings.check_secret()
+        self._worker = worker
         self.settings = settings
+        self.name = new_name()
         self.replica = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.port = settings.port
         self.certificate = (
@@ -76,7 +92,9 @@ class Gateway:
         self.backend = backend_of(settings)
         self._any_origin = any_origin
         self._routes = routes
-        self._draining = False
+        self.draining = False
+        self.certificate_kept = False
+        """Whether the one that was to take its place is no good."""
         self._connects = Connects(settings, self._pending)
         self._deadline = 0.0
         self._stack = AsyncExitStack()
@@ -113,7 +131,12 @@ class Gateway:
             access = access_of(settings, self.backend)
             house = House(settings, commands, relay, history, sessions, access)
             self.api = Api(house, remote_of(settings.trusted_proxies)) if settings.api_keys else None
+            self.registry = Registry(commands, self.name, self._about)
+            self.forwarding = Forwarding(self.registry, settings)
             self.server = server = GatewayServer(house, self.tokens, self._engine_options(), self._connects)
+            if settings.conflate_per_s:
+                relay.hub.pacer = Pacer(settings.conflate_per_s, server.eio.call_later)
+            relay.hub.tally.clock = relay.subscriber.clock
             await commands.start()
             stack.push_async_callback(commands.stop)
             await relay.start()
@@ -124,6 +147,9 @@ class Gateway:
             if asking is not None:
                 await asking.start()
                 stack.push_async_callback(asking.stop)
+        self.vitals = Vitals(server)
+        self.vitals.start()
+        stack.push_async_callback(self.vitals.stop)
         server.leases.start()
         stack.push_async_callback(server.leases.stop)
         server.presence.start()
@@ -146,6 +172,7 @@ class Gateway:
             ping_interval_s=settings.ping_interval_s,
             ping_timeout_s=settings.ping_timeout_s,
             max_payload_bytes=settings.max_payload_bytes,
+            max_stranger_bytes=min(settings.max_payload_bytes, STRANGER_BYTES),
             max_buffer_bytes=settings.max_buffer_bytes,
             body_timeout_s=settings.request_timeout_s,
             messages_per_s=settings.events_per_s,
@@ -154,6 +181,8 @@ class Gateway:
             allow_origin=allow_origin,
             admit=self._connects.admit,
             remote=remote_of(settings.trusted_proxies),
+            name=self.name,
+            elsewhere=self.forwarding,
             log=log,
         )
 
@@ -165,7 +194,7 @@ class Gateway:
         app = web.Application()
         self.server.attach(app, SOCKETIO_PATH)
         Health(self.findings, self._counts).attach(app)
-        Metrics(self._values).attach(app)
+        Page(lambda: values(self), self._worker).attach(app)
         if self.api is not None:
             self.api.attach(app)
         if self._routes is not None:
@@ -182,16 +211,22 @@ class Gateway:
         stack.push_async_callback(runner.cleanup)
         try:
             await self._site(runner).start()
+            if self._worker is not None:
+                await web.UnixSite(runner, self._worker.socket).start()
         except OSError as error:
             where = f"{self.settings.host}:{self.settings.port}"
             raise StartError(f"can't listen on {where}: {error.strerror or error}") from None
         self.port = runner.addresses[0][1]
+        await self.registry.start(self._advertised(), self._worker.socket if self._worker else "")
+        stack.push_async_callback(self.registry.stop)
+        stack.push_async_callback(self.forwarding.stop)
         _log.info("gateway_started", url=self.url, replica=self.replica)
 
     def _site(self, runner: web.AppRunner) -> web.BaseSite:
         host, port = self.settings.host, self.settings.port
         if self.certificate is None:
-            return web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_address=True)
+            shared = self._worker is not None or None
+            return web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_address=True, reuse_port=shared)
         context, timeout_s = self.certificate.context, self.settings.connect_timeout_s
         return TlsSite(runner, host, port, context=context, handshake_timeout_s=timeout_s, backlog=BACKLOG)
 
@@ -208,14 +243,37 @@ class Gateway:
         try:
             self.certificate.reload()
         except ConfigurationError as error:
+            self.certificate_kept = True
             _log.error("certificate_kept", reason=str(error))
         else:
+            self.certificate_kept = False
             _log.info("certificate_loaded")
+
+    def _advertised(self) -> str:
+        """Give where the other replicas reach this one."""
+        if self.settings.advertise_url:
+            return self.settings.advertise_url
+        scheme = "https" if self.certificate else "http"
+        return f"{scheme}://{self.commands.own_address or '127.0.0.1'}:{self.port}"
+
+    def _about(self) -> dict[str, Any]:
+        """Give what `gateway top` shows of this process."""
+        hub = self.relay.hub
+        return {
+            "replica": self.replica,
+            "version": installed_version(),
+            "ready": not self.findings(),
+            "draining": self.draining,
+            "sockets": len(self.server.house.members),
+            "rooms": len(hub.channels),
+            "events": hub.tally.events,
+            "deliveries": hub.tally.deliveries,
+        }
 
     def findings(self) -> list[str]:
         """Give the reasons why this replica should get no new clients, none when it should."""
         found = []
-        if self._draining:
+        if self.draining:
             found.append("draining")
         if not self.commands.is_up:
             found.append("redis can't be asked")
@@ -231,8 +289,8 @@ class Gateway:
             "sockets": len(self.server.house.members),
             "rooms": len(hub.channels),
             "tenants": len(hub.tenants),
-            "events": hub.stats.events,
-            "deliveries": hub.stats.deliveries,
+            "events": hub.tally.events,
+            "deliveries": hub.tally.deliveries,
             "recoveries": dict(self.server.arrivals.outcomes),
             "resyncs": self.relay.resync.count,
             "gaps": hub.stats.gaps,
@@ -245,51 +303,9 @@ class Gateway:
         left_s = self._deadline - asyncio.get_running_loop().time() - LAST_REQUESTS_S
         await self.server.eio.shutdown(min(max(left_s, 0.0), self.server.eio.options.close_timeout_s))
 
-    def _values(self) -> dict[str, Values]:
-        """Give what `gateway/metrics.py` shows."""
-        hub, engine, resync = self.relay.hub, self.server.eio, self.relay.resync
-        stats, arrivals, subscriber = engine.stats, self.server.arrivals, self.relay.subscriber
-        return {
-            "gateway_info": {installed_version(): 1},
-            "gateway_draining": int(self._draining),
-            "gateway_ready": int(not self.findings()),
-            "gateway_sockets": len(self.server.house.members),
-            "gateway_engine_sessions": len(engine.sockets),
-            "gateway_rooms": len(hub.channels),
-            "gateway_tenants": len(hub.tenants),
-            "gateway_subscriptions": len(subscriber),
-            "gateway_events_total": hub.stats.events,
-            "gateway_deliveries_total": hub.stats.deliveries,
-            "gateway_malformed_messages_total": hub.stats.malformed,
-            "gateway_repeated_messages_total": hub.stats.repeated,
-            "gateway_recoveries_total": arrivals.outcomes,
-            "gateway_resyncs_total": resync.count,
-            "gateway_holes_total": resync.holes,
-            "gateway_gaps_total": hub.stats.gaps,
-            "gateway_history_lost_total": resync.restarts,
-            "gateway_redis_reconnects_total": {
-                "commands": self.commands.reconnects,
-                "subscriber": subscriber.reconnects,
-            },
-            "gateway_redis_deaf_total": subscriber.deaf,
-            "gateway_refused_total": arrivals.refused,
-            "gateway_joins_denied_total": self.server.doors.denied,
-            **key_values(self.jwks),
-            **access_values(self.backend),
-            "gateway_limited_total": totals(stats.limited, self.server.house.limited),
-            "gateway_closed_total": stats.closed,
-            "gateway_evicted_total": self.server.listeners.evicted,
-            "gateway_slow_cut_total": stats.slow_cut,
-            "gateway_bad_frames_total": stats.bad_frames,
-            "gateway_api_requests_total": {
-                str(status): n for status, n in (self.api.requests if self.api else {}).items()
-            },
-            "gateway_http_refused_total": {str(status): n for status, n in stats.refused.items()},
-        }
-
     async def drain(self) -> None:
         """Move all sockets away, spread over the grace time; new ones are refused from now on."""
-        self._draining = True
+        self.draining = True
         self._deadline = asyncio.get_running_loop().time() + self.settings.shutdown_grace_s
         sockets = len(self.server.eio.sockets)
         over_s = min(self.settings.shutdown_grace_s * DRAIN_SHARE, sockets / DRAIN_RATE)
@@ -324,7 +340,8 @@ async def serve(settings: Settings, *, started: Callable[[Gateway], None] | None
 
 def run(settings: Settings, **options: Any) -> None:
     """Run a replica on uvloop, as `serve` does."""
-    raise_file_limit()
+    if (limit := raise_file_limit()) < FEW_FILES:
+        _log.warning("few_files", limit=limit, enough=FEW_FILES)
     try:
         import uvloop
 

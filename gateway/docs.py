@@ -1,7 +1,8 @@
 """What the documentation takes from the code: `python -m gateway.docs --write`, or `--check`.
 
-It makes `.env.example`, and in gateway/README.md what stands between `<!-- name -->` and `<!-- /name -->`
-for each name in `BLOCKS`. It works in a checkout only; a test fails while the files and the code differ.
+It makes `.env.example`, the alerts' rules and the dashboard in `deploy`, and in the READMEs of `gateway` and
+`deploy` what stands between `<!-- name -->` and `<!-- /name -->` for each name in `BLOCKS`. It works in a checkout
+only; a test fails while the files and the code differ.
 """
 
 from __future__ import annotations
@@ -17,11 +18,18 @@ from pydantic import SecretStr
 from gateway.errors import CODES
 from gateway.limits.catalogue import LIMITS
 from gateway.log import EVENTS
+from gateway.metrics import CATALOGUE
+from gateway.monitoring.alert import rules, runbook
+from gateway.monitoring.alerts import ALERTS
+from gateway.monitoring.dashboard import dashboard
 from gateway.settings import PREFIX, Settings, variable_names
 
 ROOT = Path(__file__).parents[1]
 README = Path("gateway", "README.md")
+RUNBOOK = Path("deploy", "README.md")
 EXAMPLE = Path(".env.example")
+RULES = Path("deploy", "alerts", "gateway.rules.yaml")
+DASHBOARD = Path("deploy", "grafana", "dashboard.json")
 
 # What deploy/compose.yaml reads besides; the gateway itself never sees a use for it.
 COMPOSE_ONLY = {
@@ -97,6 +105,20 @@ def log_table() -> str:
     return _table(("line", "level", "fields"), rows)
 
 
+def metrics_table() -> str:
+    """Give the table of metrics in Markdown."""
+    rows = [
+        (f"`{metric.name}`", metric.kind, f"`{metric.label}`" if metric.label else "", metric.help)
+        for metric in CATALOGUE
+    ]
+    return _table(("metric", "kind", "by", "what"), rows)
+
+
+def alerts_section() -> str:
+    """Give what the runbook says of each alert, in Markdown."""
+    return runbook(ALERTS)
+
+
 def example() -> str:
     """Give `.env.example`: what is required to fill in, the rest with its default, as a comment."""
     lines = ["# The settings of the gateway, made from gateway/settings by `make docs`."]
@@ -114,6 +136,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "codes": codes_table,
     "limits": limits_table,
     "log": log_table,
+    "metrics": metrics_table,
+    "alerts": alerts_section,
 }
 
 
@@ -130,7 +154,8 @@ def fill(text: str) -> str:
 
 def outdated(root: Path = ROOT) -> dict[Path, str]:
     """Give the files that differ from the code, and what they should be."""
-    wanted = {EXAMPLE: example(), README: fill(_read(root / README))}
+    wanted = {EXAMPLE: example(), RULES: rules(ALERTS), DASHBOARD: dashboard()}
+    wanted |= {path: fill(_read(root / path)) for path in (README, RUNBOOK)}
     return {path: text for path, text in wanted.items() if _read(root / path) != text}
 
 
@@ -144,6 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     stale = outdated()
     for path, text in stale.items():
         if write:
+            (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
             (ROOT / path).write_text(text)
         print(f"{'written' if write else 'differs from the code, run `make docs`'}: {path}")
     return 0 if write or not stale else 1

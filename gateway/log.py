@@ -17,6 +17,8 @@ from gateway.limits.sampling import Sampler
 EVENTS = {
     # name: (level, fields besides the common ones)
     "gateway_started": ("info", "url, replica"),
+    "worker_ended": ("error", "worker, status"),
+    "few_files": ("warning", "limit, enough"),
     "gateway_draining": ("info", "sockets, over_s"),
     "gateway_stopped": ("info", ""),
     "certificate_loaded": ("info", ""),
@@ -65,6 +67,15 @@ SAMPLED = (
 Format = Literal["auto", "json", "pretty"]
 
 
+def printable(logger: Any, method: str, line: dict[str, Any]) -> dict[str, Any]:
+    """Spell control characters out: a stranger's text must not command the terminal that shows it."""
+    return {name: _spelt(value) if isinstance(value, str) else value for name, value in line.items()}
+
+
+def _spelt(text: str) -> str:
+    return text if text.isprintable() else text.encode("unicode_escape", "backslashreplace").decode()
+
+
 def configure(level: str, fmt: Format) -> None:
     """Set logging up for the process; `auto` is pretty on a terminal and JSON elsewhere."""
     pretty = fmt == "pretty" or (fmt == "auto" and sys.stderr.isatty())
@@ -73,6 +84,7 @@ def configure(level: str, fmt: Format) -> None:
         Sampler(SAMPLED),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([printable] if pretty else []),
     ]
     renderer: Any = (
         structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(sort_keys=False)

@@ -19,6 +19,7 @@ from gateway.bus.history import History
 from gateway.bus.link import LinkDown, ReplyError
 from gateway.bus.notices import notice
 from gateway.bus.subscriber import Subscriber
+from gateway.core.conflation import latest
 from gateway.core.history import Entry, Log
 from gateway.core.hub import Hub, merge
 from gateway.core.rooms import RoomState, Tenant
@@ -220,7 +221,7 @@ class Resync:
             live, tenant.backlog = tenant.backlog or [], []
             if tenant.overrun:
                 live = [(room, message) for room, message in live if message.flag == wire.Flag.CONTROL]
-            due = merge(live, missed)
+            due = latest(merge(live, missed), _conflated)
             missed = []
             for i, (room, message) in enumerate(due):
                 await self._dispatch(room, message)
@@ -254,4 +255,11 @@ class Resync:
 
 def _message(epoch: str, entry: Entry) -> wire.Message:
     offset = f"{epoch}-{entry.seq}".encode()
-    return wire.Message(offset, entry.seq, entry.previous, wire.Flag.RECOVERABLE, entry.skip_sid, entry.body)
+    flag = wire.Flag.RECOVERABLE
+    return wire.Message(offset, entry.seq, entry.previous, flag, entry.skip_sid, entry.body, entry.conflate)
+
+
+def _conflated(due: tuple[RoomState, wire.Message]) -> tuple[RoomState, bytes] | None:
+    """Give what only the latest event counts of; who is left out of one is still owed the one before."""
+    room, message = due
+    return (room, message.conflate) if message.conflate and message.skip_sid == b"-" else None

@@ -122,6 +122,8 @@ def build_event(
         *(wire.tail_key(tenant, room) for room in rooms),
         *(wire.channel(tenant, room) for room in rooms),
     ]
+    if conflate is not None:
+        keys += [wire.latest_key(tenant, room) for room in rooms]
     if not ephemeral:
         keys.append(wire.once_key(tenant, once))
     args = [

@@ -1,6 +1,7 @@
 -- Publishes an event, or several, each to one or more rooms of one tenant, atomically, in one round trip.
 --
--- KEYS  1 meta | of each event: n logs | n tails | n channels | once (only of a recoverable one)
+-- KEYS  1 meta | of each event: n logs | n tails | n channels | n latest (only with a conflation key) |
+--       once (only of a recoverable one)
 -- ARGV  of each event: 1 n  2 body ["event",data]  3 flag r|e  4 skip_sid or -  5 room names, space-separated
 --       6 PUBLISH or SPUBLISH  7 epoch to begin with  8 events kept a room  9 ms kept
 --       10 ms that the idempotency key holds  11 version or empty  12 conflation key or empty
@@ -31,29 +32,27 @@ local function known(once, offset, version, ms)
   return 1, first
 end
 
--- Takes a room's newest event out of its log if it has this conflation key, and gives the seq that it followed: a
--- thousand of them must not push out everything else, nor be a hole to whoever missed them. Else gives `previous`.
-local function replace(log, previous, key)
-  local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
-  if not newest or newest[1] ~= previous .. '-0' then return previous end
-  local fields = {}
-  for i = 1, #newest[2], 2 do fields[newest[2][i]] = newest[2][i + 1] end
-  if fields['c'] ~= key then return previous end
-  redis.call('XDEL', log, newest[1])
-  return fields['p']
+-- Takes a room's newest event out of its log if it has the same conflation key: a thousand of them must not push out
+-- everything else, nor be a hole to whoever missed them. Gives the seq of the event that the new one follows then.
+local function replace(log, previous, latest, key)
+  local seq, follows, known = string.match(redis.call('GET', latest) or '', '^(%d+) (%d+) (.*)$')
+  if seq ~= previous or known ~= key then return previous end
+  redis.call('XDEL', log, seq .. '-0')
+  return follows
 end
 
 local found, k = {}, 1
 for a = 0, #ARGV - 1, SIZE do
   local n, body, skip, conflate = tonumber(ARGV[a + 1]), ARGV[a + 2], ARGV[a + 4], ARGV[a + 12]
   local recoverable = ARGV[a + 3] == 'r'
+  local keys = (conflate == '' and 3 or 4) * n + (recoverable and 1 or 0)
   local seq = now
   if epoch and seq <= tonumber(last) then seq = tonumber(last) + 1 end
   -- %.0f: Lua would print a number this large as 1.8e+15.
   local id = string.format('%.0f', seq)
   local offset = (epoch or ARGV[a + 7]) .. '-' .. id
   local status, first
-  if recoverable then status, first = known(KEYS[k + 3 * n + 1], offset, ARGV[a + 11], ARGV[a + 10]) end
+  if recoverable then status, first = known(KEYS[k + keys], offset, ARGV[a + 11], ARGV[a + 10]) end
   found[#found + 1], found[#found + 2] = status or 0, first or offset
 
   if not status then
@@ -68,7 +67,7 @@ for a = 0, #ARGV - 1, SIZE do
     local keep = meta[3] or ARGV[a + 8]
     local ttl = tonumber(meta[4] or ARGV[a + 9])
     local age = math.max(1, math.floor(ttl / 4))
-    local tail = ' ' .. ARGV[a + 3] .. ' ' .. skip .. (conflate == '' and '\n' or ' c=' .. conflate .. '\n') .. body
+    local rest = ' ' .. ARGV[a + 3] .. ' ' .. skip .. (conflate == '' and '\n' or ' c=' .. conflate .. '\n') .. body
 
     for i = 1, n do
       local previous = '0'
@@ -76,8 +75,10 @@ for a = 0, #ARGV - 1, SIZE do
         local log = KEYS[k + i]
         previous = redis.call('SET', KEYS[k + n + i], id, 'PX', ttl, 'GET') or '0'
         if conflate ~= '' then
+          local latest = KEYS[k + 3 * n + i]
           -- Who is left out of this one is still owed the one before.
-          local follows = skip == '-' and replace(log, previous, conflate) or previous
+          local follows = skip == '-' and replace(log, previous, latest, conflate) or previous
+          redis.call('SET', latest, id .. ' ' .. follows .. ' ' .. conflate, 'PX', ttl)
           redis.call('XADD', log, 'MAXLEN', '~', keep, id .. '-0', 'd', body, 'p', follows,
             'r', n > 1 and ARGV[a + 5] or '', 's', skip, 'c', conflate)
         elseif n == 1 and skip == '-' then
@@ -92,9 +93,9 @@ for a = 0, #ARGV - 1, SIZE do
           redis.call('XTRIM', log, 'MINID', '~', string.format('%.0f', seq - ttl * 1000) .. '-0')
         end
       end
-      redis.call(ARGV[a + 6], KEYS[k + 2 * n + i], offset .. ' ' .. previous .. tail)
+      redis.call(ARGV[a + 6], KEYS[k + 2 * n + i], offset .. ' ' .. previous .. rest)
     end
   end
-  k = k + 3 * n + (recoverable and 1 or 0)
+  k = k + keys
 end
 return found

@@ -7,12 +7,15 @@ call and raises `InvalidEvent` there, before anything is awaited.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
+from uuid import UUID
 
-from publisher.envelope import Envelope, Options, build_control, build_event
+from publisher.envelope import MAX_ROOMS, Envelope, Options, build_control, build_event
 from publisher.errors import InvalidEvent
-from publisher.rooms import Id, Room, campaign, conversation, parse_room, user, uuid_text
+from publisher.inbox import summary
+from publisher.rooms import Id, Room, campaign, conversation, organization, parse_room, user, uuid_text
 
 R = TypeVar("R")
 
@@ -53,12 +56,16 @@ class Verbs(Generic[R]):
         version: int | None = None,
         skip_sid: str | None = None,
         ephemeral: bool = False,
+        conflate: str | None = None,
     ) -> R:
         """Publish any event to one or more rooms; a socket that is in two of them gets it once.
 
         `key` publishes once within the window, however often it is called; with `version`, an event that
         is older than the last one under that key is dropped. `skip_sid` leaves the sender's own socket
         out. An `ephemeral` event is delivered at most once and never replayed.
+
+        `conflate` is for what only counts in its latest state, such as progress: of the events under one key a
+        socket gets a few a second (`GATEWAY_CONFLATE_PER_S`), and the last one always, also when it was away.
         """
         return self._send(
             build_event(
@@ -71,15 +78,40 @@ class Verbs(Generic[R]):
                 version=version,
                 skip_sid=skip_sid,
                 ephemeral=ephemeral,
+                conflate=conflate,
             )
         )
 
-    def message_new(self, organization_id: Id, message: Mapping[str, Any], *, skip_sid: str | None = None) -> R:
-        """Publish `message:new` to the message's conversation, once for each message `id`."""
+    def message_new(
+        self,
+        organization_id: Id,
+        message: Mapping[str, Any],
+        *,
+        skip_sid: str | None = None,
+        inbox: bool | Id | Iterable[Id] = False,
+        unread: int | None = None,
+    ) -> R:
+        """Publish `message:new` to the message's conversation, once for each message `id`.
+
+        With `inbox` a light `conversation:updated` goes out in the same step, behind it: to everyone of the
+        organization (True), or to these users alone. It shows the beginning of the message's text, so name the
+        users where not everyone may read it. `unread` is passed on with it. Each of the two is published once;
+        the receipt is that of `message:new`. `skip_sid` still gets `conversation:updated`.
+        """
         room = conversation(_field(message, "message", "conversation_id"))
         ident = message.get("id")
         key = None if ident is None else f"message:new:{ident}"
-        return self.emit(organization_id, "message:new", message, to=room, key=key, skip_sid=skip_sid)
+        options = self._options
+        new = build_event(organization_id, "message:new", message, room, options, key=key, skip_sid=skip_sid)
+        rooms = _inboxes(organization_id, inbox)
+        if unread is not None:
+            _check_count(unread, "unread")
+        if not rooms:
+            return self._send(new)
+        data = summary(room.partition(":")[2], message, unread)
+        key = None if ident is None else f"conversation:updated:{ident}"
+        also = build_event(organization_id, "conversation:updated", data, rooms, options, key=key)
+        return self._send(replace(new, also=also))
 
     def message_status(
         self,
@@ -111,8 +143,7 @@ class Verbs(Generic[R]):
 
     def unread_update(self, organization_id: Id, user_id: Id, conversation_id: Id, unread_count: int) -> R:
         """Publish `conversation:unread_update` to one user."""
-        if type(unread_count) is not int or unread_count < 0:
-            raise InvalidEvent("unread_count must be an int, 0 or more")
+        _check_count(unread_count, "unread_count")
         ident = uuid_text(conversation_id, "conversation_id")
         data = {"conversation_id": ident, "unread_count": unread_count}
         return self.emit(organization_id, "conversation:unread_update", data, to=user(user_id))
@@ -124,12 +155,15 @@ class Verbs(Generic[R]):
         return self.emit(organization_id, "notification:new", notification, to=user(user_id), key=key)
 
     def campaign_progress(self, organization_id: Id, campaign_id: Id, progress: Mapping[str, Any]) -> R:
-        """Publish `campaign:progress` to everyone who watches the campaign; adds its id and the time."""
+        """Publish `campaign:progress` to everyone who watches the campaign; adds its id and the time.
+
+        It is conflated: of a campaign that reports a hundred times a second a browser gets a few, and the last.
+        """
         room = campaign(campaign_id)
         if not isinstance(progress, Mapping):
             raise InvalidEvent("progress must be a mapping")
         data = {"timestamp": datetime.now(UTC), **progress, "campaign_id": room.partition(":")[2]}
-        return self.emit(organization_id, "campaign:progress", data, to=room)
+        return self.emit(organization_id, "campaign:progress", data, to=room, conflate=room)
 
     def disconnect_user(
         self,
@@ -168,6 +202,23 @@ class Verbs(Generic[R]):
         name = parse_room(room)
         command = {"do": "leave", "room": name}
         return self._send(build_control(organization_id, user_id, command, self._options, revoke=name))
+
+
+def _inboxes(organization_id: Id, inbox: bool | Id | Iterable[Id]) -> list[Room]:
+    """Name the rooms that an inbox is told of: the organization's, or those of some users."""
+    if isinstance(inbox, bool):
+        return [organization(organization_id)] if inbox else []
+    if isinstance(inbox, (bytes, Mapping)) or not isinstance(inbox, (str, UUID, Iterable)):
+        raise InvalidEvent("inbox must be True, False, or ids of users")
+    users = [inbox] if isinstance(inbox, (str, UUID)) else list(inbox)
+    if len(users) > MAX_ROOMS:
+        raise InvalidEvent(f"inbox must name at most {MAX_ROOMS} users, not {len(users)}; True tells all")
+    return [user(ident) for ident in users]
+
+
+def _check_count(value: int, name: str) -> None:
+    if type(value) is not int or value < 0:
+        raise InvalidEvent(f"{name} must be an int, 0 or more")
 
 
 def _field(mapping: Mapping[str, Any], what: str, name: str) -> Any:

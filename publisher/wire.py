@@ -6,6 +6,7 @@ touch all its keys, and one subscriber connection sees all its events in order.
     rt:{t}:meta              hash    epoch, seq (the last one given), keep, ttl (what the gateways want kept)
     rt:{t}:log:<room>        stream  the room's recent events; id <seq>-0; fields as in `LogField`
     rt:{t}:tail:<room>       string  seq of the room's newest event, for as long as its log lives
+    rt:{t}:latest:<room>     string  "<seq> <previous> <key>" of the room's last conflated event
     rt:{t}:once:<key>        string  idempotency: "<offset> <version>" of the last event under that key
     rt:{t}:revoked:<user>    hash    room, "*" for all, "token/<id>" -> seq at which that access was taken away;
                                      "before" -> Unix time in seconds before which tokens were issued that are void
@@ -40,6 +41,11 @@ def log_key(tenant: str, room: Room) -> str:
 def tail_key(tenant: str, room: Room) -> str:
     """Name the key with the seq of a room's newest event."""
     return f"rt:{{{tenant}}}:tail:{room}"
+
+
+def latest_key(tenant: str, room: Room) -> str:
+    """Name the key that says which event of a room's log the next one under its conflation key takes the place of."""
+    return f"rt:{{{tenant}}}:latest:{room}"
 
 
 def once_key(tenant: str, key: str) -> str:

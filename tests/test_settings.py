@@ -28,7 +28,8 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "GATEWAY_TENANT_CLAIM": ("tenant", "tenant"),
     "GATEWAY_DEFAULT_TENANT": (TENANT, UUID(TENANT)),
     "GATEWAY_TOKEN_EXPIRY": ("connect", "connect"),
-    "GATEWAY_WORKERS": ("1", 1),
+    "GATEWAY_WORKERS": ("auto", "auto"),
+    "GATEWAY_ADVERTISE_URL": ("http://10.0.0.5:8080", "http://10.0.0.5:8080"),
     "GATEWAY_CORS_ORIGINS": (
         "https://a.example, http://b.example:3000,",
         ("https://a.example", "http://b.example:3000"),
@@ -65,6 +66,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "GATEWAY_AUTHORIZE_TIMEOUT_S": ("0.5", 0.5),
     "GATEWAY_AUTHORIZE_CACHE_S": ("0", 0.0),
     "GATEWAY_AUTHORIZE_WHEN_AWAY": ("allow", "allow"),
+    "GATEWAY_CONFLATE_PER_S": ("0", 0),
     "GATEWAY_REQUEST_TIMEOUT_S": ("1", 1.0),
     "GATEWAY_MAX_HEADER_BYTES": ("8192", 8192),
     "GATEWAY_MAX_SOCKETS_PER_USER": ("0", 0),
@@ -223,7 +225,8 @@ WRONG = {
     "GATEWAY_EVENTS_BURST": ["0"],
     "GATEWAY_DEFAULT_TENANT": ["acme", "7"],
     "GATEWAY_TOKEN_EXPIRY": ["never"],
-    "GATEWAY_WORKERS": ["0", "2"],
+    "GATEWAY_WORKERS": ["0", "257", "many"],
+    "GATEWAY_ADVERTISE_URL": ["10.0.0.5", "http://10.0.0.5/path", "ws://x"],
     "GATEWAY_CORS_ORIGINS": [
         "*",
         "https://a.example,*",

@@ -202,5 +202,6 @@ def key_values(jwks: Jwks | None) -> dict[str, Values]:
     return {
         "gateway_token_keys": jwks.size if jwks else 0,
         "gateway_token_keys_age_seconds": round(jwks.age_s, 1) if jwks else 0,
+        "gateway_token_keys_away": int(jwks.is_away) if jwks else 0,
         "gateway_token_keys_fetches_total": jwks.outcomes if jwks else {},
     }

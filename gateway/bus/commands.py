@@ -76,6 +76,11 @@ class Commands:
         """Tell whether Redis can be asked just now."""
         return self._link is not None and self._link.is_up
 
+    @property
+    def own_address(self) -> str:
+        """The address that this machine has on the way to Redis, empty where that is no network's."""
+        return self._link.own_address if self._link is not None else ""
+
     async def wait_up(self, timeout_s: float) -> None:
         """Wait until Redis can be asked; raises `LinkDown` when it can't for that long."""
         try:

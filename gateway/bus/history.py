@@ -79,6 +79,7 @@ def _entries(rows: Sequence[Any]) -> list[Entry]:
                 fields[wire.LogField.BODY],
                 tuple(fields.get(wire.LogField.ROOMS, b"").decode().split()),
                 fields.get(wire.LogField.SKIP_SID, b"-"),
+                fields.get(wire.LogField.CONFLATE, b""),
             )
         )
     return entries

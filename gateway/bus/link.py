@@ -109,6 +109,12 @@ class Link(asyncio.Protocol):
         """Tell whether commands can be sent."""
         return self._transport is not None
 
+    @property
+    def own_address(self) -> str:
+        """The address of this end, empty where it is none of a network's."""
+        name = self._transport.get_extra_info("sockname") if self._transport is not None else None
+        return str(name[0]) if isinstance(name, tuple) else ""
+
     def waiting_s(self) -> float:
         """Tell for how long the oldest question has been without an answer; 0.0 for none."""
         return self._clock() - self._asked[0][0] if self._asked else 0.0

@@ -1,4 +1,7 @@
-"""Who is there, in Redis: presence, viewers of conversations, typing. `scripts/people.lua` has the rules."""
+"""Who is there, in Redis: presence, viewers of conversations, typing.
+
+The rules are in `scripts`: `people.lua`, `viewers.lua`, `typing.lua`, and `tenant.lua`, which they begin with.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ from gateway.settings import Settings
 from publisher import wire
 from publisher.rooms import Room
 
-# Leases renewed by one call, which holds Redis up for that long.
+SCRIPTS = ("tenant", "viewers", "typing", "people")
+"""What stands before every script that changes or reads them."""
+# Leases renewed, and rooms read, by one call, which holds Redis up for that long.
 RENEW_BATCH = 500
+ROOM_BATCH = 50
 
 
 class PresenceTimes(NamedTuple):
@@ -47,9 +53,26 @@ class Swept(NamedTuple):
 class RoomPeople(NamedTuple):
     """The people of one conversation."""
 
-    viewers: bytes
-    """The body of an event that names them."""
+    viewers: bytes | None
+    """The body of an event that names those who look at it; None where its whole room was just told."""
     typists: list[str]
+    stopped: list[str]
+    """Who has stopped typing since the asking socket last heard."""
+
+
+class Found(NamedTuple):
+    """The people of some conversations, as one socket is told of them."""
+
+    seq: int
+    """What was told at or below it came before."""
+    statuses: bytes | None
+    """The body of an event that says who came and went since the socket last heard."""
+    rooms: list[RoomPeople]
+
+
+def room_people(viewers: bytes | None, typists: Iterable[bytes], stopped: Iterable[bytes]) -> RoomPeople:
+    """Read what a script says of one room."""
+    return RoomPeople(viewers, [name.decode() for name in typists], [name.decode() for name in stopped])
 
 
 class People:
@@ -58,9 +81,10 @@ class People:
     def __init__(self, commands: Commands, times: PresenceTimes) -> None:
         self.times = times
         self._commands = commands
-        self._sweep = commands.script("people", "sweep_people")
-        self._type = commands.script("people", "type")
-        self._read = commands.script("people", "read_people")
+        self._sweep = commands.script(*SCRIPTS, "sweep_people")
+        self._type = commands.script(*SCRIPTS, "type")
+        self._read = commands.script(*SCRIPTS, "read_people")
+        self._tell = commands.script(*SCRIPTS, "tell_people")
 
     async def sweep(self, tenant: str, sockets: Sequence[tuple[str, str]] = ()) -> Swept:
         """Renew the leases of sockets, each a pid and its user, and do what is due for their tenant."""
@@ -72,19 +96,38 @@ class People:
         )
         return Swept(delay, unknown)
 
-    async def type(self, tenant: str, room: Room, user_id: str, skip: str, *, typing: bool) -> int:
-        """Note that a user types, or not any more; gives the ms after which a sweep is due, -1 for none."""
+    async def type(self, tenant: str, room: Room, pid: str, user_id: str, skip: str, *, typing: bool) -> int:
+        """Note that a socket's user types, or not any more; gives the ms after which a sweep is due, -1 for none.
+
+        `skip` need not hear of it: a sid, or `@` and a user.
+        """
         keys = [wire.meta_key(tenant)]
         ends_in_ms = int(self.times.typing_s * 1000) if typing else 0
         prefix = wire.prefix(tenant)
-        delay: int = await self._commands.run(self._type, keys, prefix, "PUBLISH", room, user_id, skip, ends_in_ms)
+        delay: int = await self._commands.run(
+            self._type, keys, prefix, "PUBLISH", room, pid, user_id, skip, ends_in_ms
+        )
         return delay
 
-    async def read(self, tenant: str, rooms: Iterable[Room]) -> list[RoomPeople]:
-        """Tell who looks at conversations and who types there."""
+    async def read(self, tenant: str, rooms: Iterable[Room], user_id: str, after: int | None = None) -> Found:
+        """Tell who looks at conversations and who types there; with `after`, what a user's socket missed since."""
         keys = [wire.meta_key(tenant)]
-        found = await self._commands.run(self._read, keys, wire.prefix(tenant), "PUBLISH", *rooms)
-        return [RoomPeople(viewers, [typist.decode() for typist in typists]) for viewers, typists in found]
+        since = "" if after is None else after
+        seq, statuses, *found = await self._commands.run(
+            self._read, keys, wire.prefix(tenant), "PUBLISH", user_id, since, *rooms
+        )
+        return Found(int(seq), statuses, [room_people(*people) for people in found])
+
+    async def tell_again(self, tenant: str, after: int, rooms: Sequence[Room]) -> int:
+        """Have everybody told what a replica may not have heard since `after`; gives the ms as `type` does."""
+        keys = [wire.meta_key(tenant)]
+        delays: list[int] = []
+        for i in range(0, max(len(rooms), 1), ROOM_BATCH):
+            batch = rooms[i : i + ROOM_BATCH]
+            delays.append(
+                await self._commands.run(self._tell, keys, wire.prefix(tenant), "PUBLISH", after, *batch)
+            )
+        return min((delay for delay in delays if delay >= 0), default=-1)
 
 
 def online_key(tenant: str) -> str:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.bus.commands import Commands
-from gateway.bus.people import PresenceTimes
+from gateway.bus.people import SCRIPTS, PresenceTimes, RoomPeople, room_people
 from gateway.core.history import Kept
 from gateway.core.revoked import Revoked
 from publisher import wire
 from publisher.envelope import new_epoch
-from publisher.offsets import SEQ_PER_S, Offset
+from publisher.offsets import SEQ_PER_S
 from publisher.rooms import Room, user
 
 
@@ -28,6 +28,9 @@ class Holder(NamedTuple):
     pid: str
     sid: str = ""
     generation: int = 1
+    token_id: str = ""
+    issued_at: float = 2.0**53
+    """Unix time in seconds at which its token was issued: one that is void makes nobody count as there."""
 
 
 class Standing(NamedTuple):
@@ -79,8 +82,6 @@ class Opened(NamedTuple):
     revoked: Revoked
     session: Session | None = None
     """As it was claimed; of another user's nothing but whose it is."""
-    presence: bytes | None = None
-    """The body of an event that says who came and went meanwhile."""
 
 
 class Entered(NamedTuple):
@@ -88,9 +89,10 @@ class Entered(NamedTuple):
 
     known: bool
     """False when the session is gone and must be written anew."""
-    viewers: bytes | None
-    """The body of an event that says who looks at the conversation."""
-    typists: list[str]
+    seq: int = 0
+    """What was told of its people at or below it came before."""
+    people: RoomPeople | None = None
+    """Those of a conversation."""
 
 
 Due = Callable[[str, int], None]
@@ -117,34 +119,32 @@ class Sessions:
         self.due: Due = _ignore
         self._commands = commands
         self._window_ms = int(window_s * 1000)
-        self._lease_ms = int((window_s + 2 * renew_every_s) * 1000)
+        # While its socket counts as there, too: whose session is gone can't be seen off room by room.
+        self._lease_ms = int(max(window_s + 2 * renew_every_s, renew_every_s + presence.lease_s) * 1000)
         # How long a socket may be dead before its replica knows: two heartbeats, at the most.
         self._unnoticed_us = int(unnoticed_s * SEQ_PER_S)
         self._kept = kept
         self._presence_ms = int(presence.lease_s * 1000)
-        # Whose session is gone can't be seen off room by room.
         self._grace_ms = min(int(presence.grace_s * 1000), self._window_ms)
         self._moving_ms = min(self._presence_ms, self._window_ms)
         self._most_sockets = most_sockets
-        self._open = commands.script("people", "open_session")
-        self._claim = commands.script("people", "claim_session")
-        self._change = commands.script("people", "change_session")
-        self._leave = commands.script("people", "leave_session")
+        self._open = commands.script(*SCRIPTS, "open_session")
+        self._claim = commands.script(*SCRIPTS, "claim_session")
+        self._change = commands.script(*SCRIPTS, "change_session")
+        self._leave = commands.script(*SCRIPTS, "leave_session")
         self._renew = commands.script("renew_session")
         self._mark = commands.script("mark_session")
 
-    async def open(
-        self, holder: Holder, rooms: Mapping[Room, int | None], lost: str = "", after: Offset | None = None
-    ) -> Opened:
+    async def open(self, holder: Holder, rooms: Mapping[Room, int | None], lost: str = "") -> Opened:
         """Write a whole session; a room without a seq is joined now. Gives the moment it was written at.
 
-        `lost` is why the session before it was lost, `after` what the client has of the tenant's history.
+        Its user counts as there, unless the token is void. `lost` is why the session before it was lost.
         """
-        tenant, user_id, pid, sid, generation = holder
+        tenant, user_id, pid, sid, generation, token_id, issued_at = holder
         args: list[str | int] = []
         for room, joined_at in rooms.items():
             args += [room, "" if joined_at is None else joined_at]
-        epoch, seq, revoked, delay, presence = await self._commands.run(
+        epoch, seq, revoked, delay = await self._commands.run(
             self._open,
             [wire.meta_key(tenant), session_key(tenant, pid), wire.revoked_key(tenant, user_id)],
             wire.prefix(tenant),
@@ -160,16 +160,17 @@ class Sessions:
             pid,
             generation,
             lost,
-            "" if after is None else after.seq,
+            token_id,
+            issued_at,
             *args,
         )
         self._note(tenant, delay)
-        return Opened(Place(epoch.decode(), int(seq)), Revoked(_pairs(revoked)), presence=presence)
+        return Opened(Place(epoch.decode(), int(seq)), Revoked(_pairs(revoked)))
 
-    async def claim(self, holder: Holder, after: Offset | None = None) -> Opened:
+    async def claim(self, holder: Holder) -> Opened:
         """Take a session over and close its old socket; another user's session is given, but not taken."""
-        tenant, user_id, pid, _, _ = holder
-        epoch, seq, fields, revoked, delay, presence = await self._commands.run(
+        tenant, user_id, pid, _, _, token_id, issued_at = holder
+        epoch, seq, fields, revoked, delay = await self._commands.run(
             self._claim,
             [
                 wire.meta_key(tenant),
@@ -185,12 +186,13 @@ class Sessions:
             self._most_sockets,
             user_id,
             pid,
-            "" if after is None else after.seq,
+            token_id,
+            issued_at,
         )
         self._note(tenant, delay)
         taken = Revoked(_pairs(revoked))
         session = _session(_pairs(fields), taken) if fields else None
-        return Opened(Place(epoch.decode(), int(seq)), taken, session, presence)
+        return Opened(Place(epoch.decode(), int(seq)), taken, session)
 
     def _note(self, tenant: str, delay_ms: int) -> None:
         if delay_ms >= 0:
@@ -200,30 +202,28 @@ class Sessions:
         """Tell how often a session was claimed, 0 where it is gone."""
         return int(await self._commands.ask("HGET", session_key(tenant, pid), "g") or 0)
 
-    async def join(self, holder: Holder, room: Room, joined_at: int) -> Entered:
-        """Add a room."""
-        known, viewers, typists = await self._changed(holder, room, joined_at)
-        return Entered(bool(known), viewers, [typist.decode() for typist in typists])
+    async def join(self, holder: Holder, room: Room, joined_at: int, after: int | None = None) -> Entered:
+        """Add a room; `after` is a seq up to which the socket knows who types there."""
+        known, people = await self._changed(holder, room, joined_at, "" if after is None else after)
+        if people is None:
+            return Entered(bool(known))
+        seq, *of_room = people
+        return Entered(bool(known), int(seq), room_people(*of_room))
 
     async def leave(self, holder: Holder, room: Room) -> None:
         """Take a room out."""
-        await self._changed(holder, room, "")
+        await self._changed(holder, room, "", "")
 
-    async def _changed(self, holder: Holder, room: Room, joined_at: int | str) -> tuple[Any, Any, Any]:
-        tenant, user_id, pid, _, _ = holder
-        known, delay, viewers, typists = await self._commands.run(
-            self._change,
-            [session_key(tenant, pid)],
-            wire.prefix(tenant),
-            "PUBLISH",
-            self._lease_ms,
-            room,
-            joined_at,
-            pid,
-            user_id,
+    async def _changed(
+        self, holder: Holder, room: Room, joined_at: int | str, after: int | str
+    ) -> tuple[Any, Any]:
+        tenant, user_id, pid = holder[:3]
+        keys, prefix = [session_key(tenant, pid)], wire.prefix(tenant)
+        known, delay, people = await self._commands.run(
+            self._change, keys, prefix, "PUBLISH", self._lease_ms, room, joined_at, pid, user_id, after
         )
         self._note(tenant, delay)
-        return known, viewers, typists
+        return known, people
 
     async def renew(self, sessions: Iterable[tuple[Holder, int]]) -> list[bool]:
         """Renew sessions, each with the seq since which its socket is here; False for one that is gone."""
@@ -265,17 +265,20 @@ class Sessions:
     ) -> None:
         """Start the recovery window, unless another socket has the session: this one is gone as of now.
 
-        Its user counts as here for the grace time; `moving`, as the replica goes, for as long as a lease runs.
+        Its user counts as there for the grace time; `moving`, as the replica sent it away, while a lease runs.
         """
         grace_ms = self._moving_ms if moving else self._grace_ms
         await self._left(holder, self._window_ms, grace_ms, since, typing)
 
-    async def forget(self, holder: Holder, typing: Iterable[Room] = ()) -> None:
-        """Drop a session that must not be recovered, unless another socket has it."""
-        await self._left(holder, 0, 0, 0, typing)
+    async def forget(self, holder: Holder, typing: Iterable[Room] = (), *, at_once: bool = True) -> None:
+        """Drop a session that must not be recovered, unless another socket has it.
+
+        Its user counts as gone at once, or after the grace time.
+        """
+        await self._left(holder, 0, 0 if at_once else self._grace_ms, 0, typing)
 
     async def _left(self, holder: Holder, wait_ms: int, grace_ms: int, since: int, typing: Iterable[Room]) -> None:
-        tenant, user_id, pid, _, generation = holder
+        tenant, user_id, pid, _, generation, *_ = holder
         delay = await self._commands.run(
             self._leave,
             [session_key(tenant, pid)],

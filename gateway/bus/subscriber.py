@@ -9,6 +9,8 @@ rebuilt.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,6 +18,8 @@ import structlog
 
 from gateway.bus.commands import OPEN_ERRORS, Commands, new_backoff
 from gateway.bus.link import Link, LinkDown, ReplyError, Rest, Source
+from gateway.core.clock import ServerClock
+from gateway.core.histogram import Histogram
 from publisher.ids import new_hex
 from publisher.offsets import SEQ_PER_S
 
@@ -26,6 +30,7 @@ PROBE_INTERVAL_S = 2.0
 PROBE_TIMEOUT_S = 5.0
 # What a Redis that just answered on the other connection has for an answer on this one.
 ANSWER_S = 1.0
+ROUND_TRIP_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 _log = structlog.get_logger("gateway.bus")
 
@@ -69,10 +74,16 @@ class Subscriber:
         self._loop = asyncio.get_running_loop()
         self.reconnects = 0
         self.deaf = 0
+        self.clock = ServerClock(time.monotonic)
+        self.round_trip = Histogram(*ROUND_TRIP_S)
+        """Seconds that Redis took to say what time it is, this loop's own waiting included."""
+        self._asked_over = commands.reconnects
 
     async def start(self) -> None:
         """Connect, or raise what redis-py or the system raises; from then on come back by itself."""
         await self._open()
+        with contextlib.suppress(LinkDown, ReplyError):
+            await self._ask_time()
         self._settled = True
         self._keeper = asyncio.create_task(self._keep(), name="redis subscriber")
         self._prober = asyncio.create_task(self._probe(), name="redis probe")
@@ -245,8 +256,7 @@ class Subscriber:
             link = self._link
             try:
                 async with asyncio.timeout(PROBE_TIMEOUT_S):
-                    seconds, micros = await self._commands.ask("TIME")
-                    now = int(seconds) * SEQ_PER_S + int(micros)
+                    now = await self._ask_time()
                     await self._commands.ask("PUBLISH", self._probe_channel, str(now))
             except (TimeoutError, LinkDown, ReplyError):
                 continue  # Redis can't be asked, which says nothing about whether it can be heard
@@ -255,6 +265,19 @@ class Subscriber:
                 self.deaf += 1
                 _log.error("redis_subscriber_deaf", unheard_s=round(self._loop.time() - self._heard_at, 1))
                 self.drop()
+
+    async def _ask_time(self) -> int:
+        """Give Redis' time in µs, and learn from it; raises `LinkDown` or `ReplyError`."""
+        asked_at = self.clock.monotonic()
+        seconds, micros = await self._commands.ask("TIME")
+        heard_at = self.clock.monotonic()
+        if self._asked_over != self._commands.reconnects:
+            self._asked_over = self._commands.reconnects
+            self.clock.forget()
+        now = int(seconds) * SEQ_PER_S + int(micros)
+        self.clock.learn(asked_at, heard_at, now)
+        self.round_trip.observe(heard_at - asked_at)
+        return now
 
     async def _heard(self, link: Link, now: int) -> bool:
         """Tell whether a probe came back; it may take as long as the connection brings what is before it."""

@@ -9,12 +9,11 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 
 from gateway import settings
-from gateway.app import one_line, raise_file_limit, shown_url
+from gateway.app import FEW_FILES, one_line, raise_file_limit, shown_url
 from gateway.bus.commands import OPEN_ERRORS
 from gateway.cli import safety
 from gateway.cli.safety import Finding, error, ok, warn
 
-MIN_FILES = 4096
 MIN_REDIS = 7
 SLOW_MS = 20.0
 MAX_SKEW_S = 2.0
@@ -32,7 +31,7 @@ async def find() -> list[Finding]:
 
 def _files() -> Finding:
     limit = raise_file_limit()
-    if limit < MIN_FILES:
+    if limit < FEW_FILES:
         return warn(f"at most {limit} open files: raise `ulimit -n` for more sockets than that")
     return ok(f"up to {limit} open files")
 

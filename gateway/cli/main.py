@@ -15,6 +15,7 @@ from gateway.app import StartError, run
 from gateway.cli import checks, dev, outbox, reach, samples, tail, tokens
 from gateway.embedded import EmbeddedError
 from gateway.health import installed_version
+from gateway.peers.workers import Worker, Workers, count
 from publisher import InvalidEvent, Publisher, PublishError, Receipt, parse_room
 
 EXPECTED = (settings.ConfigurationError, StartError, EmbeddedError, InvalidEvent, PublishError)
@@ -48,11 +49,21 @@ def cli() -> None:
 @cli.command()
 @click.option("--host", help="Address to listen on, instead of GATEWAY_HOST.")
 @click.option("--port", type=int, help="Port to listen on, instead of GATEWAY_PORT.")
-def serve(host: str | None, port: int | None) -> None:
+@click.option("--workers", help="Processes on the port, or auto, instead of GATEWAY_WORKERS.")
+@click.option("--worker", type=int, hidden=True)
+@click.option("--worker-folder", default="", hidden=True)
+def serve(host: str | None, port: int | None, workers: str | None, worker: int | None, worker_folder: str) -> int:
     """Run one replica, until SIGTERM."""
-    configuration = settings.load(**_given(host=host, port=port))
+    configuration = settings.load(**_given(host=host, port=port, workers=workers))
     log.configure(configuration.log_level, configuration.log_format)
-    run(configuration)
+    number = count(configuration)
+    if worker is None and number > 1:
+        return Workers(configuration, number).run()
+    place = Worker(worker, worker_folder) if worker is not None else None
+    if place is not None:
+        place.take()
+    run(configuration, worker=place)
+    return 0
 
 
 @cli.command("dev")

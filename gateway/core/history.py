@@ -18,6 +18,8 @@ class Entry(NamedTuple):
     rooms: tuple[str, ...] = ()
     """All its rooms, where they were several."""
     skip_sid: bytes = b"-"
+    conflate: bytes = b""
+    """Key under which a later event takes this one's place; empty for none."""
 
 
 class Log(NamedTuple):

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.core.conflation import Pacer
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
+from gateway.core.tally import Counted, Tally
 from gateway.engine import Frame
 from publisher import wire
 from publisher.rooms import Room
@@ -28,8 +30,8 @@ MAX_SEQ = 10**16 - 1
 class HubStats:
     """Counts since the start of the process."""
 
-    events: int = 0
-    deliveries: int = 0
+    conflated: int = 0
+    """Events that a later one under their key took the place of before they were sent to a socket."""
     malformed: int = 0
     unheard: int = 0
     """Messages for a room that has no member here any more."""
@@ -57,8 +59,11 @@ class Hub:
 
     def __init__(self, troubles: Troubles) -> None:
         self.stats = HubStats()
+        self.tally = Tally()
         self.tenants: dict[str, Tenant] = {}
         self.channels: dict[bytes, RoomState] = {}
+        self.pacer: Pacer | None = None
+        """Paces those who get conflated events; without one they get every one."""
         self._troubles = troubles
 
     def tenant(self, ident: str) -> Tenant:
@@ -151,13 +156,18 @@ class Hub:
         # Not seq itself: an event for several rooms is as many messages, and this may be the first of them.
         if seq - 1 > tenant.position:
             tenant.position = seq - 1
-        self.stats.events += 1
-        return self._fan_out(room.everyone(), seq, frame, message.skip_sid)
+        members = room.everyone()
+        counted = self.tally.came(message.body, len(members))
+        return self._fan_out(members, seq, frame, message.skip_sid, message.conflate, counted)
 
-    def _fan_out(self, members: tuple[Member, ...], seq: int, frame: Frame, skip: bytes) -> Rest | None:
+    def _fan_out(
+        self, members: tuple[Member, ...], seq: int, frame: Frame, skip: bytes, key: bytes, counted: Counted
+    ) -> Rest | None:
         skip_sid = None if skip == b"-" else skip.decode()
         given = 0
-        for member in members[:CHUNK] if len(members) > CHUNK else members:
+        replaced = 0
+        chunk = members[:CHUNK] if len(members) > CHUNK else members
+        for member in chunk:
             if member.last_seq < seq:
                 member.last_seq = seq
                 if skip_sid is not None and (member.sid == skip_sid or "@" + member.identity.user_id == skip_sid):
@@ -166,11 +176,15 @@ class Hub:
                 if member.cork is None:
                     member.socket.send_frame(frame)
                 else:
-                    member.keep(seq, frame)
-        self.stats.deliveries += given
+                    replaced += member.keep(seq, frame, key)
+        if key and self.pacer is not None:
+            self.pacer.begin(chunk)
+        self.stats.conflated += replaced
+        counted.deliveries += given - replaced
         if len(members) <= CHUNK:
+            self.tally.given(seq)
             return None
-        return lambda: self._fan_out(members[CHUNK:], seq, frame, skip)
+        return lambda: self._fan_out(members[CHUNK:], seq, frame, skip, key, counted)
 
 
 def _read(raw: bytes) -> wire.Message | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gateway.core.conflation import latest
 
 if TYPE_CHECKING:
     from gateway.core.rooms import RoomState, Tenant
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
 # Events that a corked member keeps: what a busy tenant publishes in the seconds that Redis may take.
 MAX_CORK = 10_000
+# Conflation keys of which a paced member keeps the latest event; with one more they all go out.
+MAX_KEYS = 32
 
 
 # For `Member.since`: a socket of which nobody can say what it got.
@@ -34,10 +39,11 @@ class Identity(NamedTuple):
 
 
 class Corked(NamedTuple):
-    """A frame that waits in a corked member."""
+    """A frame that waits in a corked member, and the key under which a later one takes its place."""
 
     seq: int
     frame: Frame
+    key: bytes = b""
 
 
 class Member:
@@ -48,7 +54,8 @@ class Member:
     arrives in order on one connection.
 
     A corked member keeps what it is given until it is uncorked, so that an answer which needs Redis can
-    still be sent ahead of the events that follow it.
+    still be sent ahead of the events that follow it. One that is paced is corked as well, but for conflated
+    events only: see `gateway.core.conflation`.
     """
 
     __slots__ = (
@@ -58,6 +65,7 @@ class Member:
         "generation",
         "identity",
         "last_seq",
+        "pace",
         "pid",
         "rooms",
         "sid",
@@ -81,6 +89,8 @@ class Member:
         self.rooms: dict[RoomState, int] = {}
         """Rooms it is in, each with the seq at which it joined."""
         self.cork: list[Corked] | None = None
+        self.pace: object | None = None
+        """With whom it is paced; None while it is not, or while it is corked for an answer."""
         self.warned_at = self.denied_at = -math.inf
         """Loop time at which it was last told that it sends too much, and at which a denial was last logged."""
         self.typing: dict[Room, float] | None = None
@@ -88,21 +98,56 @@ class Member:
         self.expiry: Any = None
         """The timer that watches its token."""
 
-    def keep(self, seq: int, frame: Frame) -> None:
-        """Keep one event until the member is uncorked; too many mean that it is too slow for them."""
+    def hold(self) -> None:
+        """Cork it for an answer, until `uncork`; a pace ends with that, and what waited for it goes out."""
+        self.flush()
+        self.pace = None
+        if self.cork is None:
+            self.cork = []
+
+    def keep(self, seq: int, frame: Frame, key: bytes = b"") -> int:
+        """Keep one event until the member is uncorked; too many mean that it is too slow for them.
+
+        While it is paced, only one with a conflation key is kept. Gives how many events it took the place of.
+        """
         assert self.cork is not None
+        if self.pace is not None:
+            return self._keep_latest(Corked(seq, frame, key))
         if len(self.cork) < MAX_CORK:
-            self.cork.append(Corked(seq, frame))
+            self.cork.append(Corked(seq, frame, key))
         else:
             self.socket.close("slow")
+        return 0
+
+    def _keep_latest(self, corked: Corked) -> int:
+        waiting = self.cork or []
+        if not corked.key:
+            self.cork = []
+            self.socket.send_frames([*(earlier.frame for earlier in waiting), corked.frame])
+            return 0
+        others = [earlier for earlier in waiting if earlier.key != corked.key]
+        self.cork = [*others, corked]
+        if len(self.cork) > MAX_KEYS:
+            self.flush()
+        return len(waiting) - len(others)
+
+    def flush(self) -> bool:
+        """Send what waits in a paced member; False when there is nothing."""
+        if self.pace is None or not self.cork:
+            return False
+        waiting, self.cork = self.cork, []
+        self.socket.send_frames([corked.frame for corked in waiting])
+        return True
 
     def take_cork(self) -> list[Corked]:
-        """Give what has been kept so far and go on keeping."""
+        """Give what has been kept so far, of each conflation key the latest, and go on keeping."""
         kept, self.cork = self.cork or [], []
-        return kept
+        return latest(kept, attrgetter("key"))
 
     def uncork(self) -> None:
-        """Send what was kept, in order, and go on without a cork."""
+        """Send what was kept for an answer, in order, and go on without a cork; a pace goes on."""
+        if self.pace is not None:
+            return
         kept, self.cork = self.cork or [], None
         if kept:
-            self.socket.send_frames([corked.frame for corked in kept])
+            self.socket.send_frames([corked.frame for corked in latest(kept, attrgetter("key"))])

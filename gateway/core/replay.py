@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import NamedTuple
 
+from gateway.core.conflation import latest
 from gateway.core.history import Entry, Log
 from gateway.core.member import Corked
 from gateway.engine import Frame
@@ -41,9 +43,12 @@ def newest(logs: Iterable[Log]) -> int:
 
 
 def in_order(missed: Iterable[Missed], kept: Iterable[Corked], epoch: str) -> list[Corked]:
-    """Merge what was missed with what was kept, as frames, in the order in which it was published."""
-    frames = [Corked(seq, event_frame(entry.body, f"{epoch}-{seq}")) for seq, entry in missed]
-    return sorted((*frames, *kept), key=lambda corked: corked.seq)
+    """Merge what was missed with what was kept, as frames, in the order in which it was published.
+
+    Of each conflation key there is only the latest.
+    """
+    frames = [Corked(seq, event_frame(entry.body, f"{epoch}-{seq}"), entry.conflate) for seq, entry in missed]
+    return latest(sorted((*frames, *kept), key=attrgetter("seq")), attrgetter("key"))
 
 
 def event_frame(body: bytes, offset: str) -> Frame:

@@ -20,6 +20,9 @@ class Channel(Protocol):
     def send_all(self, frames: Sequence[Frame]) -> None:
         """Send several, under the same promises."""
 
+    def widen(self, max_bytes: int) -> None:
+        """Take messages of up to this size from now on."""
+
     def end(self, reason: str, code: int, text: str) -> None:
         """Say good-bye and close; the session has let go of the channel already."""
 
@@ -40,6 +43,10 @@ class Owner(Protocol):
     @property
     def full(self) -> bool:
         """Whether to stop reading until `resume`."""
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest message that it takes."""
 
     def receive(self, message: str | bytes) -> None:
         """Take one Engine.IO packet; raises :class:`ProtocolViolation`."""

@@ -97,8 +97,8 @@ class Compat:
                 socket.close(CloseReason.SERVER)
 
     def generate_id(self) -> str:
-        """Return 20 characters that nobody guesses (120 random bits)."""
-        return new_id(15)
+        """Return 20 characters that nobody guesses (120 random bits), behind the name in the options."""
+        return self._hub.options.name + new_id(15)
 
     def start_background_task(
         self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any

@@ -24,6 +24,10 @@ def _admit_all(remote: str) -> Refusal | None:
     return None
 
 
+async def _nowhere(request: web.Request, sid: str) -> None:
+    return None
+
+
 def _remote(request: web.Request) -> str:
     return request.remote or ""
 
@@ -38,6 +42,7 @@ _POSITIVE: Final = (
     "messages_burst",
 )
 
+Elsewhere = Callable[[web.Request, str], Awaitable["web.StreamResponse | Refusal | None"]]
 Receiver = Callable[["EngineSocket", "str | bytes"], "Awaitable[object] | None"]
 Closer = Callable[["EngineSocket", str], "Awaitable[object] | None"]
 Opener = Callable[["EngineSocket"], "Awaitable[object] | None"]
@@ -51,6 +56,7 @@ class EngineOptions:
     in time is closed. Fractions work.
     `max_payload_bytes`: the largest message or POST body of a client; told to it as `maxPayload`, and kept to
     in our own long-polling answers.
+    `max_stranger_bytes`: the same for a session that the upper layer has not vouched for; None for no difference.
     `max_buffer_bytes`, `max_poll_packets`: unsent beyond this, a socket is cut as slow.
     `inbox_messages`, `inbox_bytes`: received and not yet handled beyond this, we stop reading.
     `upgrade_timeout_s`: how long a websocket may take to complete an upgrade from long-polling.
@@ -65,6 +71,9 @@ class EngineOptions:
     `allow_origin(origin)`: asked for every request; False answers 403. None stands for no Origin header.
     `admit(remote)`: asked before a session is made; may refuse it, with what :func:`unavailable` gives.
     `remote(request)`: the client's address.
+    `name`: what the ids of all sessions begin with.
+    `elsewhere(request, sid)`: asked about a session that is not here; its answer is given, None says that there is
+    no such session.
     `log(event, **fields)`: at most one line for each offending socket, never a payload.
     `opener(socket)`, `receiver(socket, data)`, `closer(socket, reason)`: see :class:`EngineServer`.
     """
@@ -72,6 +81,7 @@ class EngineOptions:
     ping_interval_s: float = 25.0
     ping_timeout_s: float = 20.0
     max_payload_bytes: int = 1_000_000
+    max_stranger_bytes: int | None = None
     max_buffer_bytes: int = 1 << 20
     max_poll_packets: int = 4096
     inbox_messages: int = 64
@@ -89,6 +99,8 @@ class EngineOptions:
     allow_origin: Callable[[str | None], bool] = _no_foreign_origin
     admit: Callable[[str], Refusal | None] = _admit_all
     remote: Callable[[web.Request], str] = _remote
+    name: str = ""
+    elsewhere: Elsewhere = _nowhere
     log: Callable[..., Any] = _log
     opener: Opener | None = None
     receiver: Receiver | None = None

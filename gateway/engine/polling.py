@@ -45,13 +45,14 @@ class Polling:
     packet; where none waits, both wait for `close_timeout_s` for the next one.
     """
 
-    __slots__ = ("_bytes", "_frames", "_hub", "_hurried", "_poll", "_posting", "_room", "_socket")
+    __slots__ = ("_bytes", "_frames", "_hub", "_hurried", "_max_bytes", "_poll", "_posting", "_room", "_socket")
 
     def __init__(self, hub: Hub, socket: EngineSocket) -> None:
         self._hub = hub
         self._socket: EngineSocket | None = socket
         self._frames: list[Frame] = []
         self._bytes = 0
+        self._max_bytes = socket.max_bytes
         self._hurried = False
         self._posting = False
         self._poll: asyncio.Future[None] | None = None
@@ -90,6 +91,10 @@ class Polling:
     def empty(self) -> bool:
         """Whether nothing waits for a poll."""
         return not self._frames
+
+    def widen(self, max_bytes: int) -> None:
+        """Take bodies of up to this size from now on."""
+        self._max_bytes = max_bytes
 
     def resume(self) -> None:
         """Let a POST go on that waited for the inbox."""
@@ -147,7 +152,7 @@ class Polling:
         self._posting = True
         try:
             options = self._hub.options
-            body = await read_body(request, options.max_payload_bytes, options.body_timeout_s)
+            body = await read_body(request, self._max_bytes, options.body_timeout_s)
             if isinstance(body, Refusal):
                 return body
             return await self._deliver(body)

@@ -48,10 +48,10 @@ class FrameReader:
     how many frames the last message came.
     """
 
-    __slots__ = ("_at", "_buffer", "_compressed", "_inflate", "_kind", "_limit", "_parts", "fragments")
+    __slots__ = ("_at", "_buffer", "_compressed", "_inflate", "_kind", "_parts", "fragments", "limit")
 
     def __init__(self, max_bytes: int, inflate: Callable[[bytes], bytes] | None = None) -> None:
-        self._limit = max_bytes
+        self.limit = max_bytes
         self._inflate = inflate
         self._buffer: bytes | bytearray = b""
         self._at = 0
@@ -127,7 +127,7 @@ class FrameReader:
             return
         if (opcode == CONTINUATION) is (self._parts is None):
             raise ProtocolViolation(CloseCode.PROTOCOL, "bad continuation")
-        if length + (len(self._parts) if self._parts is not None else 0) > self._limit:
+        if length + (len(self._parts) if self._parts is not None else 0) > self.limit:
             raise ProtocolViolation(CloseCode.TOO_BIG, "message too big")
 
     def _join(self, first: int, payload: bytes) -> Message | None:

@@ -119,7 +119,7 @@ class EngineServer(Compat):
         if sid is None:
             return await self._open(request, websocket=websocket)
         if websocket:
-            return self._try_upgrade(request, sid)
+            return await self._try_upgrade(request, sid)
         return await self._carry_on(request, sid)
 
     # -- opening
@@ -207,7 +207,7 @@ class EngineServer(Compat):
             return self._payload(request, last_words)
         socket = self._hub.sockets.get(sid)
         if socket is None:
-            return self._unknown_sid()
+            return await self._not_here(request, sid)
         polling = socket.channel
         if not isinstance(polling, Polling):
             return BAD_REQUEST
@@ -219,7 +219,10 @@ class EngineServer(Compat):
             return refused or replies.ok(request)
         return BAD_REQUEST
 
-    def _unknown_sid(self) -> Refusal:
+    async def _not_here(self, request: web.Request, sid: str) -> web.StreamResponse | Refusal:
+        answer = await self.options.elsewhere(request, sid)
+        if answer is not None:
+            return answer
         # Behind a proxy that goes by the client's address, a draining replica gets the requests of sessions
         # that were opened elsewhere because it drains: a 503 sends them on as well.
         return self._draining_refusal() if self._draining else UNKNOWN_SID
@@ -230,10 +233,10 @@ class EngineServer(Compat):
     def _payload(self, request: web.Request, body: bytes) -> web.Response:
         return replies.payload(request, body, compress=self.options.http_compression)
 
-    def _try_upgrade(self, request: web.Request, sid: str) -> web.StreamResponse | Refusal:
+    async def _try_upgrade(self, request: web.Request, sid: str) -> web.StreamResponse | Refusal:
         socket = self._hub.sockets.get(sid)
         if socket is None:
-            return self._unknown_sid()
+            return await self._not_here(request, sid)
         key = handshake.accept_key(request)
         if isinstance(key, Refusal):
             return key

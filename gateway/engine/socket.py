@@ -12,13 +12,11 @@ from gateway.engine.errors import CloseCode, CloseReason, ProtocolViolation
 from gateway.engine.frame import PING, BinaryFrame, Frame
 from gateway.engine.hub import Hub
 from gateway.engine.inbox import Inbox
+from gateway.engine.meter import Metered
 from gateway.engine.wheel import UNSET
 
 # Out of a handler these mean that the peer sent nonsense, not that the handler is broken.
 _PEER_ERRORS: Final = (ValueError, MsgspecError)
-
-# A message counts once more for each of these, as what it costs us grows with its size.
-_CHARGE_BYTES: Final = 1 << 14
 
 # What a client sent before it left is still handled, as it would have been had it left a moment later.
 _BY_CLIENT: Final = frozenset((CloseReason.CLIENT, CloseReason.TRANSPORT_CLOSE))
@@ -28,14 +26,14 @@ def _discard(frame: Frame) -> None:
     """Stand in for the channel of a closed socket."""
 
 
-class EngineSocket:
+class EngineSocket(Metered):
     """A session from its handshake to its end; the upper layer's handle of one client.
 
     `send_frame(frame)` is the hot path: the channel's own method, rebound when the channel changes and to
     nothing when the session ends. It never blocks, raises or calls the upper layer back. `owner` is the upper
     layer's to use, and is released when its closer has returned. `environ` holds the handshake's WSGI-like
     facts until `forget_handshake`, `remote` the client's address. `closed` is true from the moment the session
-    ends, `over` while a message is handled that is more than the session may send.
+    ends.
 
     The upper layer gets messages one at a time and in order; then, once, the end of the session: never out
     of a call that it made itself, and not before the handler that was running has returned.
@@ -46,7 +44,6 @@ class EngineSocket:
         "_awaiting_pong",
         "_channel",
         "_end_reason",
-        "_full_at",
         "_inbox",
         "_logged",
         "_muted",
@@ -55,7 +52,7 @@ class EngineSocket:
         "closed",
         "environ",
         "hub",
-        "over",
+        "max_bytes",
         "owner",
         "remote",
         "send_frame",
@@ -66,14 +63,15 @@ class EngineSocket:
     )
 
     def __init__(self, hub: Hub, sid: str, environ: dict[str, Any]) -> None:
+        super().__init__()
         self.hub = hub
         self.sid = sid
         self.environ: dict[str, Any] | None = environ
         self.remote: str = environ.get("REMOTE_ADDR", "")
         self.owner: Any = None
         self.session: dict[str, Any] | None = None
+        self.max_bytes = hub.options.max_stranger_bytes or hub.options.max_payload_bytes
         self.closed = False
-        self.over = False
         self.transport: Literal["polling", "websocket"] = "polling"
         self.send_frame: Callable[[Frame], None] = _discard
         self._muted = False
@@ -83,7 +81,6 @@ class EngineSocket:
         self._inbox: Inbox | None = None
         self._end_reason: str | None = None
         self._logged = False
-        self._full_at = 0.0
         self._awaiting_pong = False
         self._pinged_at = 0.0
 
@@ -109,6 +106,12 @@ class EngineSocket:
         transport closes comes back, one that gets a DISCONNECT does not.
         """
         self._end(reason, code, reason)
+
+    def vouch(self) -> None:
+        """Take messages of full size from now on: the client has said who it is."""
+        self.max_bytes = self.hub.options.max_payload_bytes
+        if self._channel is not None:
+            self._channel.widen(self.max_bytes)
 
     def forget_handshake(self) -> None:
         """Release the handshake's facts."""
@@ -150,38 +153,6 @@ class EngineSocket:
         elif self.charge() and kind == payload.PONG and self._awaiting_pong:
             self._awaiting_pong = False
             self._schedule_ping()
-
-    def charge(self, size: int = 0) -> bool:
-        """Count a message of `size` bytes, also one that nobody handles; close when it was one too many.
-
-        A large one counts several times, once for each 16 KiB that it begins. Gives whether to go on.
-        """
-        hub = self.hub
-        rate = hub.rate
-        if rate is None:
-            return True
-        # `Rate.spend` and `wait_s` by hand: 0.2 µs for every message, where calling them takes 0.4.
-        now, full_at = hub.clock(), self._full_at
-        tokens = 1 if size < _CHARGE_BYTES else min(size // _CHARGE_BYTES + 1, rate.burst)
-        self._full_at = full_at = (full_at if full_at > now else now) + tokens * rate.interval_s
-        wait_s = full_at - now - rate.span_s
-        if wait_s <= 0:
-            self.over = False
-            return True
-        self.over = True
-        hub.stats.limited["events_per_s"] += 1
-        if wait_s <= rate.span_s or self.closed:
-            return not self.closed
-        self.hub.stats.limited["events_burst"] += 1
-        self._log_peer(CloseCode.POLICY, CloseReason.FLOOD)
-        self._end(CloseReason.FLOOD, CloseCode.POLICY, CloseReason.FLOOD)
-        return False
-
-    @property
-    def wait_s(self) -> float:
-        """How long until one more message is not too much; not above 0 where it would not be now."""
-        rate, now = self.hub.rate, self.hub.clock()
-        return 0.0 if rate is None else rate.wait_s(rate.spend(self._full_at, now), now)
 
     @property
     def full(self) -> bool:
@@ -272,6 +243,10 @@ class EngineSocket:
             self._report()
         else:
             self.resume()
+
+    def _flooded(self) -> None:
+        self._log_peer(CloseCode.POLICY, CloseReason.FLOOD)
+        self._end(CloseReason.FLOOD, CloseCode.POLICY, CloseReason.FLOOD)
 
     def _reject(self, code: int, text: str) -> None:
         self.hub.stats.bad_frames += 1

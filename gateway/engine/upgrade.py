@@ -37,6 +37,11 @@ class Upgrade:
         """Nothing is queued here."""
         return False
 
+    @property
+    def max_bytes(self) -> int:
+        """What the session takes."""
+        return self._socket.max_bytes
+
     def receive(self, message: str | bytes) -> None:
         """Take the probe, then the client's word that it changes over."""
         websocket = self._websocket

@@ -29,7 +29,9 @@ class WebSocket(asyncio.Protocol):
         self._owner: Owner | None = None
         self._deflated = deflated
         inflate = hub.deflater.inflate if deflated and hub.deflater is not None else None
-        self._reader: FrameReader | None = FrameReader(hub.options.max_payload_bytes, inflate)
+        # Until there is an owner, which says what it takes.
+        max_bytes = hub.options.max_stranger_bytes or hub.options.max_payload_bytes
+        self._reader: FrameReader | None = FrameReader(max_bytes, inflate)
         self._held = False
         self._slow = False
         self._linger: Call | None = None
@@ -45,6 +47,12 @@ class WebSocket(asyncio.Protocol):
     def serve(self, owner: Owner) -> None:
         """Work for this owner from now on."""
         self._owner = owner
+        self.widen(owner.max_bytes)
+
+    def widen(self, max_bytes: int) -> None:
+        """Take messages of up to this size from now on."""
+        if self._reader is not None:
+            self._reader.limit = max_bytes
 
     @property
     def send(self) -> Callable[[Frame], None]:

@@ -55,6 +55,14 @@ class Delivery(Group):
         alias="GATEWAY_ROOM_LINGER_S",
         description="how long a room stays subscribed after its last member here left",
     )
+    conflate_per_s: int = Field(
+        4,
+        ge=0,
+        le=100,
+        alias="GATEWAY_CONFLATE_PER_S",
+        description="how often a second a socket gets the latest of events that are conflated, such as progress; "
+        "0 sends each",
+    )
     shutdown_grace_s: float = Field(
         10.0,
         ge=0,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from gateway.settings.common import Group, Secrets, Words, split
+
+MOST_WORKERS = 256
 
 Network = IPv4Network | IPv6Network
 _NETWORK: TypeAdapter[Network] = TypeAdapter(Network)
@@ -25,12 +27,17 @@ class Listening(Group):
 
     host: str = Field("0.0.0.0", alias="GATEWAY_HOST", description="address to listen on")  # noqa: S104
     port: int = Field(8080, ge=0, le=65535, alias="GATEWAY_PORT", description="port to listen on")
-    workers: int = Field(
+    workers: int | Literal["auto"] = Field(
         1,
-        ge=1,
-        le=1,
         alias="GATEWAY_WORKERS",
-        description="processes on the port; run more replicas for more cores",
+        description="processes on the port, each with a core of its own; auto is one a core",
+    )
+    advertise_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/]+)?$",
+        alias="GATEWAY_ADVERTISE_URL",
+        description="where other replicas reach this one, to pass on requests of its long-polling sessions that a "
+        "balancer brought them; by default its address on the way to Redis",
     )
     tls_cert: Path | None = Field(
         None,
@@ -55,6 +62,13 @@ class Listening(Group):
         alias="GATEWAY_API_KEYS",
         description="keys that open the HTTP API, comma-separated, at least 16 characters each; empty closes it",
     )
+
+    @field_validator("workers")
+    @classmethod
+    def _workers(cls, value: int | Literal["auto"]) -> int | Literal["auto"]:
+        if value != "auto" and not 1 <= value <= MOST_WORKERS:
+            raise ValueError(f"must be from 1 to {MOST_WORKERS}, or auto")
+        return value
 
     @field_validator("cors_origins")
     @classmethod

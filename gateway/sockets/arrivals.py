@@ -18,8 +18,8 @@ from gateway.auth import Tokens, token_of
 from gateway.bus.history import Snapshot
 from gateway.bus.link import LinkDown, ReplyError
 from gateway.bus.notices import notice, unwatched
-from gateway.bus.sessions import Holder, Place, Session
-from gateway.core.member import NEVER, Identity, Member
+from gateway.bus.sessions import Holder, Opened, Place, Session
+from gateway.core.member import NEVER, Corked, Identity, Member
 from gateway.core.replay import in_order, missed_events, newest
 from gateway.core.rooms import RoomState
 from gateway.engine import CloseReason, Frame
@@ -29,7 +29,7 @@ from gateway.sockets import packets
 from gateway.sockets.doors import Doors, farewell
 from gateway.sockets.house import House, facts, holder, log
 from gateway.sockets.pacing import is_small, send_paced
-from gateway.sockets.people import ephemeral, in_rooms
+from gateway.sockets.people import catch_up, in_place
 from gateway.sockets.upstream import Admission, Peer
 from publisher import InvalidEvent, Offset, parse_offset
 from publisher.ids import new_id
@@ -70,6 +70,8 @@ class Arrivals:
         """Recoveries by outcome: `recovered` or the reason why not."""
         self.refused: dict[str, int] = {}
         """Connects refused, by code."""
+        self.replayed = 0
+        """Events that sockets had missed and were given when they came back."""
 
     async def admit(self, peer: Peer, auth: Any) -> Admission:
         """Accept a socket; raises `Refused`, or `Unavailable` where the client should just try again."""
@@ -126,12 +128,14 @@ class Arrivals:
         own = (user(identity.user_id), organization(tenant.id))
         names = list(dict.fromkeys((*own, *(name for name in keep if name not in closed))))
         member = Member(peer.socket, identity, tenant, new_id(15), new_id(18))
+        if reason is not None:
+            member.hold()
         rooms = await self._open(member, names)
+        told: list[Corked] = []
         try:
-            opened = await house.sessions.open(holder(member), dict.fromkeys(names), reason or "", after)
+            opened = await house.sessions.open(holder(member), dict.fromkeys(names), reason or "")
             place = opened.place
             if opened.revoked.blocks(identity):
-                unwatched(asyncio.ensure_future(house.sessions.forget(holder(member))))
                 raise Refused("token_revoked")
             if keep:
                 await self._check_standing(member, keep)
@@ -144,15 +148,19 @@ class Arrivals:
             for room in rooms:
                 room.add(member, member.last_seq)
             house.enter(member)
+            greeting = _greeting(identity, Offset(place.epoch, member.last_seq), recovered=False, reason=reason)
+            if reason is not None:
+                seq = after.seq if after is not None and after.epoch == place.epoch else None
+                told = await catch_up(house, member, names, seq)
+        except BaseException:
+            house.take_out(member)
+            unwatched(asyncio.ensure_future(house.sessions.forget(holder(member), at_once=False)))
+            raise
         finally:
             house.relay.release(rooms)
-        greeting = _greeting(identity, Offset(place.epoch, member.last_seq), recovered=False, reason=reason)
-        follow = [greeting, *map(farewell, closed)]
-        if reason is not None:
-            follow += await in_rooms(house, member, names)
-        if opened.presence is not None and after is not None and after.epoch == place.epoch:
-            follow.append(ephemeral(opened.presence))
-        return member, Admission(member.sid, member.pid, follow)
+        news = in_place(member.take_cork(), told) if reason is not None else ()
+        follow = [greeting, *map(farewell, closed), *(corked.frame for corked in news)]
+        return member, Admission(member.sid, member.pid, follow, member.uncork)
 
     async def _open(self, member: Member, names: Iterable[Room]) -> list[RoomState]:
         """Have a member's rooms heard, as `Relay.open` does.
@@ -169,15 +177,32 @@ class Arrivals:
     # -- again
 
     async def _resume(self, peer: Peer, identity: Identity, wanted: Wanted) -> tuple[Member, Admission]:
-        house = self._house
-        claiming = Holder(identity.tenant, identity.user_id, wanted.pid)
-        place, revoked, session, presence = await house.sessions.claim(claiming, wanted.offset)
-        if revoked.blocks(identity):
-            if session is not None:
-                claiming = claiming._replace(generation=session.generation)
-                unwatched(asyncio.ensure_future(house.sessions.begin_window(claiming, NEVER)))
+        sessions = self._house.sessions
+        claiming = Holder(
+            identity.tenant, identity.user_id, wanted.pid, token_id=identity.token_id, issued_at=identity.issued_at
+        )
+        opened = await sessions.claim(claiming)
+        try:
+            return await self._take_up(peer, identity, wanted, opened)
+        except BaseException as error:
+            session = opened.session
+            if session is not None and session.user_id == identity.user_id:
+                # Nobody has it now: it waits as it did before.
+                waiting = sessions.begin_window(claiming._replace(generation=session.generation), NEVER)
+                left = asyncio.ensure_future(waiting)
+                unwatched(left)
+                if isinstance(error, Lost):
+                    # Before the socket's next session counts as one more of its user's.
+                    await asyncio.wait((left,))
+            raise
+
+    async def _take_up(
+        self, peer: Peer, identity: Identity, wanted: Wanted, opened: Opened
+    ) -> tuple[Member, Admission]:
+        house, place = self._house, opened.place
+        if opened.revoked.blocks(identity):
             raise Refused("token_revoked")
-        claimed = self._judge(wanted, identity, place, session)
+        claimed = self._judge(wanted, identity, place, opened.session)
         closed = await self._doors.closed_to(identity, claimed.rooms)
         session = claimed._replace(rooms={name: at for name, at in claimed.rooms.items() if name not in closed})
         after = wanted.offset.seq if wanted.offset else session.opened_at
@@ -185,7 +210,7 @@ class Arrivals:
         tenant = house.relay.hub.tenant(identity.tenant)
         member = Member(peer.socket, identity, tenant, session.sid, wanted.pid)
         member.generation = session.generation
-        member.cork = []
+        member.hold()
         self._send_away(session.sid)
         rooms = await self._open(member, session.rooms)
         try:
@@ -195,13 +220,13 @@ class Arrivals:
             for room in rooms:
                 room.add(member, session.rooms[room.name])
             house.enter(member)
-            snapshot, people = await asyncio.gather(
-                self._read_logs(member, session, after), in_rooms(house, member, session.rooms)
-            )
+            snapshot = await self._read_logs(member, session, after)
             house.relay.learn(tenant, Place(snapshot.epoch, snapshot.seq), rooms)
             if newest(snapshot.logs.values()) > position:
                 await house.relay.catch_up(tenant, snapshot.seq)
             self._check_complete(snapshot.epoch, place.epoch, snapshot.logs, claimed)
+            # After the logs: what was told before they were read, and is still under way, is not for it any more.
+            told = await catch_up(house, member, session.rooms, after)
         except BaseException:
             house.take_out(member)
             raise
@@ -209,13 +234,12 @@ class Arrivals:
             house.relay.release(rooms)
         kept = member.take_cork()
         due = in_order(missed_events(snapshot.logs.values(), kept, member.sid), kept, snapshot.epoch)
+        self.replayed += len(due)
         member.last_seq = max(member.last_seq, snapshot.seq, *(corked.seq for corked in due))
         greeting = _greeting(identity, Offset(snapshot.epoch, member.last_seq), recovered=True)
         for name in closed:
             unwatched(asyncio.ensure_future(house.sessions.leave(holder(member), name)))
-        follow = [*(corked.frame for corked in due), greeting, *map(farewell, closed), *people]
-        if presence is not None:
-            follow.append(ephemeral(presence))
+        follow = [*(corked.frame for corked in in_place(due, told)), greeting, *map(farewell, closed)]
         if is_small(follow):
             return member, Admission(member.sid, member.pid, follow, member.uncork)
         return member, Admission(member.sid, member.pid, begin=lambda: self._hand_over(member, follow))

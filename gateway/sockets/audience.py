@@ -21,7 +21,7 @@ from gateway.sockets.arrivals import evict
 from gateway.sockets.doors import put_out
 from gateway.sockets.house import House, facts, holder, log
 from publisher import InvalidEvent, parse_room, wire
-from publisher.rooms import Room
+from publisher.rooms import Room, room_kind
 
 # Sockets told in one go, and the pause between two goes: they all come back, to all replicas.
 BATCH = 100
@@ -177,6 +177,19 @@ class Listeners:
                     evict(self._house, member)
                 else:
                     self._drop_taken(member, standing.taken)
+        await self._tell_people_again(tenant)
+
+    async def _tell_people_again(self, tenant: Tenant) -> None:
+        """Have told what is never replayed, and which members here may have missed.
+
+        It goes to everybody, not to them alone, so that it is in order with what is told meanwhile.
+        """
+        rooms = [
+            room.name for room in tenant.rooms.values() if room.members and room_kind(room.name) == "conversation"
+        ]
+        delay_ms = await self._house.people.tell_again(tenant.id, tenant.heard_until, rooms)
+        if delay_ms >= 0:
+            self._house.sessions.due(tenant.id, delay_ms)
 
     def _drop_taken(self, member: Member, taken: Iterable[tuple[Room, int]]) -> None:
         joined = {room.name: at for room, at in member.rooms.items()}

@@ -114,6 +114,7 @@ class Events:
 
     def _fail(self, member: Member, packet: Packet, error: Exception) -> None:
         refused = _as_refused(error)
+        self._house.refused[refused.code] += 1
         event = packet.data[0] if isinstance(packet.data[0], str) else ""
         if refused.code == "internal":
             log.error("handler_failed", sid=member.sid, event_name=event[:64], error=repr(error)[:200])
@@ -166,8 +167,9 @@ class Events:
     async def _viewers(self, member: Member, room: Room) -> Answer:
         if member.tenant.rooms.get(room) not in member.rooms:
             raise Refused("not_joined")
-        (people,) = await self._house.people.read(member.tenant.id, [room])
-        _, viewers = msgspec.json.decode(people.viewers)
+        found = await self._house.people.read(member.tenant.id, [room], member.identity.user_id)
+        (people,) = found.rooms
+        _, viewers = msgspec.json.decode(people.viewers or b"[0, {}]")
         return {**viewers, "typing": people.typists}
 
     def _ping(self, member: Member, payload: Payload) -> Answer:

@@ -46,6 +46,8 @@ class House:
         self.members: dict[str, Member] = {}
         self.limited: Counter[str] = Counter()
         """How often members hit a limit, by limit."""
+        self.refused: Counter[str] = Counter()
+        """Events of members that were refused, by code."""
         self._publishing: set[asyncio.Future[Any]] = set()
 
     def enter(self, member: Member) -> None:
@@ -92,7 +94,9 @@ class House:
 
 def holder(member: Member) -> Holder:
     """Give what Redis knows a member's session by."""
-    return Holder(member.tenant.id, member.identity.user_id, member.pid, member.sid, member.generation)
+    identity = member.identity
+    token = identity.token_id, identity.issued_at
+    return Holder(member.tenant.id, identity.user_id, member.pid, member.sid, member.generation, *token)
 
 
 def facts(member: Member) -> dict[str, str]:

@@ -15,13 +15,13 @@ from gateway.bus.notices import unwatched
 from gateway.bus.sessions import Place
 from gateway.core.conflation import latest
 from gateway.core.history import Log
-from gateway.core.member import Member
+from gateway.core.member import Corked, Member
 from gateway.core.replay import Missed, had_elsewhere, missed_events, split_body
 from gateway.core.rooms import RoomState
 from gateway.errors import Refused
 from gateway.sockets.doors import Doors
 from gateway.sockets.house import House, facts, holder, log
-from gateway.sockets.people import in_room
+from gateway.sockets.people import catch_up, in_place, of_room
 from publisher import Offset
 from publisher.rooms import Room
 
@@ -71,7 +71,8 @@ class Rooms:
             # From here on whatever is taken away from this user is taken away from this socket, too.
             await self._doors.check_again(member, name, changes, was_in=was_in)
             joined = await self._history(member, room, at, since, history, was_in=was_in)
-            entered = await house.sessions.join(holder(member), name, member.rooms.get(room, at))
+            knows = since.seq if since is not None and since.epoch == tenant.epoch else None
+            entered = await house.sessions.join(holder(member), name, member.rooms.get(room, at), knows)
             # Gone because its user was disconnected meanwhile: then it must stay gone.
             if not entered.known and not member.socket.closed:
                 await house.write_session(member)
@@ -79,9 +80,12 @@ class Rooms:
                 # Taken away meanwhile, as the socket has been told: what was just written of it goes again.
                 unwatched(asyncio.ensure_future(house.sessions.leave(holder(member), name)))
                 raise Refused("forbidden", "you may not join this room")
-            if entered.viewers is not None:
-                for frame in in_room(member, name, entered.viewers, entered.typists):
-                    member.keep(member.last_seq, frame)
+            told: list[Corked] = []
+            if entered.people is not None:
+                told = [Corked(entered.seq, frame) for frame in of_room(member, name, entered.people)]
+            elif not entered.known and not member.socket.closed:
+                told = await catch_up(house, member, [name], knows)
+            member.cork = in_place(member.cork or (), told)
         except BaseException:
             if not was_in:
                 house.leave_room(member, room)

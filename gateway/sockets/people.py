@@ -1,17 +1,19 @@
-"""Telling one socket who is in the conversations that it came to, so that it has to ask for nothing."""
+"""Telling one socket who is in the conversations that it came to, so that it has to ask for nothing.
+
+What Redis said of a moment is told between what was published before and after it: a newer event that had
+overtaken it would be taken back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.core.member import Member
+from gateway.bus.people import ROOM_BATCH, RoomPeople
+from gateway.core.member import Corked, Member
 from gateway.engine import Frame
 from gateway.sockets import packets
 from gateway.sockets.house import House
 from publisher.rooms import Room, room_kind
-
-# Rooms read in one script call, which holds Redis up for that long.
-READ_BATCH = 50
 
 
 def ephemeral(body: bytes) -> Frame:
@@ -19,24 +21,35 @@ def ephemeral(body: bytes) -> Frame:
     return Frame(b"2" + body)
 
 
-def in_room(member: Member, room: Room, viewers: bytes, typists: Iterable[str]) -> list[Frame]:
-    """Make the events that say who looks at a conversation, and who types there."""
+def of_room(member: Member, room: Room, people: RoomPeople) -> list[Frame]:
+    """Make the events that say who looks at a conversation, who types there, and who types no more."""
     ident = room.partition(":")[2]
+    named = [(user, False) for user in people.stopped] + [(user, True) for user in people.typists]
     typing = [
-        Frame(packets.event("user_typing", {"conversation_id": ident, "user_id": typist, "typing": True}))
-        for typist in typists
-        if typist != member.identity.user_id
+        Frame(packets.event("user_typing", {"conversation_id": ident, "user_id": user, "typing": typing}))
+        for user, typing in named
+        if user != member.identity.user_id
     ]
-    return [ephemeral(viewers), *typing]
+    return [ephemeral(people.viewers), *typing] if people.viewers is not None else typing
 
 
-async def in_rooms(house: House, member: Member, rooms: Iterable[Room]) -> list[Frame]:
-    """Make them for all conversations among some rooms; raises `LinkDown` or `ReplyError`."""
+async def catch_up(house: House, member: Member, rooms: Iterable[Room], after: int | None) -> list[Corked]:
+    """Read what brings a member up to date: conversations among some rooms, and who came and went since `after`.
+
+    The member is in its rooms, corked. Raises `LinkDown` or `ReplyError`.
+    """
     conversations = [room for room in rooms if room_kind(room) == "conversation"]
-    frames: list[Frame] = []
-    for i in range(0, len(conversations), READ_BATCH):
-        batch = conversations[i : i + READ_BATCH]
-        found = await house.people.read(member.tenant.id, batch)
-        for room, people in zip(batch, found, strict=True):
-            frames += in_room(member, room, people.viewers, people.typists)
-    return frames
+    told: list[Corked] = []
+    for i in range(0, max(len(conversations), 1), ROOM_BATCH):
+        batch = conversations[i : i + ROOM_BATCH]
+        found = await house.people.read(member.tenant.id, batch, member.identity.user_id, after)
+        if found.statuses is not None and i == 0:
+            told.append(Corked(found.seq, ephemeral(found.statuses)))
+        for room, people in zip(batch, found.rooms, strict=True):
+            told += (Corked(found.seq, frame) for frame in of_room(member, room, people))
+    return told
+
+
+def in_place(kept: Iterable[Corked], told: Iterable[Corked]) -> list[Corked]:
+    """Put what is told of a moment behind what was published by then, and before what came later."""
+    return sorted((*kept, *told), key=lambda corked: corked.seq)

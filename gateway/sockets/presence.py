@@ -14,11 +14,17 @@ from gateway.bus.notices import unwatched
 from gateway.bus.people import RENEW_BATCH
 from gateway.core.member import Member
 from gateway.core.rooms import Tenant
+from gateway.engine import CloseReason
 from gateway.sockets.house import House, log
 
 TICK_S = 1.0
+# Ticks between two renewals, at the least.
+TICKS = 4
 # A sweep comes this long after something is due: it would find nothing a moment too early.
 MARGIN_MS = 20
+RETRY_MS = 1000
+# Why this replica closes sockets that come back by themselves, to wherever there is room for them.
+SENT_AWAY = (CloseReason.SHUTDOWN, "gap", "history lost")
 
 CallLater = Callable[[float, Callable[[], object]], Any]
 
@@ -56,37 +62,61 @@ class Presence:
             if planned[0] <= when:
                 return
             planned[1].cancel()
-        self._due[tenant] = (when, self._call_later(delay_s, lambda: self._sweep_now(tenant)))
+        self._due[tenant] = (when, self._call_later(delay_s, lambda: self._begin_sweep(tenant)))
 
-    def _sweep_now(self, tenant: str) -> None:
+    def _begin_sweep(self, tenant: str) -> None:
         del self._due[tenant]
-        unwatched(asyncio.ensure_future(self._sweep(tenant, [])))
+        unwatched(asyncio.ensure_future(self._sweep_due(tenant)))
+
+    async def _sweep_due(self, tenant: str) -> None:
+        try:
+            await self._sweep(tenant, [])
+        except (LinkDown, ReplyError):
+            # There may be nobody here any more whose leases bring us back to it.
+            self.soon(tenant, RETRY_MS)
 
     async def _run(self) -> None:
-        ticks = max(1, round(self._house.people.times.renew_every_s / TICK_S))
+        renew_every_s = self._house.people.times.renew_every_s
+        tick_s = min(TICK_S, renew_every_s / TICKS)
+        ticks = round(renew_every_s / tick_s)
         waiting: list[Tenant] = []
+        size, failing = 0, False
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(tick_s)
             if not waiting:
                 waiting = list(self._house.relay.hub.tenants.values())
                 size = -(-len(waiting) // ticks)
-            slice_, waiting = waiting[:size], waiting[size:]
             try:
-                await asyncio.gather(*(self._renew(tenant) for tenant in slice_))
+                await asyncio.gather(*(self._renew(tenant) for tenant in waiting[:size]))
             except (LinkDown, ReplyError) as error:
-                log.warning("lease_renewal_failed", reason=str(error))
+                # Once more, until it works: what was due then can't wait for its next turn.
+                if not failing:
+                    log.warning("lease_renewal_failed", reason=str(error))
+                failing = True
+                continue
+            del waiting[:size]
+            failing = False
 
     async def _renew(self, tenant: Tenant) -> None:
         members = list(tenant.members)
         for i in range(0, len(members), RENEW_BATCH):
-            await self._sweep(tenant.id, members[i : i + RENEW_BATCH])
+            # Who has gone meanwhile was given what is left of its lease.
+            there = [member for member in members[i : i + RENEW_BATCH] if member in tenant.members]
+            unknown = await self._sweep(tenant.id, there)
+            if unknown:
+                await self._enter_again(unknown)
 
-    async def _sweep(self, tenant: str, members: list[Member]) -> None:
-        """Sweep a tenant, and have those come anew that were taken for gone."""
+    async def _enter_again(self, members: list[Member]) -> None:
+        """Have those come anew that were taken for gone, but for those who were sent away by now."""
+        await self._house.relay.subscriber.fence()
+        for member in members:
+            if member in member.tenant.members and not member.socket.closed:
+                await self._house.write_session(member)
+
+    async def _sweep(self, tenant: str, members: list[Member]) -> list[Member]:
+        """Renew leases and do what is due for their tenant; gives the members that have none."""
         self.sweeps += 1
         swept = await self._house.people.sweep(tenant, [(m.pid, m.identity.user_id) for m in members])
         if 0 <= swept.delay_ms < self._house.people.times.renew_every_s * 1000:
             self.soon(tenant, swept.delay_ms)
-        for i in swept.unknown:
-            if not members[i].socket.closed:
-                await self._house.write_session(members[i])
+        return [members[i] for i in swept.unknown]

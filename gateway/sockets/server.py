@@ -9,7 +9,7 @@ from typing import Any
 from gateway.auth import Tokens
 from gateway.bus.notices import unwatched
 from gateway.core.member import Member
-from gateway.engine import CloseReason, EngineOptions
+from gateway.engine import EngineOptions
 from gateway.limits.connects import Connects
 from gateway.sockets.arrivals import Arrivals
 from gateway.sockets.audience import Listeners
@@ -20,7 +20,7 @@ from gateway.sockets.house import House, facts, holder, log
 from gateway.sockets.leases import Leases, since
 from gateway.sockets.manager import RoomManager
 from gateway.sockets.packets import Packet
-from gateway.sockets.presence import Presence
+from gateway.sockets.presence import SENT_AWAY, Presence
 from gateway.sockets.upstream import LEFT, Admission, Peer, SocketServer
 
 
@@ -70,7 +70,8 @@ class GatewayServer(SocketServer):
     async def _end(self, member: Member, reason: str) -> None:
         sessions = self.house.sessions
         if reason == LEFT:
-            await sessions.forget(holder(member), member.typing or ())
+            # The page may be on its way to the next one: its user gets the time that a reload has.
+            await sessions.forget(holder(member), member.typing or (), at_once=False)
         else:
-            moving = reason == CloseReason.SHUTDOWN
+            moving = reason in SENT_AWAY
             await sessions.begin_window(holder(member), since(member), member.typing or (), moving=moving)

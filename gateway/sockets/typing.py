@@ -35,11 +35,13 @@ class Typing:
     def stop(self, member: Member, room: Room) -> None:
         """Note that a member has stopped. Raises `Refused`."""
         self._check_joined(member, room)
-        if member.typing is not None and member.typing.pop(room, None) is not None:
+        typed = member.typing is not None and member.typing.pop(room, None) is not None
+        # One that came back may have begun on another replica.
+        if typed or member.generation > 1:
             self._tell(member, room, typing=False)
 
     def _check_joined(self, member: Member, room: Room) -> None:
-        if member.tenant.rooms.get(room) not in member.rooms:
+        if not _is_in(member, room):
             raise Refused("not_joined")
 
     def _tell(self, member: Member, room: Room, *, typing: bool) -> None:
@@ -47,8 +49,14 @@ class Typing:
         unwatched(asyncio.ensure_future(self._type(member, room, typing=typing)))
 
     async def _type(self, member: Member, room: Room, *, typing: bool) -> None:
-        user_id = member.identity.user_id
+        if not _is_in(member, room):
+            return  # it has left in the same turn, which is under way already
+        tenant, user_id = member.tenant.id, member.identity.user_id
         skip = member.sid if self._house.settings.typing_to_own_tabs else f"@{user_id}"
-        delay_ms = await self._house.people.type(member.tenant.id, room, user_id, skip, typing=typing)
+        delay_ms = await self._house.people.type(tenant, room, member.pid, user_id, skip, typing=typing)
         if delay_ms >= 0:
             self._house.sessions.due(member.tenant.id, delay_ms)
+
+
+def _is_in(member: Member, room: Room) -> bool:
+    return member.tenant.rooms.get(room) in member.rooms

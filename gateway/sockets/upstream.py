@@ -273,6 +273,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
             peer.deadline.cancel()
             peer.deadline = None
         socket.forget_handshake()
+        socket.vouch()
         peer.set_sid(namespace, admission.sid)
         accepted = {"sid": admission.sid} | ({"pid": admission.pid} if admission.pid else {})
         socket.send_frames([Frame(packets.connect(accepted, namespace)), *admission.follow])

@@ -20,6 +20,9 @@ EVENT, CONTROL = "event", "control"
 # What the writer let pass is not measured again: the relay's limit may be another.
 _ANY_SIZE = 2**40
 
+# What is taken away with a moment beside it: of no other command is the name followed by a space.
+_BEFORE = "before "
+
 _Event = msgspec.json.Decoder(tuple[str, msgspec.Raw])
 
 
@@ -35,14 +38,24 @@ class Entry:
     version: int | None = None
     skip_sid: str | None = None
     revoke: str | None = None
+    conflate: str | None = None
 
 
-def entry_of(envelope: Envelope) -> Entry:
-    """Take the facts out of an envelope; raises `InvalidEvent` for an ephemeral event."""
+def entries_of(envelope: Envelope) -> list[Entry]:
+    """Take the facts out of an envelope; raises `InvalidEvent` for an ephemeral event.
+
+    Two events that go out together are two rows: they are committed together, which is what counts, and each
+    has its own key.
+    """
+    entry = _entry_of(envelope)
+    return [entry] if envelope.also is None else [entry, *entries_of(envelope.also)]
+
+
+def _entry_of(envelope: Envelope) -> Entry:
     tenant, args = envelope.tenant, envelope.args
     if envelope.script == "control":
         room = envelope.keys[2].removeprefix(wire.channel(tenant, Room("")))
-        return Entry(tenant, CONTROL, args[0], room, revoke=args[3])
+        return Entry(tenant, CONTROL, args[0], room, revoke=f"{args[3]} {args[5]}" if args[5] else args[3])
     if args[2] == wire.Flag.EPHEMERAL:
         raise InvalidEvent("an ephemeral event may be lost and is late once it was kept: publish it directly")
     return Entry(
@@ -55,6 +68,7 @@ def entry_of(envelope: Envelope) -> Entry:
         key=envelope.keys[-1].removeprefix(wire.once_key(tenant, "")),
         version=None if args[10] == "" else args[10],
         skip_sid=None if args[3] == "-" else args[3],
+        conflate=args[11] or None,
     )
 
 
@@ -63,8 +77,10 @@ def envelope_of(entry: Entry, options: Options) -> Envelope:
     if entry.kind == CONTROL:
         user_id = entry.rooms.removeprefix("user:")
         command: Any = msgspec.Raw(entry.body)
-        revoke: Any = entry.revoke or ""
-        return build_control(entry.tenant, user_id, command, options, revoke=revoke)
+        revoke, value = entry.revoke or "", ""
+        if revoke.startswith(_BEFORE):
+            revoke, _, value = revoke.partition(" ")
+        return build_control(entry.tenant, user_id, command, options, revoke=revoke, value=value)
     if entry.kind != EVENT:
         raise InvalidEvent(f"a row of kind {entry.kind!r} is none of this version's")
     try:
@@ -80,4 +96,5 @@ def envelope_of(entry: Entry, options: Options) -> Envelope:
         key=entry.key,
         version=entry.version,
         skip_sid=entry.skip_sid,
+        conflate=entry.conflate,
     )

@@ -48,6 +48,7 @@ def outbox_table(metadata: MetaData | None = None, *, name: str = NAME, schema: 
         Column("version", BigInteger, comment="with the key: what is older is dropped"),
         Column("skip_sid", String(64), comment="socket that is left out"),
         Column("revoke", String(200), comment="of a control command: what is taken away"),
+        Column("conflate", String(200), comment="key under which a later event takes this one's place"),
         Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.current_timestamp()),
         Column("refused", Text, comment="why it will never be published; such a row is kept and passed over"),
         schema=schema,

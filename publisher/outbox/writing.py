@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from publisher.envelope import Envelope, Options
 from publisher.outbox import locks
-from publisher.outbox.entry import Entry, entry_of
+from publisher.outbox.entry import Entry, entries_of
 from publisher.verbs import Receipt, Verbs
 
 Blocking = Session | Connection | scoped_session[Any]
@@ -57,11 +57,12 @@ class Outbox:
             return _AsyncWriter(self, transaction)
         return _Writer(self, transaction)
 
-    def _insert(self, transaction: Blocking, entry: Entry) -> Receipt:
+    def _insert(self, transaction: Blocking, entries: list[Entry]) -> Receipt:
         connection = transaction if isinstance(transaction, Connection) else transaction.connection()
-        if self.strict_order:
-            locks.queue_up(connection, self.table, entry.tenant)
-        connection.execute(insert(self.table), asdict(entry))
+        for entry in entries:
+            if self.strict_order:
+                locks.queue_up(connection, self.table, entry.tenant)
+            connection.execute(insert(self.table), asdict(entry))
         return Receipt(None, queued=True)
 
 
@@ -72,7 +73,7 @@ class _Writer(Verbs[Receipt]):
         self._transaction = transaction
 
     def _send(self, envelope: Envelope) -> Receipt:
-        return self._outbox._insert(self._transaction, entry_of(envelope))
+        return self._outbox._insert(self._transaction, entries_of(envelope))
 
 
 class _AsyncWriter(Verbs[Coroutine[Any, Any, Receipt]]):
@@ -82,4 +83,4 @@ class _AsyncWriter(Verbs[Coroutine[Any, Any, Receipt]]):
         self._transaction = transaction
 
     def _send(self, envelope: Envelope) -> Coroutine[Any, Any, Receipt]:
-        return self._transaction.run_sync(self._outbox._insert, entry_of(envelope))
+        return self._transaction.run_sync(self._outbox._insert, entries_of(envelope))

@@ -70,7 +70,7 @@ def test_everything_else_is_a_violation(text: str) -> None:
 
 
 def test_a_payload_may_have_many_parts() -> None:
-    parts = [[]] * (packets.MAX_CONTAINERS - 2)
+    parts: list[list[Any]] = [[]] * (packets.MAX_CONTAINERS - 2)
     assert decode('2["a",[' + "[]," * (len(parts) - 1) + "[]]]").data == ["a", parts]
 
 

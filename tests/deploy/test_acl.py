@@ -26,6 +26,7 @@ from tests.support.client import Clients, RawClient
 from tests.support.command_line import gateway, running
 from tests.support.environment import ROOT, clean_environment
 from tests.support.pytake import incoming_message
+from tests.support.redis_server import RedisServers
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import SECRET, mint, new_id
 from tests.support.waiting import until, until_sync
@@ -45,7 +46,12 @@ def filled_in(folder: Path) -> Path:
     (script,) = re.findall(r"```sh\n(sed .*?) > /etc", readme, re.DOTALL)
     passwords = {f"{name.upper()}_REDIS_PASSWORD": password(name) for name in USERS}
     done = subprocess.run(
-        ["sh", "-c", script], env=clean_environment(**passwords), cwd=ROOT, capture_output=True, text=True, check=True
+        ["sh", "-c", script],
+        env=clean_environment(**passwords),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     path = folder / "users.acl"
     path.write_text(f"{done.stdout}user admin on #{hashlib.sha256(b'admin-s-own').hexdigest()} ~* &* +@all\n")
@@ -94,9 +100,7 @@ def replica(guarded: Guarded, shared_replicas: Replicas) -> Replica:
 # -- what works
 
 
-async def test_a_socket_lives_its_life(
-    guarded: Guarded, admin: Any, replica: Replica, clients: Clients
-) -> None:
+async def test_a_socket_lives_its_life(guarded: Guarded, admin: Any, replica: Replica, clients: Clients) -> None:
     org, who, room = new_id(), new_id(), new_id()
     async with AsyncPublisher.from_url(guarded.url("backend"), strict=True, timeout_s=5.0) as events:
         await events.message_new(org, incoming_message(room))
@@ -173,15 +177,17 @@ async def test_the_http_api_works(admin: Any, replica: Replica) -> None:
 
 def test_workers_publish_and_wait_for_replicas(guarded: Guarded, admin: Any) -> None:
     with Publisher.from_url(guarded.url("backend"), strict=True, timeout_s=5.0) as events:
-        assert events.message_new(new_id(), incoming_message(new_id())).offset
+        assert events.message_new(new_id(), incoming_message(new_id()), inbox=True).offset
+        org, drive = new_id(), new_id()
+        assert all(events.campaign_progress(org, drive, {"progress": share}).offset for share in (1, 2))
         assert events.message_status(new_id(), new_id(), new_id(), "read").offset
 
 
 async def test_a_publisher_may_wait_for_replicas(guarded: Guarded, admin: Any) -> None:
-    async with AsyncPublisher.from_url(guarded.url("backend"), wait_replicas=1) as events:
-        receipt = await events.emit(new_id(), "n", 1, to=user("u"))
-        assert receipt.queued  # there are none, which is not the same as not being allowed to ask
-        assert await events.aclose(timeout_s=0.0) == 1
+    events = AsyncPublisher.from_url(guarded.url("backend"), wait_replicas=1)
+    # There are none, which is not the same as not being allowed to ask.
+    assert (await events.emit(new_id(), "n", 1, to=user("u"))).queued
+    assert await events.aclose(timeout_s=0.0) == 1
 
 
 def test_the_outbox_is_relayed(guarded: Guarded, admin: Any, tmp_path: Path) -> None:
@@ -245,7 +251,8 @@ FORBIDDEN: dict[str, list[list[str]]] = {
 
 @pytest.mark.parametrize("name", USERS)
 async def test_nothing_else_is_allowed(guarded: Guarded, name: str) -> None:
-    async with redis.asyncio.Redis.from_url(guarded.url(name)) as client:
+    asking: Any = redis.asyncio.Redis.from_url(guarded.url(name))
+    async with asking as client:
         for command in FORBIDDEN[name]:
             with pytest.raises(NoPermissionError):
                 await client.execute_command(*command)
@@ -255,7 +262,11 @@ async def test_nothing_else_is_allowed(guarded: Guarded, name: str) -> None:
 @pytest.mark.parametrize("name", ["gateway", "backend"])
 async def test_a_script_may_do_no_more_than_its_user(guarded: Guarded, name: str) -> None:
     async with redis.asyncio.Redis.from_url(guarded.url(name)) as client:
-        for body in ("redis.call('FLUSHALL')", "redis.call('GET', 'secret')", "redis.call('PUBLISH', 'other', 'x')"):
+        for body in (
+            "redis.call('FLUSHALL')",
+            "redis.call('GET', 'secret')",
+            "redis.call('PUBLISH', 'other', 'x')",
+        ):
             sha = await client.script_load(f"return {body}")
             with pytest.raises(redis.exceptions.ResponseError, match=r"(?i)permission|ACL|can't access"):
                 await client.evalsha(sha, 0)
@@ -268,13 +279,13 @@ async def test_nobody_gets_in_without_a_name(guarded: Guarded) -> None:
                 await client.ping()
 
 
-def test_passwords_that_are_not_filled_in_are_an_error(tmp_path: Path) -> None:
+def test_passwords_that_are_not_filled_in_are_an_error(redis_servers: RedisServers, tmp_path: Path) -> None:
     for name in USERS:
         others = "|".join(other.upper() for other in USERS if other != name)
         path = tmp_path / f"without-{name}.acl"
         path.write_text(re.sub(f"({others})_PASSWORD_SHA256", "0" * 64, FILE.read_text()))
-        with pytest.raises(EmbeddedError), EmbeddedRedis(options=("--aclfile", str(path))):
-            pass
+        with pytest.raises(EmbeddedError):
+            redis_servers(options=("--aclfile", str(path)))
 
 
 def test_a_user_with_too_few_rights_is_said_in_one_line(guarded: Guarded, tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -19,6 +21,7 @@ from tests.support.environment import ROOT, clean_environment
 from tests.support.replica import Replicas, get_json
 from tests.support.tokens import SECRET
 from tests.support.waiting import PATIENCE_S, until_sync
+from tests.tls.authority import Authority
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 STAGES = parse(DOCKERFILE)
@@ -93,6 +96,15 @@ def test_the_health_check_tells_a_live_process_from_none(redis_server: EmbeddedR
     assert health_check(GATEWAY_PORT=str(free_port())) != 0
 
 
+def test_the_health_check_goes_by_tls_where_the_gateway_does(
+    redis_server: EmbeddedRedis, replicas: Replicas, tmp_path: Path
+) -> None:
+    environment = Authority(tmp_path).issue("gateway").environment
+    replica = replicas(redis_server.url, **environment)
+    assert health_check(GATEWAY_PORT=str(replica.port), **environment) == 0
+    assert health_check(GATEWAY_PORT=str(free_port()), **environment) != 0
+
+
 def test_the_health_check_passes_while_redis_is_away(redis_server: EmbeddedRedis, replicas: Replicas) -> None:
     replica = replicas(redis_server.url)
     redis_server.kill()
@@ -128,7 +140,9 @@ def test_a_wheel_of_what_is_copied_is_complete(tmp_path: Path) -> None:
     assert installed_version() in shown.stdout
 
 
-def test_as_pid_1_it_ends_on_sigterm_with_status_0(redis_server: EmbeddedRedis) -> None:
+@pytest.fixture
+def first_process(redis_server: EmbeddedRedis) -> Iterator[FirstProcess]:
+    """A gateway that is PID 1 of a namespace of its own, as in a container."""
     unshare = ["unshare", "--pid", "--fork", "--kill-child"]
     if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
         pytest.skip("no right to make a PID namespace")
@@ -143,13 +157,34 @@ def test_as_pid_1_it_ends_on_sigterm_with_status_0(redis_server: EmbeddedRedis) 
     command = [*unshare, sys.executable, "-m", "gateway", "serve"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as outer:
         try:
-            until_sync(lambda: get_json(f"http://127.0.0.1:{port}/health/ready")[0] == 200)
-            inner = int(Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text())
-            assert Path(f"/proc/{inner}/status").read_text().partition("NSpid:")[2].split()[:2] == [
-                str(inner),
-                "1",
-            ]
-            os.kill(inner, signal.SIGTERM)
-            assert outer.wait(PATIENCE_S) == 0
+            children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
+            yield FirstProcess(outer, int(until_sync(children.read_text, what="a child")), port)
         finally:
             outer.kill()
+
+
+class FirstProcess(NamedTuple):
+    """`outer` ends when the gateway does, with its status; `pid` is the gateway's out here."""
+
+    outer: subprocess.Popen[bytes]
+    pid: int
+    port: int
+
+    def read(self, name: str) -> str:
+        """Give one of its files in /proc."""
+        return Path(f"/proc/{self.pid}/{name}").read_text()
+
+
+def test_as_pid_1_it_ends_on_sigterm_with_status_0(first_process: FirstProcess) -> None:
+    until_sync(lambda: get_json(f"http://127.0.0.1:{first_process.port}/health/ready")[0] == 200)
+    ids = first_process.read("status").partition("NSpid:")[2].split()
+    assert ids[:2] == [str(first_process.pid), "1"]
+    os.kill(first_process.pid, signal.SIGTERM)
+    assert first_process.outer.wait(PATIENCE_S) == 0
+
+
+def test_as_pid_1_it_ends_on_a_sigterm_that_comes_while_it_starts(first_process: FirstProcess) -> None:
+    # In the middle of its imports, long before the event loop.
+    until_sync(lambda: "pydantic_core" in first_process.read("maps"), what="imports")
+    os.kill(first_process.pid, signal.SIGTERM)
+    assert first_process.outer.wait(PATIENCE_S) == 128 + signal.SIGTERM

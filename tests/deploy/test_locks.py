@@ -13,6 +13,7 @@ from tests.support.environment import ROOT
 
 SERVICE = ROOT / "deploy" / "requirements.lock"
 CHECKOUT = ROOT / "deploy" / "checkout.lock"
+RELAY = ROOT / "deploy" / "relay.lock"
 TESTS = ROOT / "tests" / "requirements.lock"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
@@ -29,7 +30,9 @@ def names(*requirements: list[str]) -> set[str]:
     return {re.sub(r"[-_.]+", "-", head[0]).lower() for head in heads if head}
 
 
-@pytest.mark.parametrize("lock", [SERVICE, CHECKOUT, TESTS], ids=lambda lock: lock.parent.name + "/" + lock.name)
+@pytest.mark.parametrize(
+    "lock", [SERVICE, CHECKOUT, RELAY, TESTS], ids=lambda lock: lock.parent.name + "/" + lock.name
+)
 def test_everything_is_hashed_and_nothing_is_an_address(lock: Path) -> None:
     text = lock.read_text()
     entries = re.split(r"^(?=\S)", text, flags=re.M)[1:]
@@ -46,6 +49,11 @@ def test_a_checkout_needs_the_build_backend_and_the_embedded_server_besides() ->
     assert names(PROJECT["build-system"]["requires"], EXTRAS["embedded"]) <= set(pins(CHECKOUT))
 
 
+def test_the_relay_has_what_the_outbox_needs_and_a_driver() -> None:
+    assert names(EXTRAS["outbox"]) < set(pins(RELAY))
+    assert "asyncpg" in pins(RELAY)
+
+
 def test_the_image_holds_no_tools_and_no_server() -> None:
     assert not names(EXTRAS["dev"], EXTRAS["embedded"]) & set(pins(SERVICE))
 
@@ -55,6 +63,6 @@ def test_the_tests_need_everything() -> None:
     assert names(*groups) <= set(pins(TESTS))
 
 
-@pytest.mark.parametrize("lock", [SERVICE, CHECKOUT], ids=["service", "checkout"])
+@pytest.mark.parametrize("lock", [SERVICE, CHECKOUT, RELAY], ids=["service", "checkout", "relay"])
 def test_the_tests_run_with_the_versions_that_are_deployed(lock: Path) -> None:
     assert pins(lock).items() <= pins(TESTS).items()

@@ -10,11 +10,15 @@ from aiohttp.test_utils import TestServer
 
 
 class Upstream:
-    """One such server; `requests` are the method, path and headers of each request."""
+    """One such server; `requests` are the requests, but for those of health checks.
 
-    def __init__(self, status: int) -> None:
+    These it passes if `ready`; one that answers 503 until its first request, as one that has just begun to drain.
+    """
+
+    def __init__(self, status: int, *, ready: bool) -> None:
         self.requests: list[web.Request] = []
         self._status = status
+        self._ready = ready
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._server = TestServer(app, host="127.0.0.1")
@@ -26,7 +30,11 @@ class Upstream:
         return self._server.port
 
     async def _answer(self, request: web.Request) -> web.Response:
-        self.requests.append(request)
+        if request.path == "/health/ready" and self._ready:
+            return web.Response()
+        if "probe" not in request.query:
+            self.requests.append(request)
+            self._ready = self._ready and self._status != 503
         return web.Response(status=self._status)
 
     async def start(self) -> Upstream:
@@ -39,16 +47,16 @@ class Upstream:
         await self._server.close()
 
 
-Upstreams = Callable[[int], Awaitable[Upstream]]
+Upstreams = Callable[..., Awaitable[Upstream]]
 
 
 @pytest_asyncio.fixture
 async def upstreams() -> AsyncIterator[Upstreams]:
-    """Start one: `await upstreams(503)`."""
+    """Start one: `await upstreams(503)`, or one that is said to be ready all the same."""
     started: list[Upstream] = []
 
-    async def start(status: int) -> Upstream:
-        upstream = Upstream(status)
+    async def start(status: int, *, ready: bool = True) -> Upstream:
+        upstream = Upstream(status, ready=ready)
         started.append(upstream)
         return await upstream.start()
 

@@ -18,6 +18,8 @@ from tests.support.waiting import until_sync
 SETTINGS = QUICK | {"GATEWAY_EVENTS_PER_S": "0", "GATEWAY_CONNECTS_PER_S": "0"}
 MEMORY_MIB = 24.0
 
+Port = Callable[[], int]
+
 fuzzing = settings(
     # FUZZ_EXAMPLES=20000 for a long run.
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "80")),
@@ -34,7 +36,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
 
 
 @pytest.fixture
-def unharmed(arena: Arena) -> Iterator[Callable[[], int]]:
+def unharmed(arena: Arena) -> Iterator[Port]:
     """Give the port to fuzz; fails afterwards if neighbours, memory or the log show that it was."""
     asyncio.run(arena.begin())
     yield lambda: arena.replica.port

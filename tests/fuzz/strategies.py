@@ -92,6 +92,11 @@ BODIES = st.one_of(
     st.binary(max_size=200),
 )
 
+HEADERS = (
+    *("Host", "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Origin", "Content-Length"),
+    *("Transfer-Encoding", "Content-Encoding", "Expect", "X-Forwarded-For", "Authorization", "X Y", ""),
+    *("Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol", "Access-Control-Request-Headers"),
+)
 _METHODS = st.sampled_from(["GET", "GET", "GET", "POST", "OPTIONS", "PUT", "HEAD", "get", "G\x00T", "CONNECT"])
 _TARGETS = st.one_of(
     st.builds(
@@ -114,19 +119,7 @@ _TARGETS = st.one_of(
 )
 _HEADERS = st.lists(
     st.tuples(
-        st.sampled_from(
-            [
-                "Host",
-                "Upgrade",
-                "Connection",
-                "Sec-WebSocket-Key",
-                "Sec-WebSocket-Version",
-                "Origin",
-                "Content-Length",
-            ]
-            + ["Transfer-Encoding", "Content-Encoding", "Expect", "X-Forwarded-For", "Authorization", "X Y", ""]
-            + ["Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol", "Access-Control-Request-Headers"]
-        ),
+        st.sampled_from(HEADERS),
         st.one_of(
             st.sampled_from(
                 ["websocket", "Upgrade", "keep-alive, Upgrade", "close", "13", "8", "0", "5", "-1", "chunked"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,11 +16,9 @@ from gateway.engine.errors import CloseCode
 from gateway.engine.reader import CLOSE, PING
 from gateway.errors import CODES
 from tests.engine.wire import Peer, frame, polling
-from tests.fuzz.conftest import fuzzing
+from tests.fuzz.conftest import Port, fuzzing
 from tests.fuzz.strategies import BODIES, EVENTS, FRAMES, ODD_TEXT, PACKETS, PAYLOADS, REQUESTS
 from tests.hostile.attacker import connecting, opening, status
-
-Port = Callable[[], int]
 
 # 500 and 504 are nobody's fault but ours.
 STATUSES = {0, 101, 200, 204, 400, 403, 404, 405, 408, 413, 414, 415, 417, 426, 431, 503}

@@ -1,4 +1,4 @@
-"""Everything that parses, under atheris: for seconds and always the same here; `python -m tests.fuzz` for longer."""
+"""Everything that parses, under atheris: shortly and always the same; `python -m tests.fuzz` takes longer."""
 
 from __future__ import annotations
 

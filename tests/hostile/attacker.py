@@ -26,9 +26,11 @@ async def opening(port: int, headers: Mapping[str, str] | None = None) -> AsyncI
 
 
 @asynccontextmanager
-async def connecting(port: int, token: str | None = None) -> AsyncIterator[Peer]:
+async def connecting(
+    port: int, token: str | None = None, headers: Mapping[str, str] | None = None
+) -> AsyncIterator[Peer]:
     """Open a websocket and connect as somebody whose token is good."""
-    async with opening(port) as peer:
+    async with opening(port, headers) as peer:
         await connect(peer, token or mint())
         yield peer
 
@@ -136,7 +138,7 @@ async def ask(port: int, data: bytes, within_s: float = PATIENCE_S) -> int:
         await asyncio.sleep(0)
 
 
-def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+def request(method: str, path: str, body: bytes = b"", /, **headers: str) -> bytes:
     """Write an HTTP request; of the names of `headers` underscores are hyphens."""
     fields = {"Host": "localhost", "Connection": "close"} | {
         name.replace("_", "-"): value for name, value in headers.items()

@@ -107,8 +107,19 @@ class Crowd:
             self._pings_ms.append(took_s * 1000)
             await asyncio.sleep(max(PING_EVERY_S - took_s, 0.0))
 
+    def _drops_so_far(self) -> int:
+        return sum(len(client.recoveries) + (not client.connected) for client in self.clients)
+
+    async def _join_again(self) -> None:
+        """Do as pages do that came back and did not recover."""
+        await until(lambda: all(client.connected for client in self.clients), SETTLE_S, "everybody to be back")
+        for client in self.clients:
+            await client.join(self.conversation)
+
     async def report(self) -> Report:
         """Let everything arrive that was published, and say what did since the last report."""
+        if self._drops_so_far() > self._drops:
+            await self._join_again()
         await until(lambda: self._numbered >= self._settled + LEAST, SETTLE_S, "events to be published")
         self._quiet.clear()
         await asyncio.sleep(EVENT_EVERY_S * 2)
@@ -123,7 +134,7 @@ class Crowd:
             seen.twice += len(numbers) - len(set(numbers))
             seen.disordered += sum(after < before for before, after in pairwise(numbers))
             del client.events[:-1]
-        drops = sum(len(client.recoveries) + (not client.connected) for client in self.clients)
+        drops = self._drops_so_far()
         seen.drops, self._drops = drops - self._drops, drops
         self._pings_ms.clear()
         self._settled = last

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -14,7 +14,7 @@ import pytest
 
 from gateway.embedded import EmbeddedRedis
 from tests.e2e.conftest import Browsers
-from tests.engine.wire import Peer, websocket
+from tests.engine.wire import Peer, opened
 from tests.limits.conftest import SOCKETIO, limited
 from tests.support.channels import HandshakeRefused
 from tests.support.client import Clients
@@ -44,12 +44,9 @@ async def refusal(replica: Replica, transport: str = "polling") -> tuple[int, di
 @asynccontextmanager
 async def strangers(replica: Replica, count: int) -> AsyncIterator[list[Peer]]:
     """So many websockets that have not authenticated."""
-    opened = [websocket(replica.port, target=f"{SOCKETIO}websocket") for _ in range(count)]
-    peers = [await peer.__aenter__() for peer in opened]
-    assert all(peer.status == 101 for peer in peers)
-    yield peers
-    for peer in opened:
-        await peer.__aexit__(None, None, None)
+    async with AsyncExitStack() as stack:
+        target = f"{SOCKETIO}websocket"
+        yield [await stack.enter_async_context(opened(replica.port, target=target)) for _ in range(count)]
 
 
 async def test_ac_39_a_storm_is_metered_and_everybody_gets_in(
@@ -147,7 +144,6 @@ async def test_a_refused_socket_that_stays_is_pending_again(
     replica = replicas(redis_server.url, GATEWAY_MAX_PENDING_CONNECTS="1")
     async with strangers(replica, 1) as (peer,):
         peer.send('40{"token":"nonsense"}')
-        await peer.receive()
         assert "token_invalid" in str(await peer.receive())
         assert (await refusal(replica))[2]["limit"] == "max_pending_connects"
 

@@ -91,8 +91,11 @@ async def test_ac_38_who_goes_on_is_cut_and_comes_back_as_it_was(clients: Client
     assert limited(replica)["events_burst"] == before + 1
 
 
-def test_ac_38_a_browser_that_was_cut_comes_back_by_itself(browsers: Browsers, replica: Replica) -> None:
-    page = browsers(replica.url, mint())
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_ac_38_a_browser_that_was_cut_comes_back_by_itself(
+    browsers: Browsers, replica: Replica, transport: str
+) -> None:
+    page = browsers(replica.url, mint(), transports=[transport])
     page.connected()
     for _ in range(3 * BURST):
         page.emit("ping")

@@ -6,22 +6,22 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 
 from gateway.embedded import EmbeddedRedis
-from gateway.engine.reader import BINARY, TEXT
+from gateway.engine.reader import BINARY, CONTINUATION, TEXT
 from tests.e2e.conftest import Browsers
-from tests.engine.wire import opened
+from tests.engine.wire import Peer, opened
 from tests.limits.conftest import SOCKETIO, limited
 from tests.support.client import Clients
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint
 from tests.support.waiting import until
 
-MOST = 50_000
-WEBSOCKET = f"{SOCKETIO}websocket"
+MOST = 100_000
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,29 @@ def replica(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> Re
 
 def head(opcode: int, size: int, *, fin: bool = True) -> bytes:
     """The head of a client's frame, with a mask that changes nothing."""
-    return bytes([(0x80 if fin else 0) | opcode, 0xFF]) + size.to_bytes(8, "big") + bytes(4)
+    first = bytes([(0x80 if fin else 0) | opcode])
+    length = bytes([0x80 | size]) if size < 126 else b"\xff" + size.to_bytes(8, "big")
+    return first + length + bytes(4)
+
+
+@asynccontextmanager
+async def member(replica: Replica) -> AsyncIterator[Peer]:
+    """A socket that has authenticated; strangers may send even less."""
+    async with opened(replica.port, target=f"{SOCKETIO}websocket") as peer:
+        peer.send("40" + json.dumps({"token": mint()}))
+        while not str(await peer.receive()).startswith('42["connected"'):
+            pass
+        yield peer
 
 
 async def session(http: aiohttp.ClientSession, replica: Replica) -> str:
-    """Open a long-polling session; give its address."""
+    """Open a long-polling session that has authenticated; give its address."""
     async with http.get(f"{replica.url}{SOCKETIO}polling") as response:
-        return f"{replica.url}{SOCKETIO}polling&sid={json.loads((await response.text())[1:])['sid']}"
+        url = f"{replica.url}{SOCKETIO}polling&sid={json.loads((await response.text())[1:])['sid']}"
+    await http.post(url, data="40" + json.dumps({"token": mint()}))
+    async with http.get(url) as response:
+        assert (await response.text()).startswith("40")
+    return url
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
@@ -50,20 +66,20 @@ async def session(http: aiohttp.ClientSession, replica: Replica) -> str:
 async def test_ac_42_an_oversized_frame_is_refused_by_its_head_alone(
     replica: Replica, opcode: int, size: int
 ) -> None:
-    async with opened(replica.port, target=WEBSOCKET) as peer:
+    async with member(replica) as peer:
         peer.raw(head(opcode, size))
         assert await peer.close_code() == 1009
         assert peer.reason == "message too big"
 
 
 async def test_ac_42_nor_does_it_come_in_parts(replica: Replica) -> None:
-    async with opened(replica.port, target=WEBSOCKET) as peer:
-        peer.raw(head(TEXT, MOST - 1, fin=False) + b"4" * (MOST - 1) + head(0, 2))
+    async with member(replica) as peer:
+        peer.raw(head(TEXT, MOST - 1, fin=False) + b"4" * (MOST - 1) + head(CONTINUATION, 2))
         assert await peer.close_code() == 1009
 
 
 async def test_ac_42_what_is_sent_all_the_same_takes_no_memory(replica: Replica) -> None:
-    async with opened(replica.port, target=WEBSOCKET) as peer:
+    async with member(replica) as peer:
         before = replica.memory_kib()
         peer.raw(head(TEXT, 1 << 40))
         assert await peer.close_code() == 1009
@@ -110,7 +126,7 @@ async def test_ac_43_a_poll_that_is_too_large_is_answered_with_the_limit(replica
 
 async def test_each_refusal_is_counted(replica: Replica) -> None:
     before = limited(replica).get("max_payload_bytes", 0)
-    async with aiohttp.ClientSession() as http, opened(replica.port, target=WEBSOCKET) as peer:
+    async with aiohttp.ClientSession() as http, member(replica) as peer:
         await http.post(await session(http, replica), data=bytes(MOST + 1))
         peer.raw(head(TEXT, MOST + 1))
         await peer.close_code()
@@ -148,5 +164,5 @@ async def test_two_thousand_oversized_posts_leave_nothing_behind(replica: Replic
         for begin in range(0, 2000, 50):
             assert set(await asyncio.gather(*map(oversized, range(begin, begin + 50)))) == {b"413"}
         await until(lambda: replica.memory_kib() - before < 3000)
-        async with http.post(url, data=b"40" + json.dumps({"token": mint()}).encode()) as response:
+        async with http.post(url, data=b'42["ping"]') as response:
             assert response.status == 200

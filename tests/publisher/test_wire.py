@@ -21,13 +21,14 @@ MESSAGES = st.builds(
     st.sampled_from([Flag.RECOVERABLE, Flag.EPHEMERAL]),
     st.sampled_from([b"-", b"sid_-1"]),
     st.binary(max_size=50).map(lambda body: b'["' + body + b"]"),
+    st.sampled_from([b"", b"campaign:7", b"c=c="]),
 )
 
 
 def format_message(message: Message) -> bytes:
     """As publish.lua does it."""
     header = b"%b %d %b %b" % (message.offset, message.previous, message.flag, message.skip_sid)
-    return header + b"\n" + message.body
+    return header + (b" c=%b" % message.conflate if message.conflate else b"") + b"\n" + message.body
 
 
 def slot_of(key: str) -> str:
@@ -56,6 +57,7 @@ def test_anything_else_is_a_value_error(raw: Any) -> None:
     # What passes can be handled: no field raises later on.
     message.skip_sid.decode()
     message.offset.decode()
+    message.conflate.decode()
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def _small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("gateway.resync.DISPATCH_BATCH", 1)
     monkeypatch.setattr("gateway.core.hub.MAX_BACKLOG", 4)
     monkeypatch.setattr("gateway.core.hub.CHUNK", 1)
+    monkeypatch.setattr("gateway.core.member.MAX_KEYS", 1)
     monkeypatch.setattr("gateway.sockets.audience.PAUSE_S", 0.0)
     monkeypatch.setattr("gateway.relay.SWEEP_S", 3600.0)
     monkeypatch.setattr("gateway.relay.PATIENCE_S", 0.3)
@@ -87,15 +88,21 @@ class Machine(RuleBasedStateMachine):
     # -- backends
 
     @rule(
-        rooms=st.sets(ROOMS, max_size=2), wide=st.booleans(), sender=st.none() | BROWSERS, times=st.integers(1, 4)
+        rooms=st.sets(ROOMS, max_size=2),
+        wide=st.booleans(),
+        sender=st.none() | BROWSERS,
+        times=st.integers(1, 4),
+        conflate=st.none() | st.sampled_from(["a", "b"]),
     )
-    def publish(self, rooms: set[int], *, wide: bool, sender: int | None, times: int) -> None:
+    def publish(
+        self, rooms: set[int], *, wide: bool, sender: int | None, times: int, conflate: str | None = None
+    ) -> None:
         names = [self.rooms[i] for i in sorted(rooms)]
         if wide or not names:
             names.append(Room(f"organization:{self.world.tenant}"))
         skip = self.world.browsers[sender].sid if sender is not None else None
         for _ in range(times):
-            self.world.act(lambda: self.world.publish(tuple(names), skip))
+            self.world.act(lambda: self.world.publish(tuple(names), skip, conflate))
 
     @rule(browser=BROWSERS, replica=REPLICAS, before=st.integers(0, 6), after=st.integers(0, 6))
     def come_back_under_traffic(self, browser: int, replica: int, before: int, after: int) -> None:
@@ -126,6 +133,10 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def slow_sockets_go_on(self) -> None:
         self.world.act(PAUSE.end)
+
+    @rule(replica=REPLICAS)
+    def time_passes(self, replica: int) -> None:
+        self.world.act(self.world.replicas[replica].pass_time)
 
     @rule(replica=REPLICAS)
     def leases_are_renewed(self, replica: int) -> None:

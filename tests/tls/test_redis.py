@@ -41,7 +41,7 @@ class SecureRedis:
         return f"rediss://127.0.0.1:{self.port}/0"
 
     @property
-    def environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, Any]:
         """What a gateway needs."""
         return {
             "REDIS_URL": self.url,
@@ -51,7 +51,7 @@ class SecureRedis:
         }
 
     @property
-    def options(self) -> dict[str, str]:
+    def options(self) -> dict[str, Any]:
         """What a publisher needs, in redis-py's words."""
         return {
             "ssl_ca_certs": str(self.ca),
@@ -181,8 +181,8 @@ def test_files_for_tls_with_an_address_that_takes_none_are_an_error(authority: A
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    environment = {"REDIS_URL": "rediss://127.0.0.1:1/0", "GATEWAY_REDIS_CA_FILE": "/no/such/ca.pem"}
-    done = gateway("check", JWT_SECRET_KEY=SECRET, **environment)
+    nowhere, ca = "rediss://127.0.0.1:1/0", "/no/such/ca.pem"
+    done = gateway("check", JWT_SECRET_KEY=SECRET, REDIS_URL=nowhere, GATEWAY_REDIS_CA_FILE=ca)
     assert done.returncode == 2
     assert "error GATEWAY_REDIS_CA_FILE: there is no file /no/such/ca.pem\n" in done.stdout
 
@@ -191,8 +191,7 @@ def test_another_address_on_the_command_line_needs_none_of_the_files(
     redis_server: EmbeddedRedis, authority: Authority
 ) -> None:
     command = ["publish", "--org", new_id(), "--conversation", new_id(), "--redis-url", redis_server.url, "{}"]
-    environment = {"REDIS_URL": "rediss://127.0.0.1:1/0", "GATEWAY_REDIS_CA_FILE": str(authority.file)}
-    done = gateway(*command, **environment)
+    done = gateway(*command, REDIS_URL="rediss://127.0.0.1:1/0", GATEWAY_REDIS_CA_FILE=str(authority.file))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["offset"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import ssl
@@ -101,10 +102,14 @@ async def test_what_comes_in_one_segment_with_the_handshake_is_not_lost(
             assert b'42["pong",' in await reader.readuntil(b'"}]')
     finally:
         writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 def _frame(payload: bytes) -> bytes:
-    return bytes((0x81, 0x80 | 126)) + len(payload).to_bytes(2, "big") + bytes(4) + payload
+    size = len(payload)
+    head = bytes((0x81, 0x80 | size)) if size < 126 else bytes((0x81, 0xFE)) + size.to_bytes(2, "big")
+    return head + bytes(4) + payload
 
 
 async def test_a_flood_of_questions_is_answered_whole_and_in_order(

@@ -4,9 +4,10 @@
 -- ARGV  1 what the tenant's keys begin with  2 PUBLISH or SPUBLISH  3 epoch to begin with  4 events kept a room
 --       5 ms kept  6 ms the session lives  7 ms a socket counts as there  8 sockets a user may have, 0 for any
 --       9 user  10 sid  11 pid  12 generation  13 why an earlier session was lost, or empty
---       14 offset that the client has of this epoch, or empty  15.. room, joined at ('' for now) ...
--- Returns {epoch, seq, revoked fields, delay, presence}: everything published so far is at or below seq,
--- everything later above. `delay` ms later a sweep is due (-1: none); `presence` is an event, or false.
+--       14 token's id, or empty  15 Unix time in seconds at which it was issued
+--       16.. room, joined at ('' for now) ...
+-- Returns {epoch, seq, revoked fields, delay}: everything published so far is at or below seq, everything later
+-- above. `delay` ms later a sweep is due (-1: none).
 local p = people(ARGV[1], ARGV[2])
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl')
 local seq = p.us
@@ -27,7 +28,7 @@ if ARGV[13] ~= '' then
   fields[#fields + 1] = ARGV[13]
 end
 local rooms = {}
-for i = 15, #ARGV, 2 do
+for i = 16, #ARGV, 2 do
   rooms[#rooms + 1] = ARGV[i]
   fields[#fields + 1] = 'r:' .. ARGV[i]
   fields[#fields + 1] = ARGV[i + 1] == '' and id or ARGV[i + 1]
@@ -35,7 +36,9 @@ end
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], unpack(fields))
 redis.call('PEXPIRE', KEYS[2], ARGV[6])
-local presence = ARGV[14] ~= '' and p.missed(ARGV[14], ARGV[9])
-p.enter(ARGV[11], ARGV[9], ARGV[10], tonumber(ARGV[7]), rooms)
-p.keep_to(tonumber(ARGV[8]), ARGV[9], ARGV[11])
-return {epoch, id, redis.call('HGETALL', KEYS[3]), p.delay, presence}
+local revoked = redis.call('HGETALL', KEYS[3])
+if not is_void(revoked, ARGV[14], tonumber(ARGV[15])) then
+  p.enter(ARGV[11], ARGV[9], tonumber(ARGV[7]), rooms)
+  p.keep_to(tonumber(ARGV[8]), ARGV[9], ARGV[11])
+end
+return {epoch, id, revoked, p.delay}

@@ -6,9 +6,9 @@
 -- Returns {delay, unknown...}: ms after which the next sweep is due (-1: none), and the sockets, by their place in
 -- ARGV, that were counted as gone and have to come anew.
 local p = people(ARGV[1], ARGV[2])
-local leases, ends, unknown = ARGV[1] .. 'leases', p.ms + ARGV[3], {}
+local ends, unknown = p.ms + ARGV[3], {}
 for i = 4, #ARGV do
-  if redis.call('ZADD', leases, 'XX', 'CH', ends, ARGV[i]) == 0 and not redis.call('ZSCORE', leases, ARGV[i]) then
+  if redis.call('ZADD', p.leases, 'XX', 'CH', ends, ARGV[i]) == 0 and not redis.call('ZSCORE', p.leases, ARGV[i]) then
     unknown[#unknown + 1] = i - 4
   end
 end

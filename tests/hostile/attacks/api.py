@@ -47,9 +47,11 @@ async def keyless_calls(stage: Stage) -> None:
 @case("bodies for the HTTP API that are no events, with a key", memory_mib=40)
 async def wrong_bodies(stage: Stage) -> None:
     bodies = [
-        b"", b"null", b"[]", b"[{}]", b"{", b"\xff", b"[" * 100_000, b'{"data":' * 50_000, b"[" + b"{}," * 300_000 + b"{}]",
-        b'{"organization_id":"*","event":"x","data":1,"to":["user:*"]}', b'{"organization_id":1e999}',
-    ]  # fmt: skip
+        *(b"", b"null", b"[]", b"[{}]", b"{", b"\xff", b"[" * 100_000, b'{"data":' * 50_000),
+        b"[" + b"{}," * 300_000 + b"{}]",
+        b'{"organization_id":"*","event":"x","data":1,"to":["user:*"]}',
+        b'{"organization_id":1e999}',
+    ]
     statuses = [
         await ask(stage.port, request("POST", PATHS[0], body, Content_Type=kind, X_API_Key=API_KEY))
         for body in bodies

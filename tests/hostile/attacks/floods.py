@@ -15,7 +15,7 @@ from tests.support.client import RawClient
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import until
 
-UNLIMITED = {"GATEWAY_EVENTS_PER_S": "0", "GATEWAY_MAX_PENDING_CONNECTS": "0"}
+UNLIMITED = {"GATEWAY_EVENTS_PER_S": "0", "GATEWAY_MAX_PENDING_CONNECTS": "0", "GATEWAY_ROOM_LINGER_S": "1"}
 
 
 def _event(name: str, data: object = None) -> bytes:
@@ -110,6 +110,9 @@ async def many_rooms(stage: Stage) -> None:
     seen = await stage.arena.neighbours.report()
     assert seen.unharmed
     stage.note(f"all {sockets} with {rooms} rooms each cut at once: {seen.worst_ms:.0f} ms")
+    # Rooms are given up some seconds after their last member has left.
+    await until(lambda: stage.arena.metric("gateway_rooms") < 100, 60.0, "the rooms to be given up")
+    stage.note("giving all these rooms up: see the longest wait")
 
 
 async def _hoard(stage: Stage, sockets: int, rooms: int) -> list[RawClient]:
@@ -174,7 +177,7 @@ async def history_again_and_again(stage: Stage) -> None:
     publisher = AsyncPublisher.from_url(stage.arena.redis.url)
     try:
         for _ in range(10):
-            data = {"pad": "x" * 1000}
+            data = {"pad": "x" * stage.times(1000, 50)}
             await asyncio.gather(*(publisher.emit(tenant, "e", data, to=conversation(ident)) for _ in range(50)))
     finally:
         await publisher.aclose()

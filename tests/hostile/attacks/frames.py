@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from gateway.engine.errors import CloseCode
 from gateway.engine.reader import BINARY, CONTINUATION, PING, TEXT
-from tests.engine.wire import frame
+from tests.engine.wire import Peer, frame
 from tests.hostile.attacker import connecting, opening, until_closed
 from tests.hostile.cases import Stage, case
+from tests.support.tokens import mint
 from tests.support.waiting import until
 
 BROKEN = {
@@ -55,6 +59,9 @@ async def unread_pongs(stage: Stage) -> None:
     stage.closed = f"closed after {stage.now() - began:.1f} s"
 
 
+COMPRESSING = {"Sec-WebSocket-Extensions": "permessage-deflate"}
+
+
 def _bomb(size: int) -> bytes:
     stream = zlib.compressobj(9, zlib.DEFLATED, -15)
     return (stream.compress(b"6" + b" " * size) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
@@ -67,10 +74,9 @@ def _bomb(size: int) -> bytes:
 )
 async def deflate_bombs(stage: Stage) -> None:
     bomb = frame(TEXT, _bomb(100_000_000), rsv=0x40)
-    headers = {"Sec-WebSocket-Extensions": "permessage-deflate"}
 
     async def attack() -> int:
-        async with opening(stage.port, headers) as peer:
+        async with connecting(stage.port, headers=COMPRESSING) as peer:
             assert "permessage-deflate" in peer.headers["sec-websocket-extensions"]
             peer.raw(bomb * 10)
             return (await until_closed(peer)).code
@@ -87,34 +93,39 @@ async def deflate_bombs(stage: Stage) -> None:
 )
 async def deflate_charges(stage: Stage) -> None:
     charge = frame(TEXT, _bomb(999_000), rsv=0x40)
-    async with opening(stage.port, {"Sec-WebSocket-Extensions": "permessage-deflate"}) as peer:
+    async with connecting(stage.port, headers=COMPRESSING) as peer:
         peer.raw(charge * 200)
         await peer.pong()
     stage.closed = f"taken: {len(charge)} bytes become 1 MB, in turns"
 
 
-@case("frames of which only half ever comes, from 50 sockets that authenticated", memory_mib=60, log_kib=40)
-async def half_frames(stage: Stage) -> None:
-    size = 900_000
+async def _send_half(stage: Stage, enter: Callable[[int], AbstractAsyncContextManager[Peer]], count: int) -> None:
+    """Have sockets announce 900 KB and send half of it, and keep them as long as they may stay."""
 
     async def attack() -> None:
-        async with connecting(stage.port) as peer:
-            peer.raw(frame(TEXT, bytes(size))[: size // 2])
-            await peer.writer.drain()
-            await answer_pings(peer.reader)
+        async with enter(stage.port) as peer:
+            peer.raw(frame(TEXT, bytes(900_000))[:450_000])
+            with contextlib.suppress(ConnectionError):
+                await peer.writer.drain()
+            await peer.eof()
 
-    attackers = [asyncio.ensure_future(attack()) for _ in range(50)]
+    attackers = [asyncio.ensure_future(attack()) for _ in range(count)]
     await asyncio.wait(attackers, timeout=stage.times(5, 1))
+    stage.closed = f"{sum(attacker.done() for attacker in attackers)} of {count} closed"
     for attacker in attackers:
         attacker.cancel()
     await asyncio.gather(*attackers, return_exceptions=True)
-    stage.closed = "kept, half a message each, until they go"
 
 
-async def answer_pings(reader: asyncio.StreamReader) -> None:
-    """Read on; a frame that is half sent leaves no room for an answer."""
-    while await reader.read(1 << 16):
-        pass
+@case("half a large message from each of 500 strangers", memory_mib=16)
+async def half_messages_of_strangers(stage: Stage) -> None:
+    await _send_half(stage, opening, stage.times(500, 100))
+
+
+@case("half a large message from each of 40 sockets of one user", memory_mib=60, log_kib=60)
+async def half_messages_of_a_user(stage: Stage) -> None:
+    token = mint()
+    await _send_half(stage, lambda port: connecting(port, token), 40)
 
 
 @case("250,000 packets that are no events: NOOP, PONG, ACK", row="14")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from publisher import AsyncPublisher, conversation, organization
 from publisher.rooms import user
@@ -84,26 +85,11 @@ async def stolen_sessions(stage: Stage) -> None:
     publisher = AsyncPublisher.from_url(stage.arena.redis.url)
     victim = await RawClient(stage.arena.replica.url, mint(owner, tenant)).connect()
     await victim.join(ident)
-    offset = (await publisher.emit(tenant, "secret", {}, to=conversation(ident))).offset
+    offset = (await publisher.emit(tenant, "secret", {}, to=conversation(ident))).offset or ""
     epoch = offset.partition("-")[0]
-    thieves = {
-        mint(new_id(), tenant): "identity",
-        mint(owner, new_id()): "epoch",
-    }
-    odd = [
-        None,
-        "",
-        offset,
-        f"{epoch}-0",
-        f"{epoch}-9999999999999999",
-        "x-1",
-        "*",
-        7,
-        [],
-        {"a": 1},
-        "\x00",
-        "9" * 99,
-    ]
+    thieves = {mint(new_id(), tenant): "identity", mint(owner, new_id()): "epoch"}
+    odd: list[Any] = [None, "", offset, f"{epoch}-0", f"{epoch}-9999999999999999", "x-1", "*", 7, [], {"a": 1}]
+    odd += ["\x00", "9" * 99]
     try:
         for token, reason in thieves.items():
             thief = await RawClient(stage.arena.replica.url, token).connect(pid=victim.pid, offset=victim.offset)

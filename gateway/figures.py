@@ -1,0 +1,143 @@
+"""The figures behind `GET /metrics`: what a replica has counted and holds just now, by the catalogue's names.
+
+Everything here is a number or a table that is there anyway, or the size of one: what would have to be added up is
+in `vitals`.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+from gateway.access import access_values
+from gateway.auth import key_values
+from gateway.health import installed_version
+from gateway.limits.catalogue import totals
+from gateway.metrics import Values
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+
+STARTED_AT = time.time()
+
+
+def values(gateway: Gateway) -> dict[str, Values]:
+    """Give the value of every metric of the catalogue."""
+    return (
+        _state(gateway)
+        | _traffic(gateway)
+        | _redis(gateway)
+        | _strangers(gateway)
+        | _sampled(gateway)
+        | _process()
+    )
+
+
+def _state(gateway: Gateway) -> dict[str, Values]:
+    hub, server = gateway.relay.hub, gateway.server
+    return {
+        "gateway_info": {installed_version(): 1},
+        "gateway_draining": int(gateway.draining),
+        "gateway_ready": int(not gateway.findings()),
+        "gateway_sockets": len(server.house.members),
+        "gateway_engine_sessions": len(server.eio.sockets),
+        "gateway_rooms": len(hub.channels),
+        "gateway_tenants": len(hub.tenants),
+        "gateway_subscriptions": len(gateway.relay.subscriber),
+        "gateway_certificate_kept": int(gateway.certificate_kept),
+        **key_values(gateway.jwks),
+        **access_values(gateway.backend),
+    }
+
+
+def _traffic(gateway: Gateway) -> dict[str, Values]:
+    hub, server = gateway.relay.hub, gateway.server
+    tally = hub.tally
+    return {
+        "gateway_events_total": {name: counted.events for name, counted in tally.names.items()},
+        "gateway_deliveries_total": {name: counted.deliveries for name, counted in tally.names.items()},
+        "gateway_delivery_latency_seconds": tally.latency,
+        "gateway_fan_out_sockets": tally.fan_out,
+        "gateway_conflated_total": hub.stats.conflated,
+        "gateway_malformed_messages_total": hub.stats.malformed,
+        "gateway_unheard_messages_total": hub.stats.unheard,
+        "gateway_repeated_messages_total": hub.stats.repeated,
+        "gateway_recoveries_total": server.arrivals.outcomes,
+        "gateway_replayed_total": server.arrivals.replayed,
+        "gateway_presence_sweeps_total": server.presence.sweeps,
+    }
+
+
+def _redis(gateway: Gateway) -> dict[str, Values]:
+    hub, resync, subscriber = gateway.relay.hub, gateway.relay.resync, gateway.relay.subscriber
+    return {
+        "gateway_resyncs_total": resync.count,
+        "gateway_holes_total": resync.holes,
+        "gateway_gaps_total": hub.stats.gaps,
+        "gateway_history_lost_total": resync.restarts,
+        "gateway_redis_up": {"commands": int(gateway.commands.is_up), "subscriber": int(subscriber.hears)},
+        "gateway_redis_reconnects_total": {
+            "commands": gateway.commands.reconnects,
+            "subscriber": subscriber.reconnects,
+        },
+        "gateway_redis_deaf_total": subscriber.deaf,
+        "gateway_redis_round_trip_seconds": subscriber.round_trip,
+        "gateway_redis_clock_error_seconds": subscriber.clock.error_s,
+    }
+
+
+def _strangers(gateway: Gateway) -> dict[str, Values]:
+    server, stats = gateway.server, gateway.server.eio.stats
+    api = gateway.api.requests if gateway.api else {}
+    return {
+        "gateway_refused_total": server.arrivals.refused,
+        "gateway_event_refused_total": server.house.refused,
+        "gateway_joins_denied_total": server.doors.denied,
+        "gateway_limited_total": totals(stats.limited, server.house.limited),
+        "gateway_closed_total": stats.closed,
+        "gateway_evicted_total": server.listeners.evicted,
+        "gateway_slow_cut_total": stats.slow_cut,
+        "gateway_bad_frames_total": stats.bad_frames,
+        "gateway_handler_errors_total": stats.handler_errors,
+        "gateway_api_requests_total": {str(status): n for status, n in api.items()},
+        "gateway_http_refused_total": {str(status): n for status, n in stats.refused.items()},
+    }
+
+
+def _sampled(gateway: Gateway) -> dict[str, Values]:
+    seen = gateway.vitals.seen
+    return {
+        "gateway_users": seen.users,
+        "gateway_unsent_bytes": seen.unsent,
+        "gateway_unsent_most_bytes": seen.unsent_most,
+        "gateway_unsent_limit_bytes": gateway.settings.max_buffer_bytes,
+        "gateway_corked_events": seen.corked,
+        "gateway_corked_most_events": seen.corked_most,
+        "gateway_backlog_messages": seen.backlog,
+        "gateway_loop_lag_seconds": gateway.vitals.lag,
+    }
+
+
+def _process() -> dict[str, Values]:
+    """Give what Prometheus' own libraries call these; not with theirs, which lists every open file."""
+    return {
+        "gateway_file_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "process_cpu_seconds_total": time.process_time(),
+        "process_resident_memory_bytes": _resident_bytes(),
+        "process_start_time_seconds": STARTED_AT,
+    }
+
+
+def _resident_bytes() -> int:
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * _page_size()
+    except OSError:
+        return 0
+
+
+@cache
+def _page_size() -> int:
+    return resource.getpagesize()

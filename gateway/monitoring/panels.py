@@ -1,0 +1,211 @@
+"""What the dashboard shows, row by row, from what users notice down to what may be the cause."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# Every query is about the replicas that are chosen at the top.
+AT = '{instance=~"$instance"}'
+RATE = "[$__rate_interval]"
+
+
+class Query(NamedTuple):
+    """One query, and how its lines are called."""
+
+    expr: str
+    legend: str = "{{instance}}"
+
+
+class Panel(NamedTuple):
+    """One graph; `unit` is Grafana's name for it. Without a `note` the metrics' own help is shown."""
+
+    title: str
+    unit: str
+    queries: tuple[Query, ...]
+    note: str = ""
+
+
+class Row(NamedTuple):
+    """Panels that belong together."""
+
+    title: str
+    panels: tuple[Panel, ...]
+    collapsed: bool = False
+
+
+def gauge(name: str, by: str = "instance") -> str:
+    """Give the query of a gauge."""
+    return f"sum by ({by}) ({name}{AT})"
+
+
+def rate(name: str, by: str = "instance", where: str = "") -> str:
+    """Give the query of a counter, a second."""
+    at = AT.replace("}", f",{where}}}") if where else AT
+    return f"sum by ({by}) (rate({name}{at}{RATE}))"
+
+
+def quantiles(name: str, *shares: float) -> tuple[Query, ...]:
+    """Give the queries of a histogram, over all replicas."""
+    buckets = f"sum by (le) (rate({name}_bucket{AT}{RATE}))"
+    return tuple(Query(f"histogram_quantile({share}, {buckets})", f"{share:.1%}") for share in shares)
+
+
+ROWS = (
+    Row(
+        "Users",
+        (
+            Panel("Sockets", "short", (Query(gauge("gateway_sockets")),)),
+            Panel("Users", "short", (Query(gauge("gateway_users")),)),
+            Panel("Ready", "short", (Query(gauge("gateway_ready")),), "1 while a replica takes new clients"),
+            Panel("Delivery latency", "s", quantiles("gateway_delivery_latency_seconds", 0.5, 0.95, 0.99)),
+            Panel(
+                "Recoveries by outcome",
+                "ops",
+                (Query(rate("gateway_recoveries_total", "outcome"), "{{outcome}}"),),
+            ),
+            Panel(
+                "Connects refused by code",
+                "ops",
+                (Query(rate("gateway_refused_total", "code"), "{{code}}"),),
+                "token_… and tenant_missing are failures of authentication",
+            ),
+        ),
+    ),
+    Row(
+        "Traffic",
+        (
+            Panel("Events in", "ops", (Query(rate("gateway_events_total", "event"), "{{event}}"),)),
+            Panel("Deliveries out", "ops", (Query(rate("gateway_deliveries_total", "event"), "{{event}}"),)),
+            Panel("Deliveries by replica", "ops", (Query(rate("gateway_deliveries_total")),)),
+            Panel(
+                "Members of the rooms that events come for",
+                "short",
+                quantiles("gateway_fan_out_sockets", 0.5, 0.99),
+            ),
+            Panel(
+                "Rooms and subscriptions",
+                "short",
+                (
+                    Query(gauge("gateway_rooms"), "rooms {{instance}}"),
+                    Query(gauge("gateway_subscriptions"), "subscriptions {{instance}}"),
+                ),
+            ),
+            Panel(
+                "Events of browsers refused",
+                "ops",
+                (Query(rate("gateway_event_refused_total", "code"), "{{code}}"),),
+            ),
+        ),
+    ),
+    Row(
+        "Redis",
+        (
+            Panel(
+                "Up",
+                "short",
+                (Query(gauge("gateway_redis_up", "instance, connection"), "{{connection}} {{instance}}"),),
+            ),
+            Panel("Round trip", "s", quantiles("gateway_redis_round_trip_seconds", 0.5, 0.99)),
+            Panel(
+                "Reconnects",
+                "ops",
+                (
+                    Query(
+                        rate("gateway_redis_reconnects_total", "instance, connection"),
+                        "{{connection}} {{instance}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "Resyncs and what they could not make good",
+                "ops",
+                (
+                    Query(rate("gateway_resyncs_total"), "resyncs {{instance}}"),
+                    Query(rate("gateway_gaps_total"), "gaps {{instance}}"),
+                    Query(rate("gateway_holes_total"), "holes {{instance}}"),
+                    Query(rate("gateway_history_lost_total"), "history lost {{instance}}"),
+                ),
+            ),
+            Panel("Messages that wait for a resync", "short", (Query(gauge("gateway_backlog_messages")),)),
+            Panel(
+                "Error of Redis' clock",
+                "s",
+                (Query(f"max by (instance) (gateway_redis_clock_error_seconds{AT})"),),
+            ),
+        ),
+    ),
+    Row(
+        "The process",
+        (
+            Panel(
+                "CPU",
+                "percentunit",
+                (Query(rate("process_cpu_seconds_total")),),
+                "1 is a whole core, all that a worker can use",
+            ),
+            Panel("Memory", "bytes", (Query(gauge("process_resident_memory_bytes")),)),
+            Panel("Lag of the event loop", "s", quantiles("gateway_loop_lag_seconds", 0.5, 0.99)),
+            Panel(
+                "Sockets, of the files that may be open",
+                "percentunit",
+                (Query(f"max by (instance) (gateway_engine_sessions{AT} / gateway_file_limit{AT})"),),
+            ),
+            Panel(
+                "Unsent bytes",
+                "bytes",
+                (
+                    Query(gauge("gateway_unsent_bytes"), "all {{instance}}"),
+                    Query(f"max by (instance) (gateway_unsent_most_bytes{AT})", "most {{instance}}"),
+                    Query(f"max(gateway_unsent_limit_bytes{AT})", "limit of one"),
+                ),
+            ),
+            Panel("Draining", "short", (Query(gauge("gateway_draining")),)),
+        ),
+    ),
+    Row(
+        "Strangers",
+        (
+            Panel("Transports that ended", "ops", (Query(rate("gateway_closed_total", "reason"), "{{reason}}"),)),
+            Panel("Slow clients cut", "ops", (Query(rate("gateway_slow_cut_total")),)),
+            Panel("Limits hit", "ops", (Query(rate("gateway_limited_total", "limit"), "{{limit}}"),)),
+            Panel("HTTP refused", "ops", (Query(rate("gateway_http_refused_total", "status"), "{{status}}"),)),
+            Panel("HTTP API", "ops", (Query(rate("gateway_api_requests_total", "status"), "{{status}}"),)),
+            Panel(
+                "Questions to the backend",
+                "ops",
+                (Query(rate("gateway_authorize_total", "outcome"), "{{outcome}}"),),
+            ),
+        ),
+    ),
+    Row(
+        "Publishers",
+        (
+            Panel(
+                "Sent",
+                "ops",
+                (
+                    Query(f"sum by (publisher) (rate(publisher_sent_total{RATE}))", "sent {{publisher}}"),
+                    Query(f"sum by (publisher) (rate(publisher_duplicates_total{RATE}))", "known {{publisher}}"),
+                    Query(f"sum by (publisher) (rate(publisher_queued_total{RATE}))", "queued {{publisher}}"),
+                ),
+                "of all backends that show their counters; known: by their key, and not published again",
+            ),
+            Panel(
+                "Waiting",
+                "short",
+                (Query("sum by (publisher) (publisher_unsent)", "{{publisher}}"),),
+                "events in buffers",
+            ),
+            Panel(
+                "Lost, refused, sent again",
+                "ops",
+                (
+                    Query(f"sum by (publisher) (rate(publisher_dropped_total{RATE}))", "dropped {{publisher}}"),
+                    Query(f"sum by (publisher) (rate(publisher_failed_total{RATE}))", "failed {{publisher}}"),
+                    Query(f"sum by (publisher) (rate(publisher_retries_total{RATE}))", "retries {{publisher}}"),
+                ),
+                "dropped: the buffer was full; failed: Redis refused it",
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,137 @@
+"""Passing a request of another process' session on to it, and its answer back."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import web
+
+from gateway.bus.link import LinkDown, ReplyError
+from gateway.engine.body import read_body
+from gateway.engine.errors import Refusal, unavailable
+from gateway.engine.takeover import on_disconnect
+from gateway.peers.names import holder_of
+from gateway.peers.registry import Peer, Registry
+from gateway.peers.tunnel import tunnel
+from gateway.settings import Settings
+
+HOPS = "X-Gateway-Hops"
+# To the machine that holds the session, and there to the worker.
+MOST_HOPS = 2
+CONNECT_S = 2.0
+RETRY_AFTER_S = 1
+# Of one connection to the next; what is said of it holds for one connection only (RFC 9110, section 7.6.1).
+_NOT_PASSED_ON = frozenset(
+    ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", HOPS.lower())
+)
+_PASSED_BACK = frozenset(("content-type", "content-encoding", "cache-control", "vary", "retry-after"))
+
+
+class Forwarding:
+    """Answers requests of sessions that this process does not hold."""
+
+    def __init__(self, registry: Registry, settings: Settings) -> None:
+        self.passed_on = 0
+        self.tunnels = 0
+        """Websockets that run through this process to another, now."""
+        self._registry = registry
+        self._settings = settings
+        self._clients: dict[str, aiohttp.ClientSession] = {}
+        # A poll waits for a heartbeat at the longest.
+        self._timeout = aiohttp.ClientTimeout(
+            total=settings.ping_interval_s + settings.ping_timeout_s + settings.request_timeout_s,
+            sock_connect=CONNECT_S,
+        )
+
+    async def stop(self) -> None:
+        """Break off what is under way."""
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            await client.close()
+
+    async def __call__(self, request: web.Request, sid: str) -> web.StreamResponse | Refusal | None:
+        """Give the answer of whoever holds a session, None where nobody does."""
+        name = holder_of(sid)
+        hops = _hops(request)
+        if name is None or name == self._registry.name or hops >= MOST_HOPS:
+            return None
+        try:
+            peer = await self._registry.find(name)
+        except (LinkDown, ReplyError):
+            return self._unavailable()
+        if peer is None:
+            return None
+        try:
+            if "Upgrade" in request.headers:
+                return await self._open_tunnel(request, peer, hops)
+            return await self._pass_on(request, peer, hops)
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            self._registry.forget(name)
+            return self._unavailable()
+
+    def _unavailable(self) -> Refusal:
+        return unavailable("the session can't be reached", RETRY_AFTER_S)
+
+    async def _pass_on(self, request: web.Request, peer: Peer, hops: int) -> web.StreamResponse | Refusal:
+        body = await read_body(request, self._settings.max_payload_bytes, self._settings.request_timeout_s)
+        if isinstance(body, Refusal):
+            return body
+        self.passed_on += 1
+        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _NOT_PASSED_ON]
+        asking = asyncio.ensure_future(self._ask(request, peer, [*headers, (HOPS, str(hops + 1))], body))
+        try:
+            # A client that breaks off a poll has to break it off there, too.
+            with on_disconnect(request, asking.cancel):
+                return await asking
+        except asyncio.CancelledError:
+            if asking.cancelled() and request.transport is None:
+                return self._unavailable()  # to nobody
+            asking.cancel()
+            raise
+
+    async def _ask(
+        self, request: web.Request, peer: Peer, headers: list[tuple[str, str]], body: bytes
+    ) -> web.Response:
+        url = f"{peer.url}{request.raw_path}"
+        client = self._client(peer)
+        async with client.request(
+            request.method, url, headers=headers, data=body or None, allow_redirects=False, timeout=self._timeout
+        ) as answer:
+            whole = await answer.read()
+            passed = [
+                (name, value)
+                for name, value in answer.headers.items()
+                if name.lower() in _PASSED_BACK or name.lower().startswith("access-control-")
+            ]
+            return web.Response(status=answer.status, body=whole, headers=passed)
+
+    def _client(self, peer: Peer) -> aiohttp.ClientSession:
+        """Give the connections to a process: those of its own socket, or of what shares an address."""
+        client = self._clients.get(peer.socket)
+        if client is None:
+            # As many connections as there are polls, each of which is a client's connection to us.
+            connector = (
+                aiohttp.UnixConnector(peer.socket, limit=0) if peer.socket else aiohttp.TCPConnector(limit=0)
+            )
+            client = self._clients[peer.socket] = aiohttp.ClientSession(
+                connector=connector, auto_decompress=False, skip_auto_headers=("User-Agent", "Accept-Encoding")
+            )
+        return client
+
+    async def _open_tunnel(self, request: web.Request, peer: Peer, hops: int) -> web.StreamResponse | Refusal:
+        where = urlsplit(peer.url)
+        loop = asyncio.get_running_loop()
+
+        def counted(change: int) -> None:
+            self.tunnels += change
+
+        async with asyncio.timeout(CONNECT_S):
+            opened = await tunnel(loop, request, peer.socket, where, (HOPS, str(hops + 1)), counted)
+        return opened if opened is not None else self._unavailable()
+
+
+def _hops(request: web.Request) -> int:
+    text = request.headers.get(HOPS, "0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 3 else MOST_HOPS

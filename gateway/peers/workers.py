@@ -1,0 +1,128 @@
+"""Several processes on one port: a parent that starts them, keeps them going, and ends with them.
+
+The kernel spreads connections over the workers (SO_REUSEPORT). Each is a replica like any other, with a Unix
+socket of its own besides, over which the others pass on what belongs to it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+import structlog
+
+from gateway.settings import Settings
+
+# A worker that dies is started again, at most this often.
+RESTART_S = 1.0
+# One that dies within this time of its start never got to serve.
+TOO_EARLY_S = 5.0
+PR_SET_PDEATHSIG = 1
+
+_log = structlog.get_logger("gateway.workers")
+
+
+class Worker(NamedTuple):
+    """What a worker knows of its place."""
+
+    number: int
+    folder: str
+
+    @property
+    def socket(self) -> str:
+        """The path of its Unix socket."""
+        return str(Path(self.folder, f"{self.number}.sock"))
+
+    def take(self) -> None:
+        """Clear the place of who was there before, and on Linux end with the parent, however that goes."""
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        Path(self.socket).unlink(missing_ok=True)
+
+
+def count(settings: Settings) -> int:
+    """Give how many workers are wanted."""
+    if settings.workers != "auto":
+        return settings.workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Workers:
+    """The parent. `run` gives the exit status."""
+
+    def __init__(self, settings: Settings, number: int) -> None:
+        self._settings = settings
+        self._number = number
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._started: dict[int, float] = {}
+        self._stopping = False
+        self._status = 0
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; 2 where the workers can't start, 1 where one had to be killed."""
+        for ending in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(ending, self._stop)
+        signal.signal(signal.SIGHUP, self._pass_on)
+        with tempfile.TemporaryDirectory(prefix="gateway-") as folder, self._reserved() as reserved:
+            port = reserved.getsockname()[1]
+            for number in range(self._number):
+                self._start(number, port, folder)
+            while self._processes:
+                self._see_to(port, folder)
+        return self._status
+
+    def _reserved(self) -> socket.socket:
+        """Hold the port without listening, so that it is the same for all, and known to be free."""
+        family = socket.AF_INET6 if ":" in self._settings.host else socket.AF_INET
+        held = socket.socket(family)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            held.bind((self._settings.host, self._settings.port))
+        except OSError:
+            held.close()
+            raise
+        return held
+
+    def _start(self, number: int, port: int, folder: str) -> None:
+        command = [sys.executable, "-m", "gateway", "serve", "--host", self._settings.host, "--port", str(port)]
+        self._processes[number] = subprocess.Popen([*command, "--worker", str(number), "--worker-folder", folder])
+        self._started[number] = time.monotonic()
+
+    def _see_to(self, port: int, folder: str) -> None:
+        """Wait for a worker to end, and start it again unless all are to end."""
+        pid, status = os.wait()
+        number = next((n for n, process in self._processes.items() if process.pid == pid), None)
+        if number is None:
+            return
+        process = self._processes.pop(number)
+        process.returncode = code = os.waitstatus_to_exitcode(status)
+        if self._stopping:
+            self._status = self._status or (1 if code else 0)
+            return
+        _log.error("worker_ended", worker=number, status=code)
+        lived_s = time.monotonic() - self._started[number]
+        if code == 2 and lived_s < TOO_EARLY_S:
+            # It has said why; the others would say the same.
+            self._status = code
+            self._stop(signal.SIGTERM, None)
+            return
+        time.sleep(max(0.0, RESTART_S - lived_s))
+        if not self._stopping:
+            self._start(number, port, folder)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+        self._pass_on(signal.SIGTERM, frame)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        for process in self._processes.values():
+            process.send_signal(number)

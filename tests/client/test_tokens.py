@@ -1,0 +1,99 @@
+"""Tokens end, are refreshed, and are refused; a page knows when to log in anew."""
+
+from __future__ import annotations
+
+from tests.client.conftest import OpenPage
+from tests.e2e.conftest import Tenant
+from tests.support.proxy import Proxy
+from tests.support.publisher_process import PublisherProcess
+from tests.support.replica import Replica
+from tests.support.tokens import mint
+
+
+async def test_a_token_that_ends_soon_is_replaced_without_a_new_connection(
+    pages: OpenPage, replica: Replica, tenant: Tenant
+) -> None:
+    ending = mint(tenant.alice, tenant.id, ttl_s=2)
+    page, other = pages(replica.url), pages(replica.url)
+    page.connect_with([ending, tenant.token()])
+    other.connect(ending)
+    assert await page.wait("asked for token", times=2) == "expiring"
+    # The other page could not replace it: now it has ended.
+    assert (await other.wait("refused"))["code"] == "token_expired"
+    assert await page.call("presence") == [tenant.alice]
+    assert page.seen("state") == ["connecting", "online"]
+    assert page.seen("failed") == []
+
+
+async def test_each_connection_gets_a_fresh_token(pages: OpenPage, proxy: Proxy, tenant: Tenant) -> None:
+    page = pages(proxy.http_url)
+    page.connect_with([tenant.token()])
+    for times in (1, 2, 3):
+        await page.wait("connected", times=times)
+        assert page.seen("asked for token") == ["connect"] * times
+        proxy.cut()
+
+
+async def test_a_token_that_has_expired_is_asked_for_once_more(
+    pages: OpenPage, replica: Replica, tenant: Tenant
+) -> None:
+    page = pages(replica.url)
+    page.connect_with([mint(tenant.alice, tenant.id, ttl_s=-60), tenant.token()])
+    await page.wait("connected")
+    assert page.seen("asked for token") == ["connect", "refused"]
+    assert page.seen("refused") == []
+
+
+async def test_after_the_second_refusal_the_page_is_told(
+    pages: OpenPage, replica: Replica, tenant: Tenant
+) -> None:
+    page = pages(replica.url)
+    page.connect_with([mint(tenant.alice, tenant.id, ttl_s=-60)])
+    error = await page.wait("refused")
+    assert (error["code"], error["retry"]) == ("token_expired", False)
+    assert page.seen("asked for token") == ["connect", "refused"]
+    assert page.seen("state") == ["connecting", "refused"]
+    page.connect_with([tenant.token()])
+    await page.wait("connected")
+
+
+async def test_a_fixed_token_is_refused_at_once(pages: OpenPage, replica: Replica, tenant: Tenant) -> None:
+    page = pages(replica.url)
+    page.connect("nonsense")
+    assert (await page.wait("refused"))["code"] == "token_invalid"
+
+
+async def test_a_user_without_a_token_is_told(pages: OpenPage, replica: Replica) -> None:
+    page = pages(replica.url)
+    page.connect_with([None])
+    assert (await page.wait("refused"))["code"] == "token_missing"
+
+
+async def test_a_provider_that_fails_is_asked_again(pages: OpenPage, replica: Replica, tenant: Tenant) -> None:
+    page = pages(replica.url)
+    page.connect_with(["away", tenant.token()])
+    await page.wait("connected")
+    assert [(error["code"], error["retry"]) for error in page.seen("failed")] == [("token_unavailable", True)]
+
+
+async def test_a_new_fixed_token_is_given_to_the_connection_that_is_there(
+    pages: OpenPage, replica: Replica, tenant: Tenant
+) -> None:
+    page = pages(replica.url)
+    page.connect(mint(tenant.alice, tenant.id, ttl_s=30))
+    await page.wait("auth:expiring")
+    page.connect(mint(tenant.alice, tenant.id, ttl_s=40))
+    # Warned about at once as well, because it ends within a minute.
+    await page.wait("auth:expiring", times=2)
+    assert len(page.seen("connected")) == 1
+
+
+async def test_a_user_who_is_sent_away_does_not_come_back(
+    pages: OpenPage, replica: Replica, backend: PublisherProcess, tenant: Tenant
+) -> None:
+    page = pages(replica.url)
+    page.connect_with([tenant.token()])
+    await page.wait("connected")
+    await backend.acall("disconnect_user", tenant.id, tenant.alice)
+    assert (await page.wait("refused"))["code"] == "sent_away"
+    assert await page.call("isConnected") is False

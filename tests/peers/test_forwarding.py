@@ -1,0 +1,123 @@
+"""Requests of a long-polling session, brought to whichever replica."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import AsyncIterator
+from itertools import cycle
+
+import aiohttp
+import pytest_asyncio
+
+from publisher import conversation
+from tests.peers.conftest import Tenant, Trio
+from tests.support.publisher_process import PublisherProcess
+
+POLLING = "/socket.io/?EIO=4&transport=polling"
+
+
+class Wanderer:
+    """A long-polling client whose every request goes to the next replica."""
+
+    def __init__(self, http: aiohttp.ClientSession, trio: Trio) -> None:
+        self._http = http
+        self._urls = cycle([replica.url for replica in trio])
+        self.sid = ""
+
+    async def get(self) -> tuple[int, str]:
+        sid = f"&sid={self.sid}" if self.sid else ""
+        async with self._http.get(next(self._urls) + POLLING + sid) as answer:
+            return answer.status, await answer.text()
+
+    async def post(self, packets: str, **headers: str) -> tuple[int, str]:
+        url = f"{next(self._urls)}{POLLING}&sid={self.sid}"
+        async with self._http.post(url, data=io.BytesIO(packets.encode()), headers=headers) as answer:
+            return answer.status, await answer.text()
+
+    async def open(self, token: str) -> None:
+        status, body = await self.get()
+        assert status == 200, body
+        self.sid = json.loads(body[1:])["sid"]
+        assert await self.post("40" + json.dumps({"token": token})) == (200, "ok")
+
+    async def until(self, event: str) -> list[str]:
+        """Poll until an event of this name comes; gives all packets up to there."""
+        packets: list[str] = []
+        while not any(f'["{event}"' in packet for packet in packets):
+            status, body = await self.get()
+            assert status == 200, body
+            packets += body.split("\x1e")
+        return packets
+
+
+@pytest_asyncio.fixture
+async def wanderer(trio: Trio) -> AsyncIterator[Wanderer]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
+        yield Wanderer(http, trio)
+
+
+async def test_ac_61_a_session_goes_on_whichever_replica_gets_its_requests(
+    wanderer: Wanderer, tenant: Tenant, backend: PublisherProcess
+) -> None:
+    await wanderer.open(tenant.token())
+    await wanderer.until("connected")
+    await wanderer.post(f'42["join_conversation",{{"conversation_id":"{tenant.conversation}"}}]')
+    await wanderer.until("joined_conversation")
+    for number in range(6):
+        await backend.acall("emit", tenant.id, "test:event", number, to=conversation(tenant.conversation))
+        got = await wanderer.until("test:event")
+        assert [packet for packet in got if f'["test:event",{number},' in packet]
+
+
+async def test_a_session_of_nobody_is_unknown_everywhere(wanderer: Wanderer, trio: Trio) -> None:
+    for sid in ("A" * 28, "x" * 20, "../../etc/passwd", "%00" * 9, trio[0].url):
+        wanderer.sid = sid
+        for _ in trio:
+            status, body = await wanderer.get()
+            assert (status, json.loads(body)["code"]) == (400, 1)
+
+
+async def test_what_goes_round_in_circles_ends(wanderer: Wanderer, tenant: Tenant) -> None:
+    await wanderer.open(tenant.token())
+    # Neither is it the one that holds the session, nor may it ask further.
+    for hops in ("2", "99", "-1", "x", "9" * 400):
+        statuses = [(await wanderer.post("6", **{"X-Gateway-Hops": hops}))[0] for _ in range(3)]
+        assert sorted(statuses) == [200, 400, 400]
+
+
+async def test_an_answer_of_another_replica_is_readable_by_the_page_that_asked(
+    wanderer: Wanderer, trio: Trio, tenant: Tenant
+) -> None:
+    origin = {"Origin": "https://app.example.com"}
+    async with aiohttp.ClientSession(headers=origin) as http:
+        roaming = Wanderer(http, trio)
+        await roaming.open(tenant.token())
+        async with http.get(f"{trio[0].url}{POLLING}&sid={roaming.sid}") as here:
+            assert here.headers["Access-Control-Allow-Origin"] == origin["Origin"]
+        async with http.get(f"{trio[1].url}{POLLING}&sid={roaming.sid}") as there:
+            assert there.headers["Access-Control-Allow-Origin"] == origin["Origin"]
+            assert there.headers["Content-Type"].startswith("text/plain")
+
+
+async def test_too_large_a_body_is_refused_where_it_arrives(wanderer: Wanderer, tenant: Tenant) -> None:
+    await wanderer.open(tenant.token())
+    for _ in range(3):
+        status, _ = await wanderer.post("4" * 2_000_000)
+        assert status == 413
+
+
+async def test_the_session_of_a_replica_that_was_killed_is_away_and_then_unknown(
+    trio: Trio, tenant: Tenant
+) -> None:
+    async with aiohttp.ClientSession() as http:
+        roaming = Wanderer(http, trio)
+        await roaming.open(tenant.token())
+        holder = trio[0]
+        holder.kill()
+        try:
+            async with http.get(f"{trio[1].url}{POLLING}&sid={roaming.sid}") as answer:
+                assert answer.status == 503
+                assert answer.headers["Retry-After"]
+        finally:
+            await holder.restarted()
