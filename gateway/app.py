@@ -268,6 +268,8 @@ class Gateway:
             "rooms": len(hub.channels),
             "events": hub.tally.events,
             "deliveries": hub.tally.deliveries,
+            "lag_s": self.vitals.lag.total,
+            "lag_n": sum(self.vitals.lag.counts),
         }
 
     def findings(self) -> list[str]:

@@ -12,7 +12,7 @@ import click
 
 from gateway import log, settings
 from gateway.app import StartError, run
-from gateway.cli import checks, dev, outbox, reach, samples, tail, tokens
+from gateway.cli import checks, dev, outbox, reach, samples, tail, tokens, top
 from gateway.embedded import EmbeddedError
 from gateway.health import installed_version
 from gateway.peers.workers import Worker, Workers, count
@@ -135,6 +135,14 @@ def publish(
 def tail_(organization_id: str, room: str | None, payload: bool, redis_url: str | None) -> None:
     """Print events as they are published, one line each, until Ctrl-C."""
     asyncio.run(tail.follow(reach.target(redis_url), organization_id, room, show_payload=payload))
+
+
+@cli.command("top")
+@click.option("--once", is_flag=True, help="Print what there is and end.")
+@click.option("--redis-url", help="Look at this server instead of REDIS_URL.")
+def top_(once: bool, redis_url: str | None) -> None:
+    """Show the replicas and workers, and what they do, every few seconds until Ctrl-C."""
+    asyncio.run(top.show(reach.target(redis_url), once=once))
 
 
 @cli.command()
