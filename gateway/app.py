@@ -27,6 +27,7 @@ from gateway.bus.people import presence_times
 from gateway.bus.sessions import Sessions
 from gateway.core.conflation import Pacer
 from gateway.core.history import Kept
+from gateway.core.hub import Hub
 from gateway.engine import Compression, EngineOptions
 from gateway.engine.intake import Intake, IntakeRunner
 from gateway.exposition import Page
@@ -41,6 +42,7 @@ from gateway.settings import ConfigurationError, Settings
 from gateway.sockets.house import House
 from gateway.sockets.server import GatewayServer
 from gateway.tls import Certificate, TlsSite
+from gateway.tracing import tracing_of
 from gateway.vitals import Vitals
 
 SOCKETIO_PATH = "socket.io"
@@ -79,7 +81,7 @@ class Gateway:
         worker: Worker | None = None,
     ) -> None:
         settings.check_secret()
-        self._worker = worker
+        self.worker = worker
         self.settings = settings
         self.name = new_name()
         self.replica = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -87,6 +89,7 @@ class Gateway:
         self.certificate = (
             Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
         )
+        self.tracing = tracing_of(settings, self.replica)
         self.jwks = jwks_of(settings)
         self.tokens = Tokens(settings, self.jwks)
         self.backend = backend_of(settings)
@@ -111,6 +114,8 @@ class Gateway:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
+        if self.tracing is not None:
+            stack.push_async_callback(self.tracing.stop)
         kept = Kept(settings.history_size, settings.history_ttl_s)
         url = settings.redis_url.get_secret_value()
         try:
@@ -127,7 +132,13 @@ class Gateway:
                 presence=presence_times(settings),
                 most_sockets=settings.max_sockets_per_user,
             )
-            self.relay = relay = Relay(source, commands, history, linger_s=settings.room_linger_s)
+            self.relay = relay = Relay(
+                source,
+                commands,
+                history,
+                linger_s=settings.room_linger_s,
+                hub=self.tracing.hub if self.tracing else Hub,
+            )
             access = access_of(settings, self.backend)
             house = House(settings, commands, relay, history, sessions, access)
             self.api = Api(house, remote_of(settings.trusted_proxies)) if settings.api_keys else None
@@ -194,7 +205,7 @@ class Gateway:
         app = web.Application()
         self.server.attach(app, SOCKETIO_PATH)
         Health(self.findings, self._counts).attach(app)
-        Page(lambda: values(self), self._worker).attach(app)
+        Page(lambda: values(self), self.worker).attach(app)
         if self.api is not None:
             self.api.attach(app)
         if self._routes is not None:
@@ -211,13 +222,13 @@ class Gateway:
         stack.push_async_callback(runner.cleanup)
         try:
             await self._site(runner).start()
-            if self._worker is not None:
-                await web.UnixSite(runner, self._worker.socket).start()
+            if self.worker is not None:
+                await web.UnixSite(runner, self.worker.socket).start()
         except OSError as error:
             where = f"{self.settings.host}:{self.settings.port}"
             raise StartError(f"can't listen on {where}: {error.strerror or error}") from None
         self.port = runner.addresses[0][1]
-        await self.registry.start(self._advertised(), self._worker.socket if self._worker else "")
+        await self.registry.start(self._advertised(), self.worker.socket if self.worker else "")
         stack.push_async_callback(self.registry.stop)
         stack.push_async_callback(self.forwarding.stop)
         _log.info("gateway_started", url=self.url, replica=self.replica)
@@ -225,7 +236,7 @@ class Gateway:
     def _site(self, runner: web.AppRunner) -> web.BaseSite:
         host, port = self.settings.host, self.settings.port
         if self.certificate is None:
-            shared = self._worker is not None or None
+            shared = self.worker is not None or None
             return web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_address=True, reuse_port=shared)
         context, timeout_s = self.certificate.context, self.settings.connect_timeout_s
         return TlsSite(runner, host, port, context=context, handshake_timeout_s=timeout_s, backlog=BACKLOG)
@@ -322,7 +333,8 @@ async def serve(settings: Settings, *, started: Callable[[Gateway], None] | None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Gateway(settings, **options) as gateway:
-        if gateway.certificate is not None:
+        # A worker gets it from its parent, for which it is no reason to end.
+        if gateway.certificate is not None or gateway.worker is not None:
             loop.add_signal_handler(signal.SIGHUP, gateway.reload_certificate)
         if started is not None:
             started(gateway)

@@ -76,14 +76,18 @@ def _spelt(text: str) -> str:
     return text if text.isprintable() else text.encode("unicode_escape", "backslashreplace").decode()
 
 
-def configure(level: str, fmt: Format) -> None:
-    """Set logging up for the process; `auto` is pretty on a terminal and JSON elsewhere."""
+def configure(level: str, fmt: Format, *extra: Any) -> None:
+    """Set logging up for the process; `auto` is pretty on a terminal and JSON elsewhere.
+
+    `extra` are further processors, which add to each line.
+    """
     pretty = fmt == "pretty" or (fmt == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         Sampler(SAMPLED),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *extra,
         *([printable] if pretty else []),
     ]
     renderer: Any = (

@@ -7,7 +7,7 @@ from that moment on, through every break of the connection: `Resync` makes good 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from gateway.bus.commands import Commands
@@ -15,7 +15,7 @@ from gateway.bus.history import History, Snapshot
 from gateway.bus.link import LinkDown, ReplyError, Source
 from gateway.bus.sessions import Place
 from gateway.bus.subscriber import Subscriber
-from gateway.core.hub import Hub
+from gateway.core.hub import Hub, Troubles
 from gateway.core.rooms import RoomState, Tenant
 from gateway.errors import Unavailable
 from gateway.resync import Audience, Resync
@@ -32,8 +32,16 @@ SWEPT_AT_ONCE = 500
 class Relay:
     """The rooms of one replica, and their connection to Redis."""
 
-    def __init__(self, source: Source, commands: Commands, history: History, *, linger_s: float) -> None:
-        self.hub = Hub(self)
+    def __init__(
+        self,
+        source: Source,
+        commands: Commands,
+        history: History,
+        *,
+        linger_s: float,
+        hub: Callable[[Troubles], Hub] = Hub,
+    ) -> None:
+        self.hub = hub(self)
         self.resync = Resync(self.hub, commands, history)
         self.subscriber = self.resync.subscriber = Subscriber(
             source,

@@ -4,6 +4,7 @@
 -- ARGV  1 body, a JSON object for the gateways  2 PUBLISH or SPUBLISH  3 epoch to begin with
 --       4 what to remember: a room that is taken away, * for all, token/<id>, before; empty for nothing
 --       5 ms to remember it  6 with "before", seconds since 1970, of which the latest counts; else empty
+--       7 traceparent or empty
 -- Returns {0, offset}.
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
 local epoch = meta[1]
@@ -28,5 +29,6 @@ if ARGV[4] ~= '' then
   if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[5]) then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
 end
 local offset = epoch .. '-' .. id
-redis.call(ARGV[2], KEYS[3], offset .. ' 0 c -\n' .. ARGV[1])
+local trace = ARGV[7] == '' and '' or ' t=' .. ARGV[7]
+redis.call(ARGV[2], KEYS[3], offset .. ' 0 c -' .. trace .. '\n' .. ARGV[1])
 return {0, offset}

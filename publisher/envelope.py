@@ -25,6 +25,7 @@ RESERVED_EVENTS = frozenset(
 MAX_ROOMS = 64
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _SID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Options:
     """How long access that was taken away is remembered: at least as long as tokens live."""
     sharded: bool = False
     """Publish with SPUBLISH, for a Redis Cluster."""
+    traceparent: Callable[[], str] | None = None
+    """Gives W3C's trace context as of now, empty for none: `publisher.tracing.traceparent`."""
 
     def __post_init__(self) -> None:
         for name in ("max_payload_bytes", "history_size"):
@@ -139,6 +142,7 @@ def build_event(
         int(options.once_ttl_s * 1000),
         "" if version is None else version,
         conflate or "",
+        _trace(options),
     ]
     return Envelope("publish", tenant, keys, args)
 
@@ -165,6 +169,7 @@ def build_control(
         revoke,
         int(options.revoked_ttl_s * 1000),
         value,
+        _trace(options),
     ]
     return Envelope("control", tenant, keys, args)
 
@@ -207,6 +212,14 @@ def _rooms(tenant: str, to: Room | str | Iterable[Room | str]) -> list[Room]:
         if room.startswith("organization:") and room != f"organization:{tenant}":
             raise InvalidEvent("an event of one organization can't be published to another's room")
     return rooms
+
+
+def _trace(options: Options) -> str:
+    """Give the trace context; what is none is left out, as tracing is nothing that a publish may fail for."""
+    if options.traceparent is None:
+        return ""
+    trace = options.traceparent()
+    return trace if _TRACEPARENT.fullmatch(trace) else ""
 
 
 def _checked(pattern: re.Pattern[str], value: object, name: str, what: str) -> str:

@@ -5,9 +5,9 @@
 
     REGISTRY.register(PublisherCollector(backend=events))
 
-Nothing is counted twice: a scrape reads what `publisher.counters` and `publisher.unsent` say at that moment. After
-a fork each child counts for itself; prometheus-client's multiprocess mode knows no collectors, so there each worker
-needs a page of its own, or the program looks at `counters` itself.
+Nothing is counted twice: a scrape reads what `counters` and `unsent` say at that moment. After a fork each child
+counts for itself; prometheus-client's multiprocess mode knows no collectors, so there each worker needs a page of
+its own, or the program looks at `counters` itself.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
 --       once (only of a recoverable one)
 -- ARGV  of each event: 1 n  2 body ["event",data]  3 flag r|e  4 skip_sid or -  5 room names, space-separated
 --       6 PUBLISH or SPUBLISH  7 epoch to begin with  8 events kept a room  9 ms kept
---       10 ms that the idempotency key holds  11 version or empty  12 conflation key or empty
+--       10 ms that the idempotency key holds  11 version or empty  12 conflation key or empty  13 traceparent or empty
 -- Returns {status, offset} of each, in one list: status 0 published, 1 duplicate, 2 older than the last version.
-local SIZE = 12
+local SIZE = 13
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl')
 local epoch, last = meta[1], meta[2]
 local now = redis.call('TIME')
@@ -67,7 +67,10 @@ for a = 0, #ARGV - 1, SIZE do
     local keep = meta[3] or ARGV[a + 8]
     local ttl = tonumber(meta[4] or ARGV[a + 9])
     local age = math.max(1, math.floor(ttl / 4))
-    local rest = ' ' .. ARGV[a + 3] .. ' ' .. skip .. (conflate == '' and '\n' or ' c=' .. conflate .. '\n') .. body
+    local rest = ' ' .. ARGV[a + 3] .. ' ' .. skip
+    if conflate ~= '' then rest = rest .. ' c=' .. conflate end
+    if ARGV[a + 13] ~= '' then rest = rest .. ' t=' .. ARGV[a + 13] end
+    rest = rest .. '\n' .. body
 
     for i = 1, n do
       local previous = '0'

@@ -91,11 +91,11 @@ _EVENTS = (Flag.RECOVERABLE, Flag.EPHEMERAL)
 
 
 class Message(NamedTuple):
-    """One message on a room's channel: `<epoch>-<seq> <previous> <flag> <skip_sid>[ c=<conflate>]\\n<body>`.
+    """A message of a room: `<epoch>-<seq> <previous> <flag> <skip_sid>[ c=<conflate>][ t=<trace>]\\n<body>`.
 
     `previous` is the seq of the event before it in this room, 0 where the room has none that is kept;
     `skip_sid` is `-` for nobody; `conflate` is the key under which a later event takes this one's place, empty
-    for none. The body is the finished JSON array `["event",data]`.
+    for none; `trace` is W3C's traceparent, empty for none. The body is the finished JSON array `["event",data]`.
     Further header fields may follow after another space; readers ignore those they don't know.
     """
 
@@ -106,6 +106,7 @@ class Message(NamedTuple):
     skip_sid: bytes
     body: bytes
     conflate: bytes = b""
+    trace: bytes = b""
 
 
 def parse_message(raw: bytes) -> Message:
@@ -114,7 +115,7 @@ def parse_message(raw: bytes) -> Message:
     An event's body is looked at from outside only: parsing it would cost more than all the rest.
     """
     header, newline, body = raw.partition(b"\n")
-    fields = header.split(b" ", 5)
+    fields = header.split(b" ", 7)
     plain = len(fields) == 4
     offset, previous, flag, skip_sid = fields if plain else fields[:4]
     epoch, _, seq = offset.partition(b"-")
@@ -122,6 +123,12 @@ def parse_message(raw: bytes) -> Message:
         raise ValueError("no header")
     if flag in _EVENTS and not (body.startswith(b'["') and body.endswith(b"]")):
         raise ValueError("no event")
-    if plain or not fields[4].startswith(b"c="):
+    if plain:
         return Message(offset, int(seq), int(previous), flag, skip_sid, body)
-    return Message(offset, int(seq), int(previous), flag, skip_sid, body, fields[4][2:])
+    conflate = trace = b""
+    for field in fields[4:]:
+        if field.startswith(b"c="):
+            conflate = field[2:]
+        elif field.startswith(b"t="):
+            trace = field[2:]
+    return Message(offset, int(seq), int(previous), flag, skip_sid, body, conflate, trace)

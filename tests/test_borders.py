@@ -20,6 +20,8 @@ LEVELS = ("debug", "info", "warning", "error", "critical", "exception")
 GATEWAY = sorted((ROOT / "gateway").rglob("*.py"))
 PUBLISHER = sorted((ROOT / "publisher").rglob("*.py"))
 OUTBOX = ROOT / "publisher" / "outbox"
+# Modules that nobody has to import, and what they are for.
+OPTIONAL = {"prometheus.py": {"prometheus_client"}, "tracing.py": {"opentelemetry"}}
 
 
 def parsed(path: Path) -> ast.Module:
@@ -51,6 +53,7 @@ def shown(path: Path) -> str:
 @pytest.mark.parametrize("path", PUBLISHER, ids=shown)
 def test_the_publisher_knows_redis_an_encoder_and_nothing_else(path: Path) -> None:
     allowed = {"publisher", "redis", "msgspec"} | ({"sqlalchemy"} if path.is_relative_to(OUTBOX) else set())
+    allowed |= OPTIONAL.get(path.name, set())
     assert roots(path) - set(sys.stdlib_module_names) <= allowed
 
 
@@ -58,6 +61,11 @@ def test_what_every_backend_imports_knows_nothing_of_the_outbox() -> None:
     for path in PUBLISHER:
         if not path.is_relative_to(OUTBOX):
             assert not [name for name in imports(path) if name.startswith("publisher.outbox")]
+
+
+def test_nothing_else_imports_what_is_optional() -> None:
+    optional = tuple(f"publisher.{name.removesuffix('.py')}" for name in OPTIONAL)
+    assert not [shown(path) for path in PUBLISHER if any(name.startswith(optional) for name in imports(path))]
 
 
 @pytest.mark.parametrize("path", [path for path in GATEWAY if path.parent.name == "core"], ids=shown)

@@ -79,6 +79,10 @@ class Event(Model):
     ] = None
     skip_sid: SkipSid = None
     ephemeral: Annotated[bool, Field(description="delivered at most once, never replayed")] = False
+    conflate: Annotated[
+        str | None,
+        Field(max_length=200, description="of the events under it a socket gets a few a second, and the last one"),
+    ] = None
 
 
 class MessageNew(Model):
@@ -87,6 +91,11 @@ class MessageNew(Model):
     organization_id: Uuid
     message: Annotated[dict[str, Any], Field(description="with `conversation_id`, and an `id`")]
     skip_sid: SkipSid = None
+    inbox: Annotated[
+        bool | list[UserId],
+        Field(description="true tells the organization with `conversation:updated`, ids of users tell them alone"),
+    ] = False
+    unread: Annotated[int | None, Field(ge=0, description="goes along with `inbox`")] = None
 
 
 class MessageStatus(Model):

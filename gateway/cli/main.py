@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from gateway import log, settings
+from gateway import log, settings, tracing
 from gateway.app import StartError, run
 from gateway.cli import checks, dev, outbox, reach, samples, tail, tokens, top
 from gateway.embedded import EmbeddedError
@@ -55,7 +55,8 @@ def cli() -> None:
 def serve(host: str | None, port: int | None, workers: str | None, worker: int | None, worker_folder: str) -> int:
     """Run one replica, until SIGTERM."""
     configuration = settings.load(**_given(host=host, port=port, workers=workers))
-    log.configure(configuration.log_level, configuration.log_format)
+    processors = [tracing.trace_ids] if configuration.tracing == "on" else []
+    log.configure(configuration.log_level, configuration.log_format, *processors)
     number = count(configuration)
     if worker is None and number > 1:
         return Workers(configuration, number).run()

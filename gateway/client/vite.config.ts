@@ -8,5 +8,11 @@ export default defineConfig({
     lib: { entry: { index: "src/index.ts", react: "src/react.ts" }, formats: ["es"] },
     rolldownOptions: { external: ["socket.io-client", "react"] },
   },
-  test: { environment: "happy-dom", include: ["test/**/*.test.{ts,tsx}"] },
+  test: {
+    environment: "happy-dom",
+    // The gateway is another origin, and lets no page read its HTTP API.
+    environmentOptions: { happyDOM: { settings: { fetch: { disableSameOriginPolicy: true } } } },
+    isolate: false,
+    include: ["test/**/*.test.{ts,tsx}"],
+  },
 });

@@ -20,6 +20,12 @@ _MANY = 2 ** len(FAN_OUT)
 LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0)
 
 
+def name_of(body: bytes) -> str:
+    """Give the name in an event's body, `other` for what no builder made."""
+    text = body[2 : body.find(b'"', 2, _LAST)].decode("ascii", "replace")
+    return text if EVENT_NAME.fullmatch(text) else OTHER
+
+
 class Counted:
     """Events of one name."""
 
@@ -49,7 +55,7 @@ class Tally:
     def came(self, body: bytes, members: int) -> Counted:
         """Count an event for so many members; of its body only the name is looked at."""
         name = body[2 : body.find(b'"', 2, _LAST)]
-        counted = self._known.get(name) or self._first(name)
+        counted = self._known.get(name) or self._first(name, body)
         counted.events += 1
         fan_out = self.fan_out
         fan_out.counts[members.bit_length() if members < _MANY else -1] += 1
@@ -77,10 +83,10 @@ class Tally:
         """All deliveries so far, less those that a later event took the place of."""
         return sum(counted.deliveries for counted in self.names.values())
 
-    def _first(self, name: bytes) -> Counted:
+    def _first(self, name: bytes, body: bytes) -> Counted:
         """Begin to count a name; a body that no builder made may have anything in its place."""
-        text = name.decode("ascii", "replace")
-        if len(self._known) < MAX_NAMES and EVENT_NAME.fullmatch(text):
+        text = name_of(body)
+        if len(self._known) < MAX_NAMES and text != OTHER:
             counted = self._known[name] = self.names[text] = Counted()
             return counted
         return self.names.setdefault(OTHER, Counted())

@@ -29,6 +29,11 @@ class Logging(Group):
     log_format: Format = Field(
         "auto", alias="GATEWAY_LOG_FORMAT", description="json, pretty, or auto: pretty on a terminal"
     )
+    tracing: Literal["off", "on"] = Field(
+        "off",
+        alias="GATEWAY_TRACING",
+        description="OpenTelemetry spans of events that carry a trace, sent as `OTEL_` variables say; off or on",
+    )
 
 
 # pydantic puts the fields of the last base first.

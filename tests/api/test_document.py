@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from gateway.api import models
+from gateway.api.models import Model
 from publisher import conversation
 from publisher.verbs import Verbs
 from tests.api.conftest import Caller
 from tests.support.tokens import new_id
+
+MODELS: dict[str, type[Model]] = {
+    "emit": models.Event,
+    "message_new": models.MessageNew,
+    "message_status": models.MessageStatus,
+    "unread_update": models.UnreadUpdate,
+    "notification_new": models.NotificationNew,
+    "campaign_progress": models.CampaignProgress,
+    "disconnect_user": models.Disconnect,
+    "leave_room": models.Leave,
+}
 
 
 @pytest.fixture
@@ -43,6 +57,15 @@ async def test_every_verb_of_the_publisher_is_in_it(document: dict[str, Any]) ->
     verbs = {name for name in vars(Verbs) if not name.startswith("_")}
     names = {"emit": "events", "disconnect_user": "disconnect", "leave_room": "leave"}
     assert {f"/v1/{names.get(verb, verb)}" for verb in verbs} <= set(document["paths"])
+
+
+@pytest.mark.parametrize(("verb", "model"), MODELS.items(), ids=MODELS)
+def test_a_verb_takes_what_the_publishers_does(verb: str, model: type[Model]) -> None:
+    assert set(model.model_fields) == set(signature(getattr(Verbs, verb)).parameters) - {"self"}
+
+
+def test_every_verb_has_a_model() -> None:
+    assert set(MODELS) == {name for name in vars(Verbs) if not name.startswith("_")}
 
 
 async def test_every_status_has_a_body_that_is_described(document: dict[str, Any]) -> None:
@@ -89,6 +112,7 @@ async def test_an_event_with_everything_is_as_it_says(document: dict[str, Any], 
         "version": 1,
         "skip_sid": "abc",
         "ephemeral": False,
+        "conflate": "c",
     }
     content = document["paths"]["/v1/events"]["post"]["requestBody"]["content"]["application/json"]
     schema = {**content["schema"], "components": document["components"]}

@@ -218,6 +218,23 @@ async def test_a_verb_publishes_what_the_publishers_does(
     assert (heard.data, heard.offset) == (expected, answer.body["offset"])
 
 
+@pytest.mark.parametrize("everyone", [True, False])
+async def test_an_inbox_is_told_of_a_message(
+    api: Caller, replica: Replica, clients: Clients, org: str, everyone: bool
+) -> None:
+    alice, bruno, room = new_id(), new_id(), new_id()
+    told, other = [await clients(replica.url, mint(who, org)).connect() for who in (alice, bruno)]
+    message = {"id": new_id(), "conversation_id": room, "content": {"text": "Olá"}}
+    body = {"organization_id": org, "message": message, "inbox": True if everyone else [alice], "unread": 2}
+    answer = await api.post("/v1/message_new", body)
+    assert (answer.status, answer.body["duplicate"]) == (200, False)
+    assert (await told.wait_for("conversation:updated")).data["conversation_id"] == room
+    await api.post("/v1/events", event(org, room, to=[f"organization:{org}"], event="after:it"))
+    await other.wait_for("after:it")
+    assert len(other.named("conversation:updated")) == everyone
+    assert (await api.post("/v1/message_new", body)).body["duplicate"]
+
+
 async def test_disconnect_closes_every_socket_of_a_user(
     api: Caller, replica: Replica, clients: Clients, org: str
 ) -> None:

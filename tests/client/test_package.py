@@ -48,17 +48,23 @@ def consumer(tarball: Path) -> Path:
 def compiled(package: Package, source: Path, resolution: str) -> tuple[int, list[tuple[str, int]]]:
     """Compile one file strictly; gives the status, and of each error the file's name and the line."""
     module = {"bundler": "esnext", "nodenext": "nodenext"}[resolution]
-    options = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom", "--types", ""]
-    done = package.run("tsc", *options, "--module", module, "--moduleResolution", resolution, str(source))
+    options = {"noEmit": True, "strict": True, "target": "es2022", "lib": ["es2022", "dom"], "types": []}
+    options |= {"module": module, "moduleResolution": resolution}
+    project = source.with_name("tsconfig.json")
+    project.write_text(json.dumps({"compilerOptions": options, "files": [source.name]}))
+    done = package.run("tsc", "--project", str(project))
     found = re.findall(r"^(\S+)\((\d+),\d+\): error", done.stdout, re.MULTILINE)
     return done.returncode, [(Path(name).name, int(line)) for name, line in found]
 
 
-def test_its_own_tests_pass(package: Package, replica: Replica) -> None:
+def test_its_own_tests_pass(package: Package, replica: Replica, tmp_path: Path) -> None:
     gateway = {"GATEWAY_URL": replica.url, "GATEWAY_API_KEY": API_KEY, "JWT_SECRET_KEY": SECRET}
-    done = package.run("vitest", "run", "--reporter", "json", **gateway)
+    report = tmp_path / "report.json"
+    done = package.run(
+        "vitest", "run", "--reporter=default", "--reporter=json", f"--outputFile={report}", **gateway
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads(done.stdout[done.stdout.index("{") :])
+    result = json.loads(report.read_text())
     assert result["numPassedTests"] == result["numTotalTests"] > 20
 
 

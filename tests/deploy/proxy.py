@@ -141,10 +141,11 @@ def ask(
     source: str = "127.0.0.1",
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
+    within_s: float = PATIENCE_S,
 ) -> tuple[int, str]:
     """Send one request from the address `source`; gives status and body, 0 where nobody answers."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE_S, source_address=(source, 0))
+    connection = http.client.HTTPConnection(parts.netloc, timeout=within_s, source_address=(source, 0))
     try:
         connection.request(method, f"{parts.path}?{parts.query}", body, dict(headers or {}))
         response = connection.getresponse()

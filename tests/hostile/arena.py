@@ -14,8 +14,6 @@ from tests.hostile.crowd import Report
 from tests.hostile.neighbours import Neighbours
 from tests.support.replica import Replica, alive
 
-CLOCK_HZ = os.sysconf("SC_CLK_TCK")
-
 
 @dataclass
 class Cost:
@@ -26,6 +24,8 @@ class Cost:
     kept_mib: float = 0.0
     """What of that was still there afterwards."""
     cpu_s: float = 0.0
+    waited_s: float = 0.0
+    """How long it would have run if others had not: on a busy machine neighbours wait for that, too."""
     log_bytes: int = 0
     neighbours: Report = field(default_factory=Report)
 
@@ -38,7 +38,7 @@ class Arena:
         self.redis = EmbeddedRedis(folder=folder)
         self.replica = Replica(self.redis.url, folder / "replica.log", settings)
         self._neighbours: Neighbours | None = None
-        self._before = (0, 0.0, 0)
+        self._before = (0, 0.0, 0.0, 0)
 
     @property
     def neighbours(self) -> Neighbours:
@@ -61,17 +61,18 @@ class Arena:
         with contextlib.suppress(OSError):
             # Has the kernel forget the highest memory so far.
             Path(f"/proc/{self.replica.pid}/clear_refs").write_text("5")
-        self._before = (self.replica.memory_kib(), self._cpu_s(), self.replica.log.stat().st_size)
+        self._before = (self.replica.memory_kib(), *self._times_s(), self.replica.log.stat().st_size)
 
     async def end(self) -> Cost:
         """Give what it cost since `begin`; fails for a traceback in the log."""
-        memory_kib, cpu_s, log_bytes = self._before
+        memory_kib, cpu_s, waited_s, log_bytes = self._before
         report = await self.neighbours.report()
         self.replica.assert_log_is_clean()
         return Cost(
             peak_mib=(self._peak_kib() - memory_kib) / 1024,
             kept_mib=(self.replica.memory_kib() - memory_kib) / 1024,
-            cpu_s=self._cpu_s() - cpu_s,
+            cpu_s=self._times_s()[0] - cpu_s,
+            waited_s=self._times_s()[1] - waited_s,
             log_bytes=self.replica.log.stat().st_size - log_bytes,
             neighbours=report,
         )
@@ -80,9 +81,13 @@ class Arena:
         status = Path(f"/proc/{self.replica.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0])
 
-    def _cpu_s(self) -> float:
-        fields = Path(f"/proc/{self.replica.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / CLOCK_HZ
+    def _times_s(self) -> tuple[float, float]:
+        """Give how long the replica's one thread that matters ran, and how long it waited for a processor."""
+        try:
+            ran_ns, waited_ns, _ = Path(f"/proc/{self.replica.pid}/schedstat").read_text().split()
+        except FileNotFoundError:  # a kernel that does not count it: no figure for the table
+            return 0.0, 0.0
+        return int(ran_ns) / 1e9, int(waited_ns) / 1e9
 
     def files(self) -> int:
         """How many files and sockets the replica has open."""

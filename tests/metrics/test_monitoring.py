@@ -109,7 +109,7 @@ def test_no_query_asks_for_a_metric_or_a_label_that_is_not_there(shown: dict[str
 def test_the_check_sees_a_metric_that_is_not_there() -> None:
     expr = promql_parser.parse("sum by (nobody) (rate(gateway_nothing_total[5m])) > 1 and gateway_no{a='b'} == 0")
     assert {selector.name for selector in selectors(expr)} == {"gateway_nothing_total", "gateway_no"}
-    assert [aggregation.modifier.labels for aggregation in aggregations(expr)] == [["nobody"]]
+    assert [str(aggregation.modifier) for aggregation in aggregations(expr)] == ["by (nobody)"]
 
 
 def test_every_metric_is_on_the_dashboard() -> None:

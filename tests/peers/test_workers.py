@@ -71,8 +71,10 @@ async def test_a_worker_that_dies_is_started_again_and_its_clients_recover(
         assert [event.data for event in client.named("test:event")] == list(range(20))
 
 
-def test_sigterm_ends_them_all(crew: Replica) -> None:
+def test_sigterm_ends_them_all_and_sighup_none(crew: Replica) -> None:
     pids = children(crew)
+    crew.hang_up()
+    until_sync(lambda: children(crew) == pids and crew.get("/health/live")[0] == 200)
     assert len(pids) == WORKERS
     crew.terminate()
     assert crew.wait() == 0

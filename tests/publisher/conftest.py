@@ -6,10 +6,11 @@ import pytest_asyncio
 from hypothesis import settings
 
 from gateway.embedded import EmbeddedRedis
+from tests.publisher.bus import bus
 from tests.publisher.senders import senders
 from tests.support.proxy import Proxy
 
-__all__ = ["senders"]
+__all__ = ["bus", "senders"]
 
 # A test may be stopped for a second by a machine that does something else; that is no failure.
 settings.register_profile("bounded", deadline=None, max_examples=60)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -60,9 +59,3 @@ def test_a_second_collector_in_one_registry_is_refused(redis_server: EmbeddedRed
         registry.register(PublisherCollector(a=events))
         with pytest.raises(ValueError, match="Duplicated"):
             registry.register(PublisherCollector(b=events))
-
-
-def test_nothing_else_of_the_publisher_needs_it() -> None:
-    folder = Path(str(__import__("publisher").__file__)).parent
-    others = [path for path in folder.rglob("*.py") if path.name != "prometheus.py"]
-    assert not [path.name for path in others if "prometheus" in path.read_text()]

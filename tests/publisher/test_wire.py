@@ -12,6 +12,7 @@ from publisher.envelope import Options, build_control, build_event
 from publisher.wire import Flag, Message, parse_message
 from tests.support.tokens import new_id
 
+TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SEQS = st.integers(0, 10**16 - 1)
 MESSAGES = st.builds(
     Message,
@@ -22,13 +23,16 @@ MESSAGES = st.builds(
     st.sampled_from([b"-", b"sid_-1"]),
     st.binary(max_size=50).map(lambda body: b'["' + body + b"]"),
     st.sampled_from([b"", b"campaign:7", b"c=c="]),
+    st.sampled_from([b"", TRACE]),
 )
 
 
 def format_message(message: Message) -> bytes:
     """As publish.lua does it."""
     header = b"%b %d %b %b" % (message.offset, message.previous, message.flag, message.skip_sid)
-    return header + (b" c=%b" % message.conflate if message.conflate else b"") + b"\n" + message.body
+    conflate = b" c=%b" % message.conflate if message.conflate else b""
+    trace = b" t=%b" % message.trace if message.trace else b""
+    return header + conflate + trace + b"\n" + message.body
 
 
 def slot_of(key: str) -> str:

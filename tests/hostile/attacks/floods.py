@@ -27,7 +27,7 @@ async def _flood(stage: Stage, peer: Peer, flood: bytes, count: int) -> None:
     peer.raw(flood)
     end = await until_closed(peer, within_s=30)
     assert end.code == CloseCode.POLICY, end
-    assert "rate_limited" in end.last, end
+    assert any("rate_limited" in packet for packet in (*end.first, *end.last)), end
     assert end.messages < count / 2, "it was let through"
     took_s = stage.now() - began
     stage.closed = f"closed with {end.code} {end.reason}, after {end.messages:,} answers, {took_s:.1f} s"
@@ -94,7 +94,7 @@ async def typing_in_a_row(stage: Stage) -> None:
     log_kib=100_000,
 )
 async def many_rooms(stage: Stage) -> None:
-    sockets, rooms = stage.times(200, 10), stage.times(1000, 200)
+    sockets, rooms = stage.times(200, 10), stage.times(1000, 100)
     hoarders = await _hoard(stage, sockets, rooms)
     others = [RawClient(stage.arena.replica.url, mint()) for _ in range(50)]
     await asyncio.gather(*(other.connect() for other in others))
@@ -171,7 +171,7 @@ async def heavy_json(stage: Stage) -> None:
     )
 
 
-@case("a room's whole history asked for again and again", row="14", memory_mib=40, log_kib=200)
+@case("a room's whole history asked for again and again", row="14", memory_mib=40)
 async def history_again_and_again(stage: Stage) -> None:
     tenant, ident = new_id(), new_id()
     publisher = AsyncPublisher.from_url(stage.arena.redis.url)

@@ -1,0 +1,161 @@
+"""Tracing with OpenTelemetry: an event that says which trace it belongs to gets a span, from publish to fan-out.
+
+The backend's context travels in the message's header (`publisher.tracing`), so its trace goes on here: the span
+begins when Redis took the event and ends when the last socket of this replica was given it. What is logged in
+between carries `trace_id` and `span_id`. Whether a trace is recorded is decided where it begins: an event without
+a context costs nothing, and a replica with `GATEWAY_TRACING=off` has none of this module.
+
+Where spans go, how many are kept and what the service is called is OpenTelemetry's own: its `OTEL_` variables.
+Replays to sockets that come back are not traced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gateway.core.hub import Hub, Rest, Troubles
+from gateway.core.rooms import RoomState
+from gateway.core.tally import name_of
+from gateway.health import installed_version
+from gateway.settings import ConfigurationError, Settings
+from publisher import wire
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span, SpanContext, Tracer
+
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+# A collector that does not answer must not hold up the end of a process that drains.
+FLUSH_S = 2.0
+
+
+class Tracing:
+    """The spans of one replica, sent off by a thread of OpenTelemetry's."""
+
+    def __init__(self, replica: str) -> None:
+        """Raise `ConfigurationError` where the extra is not installed."""
+        try:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        except ImportError as error:
+            raise ConfigurationError(
+                f"GATEWAY_TRACING=on needs the extra `tracing` (pytake-realtime[tracing]): no module {error.name}"
+            ) from None
+        about = {"service.instance.id": replica, "service.version": installed_version()}
+        resource = Resource.create(about)
+        # The environment's name counts more than ours; without any the SDK makes one up.
+        if str(resource.attributes["service.name"]).startswith("unknown_service"):
+            resource = resource.merge(Resource({"service.name": "gateway"}))
+        self.provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+
+    def hub(self, troubles: Troubles) -> Hub:
+        """Make a hub that traces."""
+        return TracedHub(troubles, self.provider.get_tracer("gateway", installed_version()))
+
+    async def stop(self) -> None:
+        """Send what is left, for at most `FLUSH_S`."""
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            self.provider.shutdown()
+            loop.call_soon_threadsafe(ended.set)
+
+        threading.Thread(target=end, name="last spans", daemon=True).start()
+        try:
+            await asyncio.wait_for(ended.wait(), FLUSH_S)
+        except TimeoutError:
+            return
+
+
+class TracedHub(Hub):
+    """A hub that makes a span of each event that comes with a context."""
+
+    def __init__(self, troubles: Troubles, tracer: Tracer) -> None:
+        super().__init__(troubles)
+        self._tracer = tracer
+
+    def dispatch(self, room: RoomState, message: wire.Message) -> Rest | None:
+        """Do as `Hub.dispatch` does."""
+        parent = _parent(message.trace) if message.trace else None
+        if parent is None or _is_repeated(room, message):
+            return super().dispatch(room, message)
+        from opentelemetry.trace import use_span
+
+        span = self._begin(parent, room, message)
+        with use_span(span):
+            rest = super().dispatch(room, message)
+        return _ended(span, rest)
+
+    def _begin(self, parent: SpanContext, room: RoomState, message: wire.Message) -> Span:
+        from opentelemetry.trace import NonRecordingSpan, SpanKind, set_span_in_context
+
+        clock = self.tally.clock
+        age_s = (clock.age_s(message.seq) if clock is not None else None) or 0.0
+        name = "control" if message.flag == wire.Flag.CONTROL else name_of(message.body)
+        return self._tracer.start_span(
+            f"deliver {name}",
+            context=set_span_in_context(NonRecordingSpan(parent)),
+            kind=SpanKind.CONSUMER,
+            start_time=time.time_ns() - int(max(age_s, 0.0) * 1e9),
+            attributes={
+                "messaging.system": "redis",
+                "messaging.operation.name": "deliver",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": room.name,
+                "messaging.message.id": message.offset.decode(),
+                "gateway.tenant": room.tenant.id,
+                "gateway.event": name,
+                "gateway.members": len(room.members),
+            },
+        )
+
+
+def trace_ids(logger: Any, method: str, line: dict[str, Any]) -> dict[str, Any]:
+    """Add the current span's ids to a line of the log."""
+    from opentelemetry.trace import get_current_span
+
+    context = get_current_span().get_span_context()
+    if context.is_valid:
+        line["trace_id"] = f"{context.trace_id:032x}"
+        line["span_id"] = f"{context.span_id:016x}"
+    return line
+
+
+def tracing_of(settings: Settings, replica: str) -> Tracing | None:
+    """Give what traces, if that is configured; raises `ConfigurationError`."""
+    return Tracing(replica) if settings.tracing == "on" else None
+
+
+def _parent(traceparent: bytes) -> SpanContext | None:
+    """Read W3C's traceparent; None for one that is malformed, or of a trace that is not recorded."""
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    match = _TRACEPARENT.fullmatch(traceparent)
+    if match is None:
+        return None
+    trace_id, span_id, flags = (int(group, 16) for group in match.groups())
+    if not (trace_id and span_id and flags & TraceFlags.SAMPLED):
+        return None
+    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
+
+
+def _is_repeated(room: RoomState, message: wire.Message) -> bool:
+    recoverable = message.flag == wire.Flag.RECOVERABLE
+    return recoverable and room.last_seq is not None and message.seq <= room.last_seq
+
+
+def _ended(span: Span, rest: Rest | None) -> Rest | None:
+    """End the span once nothing is left to do."""
+    if rest is None:
+        span.end()
+        return None
+    go_on: Callable[[], Rest | None] = rest
+    return lambda: _ended(span, go_on())

@@ -1,0 +1,1 @@
+"""Traces that go from a backend through Redis to the sockets."""
