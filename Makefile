@@ -4,6 +4,8 @@
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+# Most tests wait for something, so more of them than there are cores go on at a time.
+JOBS ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
@@ -15,7 +17,7 @@ run: $(VENV)/.run ## serve the gateway with an embedded Redis-compatible server,
 	@$(BIN)/gateway dev
 
 test: $(VENV)/.dev ## install everything and run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 bench: $(VENV)/.dev ## measure the gateway beside its rivals; ARGS=--quick takes a minute
 	$(BIN)/python -m tests.bench $(ARGS)

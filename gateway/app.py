@@ -203,6 +203,7 @@ class Gateway:
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         app = web.Application()
+        app.on_response_prepare.append(_unsigned)
         self.server.attach(app, SOCKETIO_PATH)
         Health(self.findings, self._counts).attach(app)
         Page(lambda: values(self), self.worker).attach(app)
@@ -364,6 +365,11 @@ def run(settings: Settings, **options: Any) -> None:
         factory = None
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(serve(settings, **options))
+
+
+async def _unsigned(request: web.Request, response: web.StreamResponse) -> None:
+    """Keep from strangers which versions run here."""
+    response.headers["Server"] = "gateway"
 
 
 def _compression(settings: Settings) -> Compression | None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
 from gateway.access import access_values
 from gateway.auth import key_values
+from gateway.engine import CloseReason
+from gateway.errors import CODES
 from gateway.health import installed_version
 from gateway.limits.catalogue import totals
 from gateway.metrics import Values
@@ -21,6 +24,11 @@ if TYPE_CHECKING:
     from gateway.app import Gateway
 
 STARTED_AT = time.time()
+OUTCOMES = ("recovered", "expired", "unknown", "epoch", "trimmed", "identity")
+AT_CONNECT = (
+    *("token_missing", "token_invalid", "token_expired", "token_revoked"),
+    *("tenant_missing", "too_many_connections", "draining"),
+)
 
 
 def values(gateway: Gateway) -> dict[str, Values]:
@@ -64,7 +72,7 @@ def _traffic(gateway: Gateway) -> dict[str, Values]:
         "gateway_malformed_messages_total": hub.stats.malformed,
         "gateway_unheard_messages_total": hub.stats.unheard,
         "gateway_repeated_messages_total": hub.stats.repeated,
-        "gateway_recoveries_total": server.arrivals.outcomes,
+        "gateway_recoveries_total": _from_zero(OUTCOMES, server.arrivals.outcomes),
         "gateway_replayed_total": server.arrivals.replayed,
         "gateway_presence_sweeps_total": server.presence.sweeps,
     }
@@ -92,11 +100,11 @@ def _strangers(gateway: Gateway) -> dict[str, Values]:
     server, stats = gateway.server, gateway.server.eio.stats
     api = gateway.api.requests if gateway.api else {}
     return {
-        "gateway_refused_total": server.arrivals.refused,
-        "gateway_event_refused_total": server.house.refused,
+        "gateway_refused_total": _from_zero(AT_CONNECT, server.arrivals.refused),
+        "gateway_event_refused_total": _from_zero(CODES, server.house.refused),
         "gateway_joins_denied_total": server.doors.denied,
         "gateway_limited_total": totals(stats.limited, server.house.limited),
-        "gateway_closed_total": stats.closed,
+        "gateway_closed_total": _from_zero(CloseReason, stats.closed),
         "gateway_evicted_total": server.listeners.evicted,
         "gateway_slow_cut_total": stats.slow_cut,
         "gateway_bad_frames_total": stats.bad_frames,
@@ -128,6 +136,11 @@ def _process() -> dict[str, Values]:
         "process_resident_memory_bytes": _resident_bytes(),
         "process_start_time_seconds": STARTED_AT,
     }
+
+
+def _from_zero(names: Iterable[str], counts: Mapping[str, int]) -> dict[str, float]:
+    """Have each name there from the start: Prometheus sees no increase in a count that begins with 1."""
+    return {**dict.fromkeys(map(str, names), 0), **counts}
 
 
 def _resident_bytes() -> int:

@@ -29,9 +29,19 @@ async def read_body(request: web.Request, max_bytes: int, timeout_s: float) -> b
                     return TOO_LARGE
     except TimeoutError:
         return TOO_SLOW
-    except (ConnectionError, web.RequestPayloadError):
+    except (ConnectionError, web.RequestPayloadError) as error:
+        _let_go(error)
         return BAD_REQUEST
     return bytes(body)
+
+
+def _let_go(error: BaseException) -> None:
+    """Take an error's frames from it.
+
+    The request keeps the error, the error its frames, and these the request: what has come of the body would be
+    held until the garbage collector comes by, which goes by numbers of objects, and a megabyte is one.
+    """
+    error.__traceback__ = None
 
 
 async def see_off(request: web.Request, response: web.Response, timeout_s: float) -> None:
@@ -47,5 +57,5 @@ async def see_off(request: web.Request, response: web.Response, timeout_s: float
         async with asyncio.timeout(timeout_s):
             async for _ in request.content.iter_any():
                 pass
-    except (TimeoutError, ConnectionError, web.RequestPayloadError):
-        pass
+    except (TimeoutError, ConnectionError, web.RequestPayloadError) as error:
+        _let_go(error)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
 
 from gateway.bus.link import LinkDown, ReplyError
-from gateway.engine.body import read_body
-from gateway.engine.errors import Refusal, unavailable
+from gateway.engine.errors import TOO_LARGE, Refusal, unavailable
 from gateway.engine.takeover import on_disconnect
 from gateway.peers.names import holder_of
 from gateway.peers.registry import Peer, Registry
@@ -67,7 +67,7 @@ class Forwarding:
             if "Upgrade" in request.headers:
                 return await self._open_tunnel(request, peer, hops)
             return await self._pass_on(request, peer, hops)
-        except (aiohttp.ClientError, OSError, TimeoutError):
+        except (aiohttp.ClientError, web.RequestPayloadError, OSError, TimeoutError):
             self._registry.forget(name)
             return self._unavailable()
 
@@ -75,10 +75,11 @@ class Forwarding:
         return unavailable("the session can't be reached", RETRY_AFTER_S)
 
     async def _pass_on(self, request: web.Request, peer: Peer, hops: int) -> web.StreamResponse | Refusal:
-        body = await read_body(request, self._settings.max_payload_bytes, self._settings.request_timeout_s)
-        if isinstance(body, Refusal):
-            return body
+        if (request.content_length or 0) > self._settings.max_payload_bytes:
+            return TOO_LARGE
         self.passed_on += 1
+        # As it comes: what is kept here of a body is a buffer, whoever sends it and however slowly.
+        body = request.content.iter_any() if request.can_read_body else None
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _NOT_PASSED_ON]
         asking = asyncio.ensure_future(self._ask(request, peer, [*headers, (HOPS, str(hops + 1))], body))
         try:
@@ -92,12 +93,12 @@ class Forwarding:
             raise
 
     async def _ask(
-        self, request: web.Request, peer: Peer, headers: list[tuple[str, str]], body: bytes
+        self, request: web.Request, peer: Peer, headers: list[tuple[str, str]], body: AsyncIterator[bytes] | None
     ) -> web.Response:
         url = f"{peer.url}{request.raw_path}"
         client = self._client(peer)
         async with client.request(
-            request.method, url, headers=headers, data=body or None, allow_redirects=False, timeout=self._timeout
+            request.method, url, headers=headers, data=body, allow_redirects=False, timeout=self._timeout
         ) as answer:
             whole = await answer.read()
             passed = [

@@ -33,6 +33,7 @@ def somebody(role: str) -> Identity:
         ("admin", CONVERSATION, False),
         ("", Room("report:" + new_id()), True),
     ],
+    ids=map(str, range(99)),
 )
 def test_a_kind_that_is_named_is_for_its_roles_and_any_other_for_everyone(
     role: str, room: Room, allowed: bool

@@ -176,6 +176,7 @@ async def test_an_offset_is_where_a_join_can_begin(
         ("conversation:" + new_id(), {"history": "many"}, "history"),
         ("conversation:" + new_id(), {"room": "x"}, None),
     ],
+    ids=map(str, range(99)),
 )
 async def test_a_room_that_is_none_is_said(
     api: Caller, org: str, room: str, query: dict[str, str], field: str | None

@@ -23,7 +23,7 @@ async def test_top_shows_each_replica_with_its_sockets(
         return [line.split() for line in gateway("top", "--once", REDIS_URL=redis_server.url).stdout.splitlines()]
 
     # It says so every few seconds.
-    head, *rows, total = await until(lambda: found if (found := lines())[-1][-1] == "1" else None)
+    head, *rows, total = await until(lambda: found if (found := lines())[-1][-1] == "1" else [])
     assert head[:4] == ["replica", "url", "state", "sockets"]
     assert {(row[1], row[2], row[3]) for row in rows} == {
         (busy.url, "ready", "1"),

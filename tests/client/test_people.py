@@ -58,7 +58,7 @@ async def test_typing_whose_end_is_lost_ends_all_the_same(
 async def test_without_a_connection_nobody_types(
     pages: OpenPage, proxy: Proxy, backend: PublisherProcess, tenant: Tenant
 ) -> None:
-    bruno = await opened(pages, proxy.http_url, tenant, tenant.bruno)
+    bruno = await opened(pages, proxy.http_url, tenant, tenant.bruno, typingCheckMs=60_000)
     start = typing(tenant, tenant.alice, starts=True)
     room = f"conversation:{tenant.conversation}"
     await backend.acall("emit", tenant.id, "user_typing", start, to=room, ephemeral=True)
@@ -73,6 +73,7 @@ async def test_a_page_that_listens_late_knows_who_is_online_and_hears_of_changes
     bruno = await opened(pages, replica.url, tenant, tenant.bruno)
     alice = pages(replica.url)
     alice.connect(tenant.token(tenant.alice))
+    await alice.wait("connected")
     alice.listen()
     await alice.wait("user:status", lambda data: data == {"user_id": tenant.bruno, "status": "online"})
     assert sorted(await alice.call("presence")) == sorted([tenant.alice, tenant.bruno])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from gateway.embedded import EmbeddedRedis
 from publisher import organization
@@ -12,7 +13,7 @@ from tests.client.conftest import OpenPage
 from tests.client.pages import Page, Refused
 from tests.e2e.conftest import Tenant
 from tests.support.proxy import Proxy
-from tests.support.publisher_process import PublisherProcess
+from tests.support.publisher_process import PublisherProcess, Publishers
 from tests.support.pytake import as_seen, incoming_message
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import new_id
@@ -33,6 +34,11 @@ async def assert_shown(page: Page, backend: PublisherProcess, tenant: Tenant, ex
     await backend.acall("emit", tenant.id, "end", {}, to=[organization(tenant.id)])
     await page.wait("end", times=times)
     assert page.seen("message:new") == expected
+
+
+async def sessions_are_over(redis: Redis, tenant: Tenant) -> bool:
+    """Tell whether nobody of the tenant can recover any more."""
+    return not await redis.keys(f"rt:{{{tenant.id}}}:session:*")
 
 
 async def gone(page: Page) -> None:
@@ -112,12 +118,18 @@ async def test_what_was_left_during_a_cut_is_not_given_back(
 
 
 async def test_after_the_window_a_room_is_joined_again_with_what_was_missed(
-    pages: OpenPage, replicas: Replicas, redis_server: EmbeddedRedis, tenant: Tenant, publishers: Any
+    pages: OpenPage,
+    replicas: Replicas,
+    redis_server: EmbeddedRedis,
+    redis_client: Redis,
+    tenant: Tenant,
+    publishers: Publishers,
 ) -> None:
     backend = publishers(redis_server.url)
     short = replicas(redis_server.url, GATEWAY_RECOVERY_WINDOW_S="0.05", GATEWAY_PRESENCE_GRACE_S="0")
     async with Proxy(short.port) as proxy:
-        page = pages(proxy.http_url)
+        # It remembers next to nothing: only what it missed may be sent again.
+        page = pages(proxy.http_url, remember=1)
         page.connect(tenant.token())
         await page.call("joinConversation", tenant.conversation)
         shown = await publish(backend, tenant, 3)
@@ -125,8 +137,8 @@ async def test_after_the_window_a_room_is_joined_again_with_what_was_missed(
         await proxy.refuse()
         await gone(page)
         shown += await publish(backend, tenant, 20)
-        # Longer ago than the window.
-        await until(lambda: short.health()["sockets"] == 0)
+        # The window is over when the session is gone.
+        await until(lambda: sessions_are_over(redis_client, tenant))
         await proxy.start()
         greeting = await page.wait("connected", lambda data: not data["recovered"], times=2)
         assert greeting["reason"] in ("expired", "unknown")
@@ -137,7 +149,7 @@ async def test_after_the_window_a_room_is_joined_again_with_what_was_missed(
 
 
 async def test_a_history_that_is_too_short_is_a_gap(
-    pages: OpenPage, replicas: Replicas, redis_server: EmbeddedRedis, tenant: Tenant, publishers: Any
+    pages: OpenPage, replicas: Replicas, redis_server: EmbeddedRedis, tenant: Tenant, publishers: Publishers
 ) -> None:
     backend = publishers(redis_server.url)
     short = replicas(redis_server.url, GATEWAY_HISTORY_SIZE="5")
@@ -157,7 +169,7 @@ async def test_a_history_that_is_too_short_is_a_gap(
 
 
 async def test_an_emptied_redis_is_a_gap(
-    pages: OpenPage, replicas: Replicas, redis_server: EmbeddedRedis, tenant: Tenant, publishers: Any
+    pages: OpenPage, replicas: Replicas, redis_server: EmbeddedRedis, tenant: Tenant, publishers: Publishers
 ) -> None:
     replica = replicas(redis_server.url)
     backend = publishers(redis_server.url)
@@ -206,6 +218,23 @@ async def test_history_that_is_asked_for_comes_before_what_is_live(
     await assert_shown(page, backend, tenant, past[2:] + live)
 
 
+async def test_history_comes_first_also_when_the_network_brings_all_at_once(
+    pages: OpenPage, proxy: Proxy, replica: Replica, backend: PublisherProcess, tenant: Tenant
+) -> None:
+    past = await publish(backend, tenant, 3)
+    page = pages(proxy.http_url)
+    page.connect(tenant.token())
+    await page.wait("connected")
+    (link,) = proxy.links
+    link.server.hold()
+    page.do("joinConversation", tenant.conversation, {"history": 3})
+    room = f"conversation:{tenant.conversation}"
+    await until(lambda: [line for line in replica.log_lines("socket_joined") if line["room"] == room])
+    live = await publish(backend, tenant, 3)
+    link.server.let_go()
+    await assert_shown(page, backend, tenant, past + live)
+
+
 async def test_a_page_that_comes_back_to_a_conversation_gets_its_history_again(
     pages: OpenPage, replica: Replica, backend: PublisherProcess, tenant: Tenant
 ) -> None:
@@ -229,6 +258,18 @@ async def test_a_join_that_is_refused_says_why_and_is_not_repeated(
     assert [error["code"] for error in page.seen("failed")] == ["bad_request"]
 
 
+async def test_joins_that_can_be_tried_again_are(
+    pages: OpenPage, replicas: Replicas, redis_server: EmbeddedRedis, tenant: Tenant
+) -> None:
+    slow = replicas(redis_server.url, GATEWAY_EVENTS_PER_S="5", GATEWAY_EVENTS_BURST="5")
+    page = pages(slow.url)
+    page.connect(tenant.token())
+    rooms = [new_id() for _ in range(8)]
+    asks = [page.do("joinConversation", room) for room in rooms]
+    assert [(await page.answer_to(ask))["conversation_id"] for ask in asks] == rooms
+    assert {error["code"] for error in page.seen("failed")} == {"rate_limited"}
+
+
 async def test_a_conversation_that_is_taken_away_is_not_joined_again(
     pages: OpenPage, proxy: Proxy, backend: PublisherProcess, tenant: Tenant
 ) -> None:
@@ -242,6 +283,9 @@ async def test_a_conversation_that_is_taken_away_is_not_joined_again(
     await page.call("presence")
     await publish(backend, tenant, 1)
     await assert_shown(page, backend, tenant, [])
+    # Unless the page asks for it anew.
+    await page.call("joinConversation", tenant.conversation)
+    await assert_shown(page, backend, tenant, await publish(backend, tenant, 1))
 
 
 async def test_a_room_of_another_kind_is_joined_again_too(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from gateway.embedded import EmbeddedRedis
 from tests.client.conftest import OpenPage
 from tests.e2e.conftest import Tenant
 from tests.support.proxy import Proxy
 from tests.support.publisher_process import PublisherProcess
-from tests.support.replica import Replica
+from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint
 
 
@@ -97,3 +98,16 @@ async def test_a_user_who_is_sent_away_does_not_come_back(
     await backend.acall("disconnect_user", tenant.id, tenant.alice)
     assert (await page.wait("refused"))["code"] == "sent_away"
     assert await page.call("isConnected") is False
+
+
+async def test_a_tab_too_many_sends_the_oldest_away_which_does_not_push_back(
+    pages: OpenPage, replicas: Replicas, redis_server: EmbeddedRedis, tenant: Tenant
+) -> None:
+    narrow = replicas(redis_server.url, GATEWAY_MAX_SOCKETS_PER_USER="1")
+    oldest, newest = pages(narrow.url), pages(narrow.url)
+    oldest.connect_with([tenant.token()])
+    await oldest.wait("connected")
+    newest.connect_with([tenant.token()])
+    assert (await oldest.wait("refused"))["code"] == "too_many_connections"
+    assert await newest.call("presence") == [tenant.alice]
+    assert oldest.seen("asked for token") == ["connect"]

@@ -88,7 +88,8 @@ class World:
         body = fields.get("body") or encode(["e", fields.get("data", seq)]).decode()
         if flag == "r":
             self._last[room] = seq
-        return f"{epoch}-{seq} {previous} {flag} {fields.get('skip', '-')}\n{body}".encode()
+        key = f" c={fields['key']}" if "key" in fields else ""
+        return f"{epoch}-{seq} {previous} {flag} {fields.get('skip', '-')}{key}\n{body}".encode()
 
     def receive(self, room: RoomState, seq: int, **fields: Any) -> None:
         """Hand one message to the hub, to its end."""

@@ -26,7 +26,9 @@ FLOORS = {
     "python-socketio": "5.16.2",
     "redis": "8.0.1",
 }
-PACKAGE_LOCKS = (ROOT / "tests/js/package-lock.json", ROOT / "tests/bench/rivals/package-lock.json")
+PACKAGE_LOCKS = [
+    ROOT / folder / "package-lock.json" for folder in ("tests/js", "tests/bench/rivals", "gateway/client")
+]
 
 
 @pytest.mark.parametrize("lock", [SERVICE, TESTS], ids=["service", "tests"])
@@ -59,11 +61,15 @@ def test_the_publisher_is_not_bound_to_a_version_with_a_known_hole() -> None:
 
 
 @pytest.mark.parametrize("lock", PACKAGE_LOCKS, ids=lambda lock: lock.parent.name)
-def test_npm_packages_are_pinned_to_one_version_and_its_content(lock: Path) -> None:
-    wanted = json.loads((lock.parent / "package.json").read_text())
-    named = wanted.get("dependencies", {}) | wanted.get("optionalDependencies", {})
-    assert all(version.rpartition("@")[2][:1].isdigit() for version in named.values()), named
+def test_npm_packages_are_pinned_by_their_content(lock: Path) -> None:
     packages = {name: facts for name, facts in json.loads(lock.read_text())["packages"].items() if name}
     assert packages
     assert not [name for name, facts in packages.items() if not facts.get("integrity")]
     assert not [name for name, facts in packages.items() if "resolved" in facts]
+
+
+@pytest.mark.parametrize("folder", ["tests/js", "tests/bench/rivals"])
+def test_what_is_measured_and_tested_against_is_one_version(folder: str) -> None:
+    wanted = json.loads((ROOT / folder / "package.json").read_text())
+    named = wanted["dependencies"] | wanted.get("optionalDependencies", {})
+    assert all(version.rpartition("@")[2][:1].isdigit() for version in named.values()), named

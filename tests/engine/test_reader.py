@@ -91,6 +91,7 @@ def test_endless_empty_fragments_are_refused() -> None:
         frame(CONTINUATION, b"x"),
         frame(TEXT, b"x", fin=False) + frame(TEXT, b"x"),
     ],
+    ids=map(str, range(99)),
 )
 def test_what_the_rfc_forbids_is_a_protocol_error(data: bytes) -> None:
     assert violation(data) == CloseCode.PROTOCOL

@@ -125,6 +125,29 @@ async def test_polls_and_posts_make_no_garbage_either() -> None:
             gc.enable()
 
 
+async def test_a_post_that_breaks_off_is_not_held_until_the_collector_comes_by() -> None:
+    async with serve() as rig:
+        gc.collect()
+        gc.disable()
+        try:
+            before = alive()
+            for _ in range(5):
+                async with polling(rig.port) as client:
+                    _, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+                    writer.write(
+                        f"POST /engine.io/?EIO=4&transport=polling&sid={client.sid} HTTP/1.1\r\nHost: x\r\n"
+                        "Content-Length: 900000\r\n\r\n".encode()
+                        + bytes(200_000)
+                    )
+                    await writer.drain()
+                    await eventually(lambda: getattr(rig.socket.channel, "_posting", False))
+                    writer.transport.abort()
+                    await eventually(lambda: not getattr(rig.socket.channel, "_posting", False))
+            await eventually(lambda: alive() <= before)
+        finally:
+            gc.enable()
+
+
 async def test_aiohttp_forgets_the_connection() -> None:
     async with serve() as rig:
         tasks = len(asyncio.all_tasks())

@@ -90,6 +90,7 @@ async def test_environ_tells_of_the_handshake_until_it_is_forgotten() -> None:
         (frame(TEXT, b"4" + b"x" * 2000), CloseCode.TOO_BIG),
         (frame(TEXT, b"4" + b"x" * 2000)[:4], CloseCode.TOO_BIG),
     ],
+    ids=map(str, range(99)),
 )
 async def test_a_violation_closes_with_its_code_and_one_line(data: bytes, code: int) -> None:
     async with serve(max_payload_bytes=1000) as rig, opened(rig.port) as peer:

@@ -87,6 +87,18 @@ async def test_refusals_are_counted_by_code(
     assert found("gateway_event_refused_total", code="bad_request") == 1
 
 
+def test_what_has_not_happened_yet_is_there_as_zero(redis_server: EmbeddedRedis, replicas: Replicas) -> None:
+    found = page_of(replicas(redis_server.url))
+    for name, label, value in (
+        ("gateway_event_refused_total", "code", "internal"),
+        ("gateway_refused_total", "code", "token_invalid"),
+        ("gateway_recoveries_total", "outcome", "trimmed"),
+        ("gateway_closed_total", "reason", "slow"),
+        ("gateway_limited_total", "limit", "events_per_s"),
+    ):
+        assert [sample.value for sample in found.of(name) if sample.labels[label] == value] == [0]
+
+
 async def test_what_was_missed_and_given_is_counted(
     redis_server: EmbeddedRedis, replicas: Replicas, publishers: Publishers, clients: Clients, tenant: Tenant
 ) -> None:

@@ -11,11 +11,12 @@ import redis.asyncio
 from sqlalchemy import insert
 
 from gateway.embedded import EmbeddedRedis
-from publisher import Publisher, Room, conversation, organization, user, wire
+from publisher import Publisher, Room, campaign, conversation, organization, user, wire
 from publisher.outbox import OutboxRelay, Relaying
 from tests.outbox.conftest import Relays
 from tests.outbox.databases import BackendDatabase
 from tests.outbox.published import published
+from tests.support.pytake import incoming_message
 from tests.support.tokens import new_id
 from tests.support.waiting import until
 
@@ -62,6 +63,33 @@ async def test_what_was_rolled_back_is_never_published(
     number(database, org, room, 2)
     await until(database.is_empty)
     assert await published(redis_client, org, room) == [2]
+
+
+async def test_a_message_and_what_its_inbox_is_told_are_committed_together_and_come_in_order(
+    database: BackendDatabase, relays: Relays, redis_client: redis.asyncio.Redis
+) -> None:
+    org, talk = new_id(), new_id()
+    messages = [incoming_message(talk, text) for text in ("one", "two")]
+    with database.transaction() as events:
+        for message in messages:
+            events.message_new(org, message, inbox=True)
+    relay = relays(database.async_url, batch=1)
+    await until(lambda: relay.counters.relayed == 4)
+    said = [data["content"]["text"] for data in await published(redis_client, org, conversation(talk))]
+    told = [data["preview"] for data in await published(redis_client, org, organization(org))]
+    assert said == told == ["one", "two"]
+
+
+async def test_progress_is_conflated_by_way_of_the_outbox_as_well(
+    database: BackendDatabase, relays: Relays, redis_client: redis.asyncio.Redis
+) -> None:
+    org, drive = new_id(), new_id()
+    with database.transaction() as events:
+        for share in (1, 50, 100):
+            events.campaign_progress(org, drive, {"progress": share})
+    relay = relays(database.async_url)
+    await until(lambda: relay.counters.relayed == 3)
+    assert [data["progress"] for data in await published(redis_client, org, campaign(drive))] == [100]
 
 
 async def test_a_backlog_of_many_batches_keeps_its_order(

@@ -98,7 +98,7 @@ async def test_asyncpg_serves_as_well(postgres: BackendDatabase) -> None:
         {"ephemeral": True},
         {"version": 3},
     ],
-    ids=str,
+    ids=map(str, range(99)),
 )
 async def test_mistakes_raise_at_the_call_before_anything_is_awaited(sqlite: BackendDatabase, wrong: Any) -> None:
     outbox = Outbox(sqlite.table, options=Options(max_payload_bytes=100))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ import pytest_asyncio
 from publisher import conversation
 from tests.peers.conftest import Tenant, Trio
 from tests.support.publisher_process import PublisherProcess
+from tests.support.waiting import until
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
 
@@ -98,6 +100,26 @@ async def test_an_answer_of_another_replica_is_readable_by_the_page_that_asked(
         async with http.get(f"{trio[1].url}{POLLING}&sid={roaming.sid}") as there:
             assert there.headers["Access-Control-Allow-Origin"] == origin["Origin"]
             assert there.headers["Content-Type"].startswith("text/plain")
+
+
+async def test_a_slow_body_is_passed_on_as_it_comes(trio: Trio, tenant: Tenant) -> None:
+    async with aiohttp.ClientSession() as http:
+        roaming = Wanderer(http, trio)
+        await roaming.open(tenant.token())
+        before = trio[1].memory_kib()
+
+        async def half() -> AsyncIterator[bytes]:
+            yield b"4" * 500_000
+            await asyncio.Event().wait()
+
+        url = f"{trio[1].url}{POLLING}&sid={roaming.sid}"
+        posts = [asyncio.ensure_future(http.post(url, data=half())) for _ in range(60)]
+        # The session has no use for two bodies at a time, and ends.
+        await until(lambda: sum(post.done() for post in posts) >= len(posts) - 1, what="the others to be refused")
+        assert trio[1].memory_kib() - before < 20_000
+        for post in posts:
+            post.cancel()
+        await asyncio.gather(*posts, return_exceptions=True)
 
 
 async def test_too_large_a_body_is_refused_where_it_arrives(wanderer: Wanderer, tenant: Tenant) -> None:

@@ -15,10 +15,21 @@ from gateway.embedded import EmbeddedRedis
 from publisher import Offset, Room, conversation, parse_offset, wire
 from publisher.envelope import Envelope, Options, build_event
 from publisher.scripts import SCRIPTS, command
+from publisher.verbs import Verbs
 from publisher.wire import Message, parse_message
 from tests.support.tokens import new_id
 
 PUBLISHED, KNOWN, STALE = 0, 1, 2
+
+
+class Recorder(Verbs[Envelope]):
+    """Sends nothing and gives what would be sent."""
+
+    def __init__(self) -> None:
+        self._options = Options()
+
+    def _send(self, envelope: Envelope) -> Envelope:
+        return envelope
 
 
 class Bus:
@@ -33,8 +44,13 @@ class Bus:
             client.script_load(script.source)
 
     def run(self, envelope: Envelope) -> tuple[int, Offset]:
-        status, offset = self.client.evalsha(*command(envelope))
-        return status, parse_offset(offset.decode())
+        (found,) = self.run_all(envelope)
+        return found
+
+    def run_all(self, envelope: Envelope) -> list[tuple[int, Offset]]:
+        """Publish all events of an envelope; gives status and offset of each."""
+        found = iter(self.client.evalsha(*command(envelope)))
+        return [(status, parse_offset(offset.decode())) for status, offset in zip(found, found, strict=True)]
 
     def publish(self, data: Any = 1, to: Any = None, **more: Any) -> tuple[int, Offset]:
         options = more.pop("options", Options())

@@ -46,6 +46,13 @@ class Sender:
             return await self.publisher.emit(self.org, "e", data, to=to or self.room, **more)
         return await asyncio.to_thread(self.publisher.emit, self.org, "e", data, to=to or self.room, **more)
 
+    async def call(self, verb: str, *args: Any, **more: Any) -> Receipt:
+        """Call any verb for the sender's organization."""
+        if isinstance(self.publisher, AsyncPublisher):
+            receipt: Receipt = await getattr(self.publisher, verb)(self.org, *args, **more)
+            return receipt
+        return await asyncio.to_thread(getattr(self.publisher, verb), self.org, *args, **more)
+
     async def emit_all(self, data: Iterable[Any], **more: Any) -> list[Receipt]:
         """Publish in this order: at once where a call does not block, one after the other where it does."""
         if isinstance(self.publisher, AsyncPublisher):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,9 +38,11 @@ UNWILLING = ReadOnlyError("You can't write against a read only replica.")
 REFUSED = ResponseError("WRONGTYPE")
 
 
-def new_item(*, size: int = 10, ephemeral: bool = False) -> Item:
+def new_item(*, size: int = 10, ephemeral: bool = False, two: bool = False) -> Item:
     body = [0] * ((size - 6) // 2)
     envelope = build_event(ORG, "e", body, ROOM, Options(), ephemeral=ephemeral)
+    if two:
+        envelope = replace(envelope, also=build_event(ORG, "e", body, ROOM, Options()))
     waiter: Future[Receipt | PublishError] = Future()
     return Item(envelope, waiter)
 
@@ -167,6 +170,48 @@ def test_a_late_answer_for_a_withdrawn_item_does_no_harm() -> None:
     assert (len(buffer), buffer.counters.sent) == (0, 1)
 
 
+# -- an envelope with two events
+
+
+def test_two_events_of_one_call_are_counted_as_two() -> None:
+    buffer = Buffer(10, 10_000)
+    item = new_item(two=True)
+    buffer.put(item)
+    assert len(buffer) == 2
+    buffer.settle(buffer.take(1), [[0, b"e-1", 0, b"e-2"]])
+    assert outcome(item) == Receipt("e-1")
+    assert (len(buffer), buffer.counters.sent) == (0, 2)
+
+
+def test_each_of_two_events_may_be_a_duplicate_and_the_receipt_is_of_the_first() -> None:
+    buffer = Buffer(10, 10_000)
+    items = [new_item(two=True) for _ in range(2)]
+    for item in items:
+        buffer.put(item)
+    buffer.settle(buffer.take(2), [[1, b"e-1", 0, b"e-2"], [0, b"e-3", 1, b"e-2"]])
+    assert [outcome(item) for item in items] == [Receipt("e-1", duplicate=True), Receipt("e-3")]
+    assert (buffer.counters.sent, buffer.counters.duplicates) == (2, 2)
+
+
+def test_two_events_that_a_retry_meets_are_its_own() -> None:
+    buffer = Buffer(10, 10_000)
+    item = new_item(two=True)
+    buffer.put(item)
+    buffer.settle(buffer.take(1), BROKE)
+    buffer.settle(buffer.take(1), [[1, b"e-1", 1, b"e-2"]])
+    assert outcome(item) == Receipt("e-1")
+    assert (buffer.counters.sent, buffer.counters.duplicates) == (2, 0)
+
+
+def test_two_events_stay_and_go_together() -> None:
+    buffer = Buffer(3, 10_000)
+    items = [new_item(two=True) for _ in range(2)]
+    assert [buffer.put(item) for item in items] == [0, 2]
+    assert buffer.counters.dropped == 2
+    buffer.settle(buffer.take(2), [REFUSED])
+    assert (len(buffer), buffer._bytes, buffer.counters.failed) == (0, 0, 2)
+
+
 class BufferMachine(RuleBasedStateMachine):
     """Any order of calls, against a queue of which everybody can see that it is right."""
 
@@ -180,18 +225,19 @@ class BufferMachine(RuleBasedStateMachine):
         self.taken: list[Item] = []
         self.gone: list[Item] = []
 
-    @rule(target=items, size=st.integers(6, 60), ephemeral=st.booleans())
-    def put(self, size: int, *, ephemeral: bool) -> Item:
-        item = new_item(size=size, ephemeral=ephemeral)
+    @rule(target=items, size=st.integers(6, 60), ephemeral=st.booleans(), two=st.booleans())
+    def put(self, size: int, *, ephemeral: bool, two: bool) -> Item:
+        item = new_item(size=size, ephemeral=ephemeral, two=two and not ephemeral)
         self.queue.append(item)
         dropped = self.buffer.put(item)
-        for _ in range(dropped):
+        while dropped:
             oldest = self.queue[len(self.taken)]
             assert oldest is not item
             assert isinstance(outcome(oldest), PublishError)
             self.queue.remove(oldest)
+            dropped -= oldest.envelope.events
         waiting = len(self.queue) - len(self.taken)
-        assert waiting == 1 or (len(self.queue) <= self.MAX_EVENTS and self.buffer._bytes <= self.MAX_BYTES)
+        assert waiting == 1 or (len(self.buffer) <= self.MAX_EVENTS and self.buffer._bytes <= self.MAX_BYTES)
         return item
 
     @precondition(lambda self: not self.taken)
@@ -237,7 +283,7 @@ class BufferMachine(RuleBasedStateMachine):
 
     @invariant()
     def holds_what_it_should(self) -> None:
-        assert len(self.buffer) == len(self.queue)
+        assert len(self.buffer) == sum(item.envelope.events for item in self.queue)
         assert self.buffer._bytes == sum(item.envelope.size for item in self.queue)
         assert list(self.buffer._items) == list(self.queue)
 

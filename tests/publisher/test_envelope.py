@@ -33,7 +33,7 @@ def build(event: Any = "message:new", data: Any = None, to: Any = ROOM, **more: 
 # -- tenants and rooms
 
 
-@pytest.mark.parametrize("tenant", ["", "acme", None, 7, "*", ORG + "x"])
+@pytest.mark.parametrize("tenant", ["", "acme", None, 7, "*", ORG + "x"], ids=map(str, range(99)))
 def test_an_organization_that_is_no_uuid_is_refused(tenant: Any) -> None:
     with pytest.raises(InvalidEvent, match="organization_id"):
         build(tenant=tenant)

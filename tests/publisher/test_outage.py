@@ -13,9 +13,10 @@ import pytest
 import redis.asyncio
 
 from gateway.embedded import EmbeddedRedis
-from publisher import PublishError, Receipt, wire
+from publisher import PublishError, Receipt, organization, wire
 from tests.publisher.senders import Sender, Senders, published
 from tests.support.proxy import Proxy
+from tests.support.pytake import incoming_message
 from tests.support.waiting import until
 
 Client = Any  # redis.asyncio.Redis, whose commands are not typed
@@ -132,6 +133,23 @@ async def test_a_retry_after_a_lost_reply_does_not_double(
     assert await published(redis_client, sender) == list(range(10))
     assert sender.counters.sent == 10
     assert sender.counters.duplicates == 0
+
+
+async def test_a_retry_after_a_lost_reply_doubles_and_loses_neither_of_two_events(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    sender = await begun(senders(redis_proxy.url, timeout_s=0.05, connection={"socket_timeout": 0.2}))
+    messages = [incoming_message(sender.room.partition(":")[2], str(number)) for number in range(5)]
+    redis_proxy.lose_replies()
+    for message in messages:
+        await sender.call("message_new", message, inbox=True)
+    await until(lambda: sender.counters.retries > 0)
+    redis_proxy.resume()
+    await settled(sender)
+    texts = [data["content"]["text"] for data in (await published(redis_client, sender))[1:]]
+    previews = [data["preview"] for data in await published(redis_client, sender, organization(sender.org))]
+    assert texts == previews == ["0", "1", "2", "3", "4"]
+    assert (sender.counters.sent, sender.counters.duplicates) == (11, 0)
 
 
 async def test_an_ephemeral_event_is_never_sent_twice(

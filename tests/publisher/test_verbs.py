@@ -10,22 +10,13 @@ from typing import Any
 
 import pytest
 
-from publisher import InvalidEvent, Options, campaign, conversation, user, wire
+from publisher import InvalidEvent, campaign, conversation, user, wire
 from publisher.envelope import Envelope
-from publisher.verbs import STATUS_VERSION, Verbs
+from publisher.verbs import STATUS_VERSION
+from tests.publisher.bus import Recorder
 from tests.support.tokens import new_id
 
 ORG, CID, MID, UID = new_id(), new_id(), new_id(), new_id()
-
-
-class Recorder(Verbs[Envelope]):
-    """Sends nothing and gives what would be sent."""
-
-    def __init__(self) -> None:
-        self._options = Options()
-
-    def _send(self, envelope: Envelope) -> Envelope:
-        return envelope
 
 
 events = Recorder()
@@ -112,6 +103,11 @@ def test_campaign_progress_names_its_campaign_whatever_the_backend_says() -> Non
     assert data["timestamp"]
 
 
+def test_campaign_progress_is_conflated_for_each_campaign() -> None:
+    one, other = (events.campaign_progress(ORG, ident, {}).args[11] for ident in (CID, MID))
+    assert (one, other) == (campaign(CID), campaign(MID))
+
+
 def test_disconnecting_a_user_is_remembered_against_recoveries() -> None:
     envelope = events.disconnect_user(ORG, UID)
     assert json.loads(envelope.args[0]) == {"do": "disconnect"}
@@ -137,6 +133,10 @@ BAD: dict[str, Callable[[], object]] = {
     "an unknown status": lambda: events.message_status(ORG, CID, MID, "seen"),
     "a status that is no text": lambda: events.message_status(ORG, CID, MID, ["read"]),  # type: ignore[arg-type]
     "a status of no message": lambda: events.message_status(ORG, CID, "7", "read"),
+    "an inbox of nobody in particular": lambda: events.message_new(ORG, {"conversation_id": CID}, inbox=7),  # type: ignore[arg-type]
+    "an inbox of a user who is none": lambda: events.message_new(ORG, {"conversation_id": CID}, inbox=["a b"]),
+    "an inbox of too many": lambda: events.message_new(ORG, {"conversation_id": CID}, inbox=map(str, range(65))),
+    "a count of half a message": lambda: events.message_new(ORG, {"conversation_id": CID}, inbox=True, unread=0.5),  # type: ignore[arg-type]
     "an unread count below nothing": lambda: events.unread_update(ORG, UID, CID, -1),
     "an unread count that is a yes": lambda: events.unread_update(ORG, UID, CID, True),
     "a notification without an id": lambda: events.notification_new(ORG, UID, {"subject": "s"}),

@@ -23,6 +23,7 @@ from gateway.auth import Tokens
 from gateway.bus.commands import Commands
 from gateway.bus.history import History
 from gateway.bus.link import LinkDown, ReplyError
+from gateway.bus.people import RoomPeople
 from gateway.bus.sessions import Sessions
 from gateway.core.conflation import Pacer
 from gateway.core.history import Kept
@@ -94,6 +95,15 @@ class Server:
         keys = self._asking.call("KEYS", f"rt:{{{self.tenant}}}:*")
         if keys:
             self._asking.call("DEL", *keys)
+
+    def hurry(self) -> None:
+        """Let nothing that is told of people wait any longer."""
+        prefix = f"rt:{{{self.tenant}}}:"
+        for what in self._asking.call("ZRANGE", f"{prefix}due", 0, -1):
+            if not what.startswith(b"typing "):
+                self._asking.call("ZADD", f"{prefix}due", 0, what)
+        for key in self._asking.call("KEYS", f"{prefix}told*"):
+            self._asking.call("DEL", key)
 
     def _spread(self) -> None:
         self._asking.call("PUBLISH", self._end, b"")
@@ -363,6 +373,26 @@ class SimChannel:
         """Take larger messages: what is sent here is small."""
 
 
+class Shown:
+    """What a page shows of the people of its conversations, from nothing but what it was told."""
+
+    def __init__(self) -> None:
+        self.viewers: dict[Room, set[str]] = {}
+        self.typing: dict[Room, set[str]] = {}
+
+    def hear(self, name: str, data: dict[str, Any]) -> None:
+        room = Room(f"conversation:{data['conversation_id']}")
+        if name == "conversation:viewers":
+            self.viewers[room] = set(data["user_ids"])
+        elif name == "user_typing":
+            typing = self.typing.setdefault(room, set())
+            (typing.add if data["typing"] else typing.discard)(data["user_id"])
+
+    def forget(self, room: Room) -> None:
+        self.viewers.pop(room, None)
+        self.typing.pop(room, None)
+
+
 @dataclass
 class Browser:
     """socket.io-client, and an account of what it must get, may get, and got."""
@@ -392,6 +422,7 @@ class Browser:
     owed: list[tuple[Room, int, int]] = field(default_factory=list)
     """Rooms of which it must have everything between two seqs."""
     recoveries: list[bool] = field(default_factory=list)
+    shown: Shown = field(default_factory=Shown)
 
     # -- what it does
 
@@ -436,6 +467,11 @@ class Browser:
         if event == "leave_conversation" or room not in self.spans:
             self.spans[room] = Span(self._least(room), sure=False)
         self.socket.receive(f"42{number}" + json.dumps([event, payload]))
+
+    def say(self, event: str, room: Room) -> None:
+        """Say something that is not answered."""
+        assert self.socket is not None
+        self.socket.receive("42" + json.dumps([event, {"conversation_id": room.partition(":")[2]}]))
 
     def is_asking_for(self, room: Room) -> bool:
         return any(room == other for _, other, _ in self.asked.values())
@@ -491,8 +527,11 @@ class Browser:
             self._connected(args[0]["recovered"], parse_offset(args[-1]).seq)
         elif name == "e":
             self._published(args[0])
+        elif name in ("conversation:viewers", "user_typing"):
+            self.shown.hear(name, args[0])
         elif name == "left_conversation":
             room = Room(f"conversation:{args[0]['conversation_id']}")
+            self.shown.forget(room)
             if self.asked and room in self.spans:
                 # An answer is under way, and behind it what came before the room was taken away.
                 self.spans[room].sure = False
@@ -504,6 +543,7 @@ class Browser:
         if recovered:
             return
         self.owed.clear()
+        self.shown = Shown()
         # It was told: what it missed is not owed to it any more. Rooms that were kept are news to it.
         self.spans = {room: Span(seq, sure=False) for room in self.spans}
         for room in (Room(f"user:{self.user}"), Room(f"organization:{self.world.tenant}")):
@@ -528,6 +568,7 @@ class Browser:
             self.spans[room].sure = self.spans[room].sure and event != "leave_conversation"
         elif event == "leave_conversation":
             del self.spans[room]
+            self.shown.forget(room)
         else:
             self._joined(room, since, answer)
 
@@ -535,6 +576,7 @@ class Browser:
         at = parse_offset(answer["offset"]).seq
         if not self.spans[room].sure:
             self.spans[room] = Span(at)
+            self.shown.forget(room)
         for shown in answer["events"]:
             number = shown["data"]
             # What was told of one room's history may be told of another's as well, and what came by a room that
@@ -569,6 +611,19 @@ class Browser:
                 rooms = {room.name for room in member.rooms}
                 if member.pid == self.pid:
                     assert not rooms & self.taken, "a room that was taken away was given back"
+                    for room in rooms & self.spans.keys():
+                        self.check_people(room)
+
+    def check_people(self, room: Room) -> None:
+        """What it shows of a conversation that it is in must be so."""
+        if not room.startswith("conversation:"):
+            return
+        people = self.world.people_of(room)
+        _, told = json.loads(people.viewers or b"")
+        assert self.user in told["user_ids"], f"{self.user} is in {room}, and not among those who look at it"
+        assert self.shown.viewers.get(room) == set(told["user_ids"]), f"{self.user} is shown others in {room}"
+        typing = set(people.typists) - {self.user}
+        assert self.shown.typing.get(room, set()) == typing, f"{self.user} sees others type in {room}"
 
 
 class World:
@@ -650,6 +705,22 @@ class World:
                 await replica.server.leases._renew(list(replica.house.members))
 
         self.act(lambda: self.tasks.append(asyncio.ensure_future(renewing())))
+
+    def people_of(self, room: Room) -> RoomPeople:
+        """Ask Redis who is in a conversation."""
+        people = self.replicas[0].house.people
+        asking: list[asyncio.Future[Any]] = []
+        self.act(lambda: asking.append(asyncio.ensure_future(people.read(self.tenant, [room], "nobody"))))
+        self.pump()
+        found: RoomPeople = asking[0].result().rooms[0]
+        return found
+
+    def tell_what_is_due(self) -> None:
+        """Have told at once what waits for its turn."""
+        self.server.hurry()
+        people = self.replicas[0].house.people
+        self.act(lambda: self.tasks.append(asyncio.ensure_future(people.sweep(self.tenant))))  # type: ignore[arg-type]
+        self.pump()
 
     def sweep(self, replica: Replica) -> None:
         """Have idle rooms given up now."""

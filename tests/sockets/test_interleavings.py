@@ -27,7 +27,12 @@ BROWSERS = st.integers(0, 2)
 REPLICAS = st.integers(0, 1)
 KINDS = st.sampled_from(["ask", "hear"])
 ROOMS = st.integers(0, 2)
-CONFIGURATION: dict[str, Any] = {"jwt_secret_key": SECRET, "history_size": 6, "room_linger_s": 0.0}
+CONFIGURATION: dict[str, Any] = {
+    "jwt_secret_key": SECRET,
+    "history_size": 6,
+    "room_linger_s": 0.0,
+    "typing_timeout_s": 60.0,
+}
 
 
 PAUSE = Pause()
@@ -77,6 +82,8 @@ class Machine(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Have everybody come back and hear everything, and settle the accounts."""
+        self.world.heal()
+        self.world.tell_what_is_due()
         self.world.heal()
         for browser in self.world.browsers:
             browser.settle_accounts()
@@ -205,6 +212,13 @@ class Machine(RuleBasedStateMachine):
         ):
             self.world.act(lambda: asking.ask("leave_conversation", name))
 
+    @rule(browser=BROWSERS, room=ROOMS, typing=st.booleans())
+    def type(self, browser: int, room: int, *, typing: bool) -> None:
+        asking = self.world.browsers[browser]
+        name = self.rooms[room]
+        if asking.is_up and name in asking.spans:
+            self.world.act(lambda: asking.say("typing_start" if typing else "typing_stop", name))
+
     @rule(browser=BROWSERS)
     def drop(self, browser: int) -> None:
         dropping = self.world.browsers[browser]
@@ -310,3 +324,58 @@ def test_who_drops_before_hearing_that_something_is_lost_is_told_the_next_time(s
     state.come_back_under_traffic(after=0, before=0, browser=1, replica=0)
     state.settle()
     assert state.world.browsers[1].recoveries[-1:] == [False]
+
+
+# -- conflation, where something waits
+
+
+@pytest.fixture
+def waiting(state: LossyMachine) -> LossyMachine:
+    """Browser 0 is in room 0, and the second of two events under one key waits for it."""
+    state.join(browser=0, room=0)
+    state.all_goes_on()
+    state.browser_hears(browser=0, times=8)
+    state.publish(rooms={0}, sender=None, times=2, wide=False, conflate="a")
+    state.replica_goes_on(replica=0, times=4)
+    state.browser_hears(browser=0, times=8)
+    assert len(state.world.browsers[0].live) == 1
+    return state
+
+
+def test_who_leaves_a_room_has_got_what_waited_of_it(waiting: LossyMachine) -> None:
+    waiting.leave(browser=0, room=0)
+    waiting.replica_goes_on(replica=0, times=8)
+    waiting.browser_hears(browser=0, times=8)
+    assert len(waiting.world.browsers[0].live) == 2
+    waiting.settle()
+    assert len(waiting.world.browsers[0].live) == 2
+
+
+def test_what_waits_when_access_is_taken_away_comes_first(waiting: LossyMachine) -> None:
+    waiting.access_is_taken_away(browser=0, room=0)
+    waiting.settle()
+    assert len(waiting.world.browsers[0].live) == 2
+
+
+def test_what_waits_for_a_socket_that_drops_is_there_when_it_comes_back(waiting: LossyMachine) -> None:
+    waiting.drop(browser=0)
+    waiting.come_back(browser=0, replica=1)
+    waiting.settle()
+    browser = waiting.world.browsers[0]
+    assert (len(browser.live), browser.recoveries[-1]) == (2, True)
+
+
+def test_a_room_that_is_joined_meanwhile_gets_its_answer_behind_what_waits(waiting: LossyMachine) -> None:
+    waiting.join(browser=0, room=1)
+    waiting.replica_goes_on(replica=0, times=3)
+    waiting.browser_hears(browser=0, times=1)
+    assert len(waiting.world.browsers[0].live) == 2
+    waiting.settle()
+
+
+def test_of_a_flood_that_was_missed_only_the_last_is_handed_out(waiting: LossyMachine) -> None:
+    waiting.connection_breaks(replica=0, kind="hear")
+    for key in ("a", "b", "a", "b"):
+        waiting.publish(rooms={0}, sender=None, times=1, wide=False, conflate=key)
+    waiting.settle()
+    assert len(waiting.world.browsers[0].live) <= 4

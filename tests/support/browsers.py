@@ -81,6 +81,15 @@ class Node:
             report = json.loads(line)
             self._browsers[report["browser"]].reports.append(report)
 
+    def kill(self) -> None:
+        """End the process with SIGKILL: its pages can't say goodbye."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join(PATIENCE_S)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
     def close(self) -> None:
         """End the process; all its pages are gone."""
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -105,6 +114,7 @@ class Browser:
         self.reports: list[Report] = []
         self._node = process
         self._acks = count(1)
+        self._is_closed = False
 
     # -- what it is told to do
 
@@ -138,8 +148,10 @@ class Browser:
         self._node.command("connect", self)
 
     def close(self) -> None:
-        """Close the tab."""
-        self._node.command("forget", self)
+        """Close the tab, if it is open."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._node.command("forget", self)
 
     # -- what happened
 

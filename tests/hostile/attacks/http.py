@@ -134,6 +134,31 @@ async def oversized_bodies(stage: Stage) -> None:
     stage.closed = f"{len(statuses)} times 413; no session, no connection left"
 
 
+@case("large bodies of users that break off before their end, 100 and 100 again", memory_mib=220, log_kib=140)
+async def broken_off_bodies(stage: Stage) -> None:
+    count = stage.times(100, 25)
+
+    async def attack() -> None:
+        async with polling(stage.port, "/socket.io/") as poller:
+            assert (await poller.post("40" + json.dumps({"token": mint()})))[0] == 200
+            while '"connected"' not in (await poller.poll())[1]:
+                pass
+            _, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+            target = f"{PATH}&sid={poller.sid}"
+            writer.write(request("POST", target, Content_Length="990000") + bytes(980_000))
+            await writer.drain()
+            writer.transport.abort()
+            await poller.post("1")
+
+    sessions, before = stage.arena.sessions(), stage.arena.replica.memory_kib()
+    for _ in range(2):
+        await asyncio.gather(*(attack() for _ in range(count)))
+    await until(lambda: stage.arena.sessions() <= sessions, 60.0, "the sessions to be gone")
+    kept_mib = (stage.arena.replica.memory_kib() - before) / 1024
+    assert kept_mib < 0.4 * 2 * count, f"{kept_mib:.0f} MiB were not given back"
+    stage.closed = f"{2 * count} of {2 * count} gone, and what had come of them"
+
+
 @case("a polling body of 100 KiB that unpacks to 100 MB", memory_mib=16)
 async def zip_bomb(stage: Stage) -> None:
     bomb = gzip.compress(bytes(100_000_000), 6)
