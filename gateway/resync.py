@@ -198,6 +198,8 @@ class Resync:
         The new epoch's seqs may be lower, where the new server's clock is behind.
         """
         place = await self._history.read(tenant.id, {})
+        # What was taken away up to there has to be heard: sessions are written again as of that place.
+        await self.subscriber.fence()
         notice(self._commands, tenant.id, "history lost", epoch=epoch)
         if self.audience is not None:
             self.audience.history_lost(tenant)

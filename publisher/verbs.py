@@ -154,16 +154,18 @@ class Verbs(Generic[R]):
         key = f"notification:new:{ident}"
         return self.emit(organization_id, "notification:new", notification, to=user(user_id), key=key)
 
-    def campaign_progress(self, organization_id: Id, campaign_id: Id, progress: Mapping[str, Any]) -> R:
+    def campaign_progress(
+        self, organization_id: Id, campaign_id: Id, progress: Mapping[str, Any], *, conflate: bool = False
+    ) -> R:
         """Publish `campaign:progress` to everyone who watches the campaign; adds its id and the time.
 
-        It is conflated: of a campaign that reports a hundred times a second a browser gets a few, and the last.
+        With `conflate`, of a campaign that reports a hundred times a second a browser gets a few, and the last.
         """
         room = campaign(campaign_id)
         if not isinstance(progress, Mapping):
             raise InvalidEvent("progress must be a mapping")
         data = {"timestamp": datetime.now(UTC), **progress, "campaign_id": room.partition(":")[2]}
-        return self.emit(organization_id, "campaign:progress", data, to=room, conflate=room)
+        return self.emit(organization_id, "campaign:progress", data, to=room, conflate=room if conflate else None)
 
     def disconnect_user(
         self,

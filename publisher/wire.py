@@ -44,7 +44,7 @@ def tail_key(tenant: str, room: Room) -> str:
 
 
 def latest_key(tenant: str, room: Room) -> str:
-    """Name the key that says which event of a room's log the next one under its conflation key takes the place of."""
+    """Name the key that says which event in a room's log the next under the same conflation key replaces."""
     return f"rt:{{{tenant}}}:latest:{room}"
 
 

@@ -131,6 +131,7 @@ class CampaignProgress(Model):
     organization_id: Uuid
     campaign_id: Uuid
     progress: dict[str, Any]
+    conflate: bool = False
 
 
 class Disconnect(Model):

@@ -26,6 +26,7 @@ from publisher.rooms import Room, room_kind
 # Sockets told in one go, and the pause between two goes: they all come back, to all replicas.
 BATCH = 100
 PAUSE_S = 0.05
+PATIENCE_S = 60.0
 
 
 class Listeners:
@@ -135,11 +136,26 @@ class Listeners:
     async def _restore(self, members: list[Member]) -> None:
         for i in range(0, len(members), BATCH):
             batch = [member for member in members[i : i + BATCH] if not member.socket.closed]
-            for member in batch:
-                member.rooms.update(dict.fromkeys(member.rooms, member.tenant.position))
-            await asyncio.gather(*map(self._house.write_session, batch))
+            await self._write(batch)
             await self._close_all(batch, "history lost")
             await asyncio.sleep(PAUSE_S)
+
+    async def _write(self, batch: list[Member]) -> None:
+        """Write sessions, as soon as Redis is there: before that nobody could come back, and keep their rooms."""
+        while True:
+            try:
+                # By when they joined: written again, their rooms are as of now, whatever was taken away before.
+                await self._look_up(batch)
+                for member in batch:
+                    member.rooms.update(dict.fromkeys(member.rooms, member.tenant.position))
+                await asyncio.gather(*(self._house.write_session(m) for m in batch if not m.socket.closed))
+            except LinkDown:
+                with contextlib.suppress(LinkDown):
+                    await self._house.commands.wait_up(PATIENCE_S)
+            except ReplyError:
+                return
+            else:
+                return
 
     async def _close_all(self, members: list[Member], reason: str) -> None:
         for i, member in enumerate(members):
@@ -166,18 +182,24 @@ class Listeners:
         self._house.access.forget_all()
         members = list(tenant.members)
         for i in range(0, len(members), BATCH):
-            batch = members[i : i + BATCH]
-            found = await self._house.sessions.standing(tenant.id, [(m.pid, m.identity.user_id) for m in batch])
-            for member, standing in zip(batch, found, strict=True):
-                if member.socket.closed:
-                    continue
-                if standing.ended or standing.revoked.blocks(member.identity):
-                    self._disconnect([member])
-                elif standing.generation > member.generation:
-                    evict(self._house, member)
-                else:
-                    self._drop_taken(member, standing.taken)
+            await self._look_up(members[i : i + BATCH])
         await self._tell_people_again(tenant)
+
+    async def _look_up(self, members: list[Member]) -> None:
+        """Do to members of one tenant what Redis says has been said about them."""
+        if not members:
+            return
+        who = [(member.pid, member.identity.user_id) for member in members]
+        found = await self._house.sessions.standing(members[0].tenant.id, who)
+        for member, standing in zip(members, found, strict=True):
+            if member.socket.closed:
+                continue
+            if standing.ended or standing.revoked.blocks(member.identity):
+                self._disconnect([member])
+            elif standing.generation > member.generation:
+                evict(self._house, member)
+            else:
+                self._drop_taken(member, standing.taken)
 
     async def _tell_people_again(self, tenant: Tenant) -> None:
         """Have told what is never replayed, and which members here may have missed.

@@ -161,6 +161,12 @@ class Office:
                 told.append((name, data, message.skip_sid.decode()))
         raise AssertionError("what was told never ended")
 
+    async def settle(self, *alive: Socket) -> None:
+        """Let everything be told that waits for its turn, and forget it."""
+        await self.pass_time(1)
+        await self.sweep(*alive)
+        await self.told()
+
     async def statuses(self) -> list[tuple[str, str]]:
         """Give who was told to be online or offline, one by one or together."""
         found: list[tuple[str, str]] = []

@@ -94,5 +94,6 @@ async def test_ac_65_sockets_are_moved_in_paced_batches(
     in_a_tenth = max(bisect_right(left, moment + OVER_S / 10) - number for number, moment in enumerate(left))
     assert in_a_tenth < SOCKETS / 3
     await until(lambda: staying.health()["sockets"] == SOCKETS, what="everybody to have moved over")
+    await until(lambda: all(client.recoveries for client in everybody))
     assert all(client.recoveries == [True] for client in everybody)
     await gone(everybody)

@@ -37,7 +37,7 @@ def report(backend: PublisherProcess, office: Office, shares: Sequence[int]) -> 
     for i, share in enumerate(shares):
         if i % 10 == 0:
             until_sync(lambda i=i: now() - begin >= i / A_SECOND)  # type: ignore[misc]
-        backend.send("campaign_progress", office.id, office.drive, {"progress": share})
+        backend.send("campaign_progress", office.id, office.drive, {"progress": share}, conflate=True)
     backend.call("unsent")
     return now() - begin
 

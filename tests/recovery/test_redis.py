@@ -181,7 +181,7 @@ async def test_ac_24_a_failover_loses_nothing_that_the_standby_has(
     await _fail_over(primary, standby, proxy)
     for number in range(10, 20):
         await team.note(backend, number)
-    await away.reconnect()
+    away.stay()
     for each in (client, away):
         await each.wait_for("test:event", count=20)
         assert numbers(each) == list(range(20))

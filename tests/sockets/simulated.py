@@ -23,7 +23,7 @@ from gateway.auth import Tokens
 from gateway.bus.commands import Commands
 from gateway.bus.history import History
 from gateway.bus.link import LinkDown, ReplyError
-from gateway.bus.people import RoomPeople
+from gateway.bus.people import RoomPeople, online_key
 from gateway.bus.sessions import Sessions
 from gateway.core.conflation import Pacer
 from gateway.core.history import Kept
@@ -95,6 +95,9 @@ class Server:
         keys = self._asking.call("KEYS", f"rt:{{{self.tenant}}}:*")
         if keys:
             self._asking.call("DEL", *keys)
+
+    def online(self) -> set[str]:
+        return {user.decode() for user in self._asking.call("ZRANGE", online_key(self.tenant), 0, -1)}
 
     def hurry(self) -> None:
         """Let nothing that is told of people wait any longer."""
@@ -374,11 +377,17 @@ class SimChannel:
 
 
 class Shown:
-    """What a page shows of the people of its conversations, from nothing but what it was told."""
+    """What a page shows of people, from nothing but what it was told, and one look at its beginning."""
 
     def __init__(self) -> None:
+        self.online: set[str] | None = None
+        """None until it has looked."""
         self.viewers: dict[Room, set[str]] = {}
         self.typing: dict[Room, set[str]] = {}
+
+    def hear_of_users(self, online: Iterable[str], offline: Iterable[str]) -> None:
+        if self.online is not None:
+            self.online = (self.online | set(online)) - set(offline)
 
     def hear(self, name: str, data: dict[str, Any]) -> None:
         room = Room(f"conversation:{data['conversation_id']}")
@@ -423,6 +432,8 @@ class Browser:
     """Rooms of which it must have everything between two seqs."""
     recoveries: list[bool] = field(default_factory=list)
     shown: Shown = field(default_factory=Shown)
+    looking: set[int] = field(default_factory=set)
+    """Questions about who is online that are under way."""
 
     # -- what it does
 
@@ -450,6 +461,7 @@ class Browser:
             else:
                 self.unanswered.add(room)
         self.asked.clear()
+        self.looking.clear()
         return lost
 
     def _least(self, room: Room) -> int:
@@ -467,6 +479,13 @@ class Browser:
         if event == "leave_conversation" or room not in self.spans:
             self.spans[room] = Span(self._least(room), sure=False)
         self.socket.receive(f"42{number}" + json.dumps([event, payload]))
+
+    def look(self) -> None:
+        """Ask who is online."""
+        assert self.socket is not None
+        number = self.world.next_number()
+        self.looking.add(number)
+        self.socket.receive(f'42{number}["presence",{{}}]')
 
     def say(self, event: str, room: Room) -> None:
         """Say something that is not answered."""
@@ -527,6 +546,11 @@ class Browser:
             self._connected(args[0]["recovered"], parse_offset(args[-1]).seq)
         elif name == "e":
             self._published(args[0])
+        elif name == "user:status":
+            user, is_online = args[0]["user_id"], args[0]["status"] == "online"
+            self.shown.hear_of_users([user] if is_online else [], [] if is_online else [user])
+        elif name == "user:statuses":
+            self.shown.hear_of_users(**args[0])
         elif name in ("conversation:viewers", "user_typing"):
             self.shown.hear(name, args[0])
         elif name == "left_conversation":
@@ -563,6 +587,10 @@ class Browser:
         self.live.append(number)
 
     def _answer(self, number: int, answer: dict[str, Any]) -> None:
+        if number in self.looking:
+            self.looking.discard(number)
+            self.shown.online = set(answer["online"]) if answer["ok"] else self.shown.online
+            return
         event, room, since = self.asked.pop(number)
         if not answer["ok"]:
             self.spans[room].sure = self.spans[room].sure and event != "leave_conversation"
@@ -601,6 +629,9 @@ class Browser:
                 assert any(other.stands_for(event) for other in got), f"event {event.number} of {room} never came"
 
     def settle_accounts(self) -> None:
+        assert self.shown.online is not None
+        others = self.world.online() - {self.user}
+        assert self.shown.online - {self.user} == others, f"{self.user} is shown others as online"
         for room, span in self.spans.items():
             if span.sure:
                 self.check(room, span.since)
@@ -703,6 +734,8 @@ class World:
         async def renewing() -> None:
             with contextlib.suppress(LinkDown, ReplyError):
                 await replica.server.leases._renew(list(replica.house.members))
+                for tenant in list(replica.relay.hub.tenants.values()):
+                    await replica.server.presence._renew(tenant)
 
         self.act(lambda: self.tasks.append(asyncio.ensure_future(renewing())))
 
@@ -714,6 +747,10 @@ class World:
         self.pump()
         found: RoomPeople = asking[0].result().rooms[0]
         return found
+
+    def online(self) -> set[str]:
+        """Ask Redis who is online."""
+        return self.server.online()
 
     def tell_what_is_due(self) -> None:
         """Have told at once what waits for its turn."""
@@ -765,7 +802,10 @@ class World:
             away = [browser for browser in self.browsers if browser.channel is None]
             for browser in away:
                 self.act(lambda browser=browser: browser.connect(self.replicas[0]))  # type: ignore[misc]
-            if not away:
+            new = [browser for browser in self.browsers if browser.is_up and browser.shown.online is None]
+            for browser in new:
+                self.act(browser.look)
+            if not away and not new:
                 break
         assert all(browser.is_up for browser in self.browsers), "a browser never came back"
 

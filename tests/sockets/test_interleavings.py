@@ -83,6 +83,9 @@ class Machine(RuleBasedStateMachine):
     def settle(self) -> None:
         """Have everybody come back and hear everything, and settle the accounts."""
         self.world.heal()
+        for replica in self.world.replicas:
+            self.world.renew(replica)
+        self.world.heal()
         self.world.tell_what_is_due()
         self.world.heal()
         for browser in self.world.browsers:
@@ -211,6 +214,12 @@ class Machine(RuleBasedStateMachine):
             and not any(name == other for _, other, _ in asking.asked.values())
         ):
             self.world.act(lambda: asking.ask("leave_conversation", name))
+
+    @rule(browser=BROWSERS)
+    def look(self, browser: int) -> None:
+        looking = self.world.browsers[browser]
+        if looking.is_up:
+            self.world.act(looking.look)
 
     @rule(browser=BROWSERS, room=ROOMS, typing=st.booleans())
     def type(self, browser: int, room: int, *, typing: bool) -> None:
@@ -379,3 +388,20 @@ def test_of_a_flood_that_was_missed_only_the_last_is_handed_out(waiting: LossyMa
         waiting.publish(rooms={0}, sender=None, times=1, wide=False, conflate=key)
     waiting.settle()
     assert len(waiting.world.browsers[0].live) <= 4
+
+
+def test_who_is_silenced_while_redis_can_not_be_asked_is_told_when_it_can(state: LossyMachine) -> None:
+    state.redis_loses_everything(lucky=0)
+    state.publish(rooms=set(), sender=None, times=1, wide=False, conflate=None)
+    state.leave_and_join_again(browser=0, room=0, steps=(0, 0, 0, 4))
+    state.replica_goes_on(replica=0, times=1)
+    state.connection_breaks(kind="ask", replica=0)
+    state.settle()
+
+
+def test_a_room_that_is_taken_away_while_a_loss_is_told_is_not_given_back(state: LossyMachine) -> None:
+    state.leave_and_join_again(browser=0, room=0, steps=(0, 0, 1, 4))
+    state.connection_breaks(kind="ask", replica=0)
+    state.redis_loses_everything_twice(replica=0, first=0, second=0)
+    state.access_is_taken_away(browser=0, room=0)
+    state.settle()

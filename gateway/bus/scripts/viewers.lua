@@ -43,28 +43,31 @@ local function with_viewers(p)
     return false
   end
 
-  -- Has the others in a room told that a socket came or went, unless its user looks at it with another one as well.
-  local function changed(room, viewer)
+  -- Tells whether a socket's user looks at a room with another socket as well, and whether anybody else does.
+  local function others_of(room, viewer)
     local user, others = string.match(viewer, ' .*'), false
     for _, other in ipairs(redis.call('ZRANGE', viewers_of(room), 0, MOST_LOOKED_AT - 1)) do
       if other ~= viewer then
-        if string.sub(other, -#user) == user then return false end
+        if string.sub(other, -#user) == user then return true, true end
         others = true
       end
     end
-    return others and p.tell_viewers(room)
+    return false, others
   end
 
-  -- Gives whether everybody in the room was told at once.
+  -- Gives whether everybody in the room was told at once. Whoever comes first is told this way, too: an answer of its
+  -- own could be overtaken by what was told before it came.
   function p.look_at(room, pid, user)
     local viewer = pid .. ' ' .. user
     if redis.call('ZADD', viewers_of(room), 'NX', p.us, viewer) == 0 then return false end
     p.keep(viewers_of(room))
-    return changed(room, viewer)
+    return not others_of(room, viewer) and p.tell_viewers(room)
   end
 
   function p.look_away(room, pid, user)
     local viewer = pid .. ' ' .. user
-    if redis.call('ZREM', viewers_of(room), viewer) == 1 then changed(room, viewer) end
+    if redis.call('ZREM', viewers_of(room), viewer) == 0 then return end
+    local looks_elsewhere, others = others_of(room, viewer)
+    if others and not looks_elsewhere then p.tell_viewers(room) end
   end
 end
