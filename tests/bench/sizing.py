@@ -65,11 +65,11 @@ class Redis:
 
     def bytes_by_kind(self) -> dict[str, float]:
         """Give how many bytes the average key of each kind has."""
-        sizes = defaultdict(list)
+        sizes: defaultdict[str, list[int]] = defaultdict(list)
         for key in self._client.scan_iter(count=1000):
             kind = re.sub(rb"^rt:\{[^}]*\}:(\w+).*$", rb"\1", key).decode()
             if len(sizes[kind]) < 500:
-                sizes[kind].append(self._client.memory_usage(key, samples=0))
+                sizes[kind].append(self._client.memory_usage(key, samples=0) or 0)
         return {kind: sum(found) / len(found) for kind, found in sizes.items()}
 
 

@@ -50,19 +50,49 @@ class PeopleMachine(RuleBasedStateMachine):
         self.state.leave(browser=browser, room=room)
         self.go_on(before, after)
 
-    @rule(browser=BROWSERS, room=ROOMS, typing=st.booleans(), before=STEPS, after=STEPS)
+    @rule(browser=BROWSERS, room=ROOMS, typing=st.sampled_from([True, True, False]), before=STEPS, after=STEPS)
     def type(self, browser: int, room: int, before: int, after: int, *, typing: bool) -> None:
         self.state.type(browser=browser, room=room, typing=typing)
         self.go_on(before, after)
 
-    @rule(browser=BROWSERS, replica=REPLICAS, is_noticed=st.booleans(), before=STEPS, after=STEPS)
-    def drop_and_come_back(self, browser: int, replica: int, before: int, after: int, *, is_noticed: bool) -> None:
+    @rule(
+        browsers=st.permutations([0, 1, 2]),
+        room=ROOMS,
+        replica=REPLICAS,
+        meanwhile=st.sampled_from(["nothing", "joins", "leaves", "types", "stops", "is logged out"]),
+        is_noticed=st.booleans(),
+        before=STEPS,
+        after=STEPS,
+    )
+    def is_away(
+        self,
+        browsers: list[int],
+        room: int,
+        replica: int,
+        meanwhile: str,
+        before: int,
+        after: int,
+        *,
+        is_noticed: bool,
+    ) -> None:
+        """Have one drop and come back, and another one do something while it is away or on its way."""
+        browser, other, _ = browsers
         self.state.drop(browser=browser)
         if is_noticed and self.state.zombies:
             self.state.replica_notices_a_drop()
-        self.go_on(before, after)
+        if before == after:
+            self.state.come_back(browser=browser, replica=replica)
+        if meanwhile == "joins":
+            self.state.join(browser=other, room=room)
+        elif meanwhile == "leaves":
+            self.state.leave(browser=other, room=room)
+        elif meanwhile in ("types", "stops"):
+            self.state.type(browser=other, room=room, typing=meanwhile == "types")
+        elif meanwhile == "is logged out":
+            self.state.user_is_disconnected(browser=other, really=0)
+        self.go_on(before, before)
         self.state.come_back(browser=browser, replica=replica)
-        self.go_on(after, before)
+        self.go_on(after, after)
 
     @rule(browser=BROWSERS, before=STEPS, after=STEPS)
     def is_logged_out(self, browser: int, before: int, after: int) -> None:
