@@ -86,7 +86,7 @@ async def test_progress_is_conflated_by_way_of_the_outbox_as_well(
     org, drive = new_id(), new_id()
     with database.transaction() as events:
         for share in (1, 50, 100):
-            events.campaign_progress(org, drive, {"progress": share})
+            events.campaign_progress(org, drive, {"progress": share}, conflate=True)
     relay = relays(database.async_url)
     await until(lambda: relay.counters.relayed == 3)
     assert [data["progress"] for data in await published(redis_client, org, campaign(drive))] == [100]

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from gateway.bus.commands import Script
 from gateway.embedded import EmbeddedRedis
 from tests.sockets.simulated import Browser
 from tests.sockets.test_interleavings import BROWSERS, KINDS, REPLICAS, Machine, _small_limits
@@ -21,7 +22,10 @@ from tests.support.tokens import mint
 __all__ = ["_small_limits"]
 
 ROOMS = st.integers(0, 1)
-STEPS = st.integers(0, 5)
+STEPS = st.lists(
+    st.tuples(REPLICAS, KINDS, st.sampled_from(["leaving", "arriving"]), st.integers(1, 4)), max_size=8
+)
+Steps = list[tuple[int, str, str, int]]
 
 
 class PeopleMachine(RuleBasedStateMachine):
@@ -40,26 +44,27 @@ class PeopleMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.state.teardown()
 
-    @rule(browser=BROWSERS, room=ROOMS, before=STEPS, after=STEPS)
-    def join(self, browser: int, room: int, before: int, after: int) -> None:
+    @rule(browser=BROWSERS, room=ROOMS, steps=STEPS)
+    def join(self, browser: int, room: int, steps: Steps) -> None:
         self.state.join(browser=browser, room=room)
-        self.go_on(before, after)
+        self.go_on(steps)
 
-    @rule(browser=BROWSERS, room=ROOMS, before=STEPS, after=STEPS)
-    def leave(self, browser: int, room: int, before: int, after: int) -> None:
+    @rule(browser=BROWSERS, room=ROOMS, steps=STEPS)
+    def leave(self, browser: int, room: int, steps: Steps) -> None:
         self.state.leave(browser=browser, room=room)
-        self.go_on(before, after)
+        self.go_on(steps)
 
-    @rule(browser=BROWSERS, room=ROOMS, typing=st.sampled_from([True, True, False]), before=STEPS, after=STEPS)
-    def type(self, browser: int, room: int, before: int, after: int, *, typing: bool) -> None:
+    @rule(browser=BROWSERS, room=ROOMS, typing=st.sampled_from([True, True, False]), steps=STEPS)
+    def type(self, browser: int, room: int, steps: Steps, *, typing: bool) -> None:
         self.state.type(browser=browser, room=room, typing=typing)
-        self.go_on(before, after)
+        self.go_on(steps)
 
     @rule(
         browsers=st.permutations([0, 1, 2]),
         room=ROOMS,
         replica=REPLICAS,
         meanwhile=st.sampled_from(["nothing", "joins", "leaves", "types", "stops", "is logged out"]),
+        is_calm=st.booleans(),
         is_noticed=st.booleans(),
         before=STEPS,
         after=STEPS,
@@ -70,17 +75,20 @@ class PeopleMachine(RuleBasedStateMachine):
         room: int,
         replica: int,
         meanwhile: str,
-        before: int,
-        after: int,
+        before: Steps,
+        after: Steps,
         *,
+        is_calm: bool,
         is_noticed: bool,
     ) -> None:
         """Have one drop and come back, and another one do something while it is away or on its way."""
         browser, other, _ = browsers
+        if is_calm:
+            self.all_is_heard()
         self.state.drop(browser=browser)
         if is_noticed and self.state.zombies:
             self.state.replica_notices_a_drop()
-        if before == after:
+        if not before:
             self.state.come_back(browser=browser, replica=replica)
         if meanwhile == "joins":
             self.state.join(browser=other, room=room)
@@ -90,14 +98,14 @@ class PeopleMachine(RuleBasedStateMachine):
             self.state.type(browser=other, room=room, typing=meanwhile == "types")
         elif meanwhile == "is logged out":
             self.state.user_is_disconnected(browser=other, really=0)
-        self.go_on(before, before)
+        self.go_on(before)
         self.state.come_back(browser=browser, replica=replica)
-        self.go_on(after, after)
+        self.go_on(after)
 
-    @rule(browser=BROWSERS, before=STEPS, after=STEPS)
-    def is_logged_out(self, browser: int, before: int, after: int) -> None:
+    @rule(browser=BROWSERS, steps=STEPS)
+    def is_logged_out(self, browser: int, steps: Steps) -> None:
         self.state.user_is_disconnected(browser=browser, really=0)
-        self.go_on(before, after)
+        self.go_on(steps)
 
     @rule(browser=BROWSERS)
     def look(self, browser: int) -> None:
@@ -107,22 +115,19 @@ class PeopleMachine(RuleBasedStateMachine):
     def connection_breaks(self, replica: int, kind: str) -> None:
         self.state.connection_breaks(replica=replica, kind=kind)
 
-    @rule(replica=REPLICAS, kind=KINDS, times=STEPS)
-    def replica_hears(self, replica: int, kind: str, times: int) -> None:
-        self.state.let(replica, kind, "leaving", times)
-        self.state.let(replica, kind, "arriving", times)
-
     @rule(browser=BROWSERS, times=st.integers(1, 8))
     def browser_hears(self, browser: int, times: int) -> None:
         self.state.browser_hears(browser=browser, times=times)
 
     @rule()
-    def all_goes_on(self) -> None:
+    def all_is_heard(self) -> None:
         self.state.all_goes_on()
+        for browser in range(3):
+            self.state.browser_hears(browser=browser, times=20)
 
-    def go_on(self, *steps: int) -> None:
-        for replica, times in enumerate(steps):
-            self.state.replica_goes_on(replica=replica, times=times)
+    def go_on(self, steps: Steps) -> None:
+        for replica, kind, queue, times in steps:
+            self.state.let(replica, kind, queue, times)
 
 
 def test_every_page_shows_the_people_that_are_there(
@@ -142,9 +147,82 @@ def test_every_page_shows_the_people_that_are_there(
     )
 
 
+# -- the narrow places, each by itself
+
+
 @pytest.fixture
 def state(shared_redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> Iterator[PeopleMachine]:
+    """Ann and cid on the first replica, bob on the other; bob types in a conversation that ann is not in."""
     monkeypatch.setattr(Machine, "port", shared_redis_server.port)
     machine = PeopleMachine()
+    machine.state.drop(browser=1)
+    machine.state.come_back(browser=1, replica=1)
+    machine.all_is_heard()
+    machine.join(browser=1, room=1, steps=[])
+    machine.all_is_heard()
+    machine.type(browser=1, room=1, typing=True, steps=[])
+    machine.all_is_heard()
     yield machine
     machine.state.world.close()
+
+
+def hold_back_the_answer_of(state: PeopleMachine, script: Script) -> None:
+    """Let the first replica go on until a script has run and only its answer is still under way."""
+    world = state.state.world
+    ask, hear = (world.replicas[0].source.links[kind] for kind in ("ask", "hear"))
+    for _ in range(100):
+        if ask.leaving and ask.leaving[0][1][1] == script.sha:
+            while ask.arriving:
+                world.act(ask.let_in)
+            world.act(ask.let_out)
+            return
+        for act, queue in ((ask.let_out, ask.leaving), (hear.let_out, hear.leaving)):
+            if queue:
+                world.act(act)
+        for act, queue in ((ask.let_in, ask.arriving), (hear.let_in, hear.arriving)):
+            if queue:
+                world.act(act)
+    raise AssertionError("the script was never asked for")
+
+
+def stops_typing(state: PeopleMachine) -> None:
+    """Have bob stop, and have the first replica hear of it before anything else."""
+    state.type(browser=1, room=1, typing=False, steps=[])
+    world = state.state.world
+    hear = world.replicas[0].source.links["hear"]
+    for _ in range(100):
+        if world.replicas[1].links() and not world.replicas[1].step():
+            break
+        world.act(lambda: None)
+    while hear.arriving:
+        world.act(hear.let_in)
+
+
+def test_what_is_told_before_the_answer_to_a_join_is_not_taken_back_by_it(state: PeopleMachine) -> None:
+    state.join(browser=0, room=1, steps=[])
+    hold_back_the_answer_of(state, state.state.world.replicas[0].sessions._change)
+    stops_typing(state)
+    state.state.settle()
+    assert state.state.world.browsers[0].shown.typing.get(state.state.rooms[1], set()) == set()
+
+
+def test_what_is_told_before_the_answer_about_people_is_not_taken_back_by_it(state: PeopleMachine) -> None:
+    state.join(browser=0, room=1, steps=[])
+    state.all_is_heard()
+    state.state.drop(browser=0)
+    state.state.come_back(browser=0, replica=0)
+    hold_back_the_answer_of(state, state.state.world.replicas[0].house.people._read)
+    stops_typing(state)
+    state.state.settle()
+    assert state.state.world.browsers[0].recoveries[-1]
+
+
+def test_what_is_told_while_a_socket_comes_back_is_not_lost(state: PeopleMachine) -> None:
+    state.join(browser=0, room=1, steps=[])
+    state.all_is_heard()
+    state.state.drop(browser=0)
+    state.state.come_back(browser=0, replica=0)
+    hold_back_the_answer_of(state, state.state.world.replicas[0].sessions._claim)
+    stops_typing(state)
+    state.state.settle()
+    assert state.state.world.browsers[0].recoveries[-1]
