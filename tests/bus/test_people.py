@@ -192,8 +192,9 @@ async def test_many_changes_are_told_together_and_a_few_at_once(office: Office) 
         await office.come(name)
     told = await office.told()
     assert [name for name, _, _ in told] == ["user:status"] * 5
-    assert office.delays == [1000] * 495
-    while (await office.sweep()).delay_ms <= 1000:
+    assert len(office.delays) == 495
+    assert 1000 == min(office.delays) < max(office.delays) <= 1250
+    while (await office.sweep()).delay_ms <= 1250:
         together = await office.told()
         assert len(together) <= 1, "a second has more than one event of many"
         told += together
@@ -375,7 +376,7 @@ async def test_a_crowd_is_told_more_seldom_and_of_some_by_name(office: Office) -
     assert (await office.join(bob)).viewers is None
     ((names, sockets),) = await office.viewers()
     assert (len(names), sockets) == (50, 3002)
-    assert 2000 < (await office.keys())[f"told:{office.talk}"] <= 3002
+    assert 5000 < (await office.keys())[f"told:{office.talk}"] <= 7502
 
 
 async def test_who_lost_a_room_while_away_does_not_look_at_it_when_back(office: Office) -> None:
