@@ -43,6 +43,8 @@ SPREAD = Traffic(sockets=10_000, rooms=1000, rate=200, rounds=2, replicas=4)
 
 Figures = dict[str, float]
 
+MARKED = "<!-- sizing -->\n{}\n<!-- /sizing -->"
+
 
 class Redis:
     """What the server of a stage has used and done so far."""
@@ -197,22 +199,31 @@ ROWS = (
     ),
     (
         "10,000 sockets on 4 replicas, rooms of 10, 200 events/s",
-        "{spread_socket_kib:.1f} KiB a socket, {spread_delivery_cpu_us:.0f} µs a delivery, "
+        "{spread_socket_kib:.1f} KiB a socket, {spread_delivery_cpu_us:.0f} µs a delivery "
+        "(the formula: {predicted_us:.0f}), "
         "p99 {spread_p99_ms:.1f} ms, "
         "{spread_lost:.0f} lost, {spread_twice:.0f} twice, {spread_late:.0f} out of order",
     ),
 )
 
 
+def predicted_us(figures: Figures) -> float:
+    """Give what the formula of deploy/README.md says of the last run: CPU of the replicas, by delivery."""
+    members = SPREAD.sockets / SPREAD.rooms
+    idle_us = SPREAD.sockets / 1000 * figures["idle_core_percent"] / 100 / (SPREAD.rate * members) * 1e6
+    return idle_us + figures["event_us"] / members + figures["delivery_us"]
+
+
 def table(figures: Figures) -> str:
     """Give the table of deploy/README.md."""
-    lines = [f"| {what} | {value.format(**figures)} |" for what, value in ROWS]
+    shown = figures | {"predicted_us": predicted_us(figures)}
+    lines = [f"| {what} | {value.format(**shown)} |" for what, value in ROWS]
     return "\n".join(["| what | measured |", "| --- | --- |", *lines])
 
 
 def published(text: str) -> str:
     """Give the table that stands in a document."""
-    found = re.search(r"<!-- sizing -->\n(.*?)\n<!-- /sizing -->", text, re.S)
+    found = re.search(MARKED.format("(.*?)"), text, re.S)
     assert found, "no place for it"
     return found[1]
 
@@ -230,7 +241,8 @@ def main() -> None:
     if given.publish:
         FIGURES.write_text(json.dumps({name: round(value, 3) for name, value in figures.items()}, indent=1) + "\n")
         text = RUNBOOK.read_text()
-        RUNBOOK.write_text(text.replace(published(text), table(json.loads(FIGURES.read_text()))))
+        block = MARKED.format(table(json.loads(FIGURES.read_text())))
+        RUNBOOK.write_text(text.replace(MARKED.format(published(text)), block))
 
 
 if __name__ == "__main__":

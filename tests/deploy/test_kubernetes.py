@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import Any
 
 import kubernetes_validate
@@ -14,6 +15,7 @@ from gateway.settings import Settings, variable_names
 from tests.deploy.kubernetes import FOLDER, Manifest, rendered, the
 from tests.deploy.test_dockerfile import FINAL
 from tests.deploy.test_dockerfile import the as the_instruction
+from tests.support.environment import ROOT
 
 # The oldest that `preStop.sleep` is on in by default, and the newest that there is.
 VERSIONS = ("1.30", "1.37")
@@ -190,3 +192,14 @@ def test_the_relay_runs_the_command_that_the_image_has() -> None:
     relay = container_of(pod_of(the(production(), "Deployment", "realtime-relay")))
     assert relay["args"] == ["relay"]
     assert relay["image"] == container_of(pod_of(the(production(), "Deployment")))["image"]
+
+
+def test_the_alerts_become_a_rule_of_the_operators_by_the_runbooks_command() -> None:
+    (command,) = re.findall(r"^(\(printf .*?\)) \| kubectl", (ROOT / "deploy/README.md").read_text(), re.M | re.S)
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    made, plain = (
+        yaml.safe_load(done.stdout),
+        yaml.safe_load((ROOT / "deploy/alerts/gateway.rules.yaml").read_text()),
+    )
+    assert (made["kind"], made["metadata"]["name"]) == ("PrometheusRule", "realtime-gateway")
+    assert made["spec"] == plain
