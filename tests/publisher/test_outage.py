@@ -42,8 +42,13 @@ async def settled(sender: Sender) -> None:
 
 async def begun(sender: Sender) -> Sender:
     """Give a sender that has its connection, and event 0 behind it."""
-    with contextlib.suppress(PublishError):
-        await sender.emit(0)
+    is_out = False
+    while not is_out:
+        try:
+            await sender.emit(0)
+            is_out = True
+        except PublishError as error:  # a busy machine, and a small budget
+            is_out = error.maybe_published
     await settled(sender)
     return sender
 
