@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Coroutine
 from importlib.resources import files
 from typing import Any
 
@@ -96,25 +97,27 @@ class Commands:
             return future
         return self._link.ask(*command)
 
-    async def run(self, script: Script, keys: list[str], *args: str | bytes | float) -> Any:
-        """Run a script; the same errors as `ask`."""
-        return await self._evaluate(script.sha, len(keys), *keys, *args)
+    def run(self, script: Script, keys: list[str], *args: str | bytes | float) -> Coroutine[Any, Any, Any]:
+        """Run a script; the same errors as `ask`. It is on its way from now on, before what is asked later."""
+        words = (script.sha, len(keys), *keys, *args)
+        return self._evaluate(self.ask("EVALSHA", *words), words)
 
     async def publish(self, envelope: Envelope) -> tuple[int, str]:
         """Send an envelope of the publisher's; gives the status and offset of its event, of two the first."""
-        status, offset, *_ = await self._evaluate(*command(envelope))
+        words = command(envelope)
+        status, offset, *_ = await self._evaluate(self.ask("EVALSHA", *words), words)
         return status, offset.decode()
 
-    async def _evaluate(self, sha: str, *args: Any) -> Any:
+    async def _evaluate(self, asked: asyncio.Future[Any], words: tuple[Any, ...]) -> Any:
         try:
-            return await self.ask("EVALSHA", sha, *args)
+            return await asked
         except ReplyError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
         if self._link is None:
             raise LinkDown("Redis is away")
         await self._load(self._link)
-        return await self.ask("EVALSHA", sha, *args)
+        return await self.ask("EVALSHA", *words)
 
     async def _open(self) -> None:
         lost = asyncio.Event()

@@ -7,7 +7,7 @@ for the recovery window after its last sign of life, which the replica that hold
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.bus.commands import Commands
@@ -62,6 +62,8 @@ class Session(NamedTuple):
     """Seq up to which its socket certainly got everything that was for it."""
     rooms: dict[Room, int]
     """Each room with the seq at which it was joined; what was taken away since is not among them."""
+    taken: tuple[Room, ...]
+    """What was taken away since, which its socket may not have heard."""
     ended: bool
     """True when the user was disconnected for good since it was opened."""
     holed: bool
@@ -130,7 +132,7 @@ class Sessions:
         self._most_sockets = most_sockets
         self._open = commands.script(*SCRIPTS, "open_session")
         self._claim = commands.script(*SCRIPTS, "claim_session")
-        self._change = commands.script(*SCRIPTS, "change_session")
+        self._change_script = commands.script(*SCRIPTS, "change_session")
         self._leave = commands.script(*SCRIPTS, "leave_session")
         self._renew = commands.script("renew_session")
         self._mark = commands.script("mark_session")
@@ -203,25 +205,29 @@ class Sessions:
         return int(await self._commands.ask("HGET", session_key(tenant, pid), "g") or 0)
 
     async def join(self, holder: Holder, room: Room, joined_at: int, after: int | None = None) -> Entered:
-        """Add a room; `after` is a seq up to which the socket knows who types there."""
-        known, people = await self._changed(holder, room, joined_at, "" if after is None else after)
+        """Add a room, unless another socket has the session; `after` is how far this one knows who types there."""
+        changing = self._change(holder, room, joined_at, "" if after is None else after)
+        known, people = await self._changed(holder.tenant, changing)
         if people is None:
             return Entered(bool(known))
         seq, *of_room = people
         return Entered(bool(known), int(seq), room_people(*of_room))
 
-    async def leave(self, holder: Holder, room: Room) -> None:
-        """Take a room out."""
-        await self._changed(holder, room, "", "")
+    def leave(self, holder: Holder, room: Room) -> asyncio.Future[Any]:
+        """Take a room out, unless another socket has the session.
 
-    async def _changed(
-        self, holder: Holder, room: Room, joined_at: int | str, after: int | str
-    ) -> tuple[Any, Any]:
-        tenant, user_id, pid = holder[:3]
+        It is on its way from now on, awaited or not: a join that follows comes after it.
+        """
+        return asyncio.ensure_future(self._changed(holder.tenant, self._change(holder, room, "", "")))
+
+    def _change(self, holder: Holder, room: Room, joined_at: int | str, after: int | str) -> Awaitable[Any]:
+        tenant, user_id, pid, _, generation, *_ = holder
         keys, prefix = [session_key(tenant, pid)], wire.prefix(tenant)
-        known, delay, people = await self._commands.run(
-            self._change, keys, prefix, "PUBLISH", self._lease_ms, room, joined_at, pid, user_id, after
-        )
+        changes = (room, joined_at, pid, user_id, after, generation)
+        return self._commands.run(self._change_script, keys, prefix, "PUBLISH", self._lease_ms, *changes)
+
+    async def _changed(self, tenant: str, changing: Awaitable[Any]) -> tuple[Any, Any]:
+        known, delay, people = await changing
         self._note(tenant, delay)
         return known, people
 
@@ -319,6 +325,7 @@ def _session(fields: dict[str, str], revoked: Revoked) -> Session:
         opened_at,
         int(fields.get("t", 0)),
         {room: joined_at for room, joined_at in rooms.items() if not revoked.takes(room, joined_at)},
+        tuple(room for room, joined_at in rooms.items() if revoked.takes(room, joined_at)),
         ended=revoked.ends(opened_at),
         holed="x" in fields,
         lost=fields.get("l", ""),

@@ -57,6 +57,12 @@ class Lost(Exception):
         super().__init__(reason)
         self.reason = reason
         self.rooms = rooms
+        self.taken: tuple[Room, ...] = ()
+        """Rooms that were taken away, which it may not have heard."""
+
+
+# Of a socket that never was here before.
+NOTHING = Lost("")
 
 
 class Arrivals:
@@ -97,14 +103,14 @@ class Arrivals:
 
     async def _arrive(self, peer: Peer, identity: Identity, wanted: Wanted | None) -> tuple[Member, Admission]:
         if wanted is None:
-            return await self._begin(peer, identity, {}, None, None)
+            return await self._begin(peer, identity)
         try:
             arrived = await self._resume(peer, identity, wanted)
         except Lost as lost:
             self._count(lost.reason)
             user_id = identity.user_id
             notice(self._house.commands, identity.tenant, "not recovered", user=user_id, reason=lost.reason)
-            return await self._begin(peer, identity, lost.rooms, lost.reason, wanted.offset)
+            return await self._begin(peer, identity, lost, wanted.offset)
         self._count("recovered")
         notice(self._house.commands, identity.tenant, "recovered", user=identity.user_id)
         return arrived
@@ -115,25 +121,20 @@ class Arrivals:
     # -- for the first time
 
     async def _begin(
-        self,
-        peer: Peer,
-        identity: Identity,
-        keep: Mapping[Room, int],
-        reason: str | None,
-        after: Offset | None,
+        self, peer: Peer, identity: Identity, lost: Lost = NOTHING, after: Offset | None = None
     ) -> tuple[Member, Admission]:
-        house = self._house
+        house, keep = self._house, lost.rooms
         closed = await self._doors.closed_to(identity, keep) if keep else ()
         tenant = house.relay.hub.tenant(identity.tenant)
         own = (user(identity.user_id), organization(tenant.id))
         names = list(dict.fromkeys((*own, *(name for name in keep if name not in closed))))
         member = Member(peer.socket, identity, tenant, new_id(15), new_id(18))
-        if reason is not None:
+        if lost.reason:
             member.hold()
         rooms = await self._open(member, names)
         told: list[Corked] = []
         try:
-            opened = await house.sessions.open(holder(member), dict.fromkeys(names), reason or "")
+            opened = await house.sessions.open(holder(member), dict.fromkeys(names), lost.reason)
             place = opened.place
             if opened.revoked.blocks(identity):
                 raise Refused("token_revoked")
@@ -148,8 +149,9 @@ class Arrivals:
             for room in rooms:
                 room.add(member, member.last_seq)
             house.enter(member)
-            greeting = _greeting(identity, Offset(place.epoch, member.last_seq), recovered=False, reason=reason)
-            if reason is not None:
+            offset = Offset(place.epoch, member.last_seq)
+            greeting = _greeting(identity, offset, recovered=False, reason=lost.reason or None)
+            if lost.reason:
                 seq = after.seq if after is not None and after.epoch == place.epoch else None
                 told = await catch_up(house, member, names, seq)
         except BaseException:
@@ -158,8 +160,8 @@ class Arrivals:
             raise
         finally:
             house.relay.release(rooms)
-        news = in_place(member.take_cork(), told) if reason is not None else ()
-        follow = [greeting, *map(farewell, closed), *(corked.frame for corked in news)]
+        news = in_place(member.take_cork(), told) if lost.reason else ()
+        follow = [greeting, *map(farewell, (*closed, *lost.taken)), *(corked.frame for corked in news)]
         return member, Admission(member.sid, member.pid, follow, member.uncork)
 
     async def _open(self, member: Member, names: Iterable[Room]) -> list[RoomState]:
@@ -192,6 +194,7 @@ class Arrivals:
                 left = asyncio.ensure_future(waiting)
                 unwatched(left)
                 if isinstance(error, Lost):
+                    error.taken = session.taken
                     # Before the socket's next session counts as one more of its user's.
                     await asyncio.wait((left,))
             raise
@@ -238,8 +241,12 @@ class Arrivals:
         member.last_seq = max(member.last_seq, snapshot.seq, *(corked.seq for corked in due))
         greeting = _greeting(identity, Offset(snapshot.epoch, member.last_seq), recovered=True)
         for name in closed:
-            unwatched(asyncio.ensure_future(house.sessions.leave(holder(member), name)))
-        follow = [*(corked.frame for corked in in_place(due, told)), greeting, *map(farewell, closed)]
+            unwatched(house.sessions.leave(holder(member), name))
+        follow = [
+            *(corked.frame for corked in in_place(due, told)),
+            greeting,
+            *map(farewell, (*closed, *session.taken)),
+        ]
         if is_small(follow):
             return member, Admission(member.sid, member.pid, follow, member.uncork)
         return member, Admission(member.sid, member.pid, begin=lambda: self._hand_over(member, follow))

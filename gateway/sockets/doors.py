@@ -96,7 +96,7 @@ def put_out(house: House, member: Member, name: Room) -> None:
     house.leave_room(member, room)
     if member.typing is not None:
         member.typing.pop(name, None)
-    unwatched(asyncio.ensure_future(house.sessions.leave(holder(member), name)))
+    unwatched(house.sessions.leave(holder(member), name))
     if member.cork is None:
         member.socket.send_frame(farewell(name))
     else:

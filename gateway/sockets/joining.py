@@ -6,7 +6,6 @@ cork has not is the history, everything else comes live behind the answer.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, NamedTuple
 
 import msgspec
@@ -78,7 +77,7 @@ class Rooms:
                 await house.write_session(member)
             if room not in member.rooms and not member.socket.closed:
                 # Taken away meanwhile, as the socket has been told: what was just written of it goes again.
-                unwatched(asyncio.ensure_future(house.sessions.leave(holder(member), name)))
+                unwatched(house.sessions.leave(holder(member), name))
                 raise Refused("forbidden", "you may not join this room")
             told: list[Corked] = []
             if entered.people is not None:

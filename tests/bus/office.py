@@ -98,6 +98,10 @@ class Office:
         """Have it join a conversation; gives what it is told of the people there."""
         return (await self.sessions.join(socket.holder, room or self.talk, 1, after)).people
 
+    async def leave(self, socket: Socket, room: Room | None = None) -> None:
+        """Have it leave a conversation."""
+        await self.sessions.leave(socket.holder, room or self.talk)
+
     async def type(self, socket: Socket, *, skip: str = "", typing: bool = True, room: Room | None = None) -> int:
         """Have it type, or stop."""
         room, skip = room or self.talk, skip or f"@{socket.user}"

@@ -341,10 +341,10 @@ async def test_a_second_tab_is_not_told_and_neither_is_its_end(office: Office) -
         "user_ids": ["bob", "ann"],
         "sockets": 3,
     }
-    await office.sessions.leave(ann.holder, office.talk)
+    await office.leave(ann)
     assert await office.told() == []
     await office.pass_time(1)
-    await office.sessions.leave(again.holder, office.talk)
+    await office.leave(again)
     assert await office.viewers() == [(["bob"], 1)]
 
 
@@ -355,10 +355,10 @@ async def test_a_room_is_told_at_most_twice_a_second_and_the_last_word_is_right(
     await office.pass_time(1)
     for other in others:
         await office.join(other)
-        await office.sessions.leave(other.holder, office.talk)
+        await office.leave(other)
     await office.join(others[0])
     assert await office.viewers() == [(["ann", "user-0"], 2)]
-    await office.sessions.leave(others[0].holder, office.talk)
+    await office.leave(others[0])
     await office.pass_time(1)
     await office.sweep(ann)
     assert await office.viewers() == [(["ann"], 1)]
@@ -441,7 +441,7 @@ async def test_typing_ends_with_leaving_and_with_the_socket(office: Office) -> N
     await office.told()
     await office.type(ann)
     await office.type(bob)
-    await office.sessions.leave(ann.holder, office.talk)
+    await office.leave(ann)
     await office.drop(bob, typing=[office.talk])
     assert await office.typing() == [("ann", True), ("bob", True), ("ann", False), ("bob", False)]
 
@@ -451,7 +451,7 @@ async def test_a_tab_that_goes_does_not_end_the_typing_in_another(office: Office
     await office.told()
     await office.type(ann)
     await office.type(again)
-    await office.sessions.leave(again.holder, office.talk)
+    await office.leave(again)
     assert await office.typing() == [("ann", True)]
     await office.drop(ann, typing=[office.talk])
     assert await office.typing() == [("ann", False)]

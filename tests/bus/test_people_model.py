@@ -177,7 +177,7 @@ class Machine(RuleBasedStateMachine):
     def leave(self, number: int, room: int) -> None:
         leaving = self.pick(number, up=True)
         if leaving is not None:
-            self.run(self.office.sessions.leave(leaving.socket.holder, self.rooms[room]))
+            self.run(self.office.leave(leaving.socket, self.rooms[room]))
             leaving.rooms.discard(self.rooms[room])
             leaving.types.pop(self.rooms[room], None)
 

@@ -179,8 +179,18 @@ async def test_joining_and_leaving_are_noted(case: Case) -> None:
     await case.open({BOB: None})
     assert (await case.sessions.join(case.holder, case.room, 42)).known
     assert (await case.claim()).rooms[case.room] == 42
-    await case.sessions.leave(case.holder, case.room)
+    await case.sessions.leave(case.holder._replace(generation=2), case.room)
     assert case.room not in (await case.claim()).rooms
+
+
+async def test_what_a_socket_asked_for_before_its_session_moved_on_changes_nothing(case: Case) -> None:
+    other = conversation(new_id())
+    await case.open({BOB: None, case.room: None})
+    await case.claim()
+    await case.sessions.leave(case.holder, case.room)
+    assert (await case.sessions.join(case.holder, other, 42)).known
+    rooms = (await case.claim()).rooms
+    assert (case.room in rooms, other in rooms) == (True, False)
 
 
 async def test_a_session_that_is_gone_says_so_and_is_not_half_made(case: Case, redis_client: Client) -> None:

@@ -200,7 +200,7 @@ def stops_typing(state: PeopleMachine) -> None:
 
 def test_what_is_told_before_the_answer_to_a_join_is_not_taken_back_by_it(state: PeopleMachine) -> None:
     state.join(browser=0, room=1, steps=[])
-    hold_back_the_answer_of(state, state.state.world.replicas[0].sessions._change)
+    hold_back_the_answer_of(state, state.state.world.replicas[0].sessions._change_script)
     stops_typing(state)
     state.state.settle()
     assert state.state.world.browsers[0].shown.typing.get(state.state.rooms[1], set()) == set()

@@ -3,12 +3,15 @@
 -- KEYS  1 session
 -- ARGV  1 what the tenant's keys begin with  2 PUBLISH or SPUBLISH  3 ms the session lives  4 room
 --       5 joined at, empty to take it out  6 pid  7 user  8 seq that the socket has, or empty
+--       9 generation of the socket: the session of one that has another by now stays as it is
 -- Returns {known, delay, people}: `known` is 0 where the session is gone and must be written anew, `delay` as at the
 -- opening of a session; `people` of a conversation that was joined is {seq, viewers, typists, stopped}: an event that
 -- names who looks at it, unless the whole room was just told, who types there, and who has stopped since that seq.
 -- Everything told at or below the first seq came before.
 local p = people(ARGV[1], ARGV[2])
-local known, room, pid, user = redis.call('EXISTS', KEYS[1]), ARGV[4], ARGV[6], ARGV[7]
+local generation, room, pid, user = redis.call('HGET', KEYS[1], 'g'), ARGV[4], ARGV[6], ARGV[7]
+local known = generation and 1 or 0
+if generation and generation ~= ARGV[9] then return {1, -1, false} end
 if ARGV[5] == '' then
   redis.call('HDEL', KEYS[1], 'r:' .. room)
   if conversation_of(room) then
