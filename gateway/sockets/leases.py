@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import islice
 
 from gateway.bus.link import LinkDown, ReplyError
 from gateway.core.member import NEVER, Member
@@ -31,18 +30,16 @@ class Leases:
 
     async def _run(self) -> None:
         ticks = max(1, round(self._house.sessions.renew_every_s / TICK_S))
-        waiting: list[str] = []
         while True:
-            await asyncio.sleep(TICK_S)
-            if not waiting:
-                waiting = list(self._house.members)
-                size = -(-len(waiting) // ticks)
-            slice_ = list(islice(iter(waiting), size))
-            del waiting[:size]
-            try:
-                await self._renew(slice_)
-            except (LinkDown, ReplyError) as error:
-                log.warning("lease_renewal_failed", reason=str(error))
+            # Those of a tenant one after the other, as they are renewed together.
+            sids = [m.sid for m in sorted(self._house.members.values(), key=lambda m: m.tenant.id)]
+            size = -(-len(sids) // ticks)
+            for tick in range(ticks):
+                await asyncio.sleep(TICK_S)
+                try:
+                    await self._renew(sids[tick * size : (tick + 1) * size])
+                except (LinkDown, ReplyError) as error:
+                    log.warning("lease_renewal_failed", reason=str(error))
 
     async def _renew(self, sids: list[str]) -> None:
         members = [member for sid in sids if (member := self._house.members.get(sid)) is not None]

@@ -26,6 +26,7 @@ RETRY_MS = 1000
 # Why this replica closes sockets that come back by themselves, to wherever there is room for them.
 SENT_AWAY = (CloseReason.SHUTDOWN, "gap", "history lost")
 
+Batch = tuple[Tenant, list[Member]]
 CallLater = Callable[[float, Callable[[], object]], Any]
 
 
@@ -79,32 +80,38 @@ class Presence:
         renew_every_s = self._house.people.times.renew_every_s
         tick_s = min(TICK_S, renew_every_s / TICKS)
         ticks = round(renew_every_s / tick_s)
-        waiting: list[Tenant] = []
-        size, failing = 0, False
         while True:
-            await asyncio.sleep(tick_s)
-            if not waiting:
-                waiting = list(self._house.relay.hub.tenants.values())
-                size = -(-len(waiting) // ticks)
+            batches = self._batches()
+            size = -(-len(batches) // ticks)
+            for tick in range(ticks):
+                await asyncio.sleep(tick_s)
+                await self._renew_all(batches[tick * size : (tick + 1) * size], tick_s)
+
+    def _batches(self) -> list[Batch]:
+        batches = []
+        for tenant in self._house.relay.hub.tenants.values():
+            members = list(tenant.members)
+            batches += [(tenant, members[i : i + RENEW_BATCH]) for i in range(0, len(members), RENEW_BATCH)]
+        return batches
+
+    async def _renew_all(self, batches: list[Batch], retry_s: float) -> None:
+        """Renew leases until it works: what is due then can't wait for its next turn."""
+        failing = False
+        while True:
             try:
-                await asyncio.gather(*(self._renew(tenant) for tenant in waiting[:size]))
+                await asyncio.gather(*(self._renew(*batch) for batch in batches))
+                return
             except (LinkDown, ReplyError) as error:
-                # Once more, until it works: what was due then can't wait for its next turn.
                 if not failing:
                     log.warning("lease_renewal_failed", reason=str(error))
                 failing = True
-                continue
-            del waiting[:size]
-            failing = False
+            await asyncio.sleep(retry_s)
 
-    async def _renew(self, tenant: Tenant) -> None:
-        members = list(tenant.members)
-        for i in range(0, len(members), RENEW_BATCH):
-            # Who has gone meanwhile was given what is left of its lease.
-            there = [member for member in members[i : i + RENEW_BATCH] if member in tenant.members]
-            unknown = await self._sweep(tenant.id, there)
-            if unknown:
-                await self._enter_again(unknown)
+    async def _renew(self, tenant: Tenant, members: list[Member]) -> None:
+        # Who has gone meanwhile was given what is left of its lease.
+        unknown = await self._sweep(tenant.id, [member for member in members if member in tenant.members])
+        if unknown:
+            await self._enter_again(unknown)
 
     async def _enter_again(self, members: list[Member]) -> None:
         """Have those come anew that were taken for gone, but for those who were sent away by now."""

@@ -31,7 +31,7 @@ class Received(NamedTuple):
 class Crowd:
     """`sockets` clients in `rooms` conversations. All members of a room are on the same replica.
 
-    At most `at_once` of them are under way while they connect.
+    Rooms take turns in `organizations`. At most `at_once` clients are under way while they connect.
     """
 
     def __init__(
@@ -43,14 +43,22 @@ class Crowd:
         *,
         deflate: bool,
         at_once: int = 250,
+        organizations: int = 1,
     ) -> None:
         self.rooms = [str(uuid.uuid5(uuid.UUID(organization_id), str(number))) for number in range(rooms)]
-        self._organization_id = organization_id
+        others = [str(uuid.uuid4()) for _ in range(organizations - 1)]
+        organization_ids = [organization_id, *others]
         self._deflate = deflate
         self._at_once = at_once
         self._workers = [Worker("tests.bench.load") for _ in range(min(PROCESSES, sockets))]
         self._places = [
-            (number, self.rooms[number % rooms], ports[number % rooms % len(ports)]) for number in range(sockets)
+            (
+                number,
+                organization_ids[number % rooms % organizations],
+                self.rooms[number % rooms],
+                ports[number % rooms % len(ports)],
+            )
+            for number in range(sockets)
         ]
         self._stack = ExitStack()
 
@@ -62,7 +70,6 @@ class Crowd:
             for number, worker in enumerate(self._workers):
                 worker.tell(
                     "prepare",
-                    organization_id=self._organization_id,
                     places=self._places[number::count],
                     deflate=self._deflate,
                     at_once=self._at_once // count,

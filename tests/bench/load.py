@@ -30,17 +30,17 @@ class Load:
         self._latencies_us: list[int] = []
         self._bytes_before = 0
 
-    async def prepare(self, organization_id: str, places: list[Any], deflate: bool, at_once: int) -> None:
-        """Make the clients: `places` has for each its number, its room and its replica's port."""
-        self._ports = [port for _, _, port in places]
+    async def prepare(self, places: list[Any], deflate: bool, at_once: int) -> None:
+        """Make the clients: `places` has for each its number, organization, room and replica's port."""
+        self._ports = [port for *_, port in places]
         self._clients = [
             Client(
-                mint(uuid.UUID(int=number + 1), organization_id, ttl_s=TOKEN_TTL_S),
+                mint(uuid.UUID(int=number + 1), organization, ttl_s=TOKEN_TTL_S),
                 room,
                 self._latencies_us,
                 deflate=deflate,
             )
-            for number, room, _ in places
+            for number, organization, room, _ in places
         ]
         self._gate = asyncio.Semaphore(at_once)
         # No collection while we measure: its pauses would count as the server's.

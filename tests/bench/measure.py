@@ -53,7 +53,14 @@ class Stage(NamedTuple):
 
 @contextmanager
 def stage(
-    system: System, sockets: int, rooms: int, *, replicas: int = 1, deflate: bool = False, at_once: int = 250
+    system: System,
+    sockets: int,
+    rooms: int,
+    *,
+    replicas: int = 1,
+    organizations: int = 1,
+    deflate: bool = False,
+    at_once: int = 250,
 ) -> Iterator[Stage]:
     """Start Redis, replicas, load generators and a publisher."""
     tenant = str(uuid.uuid4())
@@ -63,7 +70,15 @@ def stage(
         EmbeddedRedis() as redis,
         Worker("tests.bench.publish", **publish, REDIS_URL=redis.url) as backend,
         Replicas(system, redis.url, replicas, Path(folder)) as servers,
-        Crowd(tenant, servers.ports, sockets, rooms, deflate=deflate, at_once=at_once) as crowd,
+        Crowd(
+            tenant,
+            servers.ports,
+            sockets,
+            rooms,
+            organizations=organizations,
+            deflate=deflate,
+            at_once=at_once,
+        ) as crowd,
     ):
         yield Stage(redis, servers, crowd, backend)
 

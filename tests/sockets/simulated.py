@@ -734,8 +734,8 @@ class World:
         async def renewing() -> None:
             with contextlib.suppress(LinkDown, ReplyError):
                 await replica.server.leases._renew(list(replica.house.members))
-                for tenant in list(replica.relay.hub.tenants.values()):
-                    await replica.server.presence._renew(tenant)
+                for batch in replica.server.presence._batches():
+                    await replica.server.presence._renew(*batch)
 
         self.act(lambda: self.tasks.append(asyncio.ensure_future(renewing())))
 

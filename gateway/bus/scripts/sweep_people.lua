@@ -6,10 +6,17 @@
 -- Returns {delay, unknown...}: ms after which the next sweep is due (-1: none), and the sockets, by their place in
 -- ARGV, that were counted as gone and have to come anew.
 local p = people(ARGV[1], ARGV[2])
-local ends, unknown = p.ms + ARGV[3], {}
-for i = 4, #ARGV do
-  if redis.call('ZADD', p.leases, 'XX', 'CH', ends, ARGV[i]) == 0 and not redis.call('ZSCORE', p.leases, ARGV[i]) then
-    unknown[#unknown + 1] = i - 4
+local unknown = {}
+if #ARGV >= 4 then
+  local ends, leases = p.ms + ARGV[3], {}
+  for i = 4, #ARGV do
+    leases[#leases + 1] = ends
+    leases[#leases + 1] = ARGV[i]
+  end
+  if redis.call('ZADD', p.leases, 'XX', 'CH', unpack(leases)) < #ARGV - 3 then
+    for i = 4, #ARGV do
+      if not redis.call('ZSCORE', p.leases, ARGV[i]) then unknown[#unknown + 1] = i - 4 end
+    end
   end
 end
 p.sweep(tonumber(ARGV[3]))
