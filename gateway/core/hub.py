@@ -6,10 +6,11 @@ nothing but compare a number and write. Everything that is not a plain event lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.core import statuses
 from gateway.core.conflation import Pacer
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
@@ -20,6 +21,8 @@ from publisher.rooms import Room
 
 # Members served in one go: some 5 ms of work, after which heartbeats and connects get their turn.
 CHUNK = 500
+# The same where each is given hundreds of frames.
+CHUNK_OF_MANY = 25
 # Messages of one tenant that wait for a resync; beyond that the logs are read once more instead.
 MAX_BACKLOG = 10_000
 # A seq is a time in microseconds: sixteen digits until the year 2286.
@@ -158,6 +161,11 @@ class Hub:
             tenant.position = seq - 1
         members = room.everyone()
         counted = self.tally.came(message.body, len(members))
+        if message.body.startswith(statuses.NAME) and (changes := statuses.one_by_one(message.body)):
+            others = tuple(member for member in members if not member.takes_statuses)
+            members = tuple(member for member in members if member.takes_statuses)
+            rest = self._fan_out(members, seq, frame, message.skip_sid, b"", counted)
+            return _after(rest, lambda: self._fan_out_all(others, seq, changes, message.skip_sid, counted))
         return self._fan_out(members, seq, frame, message.skip_sid, message.conflate, counted)
 
     def _fan_out(
@@ -170,7 +178,7 @@ class Hub:
         for member in chunk:
             if member.last_seq < seq:
                 member.last_seq = seq
-                if skip_sid is not None and (member.sid == skip_sid or "@" + member.identity.user_id == skip_sid):
+                if skip_sid is not None and _is_skipped(member, skip_sid):
                     continue
                 given += 1
                 if member.cork is None:
@@ -185,6 +193,35 @@ class Hub:
             self.tally.given(seq)
             return None
         return lambda: self._fan_out(members[CHUNK:], seq, frame, skip, key, counted)
+
+    def _fan_out_all(
+        self, members: tuple[Member, ...], seq: int, frames: Sequence[Frame], skip: bytes, counted: Counted
+    ) -> Rest | None:
+        """Hand one message out as several frames, each member's in one write."""
+        skip_sid = skip.decode()
+        for member in members[:CHUNK_OF_MANY]:
+            if member.last_seq < seq:
+                member.last_seq = seq
+                if _is_skipped(member, skip_sid):
+                    continue
+                counted.deliveries += 1
+                if member.cork is None:
+                    member.socket.send_frames(frames)
+                else:
+                    for frame in frames:
+                        member.keep(seq, frame)
+        if len(members) <= CHUNK_OF_MANY:
+            return None
+        return lambda: self._fan_out_all(members[CHUNK_OF_MANY:], seq, frames, skip, counted)
+
+
+def _is_skipped(member: Member, skip_sid: str) -> bool:
+    return member.sid == skip_sid or "@" + member.identity.user_id == skip_sid
+
+
+def _after(rest: Rest | None, then: Rest) -> Rest | None:
+    """Do `then` once a rest, which may leave others, is done."""
+    return then() if rest is None else lambda: _after(rest(), then)
 
 
 def _read(raw: bytes) -> wire.Message | None:

@@ -71,6 +71,7 @@ class Member:
         "sid",
         "since",
         "socket",
+        "takes_statuses",
         "tenant",
         "typing",
         "warned_at",
@@ -82,6 +83,8 @@ class Member:
         self.tenant = tenant
         self.sid = sid
         self.pid = pid
+        self.takes_statuses = False
+        """Whether it takes several changes of presence in one event."""
         self.generation = 1
         self.since = 0
         """Seq of its arrival."""

@@ -83,6 +83,7 @@ class Arrivals:
         """Accept a socket; raises `Refused`, or `Unavailable` where the client should just try again."""
         environ = peer.socket.environ or {}
         try:
+            peer.takes_statuses = isinstance(auth, dict) and auth.get("statuses") is True
             identity = await self._tokens.identify(token_of(auth, environ.get("HTTP_AUTHORIZATION")))
             member, admission = await self._arrive(peer, identity, _wanted(auth))
         except Refused as refused:
@@ -129,6 +130,7 @@ class Arrivals:
         own = (user(identity.user_id), organization(tenant.id))
         names = list(dict.fromkeys((*own, *(name for name in keep if name not in closed))))
         member = Member(peer.socket, identity, tenant, new_id(15), new_id(18))
+        member.takes_statuses = peer.takes_statuses
         if lost.reason:
             member.hold()
         rooms = await self._open(member, names)
@@ -212,6 +214,7 @@ class Arrivals:
         # Asked for now, and kept by the rooms that are opened in the same turn: without any it is forgotten.
         tenant = house.relay.hub.tenant(identity.tenant)
         member = Member(peer.socket, identity, tenant, session.sid, wanted.pid)
+        member.takes_statuses = peer.takes_statuses
         member.generation = session.generation
         member.hold()
         self._send_away(session.sid)
@@ -229,7 +232,7 @@ class Arrivals:
                 await house.relay.catch_up(tenant, snapshot.seq)
             self._check_complete(snapshot.epoch, place.epoch, snapshot.logs, claimed)
             # After the logs: what was told before they were read, and is still under way, is not for it any more.
-            told = await catch_up(house, member, session.rooms, after)
+            told = await catch_up(house, member, session.rooms, max(after, session.seen_until))
         except BaseException:
             house.take_out(member)
             raise

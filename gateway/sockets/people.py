@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.bus.people import ROOM_BATCH, RoomPeople
+from gateway.core import statuses
 from gateway.core.member import Corked, Member
 from gateway.engine import Frame
 from gateway.sockets import packets
@@ -19,6 +20,11 @@ from publisher.rooms import Room, room_kind
 def ephemeral(body: bytes) -> Frame:
     """Make a frame of an event's body, as it is on the wire to the gateways."""
     return Frame(b"2" + body)
+
+
+def of_users(member: Member, body: bytes) -> list[Frame]:
+    """Make the events that say who came and went."""
+    return [ephemeral(body)] if member.takes_statuses else statuses.one_by_one(body)
 
 
 def of_room(member: Member, room: Room, people: RoomPeople) -> list[Frame]:
@@ -44,7 +50,7 @@ async def catch_up(house: House, member: Member, rooms: Iterable[Room], after: i
         batch = conversations[i : i + ROOM_BATCH]
         found = await house.people.read(member.tenant.id, batch, member.identity.user_id, after)
         if found.statuses is not None and i == 0:
-            told.append(Corked(found.seq, ephemeral(found.statuses)))
+            told += (Corked(found.seq, frame) for frame in of_users(member, found.statuses))
         for room, people in zip(batch, found.rooms, strict=True):
             told += (Corked(found.seq, frame) for frame in of_room(member, room, people))
     return told

@@ -48,9 +48,19 @@ class Admission(NamedTuple):
 
 
 class Peer:
-    """One Engine.IO session as Socket.IO sees it. `member` is the server subclass's to use."""
+    """One Engine.IO session as Socket.IO sees it. `member`, `takes_statuses`: the server subclass's to use."""
 
-    __slots__ = ("_others", "deadline", "early", "member", "partial", "refusals", "sid", "socket")
+    __slots__ = (
+        "_others",
+        "deadline",
+        "early",
+        "member",
+        "partial",
+        "refusals",
+        "sid",
+        "socket",
+        "takes_statuses",
+    )
 
     def __init__(self, socket: EngineSocket) -> None:
         self.socket = socket
@@ -60,6 +70,7 @@ class Peer:
         self.early: list[Any] | None = None
         """Packets that a connect handler sent, which wait for CONNECT."""
         self.refusals = 0
+        self.takes_statuses = False
         self.partial: tuple[Packet, list[bytes]] | None = None
         self._others: dict[str, str] | None = None
 

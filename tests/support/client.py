@@ -43,6 +43,7 @@ class RawClient(Inbox):
         headers: Mapping[str, str] | None = None,
         query: str = "",
         tls: ssl.SSLContext | None = None,
+        statuses: bool = False,
     ) -> None:
         super().__init__()
         self.url = url
@@ -62,6 +63,7 @@ class RawClient(Inbox):
         self._headers = dict(headers or {})
         self._query = query
         self._tls = tls
+        self._statuses = statuses or None
         self._channels: list[Channel] = []
         self._early: list[list[Any]] = []
         self._connecting: asyncio.Future[None] | None = None
@@ -94,7 +96,7 @@ class RawClient(Inbox):
         self._channels.append(channel)
         connecting = self._connecting = asyncio.get_running_loop().create_future()
         self.channel = channel
-        wanted = {"token": self.token, "pid": pid, "offset": offset} | auth
+        wanted = {"token": self.token, "pid": pid, "offset": offset, "statuses": self._statuses} | auth
         packet = "0" + json.dumps({name: value for name, value in wanted.items() if value is not None})
         try:
             await channel.open(f"{self.url}/socket.io/?{self._query}", self._headers)
