@@ -6,7 +6,7 @@ nothing but compare a number and write. Everything that is not a plain event lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -165,7 +165,7 @@ class Hub:
             others = tuple(member for member in members if not member.takes_statuses)
             members = tuple(member for member in members if member.takes_statuses)
             rest = self._fan_out(members, seq, frame, message.skip_sid, b"", counted)
-            return _after(rest, lambda: self._fan_out_all(others, seq, changes, message.skip_sid, counted))
+            return _after(rest, lambda: self._fan_out_changes(others, seq, changes, counted))
         return self._fan_out(members, seq, frame, message.skip_sid, message.conflate, counted)
 
     def _fan_out(
@@ -178,7 +178,7 @@ class Hub:
         for member in chunk:
             if member.last_seq < seq:
                 member.last_seq = seq
-                if skip_sid is not None and _is_skipped(member, skip_sid):
+                if skip_sid is not None and (member.sid == skip_sid or "@" + member.identity.user_id == skip_sid):
                     continue
                 given += 1
                 if member.cork is None:
@@ -194,29 +194,25 @@ class Hub:
             return None
         return lambda: self._fan_out(members[CHUNK:], seq, frame, skip, key, counted)
 
-    def _fan_out_all(
-        self, members: tuple[Member, ...], seq: int, frames: Sequence[Frame], skip: bytes, counted: Counted
+    def _fan_out_changes(
+        self, members: tuple[Member, ...], seq: int, changes: Mapping[str, Frame], counted: Counted
     ) -> Rest | None:
-        """Hand one message out as several frames, each member's in one write."""
-        skip_sid = skip.decode()
+        """Hand out changes of several users, to each member those of the others, in one write."""
+        frames = list(changes.values())
         for member in members[:CHUNK_OF_MANY]:
             if member.last_seq < seq:
                 member.last_seq = seq
-                if _is_skipped(member, skip_sid):
-                    continue
+                own = changes.get(member.identity.user_id)
+                due = frames if own is None else [frame for frame in frames if frame is not own]
                 counted.deliveries += 1
                 if member.cork is None:
-                    member.socket.send_frames(frames)
+                    member.socket.send_frames(due)
                 else:
-                    for frame in frames:
+                    for frame in due:
                         member.keep(seq, frame)
         if len(members) <= CHUNK_OF_MANY:
             return None
-        return lambda: self._fan_out_all(members[CHUNK_OF_MANY:], seq, frames, skip, counted)
-
-
-def _is_skipped(member: Member, skip_sid: str) -> bool:
-    return member.sid == skip_sid or "@" + member.identity.user_id == skip_sid
+        return lambda: self._fan_out_changes(members[CHUNK_OF_MANY:], seq, changes, counted)
 
 
 def _after(rest: Rest | None, then: Rest) -> Rest | None:

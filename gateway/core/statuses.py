@@ -24,14 +24,14 @@ class Told(msgspec.Struct, gc=False):
 _DECODER = msgspec.json.Decoder(tuple[str, Told])
 
 
-def one_by_one(body: bytes) -> list[Frame]:
+def one_by_one(body: bytes) -> dict[str, Frame]:
     """Make of a `user:statuses` a frame for each of its users; none of one that is not the gateway's."""
     try:
         _, told = _DECODER.decode(body)
     except msgspec.DecodeError:
-        return []
+        return {}
     named = [(user, "offline") for user in told.offline] + [(user, "online") for user in told.online]
-    return [_frame(*change) for change in named]
+    return {user: _frame(user, status) for user, status in named}
 
 
 def _frame(user: str, status: str) -> Frame:

@@ -24,7 +24,7 @@ def ephemeral(body: bytes) -> Frame:
 
 def of_users(member: Member, body: bytes) -> list[Frame]:
     """Make the events that say who came and went."""
-    return [ephemeral(body)] if member.takes_statuses else statuses.one_by_one(body)
+    return [ephemeral(body)] if member.takes_statuses else [*statuses.one_by_one(body).values()]
 
 
 def of_room(member: Member, room: Room, people: RoomPeople) -> list[Frame]:
