@@ -1,8 +1,9 @@
 """What the documentation takes from the code: `python -m gateway.docs --write`, or `--check`.
 
-It makes `.env.example`, the alerts' rules and the dashboard in `deploy`, and in the READMEs of `gateway` and
-`deploy` what stands between `<!-- name -->` and `<!-- /name -->` for each name in `BLOCKS`. It works in a checkout
-only; a test fails while the files and the code differ.
+It makes `.env.example`, alerts and dashboard in `deploy`, the contract's `asyncapi.json` and the browser client's
+`events.ts`; and in the READMEs of the repository, `gateway`, `publisher` and `deploy` what stands between
+`<!-- name -->` and `<!-- /name -->` for each name in `BLOCKS`. It works in a checkout only; a test fails while the
+files and the code differ.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import SecretStr
 
+from gateway.contract import asyncapi, tables, typescript
 from gateway.errors import CODES
 from gateway.limits.catalogue import LIMITS
 from gateway.log import EVENTS
@@ -25,11 +27,15 @@ from gateway.monitoring.dashboard import dashboard
 from gateway.settings import PREFIX, Settings, variable_names
 
 ROOT = Path(__file__).parents[1]
+FRONT = Path("README.md")
 README = Path("gateway", "README.md")
 RUNBOOK = Path("deploy", "README.md")
+PUBLISHER = Path("publisher", "README.md")
 EXAMPLE = Path(".env.example")
 RULES = Path("deploy", "alerts", "gateway.rules.yaml")
 DASHBOARD = Path("deploy", "grafana", "dashboard.json")
+ASYNCAPI = Path("gateway", "asyncapi.json")
+EVENTS_TS = Path("gateway", "client", "src", "events.ts")
 
 # What deploy/compose.yaml reads besides; the gateway itself never sees a use for it.
 COMPOSE_ONLY = {
@@ -131,6 +137,21 @@ def example() -> str:
     return "\n".join(lines) + "\n"
 
 
+def published_table() -> str:
+    """Give the table of events that backends publish."""
+    return _table(tables.PUBLISHED_HEAD, tables.published())
+
+
+def told_table() -> str:
+    """Give the table of events that gateways send of their own."""
+    return _table(tables.TOLD_HEAD, tables.told())
+
+
+def commands_table() -> str:
+    """Give the table of events that browsers send."""
+    return _table(tables.COMMANDS_HEAD, tables.commands())
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings_table,
     "codes": codes_table,
@@ -138,6 +159,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "log": log_table,
     "metrics": metrics_table,
     "alerts": alerts_section,
+    "published": published_table,
+    "told": told_table,
+    "commands": commands_table,
 }
 
 
@@ -155,7 +179,8 @@ def fill(text: str) -> str:
 def outdated(root: Path = ROOT) -> dict[Path, str]:
     """Give the files that differ from the code, and what they should be."""
     wanted = {EXAMPLE: example(), RULES: rules(ALERTS), DASHBOARD: dashboard()}
-    wanted |= {path: fill(_read(root / path)) for path in (README, RUNBOOK)}
+    wanted |= {ASYNCAPI: asyncapi.encoded().decode(), EVENTS_TS: typescript.events_ts()}
+    wanted |= {path: fill(_read(root / path)) for path in (FRONT, README, RUNBOOK, PUBLISHER)}
     return {path: text for path, text in wanted.items() if _read(root / path) != text}
 
 

@@ -5,8 +5,9 @@ The message is a plain word for a stranger; cause and fix for the operator go to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from publisher.events.codes import CONNECT_CODES, EVENT_CODES, Code
 
 
 class Refused(Exception):
@@ -27,31 +28,9 @@ class Unavailable(Exception):
     """What was asked needs Redis, which is away: the client may try again in a moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
-    """What a code means."""
-
-    message: str
-    retry: bool
-    """Whether the same request may well succeed later."""
-
-
 CODES = {
-    # At connect, as CONNECT_ERROR.
-    "token_missing": Code("a token is required", retry=False),
-    "token_invalid": Code("the token is not valid", retry=False),
-    "token_expired": Code("the token has expired", retry=False),
-    "token_revoked": Code("the token is not valid any more", retry=False),
-    "tenant_missing": Code("the token names no organization", retry=False),
-    "too_many_connections": Code("too many connections", retry=True),
-    "draining": Code("this server is going down", retry=True),
-    # To events, as an ack or an `error` event.
-    "bad_request": Code("the payload is not valid", retry=False),
-    "unknown_event": Code("there is no such event", retry=False),
-    "forbidden": Code("not allowed", retry=False),
-    "not_joined": Code("join the conversation first", retry=False),
-    "too_many_rooms": Code("too many rooms joined", retry=False),
-    "rate_limited": Code("too many events", retry=True),
+    **CONNECT_CODES,
+    **EVENT_CODES,
     # From the HTTP API.
     "unauthorized": Code("a valid API key is required", retry=False),
     "not_found": Code("there is no such path", retry=False),
@@ -59,7 +38,4 @@ CODES = {
     "bad_media_type": Code("the body must be JSON", retry=False),
     "too_large": Code("the body is too large", retry=False),
     "too_slow": Code("the request did not arrive in time", retry=True),
-    # From all of them.
-    "internal": Code("something went wrong here", retry=True),
-    "unavailable": Code("try again in a moment", retry=True),
 }

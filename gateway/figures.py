@@ -19,16 +19,13 @@ from gateway.errors import CODES
 from gateway.health import installed_version
 from gateway.limits.catalogue import totals
 from gateway.metrics import Values
+from publisher.events import CONNECT_CODES, LOSS_REASONS
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
 
 STARTED_AT = time.time()
-OUTCOMES = ("recovered", "expired", "unknown", "epoch", "trimmed", "identity")
-AT_CONNECT = (
-    *("token_missing", "token_invalid", "token_expired", "token_revoked"),
-    *("tenant_missing", "too_many_connections", "draining"),
-)
+OUTCOMES = ("recovered", *LOSS_REASONS)
 
 
 def values(gateway: Gateway) -> dict[str, Values]:
@@ -54,6 +51,8 @@ def _state(gateway: Gateway) -> dict[str, Values]:
         "gateway_rooms": len(hub.channels),
         "gateway_tenants": len(hub.tenants),
         "gateway_subscriptions": len(gateway.relay.subscriber),
+        "gateway_passed_on_total": gateway.forwarding.passed_on,
+        "gateway_tunnels": len(gateway.forwarding.tunnels),
         "gateway_certificate_kept": int(gateway.certificate_kept),
         **key_values(gateway.jwks),
         **access_values(gateway.backend),
@@ -100,7 +99,7 @@ def _strangers(gateway: Gateway) -> dict[str, Values]:
     server, stats = gateway.server, gateway.server.eio.stats
     api = gateway.api.requests if gateway.api else {}
     return {
-        "gateway_refused_total": _from_zero(AT_CONNECT, server.arrivals.refused),
+        "gateway_refused_total": _from_zero(CONNECT_CODES, server.arrivals.refused),
         "gateway_event_refused_total": _from_zero(CODES, server.house.refused),
         "gateway_joins_denied_total": server.doors.denied,
         "gateway_limited_total": totals(stats.limited, server.house.limited),

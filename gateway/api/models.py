@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from publisher.envelope import EVENT_NAME, MAX_ROOMS
+from publisher.events import Status
 from publisher.rooms import parse_room, user_text, uuid_text
 
 MAX_USERS = 1000
@@ -104,7 +105,7 @@ class MessageStatus(Model):
     organization_id: Uuid
     conversation_id: Uuid
     message_id: Uuid
-    status: Literal["sent", "delivered", "read", "failed"]
+    status: Status
     timestamp: Annotated[str | None, Field(description="ISO 8601; now where there is none")] = None
 
 

@@ -122,6 +122,11 @@ export class RealtimeClient {
     return this.#connection.state;
   }
 
+  /** For the backend's `skip_sid`: what this page has it publish need not come back here. Only while connected. */
+  get sid(): string | undefined {
+    return this.#connection.sid;
+  }
+
   // -- rooms
 
   /**

@@ -1,4 +1,4 @@
-import { io, type Socket } from "socket.io-client";
+import { io, type ManagerOptions, type Socket } from "socket.io-client";
 
 import { pauseMs, RealtimeError } from "./errors.js";
 import type { ClientEvents, Connected, ConnectCode, EventError, Offset } from "./events.js";
@@ -14,7 +14,8 @@ export interface ConnectionOptions {
   /** Where the gateway is; the page's own origin by default. */
   url?: string;
   path?: string;
-  transports?: ("websocket" | "polling")[];
+  /** By name, or transports of one's own; websocket, then polling by default. */
+  transports?: ManagerOptions["transports"];
   /** How long an answer may take. */
   ackTimeoutMs?: number;
   /** Pauses between attempts to come back. */
@@ -83,6 +84,11 @@ export class Connection {
     this.#leaveOnline("idle");
   }
 
+  /** What the gateway calls this socket; the same again after a recovery. */
+  get sid(): string | undefined {
+    return this.#socket?.id;
+  }
+
   /** Say something that needs no answer; nothing without a connection. */
   say<E extends keyof ClientEvents>(event: E, payload: Ask<E>): void {
     if (this.state === "online") this.#socket?.emit(event, payload);
@@ -136,7 +142,7 @@ export class Connection {
     try {
       const token = await this.#token(this.#renewed ? "refused" : "connect");
       if (attempt !== this.#attempt) return;
-      if (token) send({ token });
+      if (token) send({ token, statuses: true });
       else this.#refuse(new RealtimeError("token_missing"));
     } catch (error) {
       if (attempt === this.#attempt) this.#later(new RealtimeError("token_unavailable", String(error)));

@@ -1,17 +1,17 @@
-import type { ConnectCode, EventCode, EventError } from "./events.js";
+import type { ConnectCode, EventCode, EventError, RetryCode } from "./events.js";
 
 /** What only this side can say: no connection, no answer in time, no token to be had, room left, sent away. */
 export type LocalCode = "disconnected" | "timeout" | "token_unavailable" | "left" | "sent_away";
 
-const RETRY = new Set<string>([
-  "too_many_connections",
-  "draining",
-  "rate_limited",
-  "internal",
-  "unavailable",
-  "timeout",
-  "token_unavailable",
-]);
+const RETRY: Record<RetryCode | "timeout" | "token_unavailable", true> = {
+  too_many_connections: true,
+  draining: true,
+  rate_limited: true,
+  internal: true,
+  unavailable: true,
+  timeout: true,
+  token_unavailable: true,
+};
 
 /** A refusal, by the gateway or here. `retry`: the same may well succeed later. */
 export class RealtimeError extends Error {
@@ -24,7 +24,7 @@ export class RealtimeError extends Error {
   constructor(code: ConnectCode | EventCode | LocalCode, message: string = code, retryAfterMs?: number) {
     super(message);
     this.code = code;
-    this.retry = RETRY.has(code);
+    this.retry = Object.hasOwn(RETRY, code);
     this.retryAfterMs = retryAfterMs;
   }
 

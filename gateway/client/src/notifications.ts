@@ -1,6 +1,7 @@
 import type { NotificationNew } from "./events.js";
 
 export interface DesktopOptions {
+  /** For those that bring none. */
   icon?: string;
   /** Show them also while the page is in front. */
   always?: boolean;
@@ -29,11 +30,11 @@ export class Desktop {
   show(notification: NotificationNew): void {
     const options = this.#options;
     if (!options || (!options.always && document.hasFocus())) return;
-    const { notification_id, subject, message } = notification;
+    const { notification_id, subject, message, icon = options.icon } = notification;
+    const { title = subject, body = message, tag = notification_id } = notification;
     try {
       // The tag keeps several tabs from showing it several times.
-      const icon = options.icon ? { icon: options.icon } : {};
-      const shown = new Notification(subject, { body: message, tag: notification_id, ...icon });
+      const shown = new Notification(title, { body, tag, ...(icon ? { icon } : {}) });
       shown.onclick = () => {
         window.focus();
         shown.close();

@@ -43,6 +43,20 @@ test("nobody is asked before the page wants it, and nothing is shown", () => {
   expect(shown).toEqual([]);
 });
 
+test("one that says what a desktop shows is shown so", async () => {
+  browserWith("granted");
+  vi.spyOn(document, "hasFocus").mockReturnValue(false);
+  const desktop = new Desktop();
+  await desktop.enable({ icon: "/usual.png" });
+  desktop.show(NOTIFICATION);
+  const texts = { title: "Maria", body: "Mandou uma mensagem" };
+  desktop.show({ ...NOTIFICATION, ...texts, tag: "c1", icon: "/maria.png", url: "/conversations/c1" });
+  expect(shown.map(({ title, options }) => [title, options])).toEqual([
+    ["Nova mensagem", { body: "Olá!", tag: "n1", icon: "/usual.png" }],
+    ["Maria", { body: "Mandou uma mensagem", tag: "c1", icon: "/maria.png" }],
+  ]);
+});
+
 test("one is shown once for all tabs while the page is not in front", async () => {
   browserWith("granted");
   const focus = vi.spyOn(document, "hasFocus").mockReturnValue(false);

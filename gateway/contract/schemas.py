@@ -1,0 +1,35 @@
+"""JSON Schemas (2020-12) of everything that goes over a socket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from publisher.events import COMMANDS, EVENTS, Payload
+from publisher.events.session import ConnectAccepted, ConnectAuth, ConnectError, Failed
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def models() -> list[type[Payload]]:
+    """Give every model once, in the order of the contract."""
+    found: dict[type[Payload], None] = dict.fromkeys(event.payload for event in EVENTS.values())
+    for command in COMMANDS.values():
+        found |= dict.fromkeys((command.payload, command.answer))
+    return [*found, *(model for model in (ConnectAuth, ConnectAccepted, ConnectError, Failed))]
+
+
+def components(at: str = "#/components/schemas/") -> dict[str, dict[str, Any]]:
+    """Give the schemas by their names; they refer to each other at that place."""
+    _, found = msgspec.json.schema_components(models(), ref_template=at + "{name}")
+    # A title that only repeats the name is none.
+    return {
+        name: {key: value for key, value in schema.items() if key != "title"} for name, schema in found.items()
+    }
+
+
+def standalone(name: str) -> dict[str, Any]:
+    """Give the schema of one event's payload, to or from browsers, as a document of its own; raises `KeyError`."""
+    payload = EVENTS[name].payload if name in EVENTS else COMMANDS[name].payload
+    return {"$schema": DIALECT, "title": name, **msgspec.json.schema(payload)}

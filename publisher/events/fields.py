@@ -1,0 +1,43 @@
+"""Types that payloads are made of. `extra["name"]` is what they are called in TypeScript."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal, get_args
+from uuid import UUID
+
+from msgspec import Meta, Struct, UnsetType
+
+Uuid = UUID
+UserId = Annotated[
+    str, Meta(min_length=1, max_length=128, description="whatever the user's tokens hold in `sub`, such as a UUID")
+]
+Timestamp = Annotated[
+    datetime,
+    Meta(tz=True, description="ISO 8601, with a time zone", extra={"name": "Timestamp"}),
+]
+OffsetText = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z0-9]{1,16}-[0-9]{1,16}$",
+        description="where an event stands in its organization's history: `<epoch>-<seq>`",
+        extra={"name": "Offset"},
+    ),
+]
+RoomName = Annotated[str, Meta(max_length=192, description="`<kind>:<id>`, such as `campaign:<uuid>`")]
+Count = Annotated[int, Meta(ge=0)]
+
+Status = Literal["sent", "delivered", "read", "failed"]
+Reason = Literal["expired", "unknown", "epoch", "trimmed", "identity"]
+LOSS_REASONS = get_args(Reason)
+LossReason = Annotated[
+    Reason,
+    Meta(description="why a recovery that the client wanted was not possible", extra={"name": "LossReason"}),
+]
+
+# What need not be there; `null` is another thing, and allowed only where a type says so.
+Absent = UnsetType
+
+
+class Payload(Struct):
+    """What an event carries. Further keys may be there, and pass on."""
