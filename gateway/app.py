@@ -11,6 +11,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -18,13 +19,17 @@ import structlog
 from aiohttp import web
 
 from gateway.access import access_of, backend_of
+from gateway.announcement import announcement
 from gateway.api import Api
 from gateway.auth import MAX_TOKEN_BYTES, Tokens, jwks_of
-from gateway.bus.commands import OPEN_ERRORS, Commands
+from gateway.bus.cluster import commands_of
+from gateway.bus.commands import OPEN_ERRORS
 from gateway.bus.history import History
-from gateway.bus.link import ReplyError, Source
+from gateway.bus.link import ReplyError
 from gateway.bus.people import presence_times
 from gateway.bus.sessions import Sessions
+from gateway.console import Console
+from gateway.contract import ContractPage
 from gateway.core.conflation import Pacer
 from gateway.core.history import Kept
 from gateway.core.hub import Hub
@@ -32,7 +37,7 @@ from gateway.engine import Compression, EngineOptions
 from gateway.engine.intake import Intake, IntakeRunner
 from gateway.exposition import Page
 from gateway.figures import values
-from gateway.health import Health, installed_version
+from gateway.health import Health
 from gateway.limits.addresses import remote_of
 from gateway.limits.connects import Connects
 from gateway.log import EVENTS
@@ -50,6 +55,9 @@ SOCKETIO_PATH = "socket.io"
 DRAIN_SHARE = 0.7
 # Fewer sockets than this in a second stampede nobody.
 DRAIN_RATE = 100
+# Upgrades that are under way when the drain begins have so much of the grace time, and no more than so long.
+UPGRADES_SHARE = 0.2
+UPGRADES_S = 1.0
 BACKLOG = 2048
 # The largest message of a socket that has not authenticated: twice the largest token.
 STRANGER_BYTES = 2 * MAX_TOKEN_BYTES
@@ -94,7 +102,7 @@ class Gateway:
         self.tokens = Tokens(settings, self.jwks)
         self.backend = backend_of(settings)
         self._any_origin = any_origin
-        self._routes = routes
+        self._routes = routes or _console
         self.draining = False
         self.certificate_kept = False
         """Whether the one that was to take its place is no good."""
@@ -119,8 +127,7 @@ class Gateway:
         kept = Kept(settings.history_size, settings.history_ttl_s)
         url = settings.redis_url.get_secret_value()
         try:
-            source = Source(url, name="gateway", **settings.redis_options())
-            self.commands = commands = Commands(source)
+            self.commands = commands = commands_of(url, name="gateway", **settings.redis_options())
             history = History(commands, kept)
             renew_s = max(settings.recovery_window_s / 2, 5.0)
             sessions = Sessions(
@@ -133,7 +140,6 @@ class Gateway:
                 most_sockets=settings.max_sockets_per_user,
             )
             self.relay = relay = Relay(
-                source,
                 commands,
                 history,
                 linger_s=settings.room_linger_s,
@@ -142,7 +148,7 @@ class Gateway:
             access = access_of(settings, self.backend)
             house = House(settings, commands, relay, history, sessions, access)
             self.api = Api(house, remote_of(settings.trusted_proxies)) if settings.api_keys else None
-            self.registry = Registry(commands, self.name, self._about)
+            self.registry = Registry(commands, self.name, partial(announcement, self))
             self.forwarding = Forwarding(self.registry, settings)
             self.server = server = GatewayServer(house, self.tokens, self._engine_options(), self._connects)
             if settings.conflate_per_s:
@@ -207,10 +213,10 @@ class Gateway:
         self.server.attach(app, SOCKETIO_PATH)
         Health(self.findings, self._counts).attach(app)
         Page(lambda: values(self), self.worker).attach(app)
+        ContractPage().attach(app)
         if self.api is not None:
             self.api.attach(app)
-        if self._routes is not None:
-            self._routes(app, self)
+        self._routes(app, self)
         intake = Intake(
             request_timeout_s=self.settings.request_timeout_s,
             idle_timeout_s=max(KEEPALIVE_S, self.settings.request_timeout_s),
@@ -268,22 +274,6 @@ class Gateway:
         scheme = "https" if self.certificate else "http"
         return f"{scheme}://{self.commands.own_address or '127.0.0.1'}:{self.port}"
 
-    def _about(self) -> dict[str, Any]:
-        """Give what `gateway top` shows of this process."""
-        hub = self.relay.hub
-        return {
-            "replica": self.replica,
-            "version": installed_version(),
-            "ready": not self.findings(),
-            "draining": self.draining,
-            "sockets": len(self.server.house.members),
-            "rooms": len(hub.channels),
-            "events": hub.tally.events,
-            "deliveries": hub.tally.deliveries,
-            "lag_s": self.vitals.lag.total,
-            "lag_n": sum(self.vitals.lag.counts),
-        }
-
     def findings(self) -> list[str]:
         """Give the reasons why this replica should get no new clients, none when it should."""
         found = []
@@ -322,9 +312,11 @@ class Gateway:
         self.draining = True
         self._deadline = asyncio.get_running_loop().time() + self.settings.shutdown_grace_s
         sockets = len(self.server.eio.sockets)
-        over_s = min(self.settings.shutdown_grace_s * DRAIN_SHARE, sockets / DRAIN_RATE)
+        tunnels = len(self.forwarding.tunnels)
+        over_s = min(self.settings.shutdown_grace_s * DRAIN_SHARE, max(sockets, tunnels) / DRAIN_RATE)
+        upgrades_s = min(self.settings.shutdown_grace_s * UPGRADES_SHARE, UPGRADES_S)
         _log.info("gateway_draining", sockets=sockets, over_s=over_s)
-        await self.server.eio.drain(over_s)
+        await asyncio.gather(self.server.eio.drain(over_s, upgrades_s), self.forwarding.drain(over_s, upgrades_s))
 
 
 async def serve(settings: Settings, *, started: Callable[[Gateway], None] | None = None, **options: Any) -> None:
@@ -365,6 +357,12 @@ def run(settings: Settings, **options: Any) -> None:
         factory = None
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(serve(settings, **options))
+
+
+def _console(app: web.Application, gateway: Gateway) -> None:
+    """Serve the console to whoever has an API key, where there are any."""
+    if gateway.api is not None:
+        Console(gateway).attach(app)
 
 
 async def _unsigned(request: web.Request, response: web.StreamResponse) -> None:

@@ -100,6 +100,8 @@ CATALOGUE = (
     Metric("gateway_loop_lag_seconds", "histogram", "by how much a timer came late, ten times a second"),
     Metric("gateway_presence_sweeps_total", "counter", "looks at who is still there"),
     Metric("gateway_file_limit", "gauge", "files that may be open; a socket takes one"),
+    Metric("gateway_passed_on_total", "counter", "requests of long-polling sessions that another process holds"),
+    Metric("gateway_tunnels", "gauge", "websockets that run through this process to one that holds their session"),
     Metric("gateway_api_requests_total", "counter", "requests to the HTTP API, by status", "status"),
     Metric("gateway_http_refused_total", "counter", "requests refused, by status", "status"),
     Metric("process_cpu_seconds_total", "counter", "CPU time used"),

@@ -19,7 +19,7 @@ async def room_now(house: House, query: RoomQuery) -> dict[str, Any]:
     tenant, room = query.organization_id, Room(query.room)
     ask = house.commands.ask
     subscribers, epoch, newest, kept = await asyncio.gather(
-        ask("PUBSUB", "NUMSUB", wire.channel(tenant, room)),
+        house.commands.subscribers(wire.channel(tenant, room)),
         ask("HGET", wire.meta_key(tenant), "epoch"),
         ask("GET", wire.tail_key(tenant, room)),
         ask("XLEN", wire.log_key(tenant, room)),
@@ -29,7 +29,7 @@ async def room_now(house: House, query: RoomQuery) -> dict[str, Any]:
     return {
         "room": room,
         "members": len(state.members) if state is not None else 0,
-        "replicas": int(subscribers[1]),
+        "replicas": subscribers,
         "offset": f"{epoch.decode()}-{newest.decode()}" if epoch and newest else None,
         "kept": min(int(kept), house.history.kept.size),
         # Reading the history of an organization that never had an event would begin one.

@@ -13,31 +13,17 @@ import structlog
 from aiohttp import web
 
 from gateway.api import openapi, reading
+from gateway.api.answers import answer, refusal
 from gateway.api.endpoints import Endpoint, Endpoints
 from gateway.api.keys import Keys
-from gateway.bus.link import LinkDown, ReplyError
 from gateway.engine.body import see_off
 from gateway.errors import Refused
 from gateway.sockets.house import House
-from publisher import InvalidEvent
 
 PREFIX = "/api"
 # A caller has a time limit of its own; Redis that takes longer is away.
 ANSWER_S = 2.0
-RETRY_AFTER_S = 1
 SEE_OFF_S = 2.0
-
-STATUS = {
-    "bad_request": 400,
-    "unauthorized": 401,
-    "not_found": 404,
-    "bad_method": 405,
-    "too_slow": 408,
-    "too_large": 413,
-    "bad_media_type": 415,
-    "internal": 500,
-    "unavailable": 503,
-}
 
 _log = structlog.get_logger("gateway.api")
 
@@ -75,7 +61,7 @@ class Api:
                 raise Refused("unauthorized")
             response = await handler(request)
         except Exception as error:  # noqa: BLE001
-            response = _refusal(request, error)
+            response = refusal(request, error)
         self.requests[response.status] += 1
         if not request.content.is_eof() and isinstance(response, web.Response):
             await see_off(request, response, SEE_OFF_S)
@@ -90,46 +76,10 @@ class Api:
             several = endpoint.several and body.lstrip()[:1] == b"["
             asked = (reading.many if several else reading.one)(endpoint.takes, body)
         async with asyncio.timeout(ANSWER_S):
-            answer = await endpoint.do(asked)
-        return _json(200, msgspec.json.encode(answer))
+            found = await endpoint.do(asked)
+        return answer(200, msgspec.json.encode(found))
 
     async def _describe(self, request: web.Request) -> web.Response:
         if self._document is None:
             self._document = msgspec.json.encode(openapi.document(self._endpoints))
-        return _json(200, self._document)
-
-
-def _refusal(request: web.Request, error: Exception) -> web.Response:
-    refused, headers = _as_refused(request, error), {}
-    status = STATUS[refused.code]
-    if status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="gateway"'
-    elif status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
-    elif isinstance(error, web.HTTPMethodNotAllowed):
-        headers["Allow"] = error.headers["Allow"]
-    return _json(status, msgspec.json.encode(refused.as_error()), headers)
-
-
-def _as_refused(request: web.Request, error: Exception) -> Refused:
-    match error:
-        case Refused():
-            return error
-        case InvalidEvent():
-            return Refused("bad_request", str(error))
-        case web.HTTPNotFound():
-            return Refused("not_found")
-        case web.HTTPMethodNotAllowed():
-            return Refused("bad_method")
-        case LinkDown() | ReplyError() | TimeoutError():
-            reason = str(error)[:200] or "no answer in time"
-            _log.warning("api_unavailable", path=request.path[:64], reason=reason)
-            return Refused("unavailable")
-        case _:
-            _log.error("http_handler_failed", path=request.path[:64], error=repr(error)[:200])
-            return Refused("internal")
-
-
-def _json(status: int, body: bytes, headers: dict[str, str] | None = None) -> web.Response:
-    usual = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return web.Response(status=status, body=body, headers=usual | (headers or {}))
+        return answer(200, self._document)

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import time
+from statistics import median
 from typing import Any
 
 import redis.asyncio
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from gateway import settings
 from gateway.app import FEW_FILES, one_line, raise_file_limit, shown_url
+from gateway.bus.cluster import ClusterSource
 from gateway.bus.commands import OPEN_ERRORS
 from gateway.cli import safety
 from gateway.cli.safety import Finding, error, ok, warn
+from publisher.address import Address, Node, client_of, parse_address, sentinels_of
+from publisher.topology import SLOTS
 
 MIN_REDIS = 7
 SLOW_MS = 20.0
 MAX_SKEW_S = 2.0
 TIMEOUT_S = 3.0
+PINGS = 5
+_KEY = "rt:{gateway-check}:rights"
+Rights = tuple[tuple[str, ...], ...]
+RIGHTS: Rights = (
+    ("write", "SET", _KEY, "1", "PX", "1000"),
+    ("read", "GET", _KEY),
+    ("run scripts", "SCRIPT", "LOAD", "return 1"),
+    ("publish", "PUBLISH", "rt:{gateway-check}:notices", "{}"),
+)
+SHARD_RIGHTS = (
+    *RIGHTS[:-1],
+    ("publish to a shard", "SPUBLISH", "rt:{gateway-check}:notices", "{}"),
+    ("count a shard's listeners", "PUBSUB", "SHARDNUMSUB", "rt:{gateway-check}:notices"),
+    ("ask who has what", "CLUSTER", "SLOTS"),
+)
 
 
 async def find() -> list[Finding]:
@@ -42,19 +61,56 @@ async def _redis(configuration: settings.Settings) -> list[Finding]:
         options = configuration.redis_options()
     except settings.ConfigurationError:
         return []  # said already
+    options = {"socket_connect_timeout": TIMEOUT_S, "socket_timeout": TIMEOUT_S} | options
     try:
-        async with redis.asyncio.Redis.from_url(
-            url, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S, **options
-        ) as client:
-            return await _server(client, shown_url(url))
+        address = parse_address(url)
+        if address.kind == "cluster":
+            return await _cluster(address, options)
+        async with client_of(redis.asyncio, address, options) as client:
+            where = shown_url(url) if address.kind == "server" else "the master"
+            found = await _server(client, where)
+            return [*await _sentinels(address, client), *found]
     except (*OPEN_ERRORS, ValueError) as problem:
         return [error(f"Redis can't be reached at {shown_url(url)}: {one_line(problem)}")]
 
 
-async def _server(client: Any, where: str) -> list[Finding]:
-    begin = time.perf_counter()
-    await client.ping()
-    took_ms = (time.perf_counter() - begin) * 1000
+async def _sentinels(address: Address, client: Any) -> list[Finding]:
+    """Ask each Sentinel who the master is."""
+    if address.kind != "sentinel":
+        return []
+    masters = []
+    for node, sentinel in zip(address.nodes, sentinels_of(client), strict=True):
+        try:
+            async with sentinel:
+                host, port = await sentinel.sentinel_get_master_addr_by_name(address.master)
+                masters.append(Node(host.decode(), port))
+        except (*OPEN_ERRORS, TypeError) as problem:
+            return [warn(f"the Sentinel at {node} does not say who {address.master} is: {one_line(problem)}")]
+    if len(set(masters)) > 1:
+        return [warn(f"the Sentinels name several masters: {', '.join(map(str, sorted(set(masters))))}")]
+    return [ok(f"{len(masters)} Sentinels say that {address.master} is {masters[0]}")]
+
+
+async def _cluster(address: Address, options: dict[str, Any]) -> list[Finding]:
+    """Look at the master of each shard; those of the others can be asked though one is away."""
+    cluster = ClusterSource(address, name="gateway-check", **options)
+    await cluster.look_again()
+    owners = sorted(cluster.topology.owners)
+    unowned = sum(cluster.topology.owner(slot) is None for slot in range(SLOTS))
+    found = [error(f"{unowned} slots of the cluster have no node")] if unowned else []
+    found.append(ok(f"a cluster with {len(owners)} shards, sharded pub/sub"))
+    for node in owners:
+        try:
+            async with redis.asyncio.Redis.from_url(address.at(node), **options) as client:
+                found += await _server(client, str(node), SHARD_RIGHTS)
+        except OPEN_ERRORS as problem:
+            found.append(error(f"the shard at {node} can't be reached: {one_line(problem)}"))
+    return found
+
+
+async def _server(client: Any, where: str, rights: Rights = RIGHTS) -> list[Finding]:
+    await client.ping()  # the first one connects
+    took_ms = median([await _timed_ms(client) for _ in range(PINGS)])
     info = await _if_allowed(client.info("server"))
     version = info.get("valkey_version") or info.get("redis_version", "")
     name = "Valkey" if "valkey_version" in info else "Redis"
@@ -62,15 +118,70 @@ async def _server(client: Any, where: str) -> list[Finding]:
     found = [warn(text) if took_ms > SLOW_MS else ok(text)]
     if name == "Redis" and version and int(version.partition(".")[0]) < MIN_REDIS:
         found.append(error(f"Redis {MIN_REDIS} or newer, or Valkey, is needed"))
+    found.append(await _clock(client))
+    return [*found, *await _memory(client), *await _disk(client), await _rights(client, rights)]
+
+
+async def _timed_ms(client: Any) -> float:
+    begin = time.perf_counter()
+    await client.ping()
+    return (time.perf_counter() - begin) * 1000
+
+
+async def _clock(client: Any) -> Finding:
+    before = time.time()
     seconds, micros = await client.time()
-    skew_s = abs(time.time() - seconds - micros / 1e6)
-    if skew_s > MAX_SKEW_S:
-        found.append(warn(f"its clock and this one are {skew_s:.1f} s apart"))
-    policy = (await _if_allowed(client.config_get("maxmemory-policy"))).get("maxmemory-policy", "noeviction")
+    skew_s = abs((before + time.time()) / 2 - seconds - micros / 1e6)
+    text = f"its clock and this one are {skew_s:.1f} s apart"
+    return warn(text) if skew_s > MAX_SKEW_S else ok(text)
+
+
+async def _memory(client: Any) -> list[Finding]:
+    found = []
+    asked = await _if_allowed(client.config_get("maxmemory*"))
+    policy = asked.get("maxmemory-policy", "noeviction")
     if policy != "noeviction":
         text = f"maxmemory-policy is {policy}: Redis may drop histories and sessions; use noeviction"
         found.append(warn(text))
+    if asked.get("maxmemory") == "0":
+        found.append(
+            warn("maxmemory is 0: Redis grows until its machine ends it; deploy/README.md has the sizing")
+        )
     return found
+
+
+async def _disk(client: Any) -> list[Finding]:
+    info = await _if_allowed(client.info("persistence"))
+    if info.get("aof_enabled", 1):
+        return []
+    return [warn("appendonly is no: a restart of Redis loses the history; clients are told, and all load at once")]
+
+
+async def _rights(client: Any, rights: Rights) -> Finding:
+    """Try what a gateway does, on keys that are gone a second later."""
+    refused = [] if rights is RIGHTS or await _may_listen(client) else ["listen to a shard"]
+    for what, *command in rights:
+        try:
+            await client.execute_command(*command)
+        except NoPermissionError:
+            refused.append(what)
+        except ResponseError:
+            pass  # not here, such as in a cluster; it is no matter of rights
+    if refused:
+        return warn(f"a gateway can't run as this user of Redis: it may not {', '.join(refused)}")
+    return ok("this user of Redis may do what a gateway does")
+
+
+async def _may_listen(client: Any) -> bool:
+    async with client.pubsub() as pubsub:
+        try:
+            await pubsub.ssubscribe("rt:{gateway-check}:notices")
+            await pubsub.get_message(timeout=TIMEOUT_S)
+        except NoPermissionError:
+            return False
+        except ResponseError:
+            pass  # another shard's
+    return True
 
 
 async def _if_allowed(asked: Any) -> dict[str, Any]:

@@ -11,16 +11,18 @@ from contextlib import ExitStack
 
 import click
 from aiohttp import web
+from pydantic import SecretStr
 
 from gateway import log, settings
 from gateway.app import Gateway, run
+from gateway.auth.minting import mint
 from gateway.cli.reach import instead
-from gateway.cli.samples import ALICE, BRUNO, CONVERSATION, ORGANIZATION
-from gateway.cli.tokens import mint
-from gateway.cli.trypage import TryPage
+from gateway.console import Console
 from gateway.embedded import EmbeddedRedis
+from gateway.samples import ALICE, BRUNO, CONVERSATION, ORGANIZATION
 
 DAY_S = 86_400
+CONSOLE = "/console"
 
 
 def run_dev(port: int, redis_url: str | None) -> None:
@@ -35,6 +37,11 @@ def run_dev(port: int, redis_url: str | None) -> None:
             jwt_secret_key=secrets.token_urlsafe(48),
             shutdown_grace_s=1.0,
         )
+        # The console works as it does elsewhere, only that its page is given the key.
+        key = secrets.token_urlsafe(24)
+        configuration = configuration.model_copy(
+            update={"api_keys": (*configuration.api_keys, SecretStr(key)), "console_tokens": True}
+        )
         log.configure(configuration.log_level, configuration.log_format)
         tokens = {
             name: mint(configuration, user, ORGANIZATION, role="agent", ttl_s=DAY_S)
@@ -42,12 +49,17 @@ def run_dev(port: int, redis_url: str | None) -> None:
         }
 
         def routes(app: web.Application, gateway: Gateway) -> None:
-            TryPage(gateway, tokens).attach(app)
+            app.router.add_get("/", _to_console)
+            Console(gateway, open_with=key).attach(app)
 
         def started(gateway: Gateway) -> None:
             _announce(gateway, str(redis_url), tokens)
 
         run(configuration, any_origin=True, started=started, routes=routes)
+
+
+async def _to_console(request: web.Request) -> web.Response:
+    raise web.HTTPFound(CONSOLE)
 
 
 def _announce(gateway: Gateway, redis_url: str, tokens: dict[str, str]) -> None:
@@ -59,7 +71,7 @@ def _announce(gateway: Gateway, redis_url: str, tokens: dict[str, str]) -> None:
         f"""
 The gateway is at {url} (Socket.IO path /socket.io), Redis at {redis_url}
 
-Open two browser windows: {url}/#alice and {url}/#bruno
+Open {url}{CONSOLE} in a browser: two agents who chat, charts, tools
 
   organization  {ORGANIZATION}
   conversation  {CONVERSATION}

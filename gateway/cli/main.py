@@ -10,13 +10,16 @@ from typing import Any, NoReturn
 
 import click
 
-from gateway import log, settings, tracing
+from gateway import log, samples, settings, tracing
 from gateway.app import StartError, run
-from gateway.cli import checks, dev, outbox, reach, samples, tail, tokens, top
+from gateway.auth.minting import mint
+from gateway.cli import checks, dev, outbox, reach, tail, top
+from gateway.contract import schemas
 from gateway.embedded import EmbeddedError
 from gateway.health import installed_version
 from gateway.peers.workers import Worker, Workers, count
 from publisher import InvalidEvent, Publisher, PublishError, Receipt, parse_room
+from publisher.events import COMMANDS, EVENTS
 
 EXPECTED = (settings.ConfigurationError, StartError, EmbeddedError, InvalidEvent, PublishError)
 
@@ -88,7 +91,7 @@ def token(user_id: str | None, organization_id: str | None, role: str, ttl: int)
     configuration = settings.load()
     configuration.check_secret()
     click.echo(
-        tokens.mint(
+        mint(
             configuration, user_id or str(uuid.uuid4()), organization_id or str(uuid.uuid4()), role=role, ttl_s=ttl
         )
     )
@@ -144,6 +147,13 @@ def tail_(organization_id: str, room: str | None, payload: bool, redis_url: str 
 def top_(once: bool, redis_url: str | None) -> None:
     """Show the replicas and workers, and what they do, every few seconds until Ctrl-C."""
     asyncio.run(top.show(reach.target(redis_url), once=once))
+
+
+@cli.command("schema")
+@click.argument("event", type=click.Choice([*EVENTS, *COMMANDS]), metavar="EVENT")
+def schema_(event: str) -> None:
+    """Print what EVENT carries, such as message:new, as a JSON Schema."""
+    click.echo(json.dumps(schemas.standalone(event), indent=2, ensure_ascii=False))
 
 
 @cli.command()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, NamedTuple
 
+import click
 import redis
 
 from gateway import settings
 from gateway.app import StartError, one_line, shown_url
 from gateway.bus.commands import OPEN_ERRORS
+from publisher.address import client_of, parse_address
 
 TIMEOUT_S = 3.0
 TLS_FILES = ("redis_ca_file", "redis_cert_file", "redis_key_file")
@@ -22,6 +27,10 @@ class Target(NamedTuple):
     url: str
     options: dict[str, Any]
 
+    def client(self, library: ModuleType, **options: Any) -> Any:
+        """Make a client of redis-py's, `library` being redis or redis.asyncio; raises `ValueError`."""
+        return client_of(library, parse_address(self.url), {**options, **self.options})
+
 
 def load(redis_url: str | None) -> settings.Settings:
     """Read the settings, with the address from the command line if there is one; raises `ConfigurationError`."""
@@ -30,7 +39,7 @@ def load(redis_url: str | None) -> settings.Settings:
 
 def instead(redis_url: str) -> dict[str, Any]:
     """Give the settings that another address than the configured one goes with: it may take no files for TLS."""
-    plain = {} if redis_url.startswith("rediss://") else dict.fromkeys(TLS_FILES)
+    plain = {} if redis_url.startswith("rediss") else dict.fromkeys(TLS_FILES)
     return {"redis_url": redis_url, **plain}
 
 
@@ -49,8 +58,18 @@ def reaching(url: str) -> Iterator[None]:
         raise StartError(f"Redis can't be reached at {shown_url(url)}: {one_line(error)}") from None
 
 
+def say(text: str) -> None:
+    """Print a line at once; where nobody reads on, as after `| head`, end without a word."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        # What is left in the buffer has nowhere to go at the end of the process, either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(0) from None
+
+
 def check(where: Target) -> None:
     """Raise `StartError` unless there is a Redis that answers: sooner and more plainly than a publisher would."""
     timeouts = {"socket_connect_timeout": TIMEOUT_S, "socket_timeout": TIMEOUT_S}
-    with reaching(where.url), redis.Redis.from_url(where.url, **timeouts, **where.options) as client:
+    with reaching(where.url), where.client(redis, **timeouts) as client:
         client.ping()

@@ -14,6 +14,7 @@ from cryptography import x509
 from gateway import tls
 from gateway.auth import keys_of
 from gateway.settings import ConfigurationError, Settings
+from publisher.address import parse_address
 
 GOOD_KEY_CHARACTERS = 32
 RENEW_BEFORE = timedelta(days=14)
@@ -154,6 +155,8 @@ def _api(settings: Settings) -> Iterator[Finding]:
         yield warn(f"GATEWAY_API_KEYS: number {n} could be guessed: draw {GOOD_KEY_CHARACTERS} characters or more")
     if settings.jwt_secret_key.get_secret_value() in keys:
         yield warn("GATEWAY_API_KEYS: one is the secret that signs the tokens; whoever publishes could be anybody")
+    if settings.console_tokens and settings.is_secret:
+        yield warn("GATEWAY_CONSOLE_TOKENS: whoever has a key of the HTTP API can be any user; off in production")
     if settings.tls_cert is None and _is_open(settings.host):
         yield warn("keys of the HTTP API travel in the clear, unless they come by a proxy that ends TLS")
     elif not weak:
@@ -174,14 +177,16 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     except ConfigurationError as problem:
         yield error(str(problem))
     parts = urlsplit(settings.redis_url.get_secret_value())
+    scheme = parts.scheme.partition("+")[0]
     asked = parse_qs(parts.query)
     unchecked = _first(asked, "ssl_cert_reqs") in ("none", "optional")
     unnamed = _first(asked, "ssl_check_hostname") in ("0", "f", "false", "n", "no")
-    if parts.scheme == "rediss" and (unchecked or unnamed):
+    if scheme == "rediss" and (unchecked or unnamed):
         yield warn("REDIS_URL switches the check of Redis' certificate off: anybody on the way can be Redis")
-    if not _is_public(parts.hostname):
+    nodes = parse_address(settings.redis_url.get_secret_value()).nodes
+    if not any(map(_is_public, (node.host for node in nodes) if nodes else (parts.hostname,))):
         return
-    if parts.scheme == "redis":
+    if scheme == "redis":
         yield warn("Redis is on a public address, without TLS: use rediss://")
     if not (parts.password or _first(asked, "password") or settings.redis_cert_file):
         yield warn("Redis is on a public address, without a password")

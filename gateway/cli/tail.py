@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import click
+import msgspec
 import redis.asyncio
 
-from gateway.cli.reach import Target, reaching
-from gateway.core.replay import split_body
+from gateway.bus.cluster import ClusterSource
+from gateway.bus.overheard import CONTROL, overhear
+from gateway.cli.reach import Target, reaching, say
 from publisher import parse_room, wire
+from publisher.address import Address, parse_address
 from publisher.offsets import SEQ_PER_S
 from publisher.rooms import uuid_text
+from publisher.topology import slot_of
 
-_KINDS = {wire.Flag.RECOVERABLE: "event", wire.Flag.EPHEMERAL: "ephemeral", wire.Flag.CONTROL: "control"}
+# How soon a room is followed that nobody listened to before.
+LOOK_S = 1.0
 
 
 async def follow(where: Target, organization_id: str, room: str | None, *, show_payload: bool) -> None:
@@ -21,15 +30,60 @@ async def follow(where: Target, organization_id: str, room: str | None, *, show_
     tenant = uuid_text(organization_id, "organization")
     channel = None if room is None else wire.channel(tenant, parse_room(room))
     with reaching(where.url):
-        client = redis.asyncio.Redis.from_url(where.url, socket_timeout=None, **where.options)
+        address = parse_address(where.url)
+        client = await _client(where, address, tenant)
         async with client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
-            if channel is None:
-                await pubsub.psubscribe(f"rt:{{{tenant}}}:room:*")
-                await pubsub.subscribe(wire.notices_channel(tenant))
+            if sys.stderr.isatty():
+                click.echo(f"listening to {room or f'all rooms of {tenant}'}; Ctrl-C ends it", err=True)
+            if address.kind == "cluster":
+                heard = _listen_to_shard(client, pubsub, tenant, channel)
             else:
-                await pubsub.subscribe(channel)
-            async for message in pubsub.listen():
-                click.echo(line(message["channel"], message["data"], show_payload=show_payload))
+                heard = _listen(pubsub, tenant, channel)
+            async for message in heard:
+                say(line(message["channel"], message["data"], show_payload=show_payload))
+
+
+async def _client(where: Target, address: Address, tenant: str) -> Any:
+    """Make a client of the server that has a tenant."""
+    if address.kind != "cluster":
+        return where.client(redis.asyncio, socket_timeout=None)
+    cluster = ClusterSource(address, name="gateway-tail", **where.options)
+    await cluster.look_again()
+    owner = cluster.topology.owner(slot_of(wire.meta_key(tenant)))
+    if owner is None:
+        raise ValueError("no node has this organization's slot")
+    return redis.asyncio.Redis.from_url(address.at(owner), socket_timeout=None, **where.options)
+
+
+async def _listen(pubsub: Any, tenant: str, channel: str | None) -> AsyncIterator[dict[str, Any]]:
+    if channel is None:
+        await pubsub.psubscribe(f"rt:{{{tenant}}}:room:*")
+        await pubsub.subscribe(wire.notices_channel(tenant))
+    else:
+        await pubsub.subscribe(channel)
+    async for message in pubsub.listen():
+        yield message
+
+
+async def _listen_to_shard(
+    client: Any, pubsub: Any, tenant: str, channel: str | None
+) -> AsyncIterator[dict[str, Any]]:
+    """Listen where pub/sub is sharded, which knows no patterns: without a room, to those that others listen to."""
+    known = {channel or wire.notices_channel(tenant)}
+    await pubsub.ssubscribe(*known)
+    looked_at = 0.0
+    while True:
+        if channel is None and time.monotonic() - looked_at >= LOOK_S:
+            found = await client.execute_command("PUBSUB", "SHARDCHANNELS", f"rt:{{{tenant}}}:room:*")
+            if fresh := {name.decode() for name in found} - known:
+                known |= fresh
+                await pubsub.ssubscribe(*fresh)
+            looked_at = time.monotonic()
+        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=LOOK_S)
+        if message is not None and message["type"] == "smessage":
+            yield message
+        elif message is not None and message["type"] == "sunsubscribe":
+            raise ConnectionError("its slot has moved to another node")
 
 
 def line(channel: bytes, raw: bytes, *, show_payload: bool) -> str:
@@ -38,11 +92,18 @@ def line(channel: bytes, raw: bytes, *, show_payload: bool) -> str:
     if not room:
         return f"{datetime.now(UTC):%H:%M:%S.%f}"[:-3] + f"  gateway  {raw.decode(errors='replace')}"
     try:
-        message = wire.parse_message(raw)
+        heard = overhear(raw)
     except ValueError:
         return f"?  {room}  malformed message of {len(raw)} bytes"
-    name, data = split_body(message.body) if message.flag != wire.Flag.CONTROL else ("control", message.body)
-    at = datetime.fromtimestamp(message.seq / SEQ_PER_S, UTC).strftime("%H:%M:%S.%f")[:-3]
-    kind = _KINDS.get(message.flag, "unknown")
-    text = f"{at}  {room}  {kind}  {name}  {len(message.body)} B  {message.offset.decode()}"
-    return f"{text}  {data.decode()}" if show_payload else text
+    at = datetime.fromtimestamp(heard.seq / SEQ_PER_S, UTC).strftime("%H:%M:%S.%f")[:-3]
+    name = _command(heard.data) if heard.kind == CONTROL else heard.event
+    text = f"{at}  {room:<49}  {heard.kind:<9}  {name:<26}  {heard.size:>6} B  {heard.offset}"
+    return f"{text}  {heard.data.decode()}" if show_payload else text
+
+
+def _command(body: bytes) -> str:
+    """Give what the gateways are told to do."""
+    try:
+        return str(msgspec.json.decode(body)["do"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return CONTROL

@@ -3,59 +3,101 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import sys
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any
 
-import click
 import msgspec
 import redis.asyncio
 
-from gateway.cli.reach import Target, reaching
-from gateway.peers.registry import ANNOUNCE_S, KEY
+from gateway.app import one_line
+from gateway.bus.commands import OPEN_ERRORS
+from gateway.cli.reach import Target, reaching, say
+from gateway.peers.registry import ANNOUNCE_S, INDEX, KEY, MOST_SHOWN
 
-COLUMNS = ("replica", "url", "state", "sockets", "rooms", "events/s", "deliveries/s", "lag ms")
+COLUMNS = (
+    *("replica", "version", "url", "state", "up"),
+    *("sockets", "rooms", "events/s", "deliveries/s", "cpu", "MiB", "lag ms"),
+)
+TEXTS = 4
+"""So many columns are texts; the others are numbers."""
 CLEAR = "\x1b[H\x1b[2J"
+NONE = "-"
 
 Node = Mapping[str, Any]
+Nodes = Mapping[str, Node]
 
 
-class Look(NamedTuple):
-    """What was there at one moment."""
+class Looks:
+    """What each process said last, and what it had said before that: rates are between the two.
 
-    at: float
-    nodes: dict[str, Node]
+    A process says something new every few seconds, and nobody looks in step with it.
+    """
+
+    def __init__(self) -> None:
+        self.now: Nodes = {}
+        self._before: dict[str, Node] = {}
+
+    def take(self, nodes: Nodes) -> None:
+        """Take what there is now; who is not in it has gone."""
+        for name, was in self.now.items():
+            if name not in nodes:
+                self._before.pop(name, None)
+            elif nodes[name].get("at") != was.get("at"):
+                self._before[name] = was
+        self.now = nodes
+
+    def rate(self, name: str, figure: str) -> float | None:
+        """Give by how much a figure grew, a second; None where that is not known yet."""
+        now, was = self.now[name], self._before.get(name)
+        if was is None or (passed_s := _figure(now, "at") - _figure(was, "at")) <= 0:
+            return None
+        return max(0.0, (_figure(now, figure) - _figure(was, figure)) / passed_s)
+
+    def lag_ms(self, name: str) -> float | None:
+        """Give the mean lag of the event loop, since the look before or since its start."""
+        now, was = self.now[name], self._before.get(name, {})
+        count = _figure(now, "lag_n") - _figure(was, "lag_n")
+        return (_figure(now, "lag_s") - _figure(was, "lag_s")) / count * 1000 if count > 0 else None
 
 
 async def show(where: Target, *, once: bool, every_s: float = ANNOUNCE_S) -> None:
-    """Print the table, again and again until cancelled, or once."""
+    """Print the table, again and again until cancelled, or once; raises `StartError` if Redis was never there."""
+    looks = Looks()
     with reaching(where.url):
-        async with redis.asyncio.Redis.from_url(where.url, **where.options) as client:
-            before: Look | None = None
-            while True:
-                now = await look(client)
-                click.echo(("" if once else CLEAR) + table(now, before))
-                if once:
-                    return
-                before = now
-                await asyncio.sleep(every_s)
+        reached = where.client(redis.asyncio)
+    async with reached as client:
+        with reaching(where.url):
+            looks.take(await look(client))
+        trouble = ""
+        while True:
+            text = table(looks)
+            say(text if once else f"{CLEAR * sys.stdout.isatty()}{datetime.now():%H:%M:%S}  {trouble}\n{text}")
+            if once:
+                return
+            await asyncio.sleep(every_s)
+            try:
+                looks.take(await look(client))
+                trouble = ""
+            except OPEN_ERRORS as error:
+                # What one looks at it for. It may be back the next time.
+                trouble = f"as it was, Redis can't be reached: {one_line(error)}"
 
 
-async def look(client: Any) -> Look:
+async def look(client: Any) -> Nodes:
     """Read what the processes say of themselves."""
-    keys = [key async for key in client.scan_iter(match=f"{KEY}*", count=500)]
-    entries = await client.mget(keys) if keys else []
-    nodes: dict[str, Node] = {}
-    for key, entry in zip(keys, entries, strict=True):
-        if entry is not None:
-            nodes[key.decode()] = msgspec.json.decode(entry)
-    return Look(time.monotonic(), nodes)
+    names = await client.zrange(INDEX, 0, MOST_SHOWN - 1, desc=True)
+    async with client.pipeline(transaction=False) as asking:
+        for name in names:
+            asking.get(KEY + name.decode())
+        entries = await asking.execute()
+    return {name.decode(): msgspec.json.decode(entry) for name, entry in zip(names, entries, strict=True) if entry}
 
 
-def table(now: Look, before: Look | None) -> str:
-    """Lay it out, a line a process and one for all; rates need a look before."""
-    rows = [COLUMNS, *(_row(key, node, now, before) for key, node in sorted(now.nodes.items(), key=_place))]
-    rows.append(_sum(now))
+def table(looks: Looks) -> str:
+    """Lay it out, a line a process and one for all; rates need two looks."""
+    rows = [COLUMNS, *(_row(looks, name) for name, _ in sorted(looks.now.items(), key=_place)), _sum(looks)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     return "\n".join("  ".join(_padded(row, widths)).rstrip() for row in rows)
 
@@ -64,42 +106,64 @@ def _place(item: tuple[str, Node]) -> tuple[str, int]:
     return str(item[1].get("url")), int(item[1].get("pid", 0))
 
 
-def _row(key: str, node: Node, now: Look, before: Look | None) -> tuple[str, ...]:
-    was = before.nodes.get(key) if before is not None else None
-    passed_s = now.at - before.at if before is not None else 0.0
-    state = "draining" if node.get("draining") else "ready" if node.get("ready") else "not ready"
+def _row(looks: Looks, name: str) -> tuple[str, ...]:
+    node = looks.now[name]
     return (
         str(node.get("replica", "?")),
+        str(node.get("version", "?")),
         str(node.get("url", "?")),
-        state,
+        _state(node),
+        _up(node),
         str(node.get("sockets", 0)),
         str(node.get("rooms", 0)),
-        _rate(node, was, "events", passed_s),
-        _rate(node, was, "deliveries", passed_s),
-        _lag(node, was),
+        _number(looks.rate(name, "events")),
+        _number(looks.rate(name, "deliveries")),
+        _number(looks.rate(name, "process_cpu_seconds_total"), "{:.0%}"),
+        _number(_figure(node, "process_resident_memory_bytes") / (1 << 20) or None),
+        _number(looks.lag_ms(name), "{:.1f}"),
     )
 
 
-def _rate(node: Node, was: Node | None, name: str, passed_s: float) -> str:
-    return "-" if was is None or not passed_s else f"{(node[name] - was[name]) / passed_s:.0f}"
+def _sum(looks: Looks) -> tuple[str, ...]:
+    nodes = looks.now.values()
+    known = [rate for name in looks.now if (rate := looks.rate(name, "deliveries")) is not None]
+    return (
+        *(f"{len(nodes)} in all", "", "", f"{sum(bool(node.get('ready')) for node in nodes)} ready", ""),
+        *(str(sum(int(node.get("sockets", 0)) for node in nodes)), "", ""),
+        *(_number(sum(known) if known else None), "", "", ""),
+    )
 
 
-def _lag(node: Node, was: Node | None) -> str:
-    """Give the mean lag of the event loop, since the look before or since its start."""
-    base = was or {"lag_s": 0.0, "lag_n": 0}
-    count = node.get("lag_n", 0) - base.get("lag_n", 0)
-    return f"{(node['lag_s'] - base['lag_s']) / count * 1000:.1f}" if count > 0 else "-"
+def _state(node: Node) -> str:
+    """Give why it takes no new clients, if it does not."""
+    if node.get("draining"):
+        return "draining"
+    return "ready" if node.get("ready") else ", ".join(node.get("findings", ())) or "not ready"
 
 
-def _sum(now: Look) -> tuple[str, ...]:
-    nodes = now.nodes.values()
-    sockets = sum(int(node.get("sockets", 0)) for node in nodes)
-    ready = sum(bool(node.get("ready")) for node in nodes)
-    return (f"{len(now.nodes)} in all", "", f"{ready} ready", str(sockets), "", "", "", "")
+def _up(node: Node) -> str:
+    """Give how long it has been running, with one unit."""
+    started_at = _figure(node, "process_start_time_seconds")
+    if not started_at:
+        return NONE
+    seconds = max(0.0, datetime.now().timestamp() - started_at)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def _figure(node: Node, name: str) -> float:
+    """Give a number that a process says, 0 where it is of a version that does not."""
+    return float(node.get(name, node.get("figures", {}).get(name, 0)))
+
+
+def _number(value: float | None, form: str = "{:.0f}") -> str:
+    return NONE if value is None else form.format(value)
 
 
 def _padded(row: tuple[str, ...], widths: list[int]) -> list[str]:
     return [
-        cell.ljust(width) if i < 3 else cell.rjust(width)
+        cell.ljust(width) if i < TEXTS else cell.rjust(width)
         for i, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]

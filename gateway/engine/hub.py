@@ -20,7 +20,8 @@ class Hub:
     """The tables and tools of one server.
 
     `sockets` holds the open sessions, `parting` closed long-polling sessions whose last packets wait for a
-    poll, `closing` websockets that were closed and have not gone yet. Each empties itself.
+    poll, `closing` websockets that were closed and have not gone yet, `upgrading` sessions whose client has been
+    told to change over and has not said that it did. Each empties itself.
     """
 
     __slots__ = (
@@ -36,6 +37,7 @@ class Hub:
         "stats",
         "tasks",
         "timers",
+        "upgrading",
     )
 
     def __init__(
@@ -56,6 +58,7 @@ class Hub:
         self.sockets: dict[str, EngineSocket] = {}
         self.parting: dict[str, Polling] = {}
         self.closing: dict[WebSocket, None] = {}
+        self.upgrading: set[str] = set()
         self.tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:

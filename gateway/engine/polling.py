@@ -24,6 +24,8 @@ from gateway.engine.socket import EngineSocket
 from gateway.engine.takeover import on_disconnect
 from gateway.engine.turn import TURN, share
 
+# What is kept of a client's own; they are a dozen characters.
+_MAX_STAMP: Final = 64
 # After these the client is gone, or has forfeited what waits for it.
 _NO_FAREWELL: Final = frozenset(
     (
@@ -40,12 +42,25 @@ class Polling:
     """The packets that wait for the client's next poll, and the poll that waits for packets.
 
     A session whose client breaks off a poll, polls twice at a time or posts twice at a time is closed, as the
-    protocol document says. The queue is bounded by bytes and by packets; beyond that the session is cut as
+    protocol document says. So is one of which a request comes again that was answered: a proxy that lost the
+    answer has asked once more, and what the answer held is lost. Clients tell requests apart by `t`, those that do
+    at all. The queue is bounded by bytes and by packets; beyond that the session is cut as
     slow. When a session is closed by us, a waiting poll is answered with what is left and a close
     packet; where none waits, both wait for `close_timeout_s` for the next one.
     """
 
-    __slots__ = ("_bytes", "_frames", "_hub", "_hurried", "_max_bytes", "_poll", "_posting", "_room", "_socket")
+    __slots__ = (
+        "_answered",
+        "_bytes",
+        "_frames",
+        "_hub",
+        "_hurried",
+        "_max_bytes",
+        "_poll",
+        "_posting",
+        "_room",
+        "_socket",
+    )
 
     def __init__(self, hub: Hub, socket: EngineSocket) -> None:
         self._hub = hub
@@ -57,6 +72,8 @@ class Polling:
         self._posting = False
         self._poll: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
+        # The `t` of the last poll and of the last post.
+        self._answered: dict[str, str] = {}
 
     # -- for the session
 
@@ -126,6 +143,8 @@ class Polling:
         if self._poll is not None:
             self._violated("overlapping polls")
             return OVERLAP
+        if self._comes_again(request):
+            return UNKNOWN_SID
         if not self._frames and not self._hurried:
             await self._wait(request)
         return self.take()
@@ -149,6 +168,8 @@ class Polling:
         if self._posting:
             self._violated("overlapping posts")
             return OVERLAP
+        if self._comes_again(request):
+            return UNKNOWN_SID
         self._posting = True
         try:
             options = self._hub.options
@@ -164,6 +185,18 @@ class Polling:
             self._posting = False
 
     # -- inside
+
+    def _comes_again(self, request: web.Request) -> bool:
+        """Tell whether this request was here before; it ends the session then, and the client comes back."""
+        stamp = request.query.get("t")
+        if stamp is None or len(stamp) > _MAX_STAMP:
+            return False
+        if self._answered.get(request.method) != stamp:
+            self._answered[request.method] = stamp
+            return False
+        if self._socket is not None:
+            self._socket.lost(CloseReason.TRANSPORT_ERROR)
+        return True
 
     async def _wait(self, request: web.Request) -> None:
         self._poll = asyncio.get_running_loop().create_future()

@@ -234,6 +234,8 @@ class EngineServer(Compat):
         return replies.payload(request, body, compress=self.options.http_compression)
 
     async def _try_upgrade(self, request: web.Request, sid: str) -> web.StreamResponse | Refusal:
+        if self._draining:
+            return self._draining_refusal()
         socket = self._hub.sockets.get(sid)
         if socket is None:
             return await self._not_here(request, sid)
@@ -257,12 +259,17 @@ class EngineServer(Compat):
 
     # -- ending
 
-    async def drain(self, over_s: float) -> None:
+    async def drain(self, over_s: float, upgrades_s: float = 0.0) -> None:
         """Refuse new sessions and close the open ones, spread evenly over `over_s` seconds.
 
-        Clients are told to come back (1012); they find another replica, or this one's 503.
+        Clients are told to come back (1012); they find another replica, or this one's 503. Before that, upgrades
+        that are under way have `upgrades_s`: a socket.io-client that has stopped polling and loses the websocket
+        before it changed over polls never again, and notices that by its heartbeats only.
         """
         self._draining = True
+        deadline = self._hub.timers.now() + upgrades_s
+        while self._hub.upgrading and self._hub.timers.now() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_DRAIN_STEP_S)
         waiting = iter([*self._hub.sockets.values()])
         for size in batches(len(self._hub.sockets), over_s, _DRAIN_STEP_S):
             for socket in islice(waiting, size):

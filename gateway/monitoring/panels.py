@@ -160,6 +160,15 @@ ROWS = (
                 ),
             ),
             Panel("Draining", "short", (Query(gauge("gateway_draining")),)),
+            Panel(
+                "Passed on to other processes",
+                "short",
+                (
+                    Query(rate("gateway_passed_on_total"), "requests a second {{instance}}"),
+                    Query(gauge("gateway_tunnels"), "websockets {{instance}}"),
+                ),
+                "long-polling that the balancer brought to another process than the one that holds the session",
+            ),
         ),
     ),
     Row(

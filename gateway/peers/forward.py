@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
+from itertools import islice
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
 
 from gateway.bus.link import LinkDown, ReplyError
-from gateway.engine.errors import TOO_LARGE, Refusal, unavailable
+from gateway.engine.errors import TOO_LARGE, UNKNOWN_SID, Refusal, unavailable
+from gateway.engine.pace import batches
 from gateway.engine.takeover import on_disconnect
 from gateway.peers.names import holder_of
 from gateway.peers.registry import Peer, Registry
-from gateway.peers.tunnel import tunnel
+from gateway.peers.tunnel import End, tunnel
 from gateway.settings import Settings
 
 HOPS = "X-Gateway-Hops"
@@ -22,6 +25,7 @@ HOPS = "X-Gateway-Hops"
 MOST_HOPS = 2
 CONNECT_S = 2.0
 RETRY_AFTER_S = 1
+DRAIN_STEP_S = 0.05
 # Of one connection to the next; what is said of it holds for one connection only (RFC 9110, section 7.6.1).
 _NOT_PASSED_ON = frozenset(
     ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", HOPS.lower())
@@ -34,8 +38,9 @@ class Forwarding:
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self.passed_on = 0
-        self.tunnels = 0
+        self.tunnels: set[End] = set()
         """Websockets that run through this process to another, now."""
+        self._opened_at = -math.inf
         self._registry = registry
         self._settings = settings
         self._clients: dict[str, aiohttp.ClientSession] = {}
@@ -44,6 +49,19 @@ class Forwarding:
             total=settings.ping_interval_s + settings.ping_timeout_s + settings.request_timeout_s,
             sock_connect=CONNECT_S,
         )
+
+    async def drain(self, over_s: float, upgrades_s: float) -> None:
+        """Close the tunnels, spread evenly over `over_s` seconds, no more of which are opened by now.
+
+        The last one that was opened has `upgrades_s` to become what its client goes on with.
+        """
+        opened_s = asyncio.get_running_loop().time() - self._opened_at
+        await asyncio.sleep(max(0.0, upgrades_s - opened_s))
+        waiting = iter([*self.tunnels])
+        for size in batches(len(self.tunnels), over_s, DRAIN_STEP_S):
+            for end in islice(waiting, size):
+                end.close()
+            await asyncio.sleep(DRAIN_STEP_S)
 
     async def stop(self) -> None:
         """Break off what is under way."""
@@ -67,9 +85,14 @@ class Forwarding:
             if "Upgrade" in request.headers:
                 return await self._open_tunnel(request, peer, hops)
             return await self._pass_on(request, peer, hops)
-        except (aiohttp.ClientError, web.RequestPayloadError, OSError, TimeoutError):
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             self._registry.forget(name)
             return self._unavailable()
+        except (aiohttp.ClientError, web.RequestPayloadError, OSError, TimeoutError):
+            self._registry.forget(name)
+            # It may have been answered, and the answer be lost. After a 503 a proxy would ask once more; after
+            # this the client gives the session up, comes back, and misses nothing.
+            return UNKNOWN_SID
 
     def _unavailable(self) -> Refusal:
         return unavailable("the session can't be reached", RETRY_AFTER_S)
@@ -124,12 +147,12 @@ class Forwarding:
     async def _open_tunnel(self, request: web.Request, peer: Peer, hops: int) -> web.StreamResponse | Refusal:
         where = urlsplit(peer.url)
         loop = asyncio.get_running_loop()
-
-        def counted(change: int) -> None:
-            self.tunnels += change
-
-        async with asyncio.timeout(CONNECT_S):
-            opened = await tunnel(loop, request, peer.socket, where, (HOPS, str(hops + 1)), counted)
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                opened = await tunnel(loop, request, peer.socket, where, (HOPS, str(hops + 1)), self.tunnels)
+            self._opened_at = loop.time()
+        except (OSError, TimeoutError):
+            return self._unavailable()
         return opened if opened is not None else self._unavailable()
 
 

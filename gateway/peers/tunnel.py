@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from typing import cast
 from urllib.parse import SplitResult
 
@@ -14,17 +13,25 @@ from gateway.engine.takeover import Taken, take_over, upgradable
 
 
 class End(asyncio.Protocol):
-    """One end of a tunnel: what comes in goes out at the other, as fast as that takes it."""
+    """One end of a tunnel: what comes in goes out at the other, as fast as that takes it.
 
-    def __init__(self, counted: Callable[[int], None]) -> None:
+    `tunnels` holds the one end of each that there is.
+    """
+
+    def __init__(self, tunnels: set[End]) -> None:
         self.transport: asyncio.Transport | None = None
         self._other: End | None = None
-        self._counted = counted
+        self._tunnels = tunnels
 
     def join(self, other: End) -> None:
         """Make a tunnel of two ends."""
         self._other, other._other = other, self
-        self._counted(1)
+        self._tunnels.add(self)
+
+    def close(self) -> None:
+        """Close both ends once what is under way has gone out."""
+        if self.transport is not None:
+            self.transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take note of the way out."""
@@ -53,8 +60,9 @@ class End(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End the other end, too."""
         other, self._other, self.transport = self._other, None, None
+        self._tunnels.discard(self)
         if other is not None:
-            self._counted(-1)
+            self._tunnels.discard(other)
             other._other = None
             if other.transport is not None:
                 other.transport.close()
@@ -66,13 +74,13 @@ async def tunnel(
     unix_socket: str,
     where: SplitResult,
     header: tuple[str, str],
-    counted: Callable[[int], None],
+    tunnels: set[End],
 ) -> web.StreamResponse | None:
     """Connect a request for an upgrade to where its session is; None where the client has gone meanwhile.
 
     Raises `OSError` where that can't be reached.
     """
-    there = End(counted)
+    there = End(tunnels)
     if unix_socket:
         await loop.create_unix_connection(lambda: there, unix_socket)
     else:
@@ -84,7 +92,7 @@ async def tunnel(
     if transport is None:
         there.transport.abort()
         return None
-    here = End(counted)
+    here = End(tunnels)
     here.connection_made(transport)
     here.join(there)
     there.transport.write(_head(request, header))

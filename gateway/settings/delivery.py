@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from gateway.settings.common import ConfigurationError, Group, named
+from publisher.address import parse_address
 
 
 class Delivery(Group):
@@ -16,7 +17,8 @@ class Delivery(Group):
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         validation_alias=named("REDIS_URL", "REDIS_URL"),
-        description="Redis or Valkey: redis://, rediss:// or unix://",
+        description="Redis or Valkey: redis://, rediss:// or unix://; redis+sentinel://host,host/master or "
+        "redis+cluster://host,host, with TLS rediss+sentinel:// or rediss+cluster://",
     )
     redis_ca_file: Path | None = Field(
         None,
@@ -89,6 +91,7 @@ class Delivery(Group):
     def _redis_fits(self) -> Self:
         if (self.redis_cert_file is None) is not (self.redis_key_file is None):
             raise ValueError("GATEWAY_REDIS_CERT_FILE and GATEWAY_REDIS_KEY_FILE belong together")
+        parse_address(self.redis_url.get_secret_value())
         return self
 
     def redis_options(self) -> dict[str, Any]:
@@ -99,7 +102,7 @@ class Delivery(Group):
             "ssl_keyfile": ("GATEWAY_REDIS_KEY_FILE", self.redis_key_file),
         }
         given = {option: (name, path) for option, (name, path) in files.items() if path is not None}
-        encrypted = self.redis_url.get_secret_value().startswith("rediss://")
+        encrypted = self.redis_url.get_secret_value().startswith("rediss")
         for name, path in given.values():
             if not encrypted:
                 raise ConfigurationError(f"{name} is set, but nothing is encrypted: REDIS_URL is not rediss://")

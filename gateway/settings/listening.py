@@ -62,6 +62,11 @@ class Listening(Group):
         alias="GATEWAY_API_KEYS",
         description="keys that open the HTTP API, comma-separated, at least 16 characters each; empty closes it",
     )
+    console_tokens: bool = Field(
+        False,
+        alias="GATEWAY_CONSOLE_TOKENS",
+        description="whether the console mints tokens, with which who has an API key can be any user; on for staging",
+    )
 
     @field_validator("workers")
     @classmethod

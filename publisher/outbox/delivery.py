@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import redis.asyncio
 from redis.exceptions import NoScriptError
 
+from publisher.address import sentinels_of
 from publisher.buffer import BROKEN
 from publisher.connecting import REPLICAS_TIMEOUT_MS, check_replicas
 from publisher.envelope import Envelope, Options
@@ -87,7 +88,8 @@ class Delivery:
 
     async def aclose(self) -> None:
         """Disconnect."""
-        await self._client.aclose()
+        for each in (self._client, *sentinels_of(self._client)):
+            await each.aclose()
 
     def _queues(self, rows: Sequence[Stored], outcome: Outcome) -> dict[str, deque[_Item]]:
         queues: dict[str, deque[_Item]] = {}

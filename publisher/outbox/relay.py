@@ -16,8 +16,10 @@ from sqlalchemy import Connection, Engine, Table, inspect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from publisher.address import client_of, parse_address
 from publisher.connecting import connection_options, new_backoff
 from publisher.envelope import Options
+from publisher.lanes import sharded
 from publisher.outbox.claim import SUPPORTED, Limits, settle, take
 from publisher.outbox.database import Database, reason
 from publisher.outbox.delivery import Delivery, Outcome
@@ -107,7 +109,12 @@ class OutboxRelay:
     ) -> Self:
         """Make a relay for a Redis or Valkey URL; `connection` goes to redis-py as it is."""
         chosen = connection_options({"client_name": "outbox-relay"} | connection)
-        client = redis.asyncio.Redis.from_url(str(redis_url), **chosen)
+        address = parse_address(redis_url)
+        if address.kind == "cluster":
+            if relaying is not None and relaying.wait_replicas:
+                raise ValueError("wait_replicas is not for a cluster: set min-replicas-to-write there")
+            options = sharded(options)
+        client = client_of(redis.asyncio, address, chosen)
         return cls(engine, client, table=table, options=options, relaying=relaying)
 
     async def run(self) -> None:

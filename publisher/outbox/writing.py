@@ -22,7 +22,7 @@ Asynchronous = AsyncSession | AsyncConnection | async_scoped_session[Any]
 class Outbox:
     """The outbox in a table. It holds nothing: one for the whole process serves every thread and loop.
 
-    `options` matters only for its `max_payload_bytes`; how long histories and keys are kept is the
+    `options` matters only for its `max_payload_bytes` and `validate`; how long histories and keys are kept is the
     relay's affair.
 
     With `strict_order`, the transactions of one tenant wait for each other on PostgreSQL, each from its

@@ -75,6 +75,10 @@ UNSAFE: dict[str, tuple[dict[str, str], str]] = {
     "a short key": ({"GATEWAY_API_KEYS": f"{KEY},{KEY[:31]}"}, "number 2 could be guessed"),
     "a monotonous key": ({"GATEWAY_API_KEYS": "abcd" * 10}, "number 1 could be guessed"),
     "the tokens' secret as a key": ({"GATEWAY_API_KEYS": SECRET}, "the secret that signs the tokens"),
+    "a console that mints tokens": (
+        {"GATEWAY_API_KEYS": KEY, "GATEWAY_CONSOLE_TOKENS": "true"},
+        "GATEWAY_CONSOLE_TOKENS: whoever has a key",
+    ),
     "keys in the clear": (
         {"GATEWAY_API_KEYS": KEY, "GATEWAY_HOST": "0.0.0.0"},
         "keys of the HTTP API travel in the clear",

@@ -5,6 +5,7 @@
 //                                                                        that gives one after the other; null throws
 //   {"do": "call", "page": 1, "ask": 7, "method": "...", "args": [...]}
 //   {"do": "poll", "page": 1, "everyMs": 100}
+//   {"do": "load", "page": 1, "url": "...", "everyMs": 30000}            fetched as a fallback and after a gap
 //   {"do": "listen" | "close", "page": 1}
 //
 // Every report has `page` and `what`: the name of an event and its `data`, "answer", "asked for token" or "polled".
@@ -59,6 +60,11 @@ const commands = {
   },
   poll({ page, everyMs }) {
     pages.get(page).fallback(() => report(page, "polled", pages.get(page).state), everyMs);
+  },
+  load({ page, url, everyMs }) {
+    const load = () => fetch(url).then((response) => response.text());
+    pages.get(page).fallback(load, everyMs);
+    pages.get(page).onGap(load);
   },
   listen({ page }) {
     pages.get(page).onUserStatus(() => {});

@@ -113,6 +113,10 @@ class Page:
         """Have `polled` reported while there is no connection."""
         self._process.command("poll", self, everyMs=every_ms)
 
+    def load(self, url: str, every_ms: int = 30_000) -> None:
+        """Have it load this URL as the README shows: while there is no connection, and after a gap."""
+        self._process.command("load", self, url=url, everyMs=every_ms)
+
     def listen(self) -> None:
         """Call `onUserStatus`, so that the page wants to know who is online."""
         self._process.command("listen", self)

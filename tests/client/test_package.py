@@ -97,14 +97,17 @@ def test_publint_and_attw_find_nothing(package: Package, tarball: Path) -> None:
 
 
 @pytest.mark.parametrize("resolution", ["bundler", "nodenext"])
-def test_pages_that_use_it_rightly_compile(package: Package, consumer: Path, resolution: str) -> None:
-    assert compiled(package, consumer / "correct.ts", resolution) == (0, [])
+@pytest.mark.parametrize("page", ["correct.ts", "plain.ts"])
+def test_pages_that_use_it_rightly_compile(package: Package, consumer: Path, page: str, resolution: str) -> None:
+    assert compiled(package, consumer / page, resolution) == (0, [])
 
 
-def test_each_misspelling_fails_to_compile(package: Package, consumer: Path) -> None:
-    source = consumer / "misspelt.ts"
+@pytest.mark.parametrize("page", ["misspelt.ts", "misspelt_events.ts"])
+def test_each_misspelling_fails_to_compile(package: Package, consumer: Path, page: str) -> None:
+    source = consumer / page
     lines = source.read_text().splitlines()
-    mistakes = [("misspelt.ts", n) for n, line in enumerate(lines, 1) if line.startswith("client.")]
+    mistakes = [(page, n) for n, line in enumerate(lines, 1) if line.startswith(("client.", "socket."))]
+    assert len(mistakes) > 5
     status, errors = compiled(package, source, "bundler")
     assert status != 0
     assert errors == mistakes

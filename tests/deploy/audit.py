@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from tests.support.environment import ROOT
 
-LOCKS = (ROOT / "deploy/requirements.lock", ROOT / "deploy/checkout.lock", ROOT / "tests/requirements.lock")
+LOCKS = (*sorted((ROOT / "deploy").glob("*.lock")), ROOT / "tests/requirements.lock")
 TIMEOUT_S = 15
 SERVICES = ("pypi", "osv")
 

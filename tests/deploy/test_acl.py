@@ -201,10 +201,14 @@ def test_the_outbox_is_relayed(guarded: Guarded, admin: Any, tmp_path: Path) -> 
             relay.close()
 
 
-def test_an_operator_checks_and_listens(guarded: Guarded, admin: Any, tmp_path: Path) -> None:
+async def test_an_operator_checks_and_listens(guarded: Guarded, admin: Any, tmp_path: Path) -> None:
     org, room = new_id(), conversation(new_id())
     check = gateway("check", JWT_SECRET_KEY=SECRET, REDIS_URL=guarded.url("operator"))
     assert check.returncode == 0, check.stdout
+    assert (
+        "a gateway can't run as this user of Redis: it may not write, read, run scripts, publish" in check.stdout
+    )
+    await admin.acl_log_reset()
     command = ["publish", "--org", org, "--to", room, "--event", "heard:it", "{}"]
 
     def heard() -> bool:
@@ -222,6 +226,7 @@ def test_check_works_as_the_gateways_own_user(guarded: Guarded) -> None:
     check = gateway("check", JWT_SECRET_KEY=SECRET, REDIS_URL=guarded.url("gateway"))
     assert check.returncode == 0, check.stdout
     assert "whose version is not for this user" in check.stdout
+    assert "this user of Redis may do what a gateway does" in check.stdout
 
 
 # -- what does not

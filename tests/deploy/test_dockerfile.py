@@ -25,7 +25,7 @@ from tests.tls.authority import Authority
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 STAGES = parse(DOCKERFILE)
-BUILD, FINAL = STAGES
+CONSOLE, BUILD, FINAL = STAGES
 
 
 def the(stage: list[Instruction], name: str) -> Instruction:
@@ -35,7 +35,8 @@ def the(stage: list[Instruction], name: str) -> Instruction:
 
 def copied() -> list[str]:
     """Give the paths of the repository that the build takes in."""
-    return [source for copy in named(BUILD, "COPY") for source in copy.words[:-1]]
+    copies = [copy for stage in (CONSOLE, BUILD) for copy in named(stage, "COPY") if "from" not in copy.flags]
+    return sorted({source for copy in copies for source in copy.words[:-1]})
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -53,14 +54,24 @@ def test_the_base_image_is_named_without_a_registry() -> None:
 def test_what_is_copied_exists_and_gets_past_dockerignore() -> None:
     let_in = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.M)
     assert all((ROOT / path).exists() for path in copied())
-    assert sorted(let_in) == sorted(copied())
+    assert set(let_in) <= set(copied())
+    assert all(any(f"{path}/".startswith(f"{let}/") for let in let_in) for path in copied())
 
 
 def test_everything_that_is_downloaded_is_checked_by_its_hash() -> None:
-    commands = [part for run in named(BUILD, "RUN") for part in run.rest.split("&&") if " install " in part]
-    assert len(commands) == 3
+    runs = named(CONSOLE, "RUN") + named(BUILD, "RUN")
+    commands = [part for run in runs for part in run.rest.split("&&") if " install " in part]
+    assert len(commands) == 4
     for command in commands:
         assert ("--require-hashes" in command and ".lock" in command) or "--no-index" in command, command
+
+
+def test_the_console_is_built_before_the_wheel_and_goes_into_it() -> None:
+    built = Instruction("COPY", {"from": "console"}, "/src/gateway/console/dist gateway/console/dist")
+    wheel = next(i for i, run in enumerate(BUILD) if run.name == "RUN" and "pip wheel" in run.rest)
+    assert built in BUILD[:wheel]
+    assert BUILD.index(built) > BUILD.index(Instruction("COPY", {}, "gateway gateway"))
+    assert named(CONSOLE, "RUN")[-1].words == ["python", "gateway/console/build.py"]
 
 
 def test_the_final_stage_runs_no_command_and_takes_only_the_environment() -> None:
@@ -112,21 +123,46 @@ def test_the_health_check_passes_while_redis_is_away(redis_server: EmbeddedRedis
     assert health_check(GATEWAY_PORT=str(replica.port)) == 0
 
 
+def stand_in_for_the_console(source: Path) -> None:
+    """Put there what the first stage would have built."""
+    for name in ("index.html", "assets/page.js"):
+        place = source / "gateway" / "console" / "dist" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("built")
+
+
+def test_a_wheel_without_the_console_is_not_made(tmp_path: Path) -> None:
+    for path in ("pyproject.toml", "README.md", "publisher"):
+        (shutil.copytree if (ROOT / path).is_dir() else shutil.copy)(ROOT / path, tmp_path / path)
+    ignored = shutil.ignore_patterns("__pycache__", "client", "dist", "web")
+    shutil.copytree(ROOT / "gateway", tmp_path / "gateway", ignore=ignored)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel"]
+    options = ["--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path / "wheels")]
+    done = subprocess.run(
+        [*pip, *options, str(tmp_path)], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode != 0
+    assert "build the console first, with `make console`" in done.stdout + done.stderr
+
+
 def test_a_wheel_of_what_is_copied_is_complete(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     for path in copied():
         place = source / path
         place.parent.mkdir(parents=True, exist_ok=True)
-        ignored = shutil.ignore_patterns("__pycache__", "client")  # as .dockerignore does
+        # As .dockerignore does.
+        ignored = shutil.ignore_patterns("__pycache__", "client", "dist", "node_modules")
         if (ROOT / path).is_dir():
-            shutil.copytree(ROOT / path, place, ignore=ignored)
+            shutil.copytree(ROOT / path, place, ignore=ignored, dirs_exist_ok=True)
         else:
             shutil.copy(ROOT / path, place)
+    stand_in_for_the_console(source)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     options = ["--no-index", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "install", *options, "--target", str(target), str(source)], check=True, cwd=tmp_path)
     for package in ("gateway", "publisher"):
         there = {str(file.relative_to(source)) for file in (source / package).rglob("*") if file.is_file()}
+        there = {path for path in there if not path.startswith(("gateway/client/", "gateway/console/web/"))}
         wanted = {path for path in there if path.endswith((".py", ".lua", ".typed", ".html", ".js"))}
         assert wanted
         assert wanted <= {str(file.relative_to(target)) for file in target.rglob("*")}

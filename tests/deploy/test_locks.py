@@ -14,6 +14,7 @@ from tests.support.environment import ROOT
 SERVICE = ROOT / "deploy" / "requirements.lock"
 CHECKOUT = ROOT / "deploy" / "checkout.lock"
 RELAY = ROOT / "deploy" / "relay.lock"
+TRACING = ROOT / "deploy" / "tracing.lock"
 TESTS = ROOT / "tests" / "requirements.lock"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
@@ -31,7 +32,7 @@ def names(*requirements: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "lock", [SERVICE, CHECKOUT, RELAY, TESTS], ids=lambda lock: lock.parent.name + "/" + lock.name
+    "lock", [SERVICE, CHECKOUT, RELAY, TRACING, TESTS], ids=lambda lock: lock.parent.name + "/" + lock.name
 )
 def test_everything_is_hashed_and_nothing_is_an_address(lock: Path) -> None:
     text = lock.read_text()
@@ -54,6 +55,10 @@ def test_the_relay_has_what_the_outbox_needs_and_a_driver() -> None:
     assert "asyncpg" in pins(RELAY)
 
 
+def test_what_is_traced_can_be_sent() -> None:
+    assert names(EXTRAS["tracing"]) <= set(pins(TRACING))
+
+
 def test_the_image_holds_no_tools_and_no_server() -> None:
     assert not names(EXTRAS["dev"], EXTRAS["embedded"]) & set(pins(SERVICE))
 
@@ -63,6 +68,6 @@ def test_the_tests_need_everything() -> None:
     assert names(*groups) <= set(pins(TESTS))
 
 
-@pytest.mark.parametrize("lock", [SERVICE, CHECKOUT, RELAY], ids=["service", "checkout", "relay"])
+@pytest.mark.parametrize("lock", [SERVICE, CHECKOUT, RELAY, TRACING], ids=lambda lock: lock.stem)
 def test_the_tests_run_with_the_versions_that_are_deployed(lock: Path) -> None:
     assert pins(lock).items() <= pins(TESTS).items()

@@ -27,7 +27,8 @@ FLOORS = {
     "redis": "8.0.1",
 }
 PACKAGE_LOCKS = [
-    ROOT / folder / "package-lock.json" for folder in ("tests/js", "tests/bench/rivals", "gateway/client")
+    ROOT / folder / "package-lock.json"
+    for folder in ("tests/js", "tests/bench/rivals", "tests/contract/js", "gateway/client")
 ]
 
 
@@ -68,7 +69,7 @@ def test_npm_packages_are_pinned_by_their_content(lock: Path) -> None:
     assert not [name for name, facts in packages.items() if "resolved" in facts]
 
 
-@pytest.mark.parametrize("folder", ["tests/js", "tests/bench/rivals"])
+@pytest.mark.parametrize("folder", ["tests/js", "tests/bench/rivals", "tests/contract/js"])
 def test_what_is_measured_and_tested_against_is_one_version(folder: str) -> None:
     wanted = json.loads((ROOT / folder / "package.json").read_text())
     named = wanted["dependencies"] | wanted.get("optionalDependencies", {})

@@ -70,7 +70,9 @@ class Rig:
         """Whether nothing is left of any session, and its end was reported."""
         hub = self.engine._hub
         reported = self.engine.options.closer != self.closer or len(self.reasons) == hub.stats.closed.total()
-        return reported and not (hub.sockets or hub.closing or hub.parting or hub.tasks or len(hub.timers))
+        return reported and not (
+            hub.sockets or hub.closing or hub.parting or hub.upgrading or hub.tasks or len(hub.timers)
+        )
 
 
 @asynccontextmanager

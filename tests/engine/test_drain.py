@@ -28,6 +28,38 @@ async def test_a_waiting_poll_is_answered_when_draining() -> None:
         assert await poll == (200, "1")
 
 
+async def test_an_upgrade_that_is_under_way_is_completed_before_its_session_is_closed() -> None:
+    # A socket.io-client that stopped polling for it would not notice the end before a heartbeat is missing.
+    async with serve() as rig, polling(rig.port) as client, websocket(rig.port, sid=client.sid) as peer:
+        peer.send("2probe")
+        assert await peer.receive() == "3probe"
+        drain = asyncio.create_task(rig.engine.drain(0.0, upgrades_s=10.0))
+        async with websocket(rig.port) as late:
+            assert late.status == 503
+        assert not rig.reasons
+        peer.send("5")
+        assert await peer.close_code() == CloseCode.RESTART
+        await drain
+
+
+async def test_an_upgrade_that_is_not_completed_holds_a_drain_up_for_so_long_only() -> None:
+    async with serve() as rig, polling(rig.port) as client, websocket(rig.port, sid=client.sid) as peer:
+        peer.send("2probe")
+        assert await peer.receive() == "3probe"
+        await rig.engine.drain(0.0, upgrades_s=0.05)
+        await eventually(lambda: rig.reasons == [CloseReason.SHUTDOWN])
+
+
+async def test_no_upgrade_begins_while_draining() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        drain = asyncio.create_task(rig.engine.drain(10.0))
+        await asyncio.sleep(0)
+        async with websocket(rig.port, sid=client.sid) as peer:
+            assert peer.status == 503
+        drain.cancel()
+        await asyncio.gather(drain, return_exceptions=True)
+
+
 async def test_shutdown_waits_for_the_ends_to_be_dealt_with() -> None:
     ended: list[str] = []
 

@@ -251,3 +251,37 @@ async def test_polling_can_be_switched_off() -> None:
     async with serve(allow_polling=False) as rig, http_client() as http:
         response = await http.get(f"http://127.0.0.1:{rig.port}/engine.io/?EIO=4&transport=polling")
         assert response.status == 400
+
+
+async def test_a_poll_that_comes_again_ends_the_session_as_its_answer_was_lost() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        for stamp in ("a", "b"):
+            rig.socket.send_text(stamp)
+            async with client.http.get(f"{client.url}&t={stamp}") as response:
+                assert (response.status, await response.text()) == (200, f"4{stamp}")
+        rig.socket.send_text("more")
+        async with client.http.get(f"{client.url}&t=b") as response:
+            assert (response.status, (await response.json())["code"]) == (400, 1)
+        await eventually(lambda: rig.reasons == [CloseReason.TRANSPORT_ERROR])
+
+
+async def test_a_post_that_comes_again_ends_the_session_and_is_taken_once() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        # A poll and a post are told apart, whatever a client makes of `t`.
+        rig.socket.send_text("x")
+        async with client.http.get(f"{client.url}&t=a") as response:
+            assert response.status == 200
+        for status in (200, 400):
+            async with client.http.post(f"{client.url}&t=a", data="4once") as response:
+                assert response.status == status
+        assert rig.notes.received == ["once"]
+        await eventually(lambda: rig.reasons == [CloseReason.TRANSPORT_ERROR])
+
+
+async def test_clients_that_tell_no_requests_apart_are_served() -> None:
+    async with serve() as rig, polling(rig.port) as client:
+        for stamp in ("", f"&t={'a' * 1000}"):
+            for _ in range(2):
+                rig.socket.send_text("x")
+                async with client.http.get(client.url + stamp) as response:
+                    assert (response.status, await response.text()) == (200, "4x")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.faults.checker import Connected, Diary, Entry, Got, Joined
 from tests.support.browsers import Browser, Node, Report
 from tests.support.waiting import until
 
 
 class Page:
-    """A page that is in one conversation; it never rejoins, as PyTake's pages don't."""
+    """A page that is in one conversation; it never rejoins, as PyTake's don't. `options` are `Node.open`'s."""
 
-    def __init__(self, node: Node, name: str, url: str, token: str, tenant: str, user: str) -> None:
+    def __init__(
+        self, node: Node, name: str, url: str, token: str, tenant: str, user: str, **options: Any
+    ) -> None:
         self.name = name
-        self.browser: Browser = node.open(url, token)
+        self.browser: Browser = node.open(url, token, **options)
         self.tenant = tenant
         self._own = (f"{tenant}/user:{user}", f"{tenant}/organization:{tenant}")
 

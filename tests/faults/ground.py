@@ -10,9 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
-from gateway.embedded import EmbeddedRedis
+import redis.asyncio
+
+from gateway.embedded import EmbeddedRedis, find_server
 from tests.support.proxy import Proxy
+from tests.support.redis_cluster import RedisCluster
+from tests.support.redis_sentinel import Sentinels
 from tests.support.replica import Replica
 from tests.support.waiting import until
 
@@ -25,12 +30,14 @@ END_S = 15.0
 class Terrain:
     """What a row wants the ground to be like.
 
-    `persist`: Redis has its data again after a restart. `redis_proxies`: each replica has a proxy between
+    `redis`: one server, a master with Sentinels, or a cluster. `persist`: Redis has its data again after a
+    restart. `redis_proxies`: each replica has a proxy between
     itself and Redis. `client_proxies`: each has one between itself and its clients. `may_log`: words of
     error lines that belong to the fault.
     """
 
     replicas: int = 2
+    redis: Literal["one", "sentinels", "cluster"] = "one"
     persist: bool = False
     redis_proxies: bool = False
     client_proxies: bool = False
@@ -46,6 +53,8 @@ class Ground:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.redis = EmbeddedRedis(quiet_port(), folder=folder, persist=terrain.persist)
+        self.several: RedisCluster | Sentinels | None = _several(folder, terrain.redis)
+        """What there is in place of `redis`, where it is several servers."""
         self.replicas: list[Replica] = []
         self.redis_proxies: list[Proxy] = []
         self.client_proxies: list[Proxy] = []
@@ -60,11 +69,25 @@ class Ground:
             return [proxy.http_url for proxy in self.client_proxies]
         return [replica.url for replica in self.replicas]
 
+    @property
+    def redis_url(self) -> str:
+        """Where Redis is, of whatever kind."""
+        return self.redis.url if self.several is None else self.several.url
+
+    def client_of(self, tenant: str) -> Any:
+        """Give a client of the server that has a tenant."""
+        if self.several is None:
+            return redis.asyncio.Redis.from_url(self.redis.url)
+        return redis.asyncio.Redis.from_url(self.several.owner(tenant).url)
+
     async def start(self) -> Ground:
         """Start everything, the replicas at the same time."""
-        self.redis.start()
+        if self.several is None:
+            self.redis.start()
+        else:
+            await asyncio.to_thread(self.several.start)
         for i in range(self.terrain.replicas):
-            redis_url = self.redis.url
+            redis_url = self.redis_url
             if self.terrain.redis_proxies:
                 self.redis_proxies.append(await Proxy(self.redis.port).start())
                 redis_url = self.redis_proxies[-1].url
@@ -102,6 +125,8 @@ class Ground:
                 troubles.append(str(error))
         for proxy in self.redis_proxies:
             await proxy.stop()
+        if self.several is not None:
+            self.several.close()
         self.redis.kill()
         self.redis.close()
         return troubles
@@ -125,6 +150,13 @@ class Ground:
     async def readiness(self, replica: Replica) -> int:
         """Ask a replica whether it is ready, without holding up the loop; gives the status."""
         return (await asyncio.to_thread(replica.get, "/health/ready"))[0]
+
+
+def _several(folder: Path, kind: str) -> RedisCluster | Sentinels | None:
+    binary = find_server()
+    if kind == "one" or binary is None:
+        return None
+    return RedisCluster(folder / "redis", binary) if kind == "cluster" else Sentinels(folder / "redis", binary)
 
 
 def quiet_port() -> int:

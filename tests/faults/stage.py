@@ -67,7 +67,7 @@ class Stage:
 
     def __init__(self, ground: Ground, scale: Scale, seed: int) -> None:
         self.ground = ground
-        self.redis_url_of_backends = ground.redis.url
+        self.redis_url_of_backends = ground.redis_url
         self.scale = scale
         self.random = random.Random(seed)
         self.cast = Cast(
@@ -138,16 +138,18 @@ class Stage:
         await watcher.enter(rooms)
 
     async def _open_pages(self) -> None:
-        if not self.scale.pages:
-            return
         assert self.ground.front is not None
-        node = self._node = await asyncio.to_thread(Node)
         for i in range(self.scale.pages):
-            user = self.cast.users[i]
-            token = mint(user, self.cast.tenant)
-            page = Page(node, f"page-{i}", self.ground.front.http_url, token, self.cast.tenant, user)
-            self.pages.append(page)
-            await page.enter(self.random.choice(self.cast.conversations))
+            await self.open_page(f"page-{i}", self.ground.front.http_url, self.cast.users[i])
+
+    async def open_page(self, name: str, url: str, user: str, **options: Any) -> None:
+        """Open a real page, and have it in a conversation; `options` are `Node.open`'s."""
+        if self._node is None:
+            self._node = await asyncio.to_thread(Node)
+        tenant = self.cast.tenant
+        page = Page(self._node, name, url, mint(user, tenant), tenant, user, **options)
+        self.pages.append(page)
+        await page.enter(self.random.choice(self.cast.conversations))
 
     async def _start_backends(self) -> None:
         for i in range(2):
@@ -239,9 +241,8 @@ class Stage:
         queued = {event.ident: event for event in self._published() if event.offset is None}
         if not queued:
             return
-        client: Any = redis.asyncio.Redis.from_url(self.ground.redis.url)
-        async with client:
-            for tenant in (self.cast.tenant, self.cast.foreign):
+        for tenant in (self.cast.tenant, self.cast.foreign):
+            async with self.ground.client_of(tenant) as client:
                 epoch = (await client.hget(wire.meta_key(tenant), "epoch") or b"").decode()
                 async for log in client.scan_iter(wire.log_key(tenant, Room("*")), count=1000):
                     for ident, fields in await client.xrange(log):

@@ -1,7 +1,7 @@
 // Runs any number of browsers, as the test's process says: JSON lines in, JSON lines out.
 //
 //   {"do": "open", "browser": 1, "client": "4.0", "url": "http://...", "options": {...}}
-//   {"do": "emit", "browser": 1, "event": "ping", "args": [...], "ack": 7}      ack: null for none
+//   {"do": "emit", "browser": 1, "event": "ping", "args": [...], "ack": 7, "times": 1}      ack: null for none
 //   {"do": "cut" | "close" | "connect" | "forget", "browser": 1}
 //
 // Every report has `browser`, `what`, and `at`: seconds of the system's monotonic clock, which is Python's
@@ -47,9 +47,9 @@ const commands = {
       report(browser, "connect_error", { message: error.message, data: error.data ?? null }),
     );
   },
-  emit({ browser, event, args, ack }) {
+  emit({ browser, event, args, ack, times = 1 }) {
     const done = ack === null ? [] : [(...answer) => report(browser, "ack", { ack, args: answer })];
-    browsers.get(browser).socket.emit(event, ...args, ...done);
+    for (let i = 0; i < times; i++) browsers.get(browser).socket.emit(event, ...args, ...done);
   },
   // The network goes away: nothing is said to the server, nothing comes from it.
   cut({ browser }) {

@@ -41,13 +41,14 @@ def codes(acks: list[dict[str, Any]]) -> list[str]:
 async def test_ac_38_beyond_the_burst_each_event_is_refused_with_a_code(
     clients: Clients, replica: Replica, transport: str
 ) -> None:
+    began = time.monotonic()
     client = await clients(replica.url, mint(), transport=transport).connect()
-    found = codes(await answers(client, BURST + 10))
+    found = codes(await answers(client, BURST + 15))
+    earned = (time.monotonic() - began) * PER_S
     # CONNECT was the first of the burst.
-    handled = found.index("rate_limited")
-    assert BURST - 1 <= handled <= BURST + PER_S
-    assert set(found[:handled]) == {"bad_request"}
-    assert found[handled:] == ["rate_limited"] * (BURST + 10 - handled)
+    assert set(found[: BURST - 1]) == {"bad_request"}
+    assert set(found) == {"bad_request", "rate_limited"}
+    assert BURST - 1 <= found.count("bad_request") <= BURST + earned
     assert client.connected
 
 
@@ -97,9 +98,11 @@ def test_ac_38_a_browser_that_was_cut_comes_back_by_itself(
 ) -> None:
     page = browsers(replica.url, mint(), transports=[transport])
     page.connected()
-    for _ in range(3 * BURST):
-        page.emit("ping")
-    page.wait("disconnect", lambda report: report["reason"] == "transport close")
+    # In one go: what is sent over seconds may be within the rate.
+    page.emit("ping", times=4 * BURST)
+    # A page that polls hears of it from its poll, or from the answer to what it posts next.
+    reasons = ("transport close", "transport error")
+    page.wait("disconnect", lambda report: report["reason"] in reasons)
     assert page.connected(times=2)["recovered"]
     assert page.events("error", lambda error: error["limit"] == "events_per_s")
 

@@ -37,6 +37,15 @@ def test_a_rollback_leaves_nothing(database: BackendDatabase) -> None:
     assert database.is_empty()
 
 
+def test_what_is_not_as_its_type_says_is_refused_before_it_is_written(database: BackendDatabase) -> None:
+    outbox = Outbox(database.outbox.table, options=Options(validate="raise"))
+    with Session(database.engine) as session:
+        with pytest.raises(InvalidEvent, match="notification:new: type is missing"):
+            outbox.within(session).notification_new(ORG, "u1", {"notification_id": "n1"})
+        session.commit()
+    assert database.is_empty()
+
+
 def test_a_savepoint_that_is_rolled_back_leaves_nothing_of_its_own(database: BackendDatabase) -> None:
     with Session(database.engine) as session, session.begin():
         events = database.outbox.within(session)

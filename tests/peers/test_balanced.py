@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
-from publisher import conversation
+from publisher import organization
 from tests.deploy.conftest import only
 from tests.deploy.nginx import Nginx
 from tests.deploy.proxy import Proxies, Proxy
@@ -12,8 +14,9 @@ from tests.e2e.conftest import Browsers
 from tests.peers.conftest import Tenant, Trio
 from tests.support.browsers import TRANSPORTS, VERSIONS, Version
 from tests.support.publisher_process import PublisherProcess
+from tests.support.waiting import until_sync
 
-EVENTS = 60
+EVENTS, PAGES = 60, 4
 
 
 @pytest.fixture
@@ -33,12 +36,23 @@ def test_ac_62_each_event_comes_once_through_a_balancer_that_remembers_nothing(
     version: Version,
     transport: str,
 ) -> None:
-    page = browsers(balanced.url, tenant.token(), version=version, transports=TRANSPORTS[transport])
-    page.connected()
-    page.join(tenant.conversation)
-    for number in range(EVENTS):
-        backend.send("emit", tenant.id, "test:event", number, to=conversation(tenant.conversation))
-    page.wait_for("test:event", times=EVENTS)
-    assert page.events("test:event") == list(range(EVENTS))
-    assert page.call("ping", {})["ok"]
-    assert page.seen("disconnect") == []
+    numbers = count()
+
+    def publish() -> int:
+        backend.call("emit", tenant.id, "test:event", number := next(numbers), to=organization(tenant.id))
+        return number
+
+    pages = [
+        browsers(balanced.url, tenant.token(), version=version, transports=TRANSPORTS[transport])
+        for _ in range(PAGES)
+    ]
+    settled = "upgrade" if transport == "upgrade" else "connect"
+    until_sync(lambda: publish() and all(page.seen(settled) and page.seen("connect") for page in pages))
+    for _ in range(EVENTS):
+        last = publish()
+    for page in pages:
+        page.wait_for("test:event", lambda number: number == last)
+        got = page.events("test:event")
+        assert got == list(range(got[0], last + 1))
+        assert page.call("ping", {})["ok"]
+        assert page.seen("disconnect") == []

@@ -118,14 +118,19 @@ class Browser:
 
     # -- what it is told to do
 
-    def emit(self, event: str, *args: Any) -> None:
-        """Emit without an acknowledgement."""
-        self._node.command("emit", self, event=event, args=args, ack=None)
+    def emit(self, event: str, *args: Any, times: int = 1) -> None:
+        """Emit without an acknowledgement, so often in one go."""
+        self._node.command("emit", self, event=event, args=args, ack=None, times=times)
+
+    def ask(self, event: str, *args: Any) -> int:
+        """Emit with an acknowledgement without waiting for it; gives the number of its `ack` report."""
+        ack = next(self._acks)
+        self._node.command("emit", self, event=event, args=args, ack=ack)
+        return ack
 
     def call(self, event: str, *args: Any) -> Any:
         """Emit with an acknowledgement, and give what it carries."""
-        ack = next(self._acks)
-        self._node.command("emit", self, event=event, args=args, ack=ack)
+        ack = self.ask(event, *args)
         report = self.wait("ack", lambda report: report["ack"] == ack)
         (answer,) = report["args"]
         return answer

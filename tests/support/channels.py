@@ -14,7 +14,9 @@ import os
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -223,6 +225,7 @@ class PollingChannel:
         self._on_closed = on_closed
         self._http: aiohttp.ClientSession | None = None
         self._url = ""
+        self._stamps = count(time.monotonic_ns())
         self._unsent: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._posting: asyncio.Task[None] | None = None
@@ -254,9 +257,13 @@ class PollingChannel:
         if self._posting is None:
             self._posting = self._start(self._post_all())
 
+    def _stamped(self) -> str:
+        """Give the URL with a `t` of its own, as socket.io-client does."""
+        return f"{self._url}&t={next(self._stamps):x}"
+
     async def _get(self) -> tuple[int, str]:
         assert self._http is not None
-        async with self._http.get(self._url) as response:
+        async with self._http.get(self._stamped()) as response:
             return response.status, await response.text()
 
     async def _poll(self) -> None:
@@ -277,7 +284,7 @@ class PollingChannel:
         try:
             while self._unsent:
                 body, self._unsent = "\x1e".join(self._unsent), []
-                async with self._http.post(self._url, data=body.encode()) as response:
+                async with self._http.post(self._stamped(), data=body.encode()) as response:
                     await response.read()
                     if response.status != 200:
                         return

@@ -6,6 +6,7 @@
     proxy.lose_replies()    # questions get through, answers are lost; what lost some stays silent for good
     proxy.abandon()         # connections that are open now stay open and silent for good; new ones are fine
     proxy.throttle(50_000)  # bytes a second that each connection gets from the server; None for no limit
+    proxy.forbid(b"...")    # every connection whose client says this is reset; None for none
 
 `cut`, `stall`, `lose_replies`, `abandon` and `throttle` also take some of `proxy.links`, to do it to those alone.
 """
@@ -53,7 +54,7 @@ class Pipe(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._name == "client":
             self._link.note(data)
-        if self.losing:
+        if self.losing or self._link.is_cut:
             return
         if self.rate is None:
             self.peer.write(data)
@@ -125,6 +126,8 @@ class Link:
         """Remember the beginning of what the client sends."""
         if len(self.asked) < KEPT:
             self.asked += data
+        if self._proxy.forbidden is not None and self._proxy.forbidden in data:
+            self.cut()
 
     def ended(self) -> None:
         """Note that an end is gone."""
@@ -165,6 +168,7 @@ class Proxy:
         self.accepted = 0
         """Connections so far."""
         self.port = 0
+        self.forbidden: bytes | None = None
         self._server_ports = list(server_ports)
         self._stalled = False
         self._losing = False
@@ -248,6 +252,10 @@ class Proxy:
             self._rate = bytes_per_s
         for link in self._chosen(links):
             link.server.rate = bytes_per_s
+
+    def forbid(self, words: bytes | None) -> None:
+        """Reset every connection whose client says this from now on, as a firewall does with protocols."""
+        self.forbidden = words
 
     def resume(self) -> None:
         """Let everything through again, first what was held; what was lost stays lost."""

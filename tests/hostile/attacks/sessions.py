@@ -74,11 +74,13 @@ async def connection_storm(stage: Stage) -> None:
     seen: list[int] = []
 
     async def attack() -> None:
-        with contextlib.suppress(AssertionError):
+        try:
             async with opening(stage.port):
                 seen.append(101)
-                return
-        seen.append(503)
+        except AssertionError:
+            seen.append(503)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            seen.append(0)
 
     began = stage.now()
     for _ in range(stage.times(50, 10)):
@@ -87,6 +89,8 @@ async def connection_storm(stage: Stage) -> None:
     stage.closed = f"{seen.count(101)} opened in {took_s:.1f} s, {seen.count(503)} times 503 with Retry-After"
     assert seen.count(101) <= 200 * (took_s + 1.5)
     assert seen.count(503)
+    # The kernel may turn a few away by itself, where it has no room left in its queues.
+    assert seen.count(0) <= len(seen) / 100, f"{seen.count(0)} were closed without an answer"
 
 
 @case("connections on which nothing is ever said, 300")

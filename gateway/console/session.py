@@ -1,0 +1,49 @@
+"""What the page is told of the gateway before anything else, and what it may do here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.console.models import LONGEST_TOKEN_S
+from gateway.health import installed_version
+from gateway.samples import ALICE, BRUNO, CONVERSATION, ORGANIZATION
+from gateway.settings import Settings
+from gateway.settings.access import OWN_KINDS
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+
+DEMO = {
+    "organization_id": ORGANIZATION,
+    "conversation_id": CONVERSATION,
+    "people": [{"user_id": ALICE, "name": "Alice"}, {"user_id": BRUNO, "name": "Bruno"}],
+}
+
+
+def about(gateway: Gateway, origin: str, open_with: str | None) -> dict[str, Any]:
+    """Give what the page needs to know; `origin` is where it was loaded from."""
+    settings = gateway.settings
+    reason = no_minting(settings)
+    return {
+        "mode": "serve" if open_with is None else "dev",
+        "version": installed_version(),
+        "replica": gateway.replica,
+        "key": open_with,
+        "minting": {"available": True} if reason is None else {"available": False, "reason": reason},
+        "sockets": gateway.server.eio.options.allow_origin(origin),
+        "demo": DEMO,
+        "room_kinds": [*OWN_KINDS, *settings.room_kinds],
+        "longest_token_s": longest_token_s(settings),
+    }
+
+
+def no_minting(settings: Settings) -> str | None:
+    """Say why tokens can't be minted here; None where they can."""
+    if not settings.console_tokens:
+        return "off"
+    return None if settings.is_secret else "public_keys"
+
+
+def longest_token_s(settings: Settings) -> int:
+    """Give how long a token may live that is minted here."""
+    return int(min(LONGEST_TOKEN_S, settings.token_max_lifetime_s or LONGEST_TOKEN_S))

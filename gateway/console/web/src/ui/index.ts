@@ -1,0 +1,14 @@
+export { Badge, type Tone } from "./Badge";
+export { Button, IconButton } from "./Button";
+export { Card } from "./Card";
+export { classes } from "./classes";
+export { CopyButton } from "./CopyButton";
+export { Dialog } from "./Dialog";
+export { Empty } from "./Empty";
+export { SelectField, TextArea, TextField } from "./Field";
+export { Json } from "./Json";
+export { Failure, Notice } from "./Notice";
+export { Segments } from "./Segments";
+export { Spinner } from "./Spinner";
+export { Tip } from "./Tip";
+export { Toggle } from "./Toggle";

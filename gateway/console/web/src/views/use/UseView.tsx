@@ -1,0 +1,56 @@
+import { Dices, FlaskConical } from "lucide-react";
+import { useTranslation } from "react-i18next";
+
+import { useSession } from "../../api/session";
+import type { ViewProps } from "../../app/views";
+import { OrganizationField } from "../../fields";
+import { isUuid, newId } from "../../lib/ids";
+import { useSubject } from "../../lib/subject";
+import { IconButton } from "../../ui";
+import { History } from "./History";
+import { Mint } from "./Mint";
+import { People } from "./People";
+import { Publish } from "./Publish";
+import styles from "./UseView.module.css";
+
+/** What the command line and the HTTP API do, by hand. */
+export default function UseView({ visible }: ViewProps) {
+  const { t } = useTranslation("use");
+  const { session } = useSession();
+  const [{ organization }, change] = useSubject(session.demo);
+  return (
+    <div className={styles.view}>
+      <header className={styles.head}>
+        <div>
+          <h2 className={styles.title}>{t("title")}</h2>
+          <p className={styles.lead}>{t("lead")}</p>
+        </div>
+        <div className={styles.organization}>
+          <OrganizationField
+            value={organization}
+            onChange={(organization) => change({ organization })}
+            error={isUuid(organization) ? undefined : t("badOrganization")}
+          />
+          <span className={styles.besides}>
+            <IconButton label={t("newOrganization")} onClick={() => change({ organization: newId() })}>
+              <Dices size={18} aria-hidden />
+            </IconButton>
+            <IconButton label={t("demo")} onClick={() => change({ organization: session.demo.organization_id })}>
+              <FlaskConical size={18} aria-hidden />
+            </IconButton>
+          </span>
+        </div>
+      </header>
+      <div className={styles.columns}>
+        <div className={styles.column}>
+          <Publish />
+          <Mint />
+        </div>
+        <div className={styles.column}>
+          <History />
+          <People visible={visible} />
+        </div>
+      </div>
+    </div>
+  );
+}
