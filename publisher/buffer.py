@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, Protocol
 
 from redis.exceptions import (
@@ -121,9 +121,12 @@ class Buffer:
             _answer(oldest, PublishError(text, maybe_published=oldest.attempted))
         return dropped
 
-    def take(self, most: int) -> list[Item]:
-        """Give the head of the queue for sending, in order."""
+    def take(self, most: int, of: Callable[[Item], Hashable] | None = None) -> list[Item]:
+        """Give the head of the queue for sending, in order; with `of`, as far as that gives the same for each."""
         items = list(islice(self._items, most))
+        if of is not None and items:
+            first = of(items[0])
+            items = list(takewhile(lambda item: of(item) == first, items))
         for item in items:
             item.under_way = True
         self._under_way = len(items)

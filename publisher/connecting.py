@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from redis.backoff import AbstractBackoff, EqualJitterBackoff, NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -24,6 +25,8 @@ BATCH = 64
 REPLICAS_TIMEOUT_MS = 1000
 # How long a call waits for Redis.
 TIMEOUT_S = 0.25
+# How long a node of a cluster is waited for that is asked who has what, before the next is.
+REFRESH_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Sending:
     timeout_s: float = TIMEOUT_S
     """How long a call waits for Redis."""
     buffer_events: int = 10_000
-    """Events kept while Redis is away; beyond that the oldest are dropped, counted and logged."""
+    """Events kept while Redis is away (in a cluster: for each shard); beyond that the oldest are dropped, counted
+    and logged."""
     buffer_bytes: int = 64 * 1024 * 1024
     wait_replicas: int = 0
     """Replicas of Redis that must have an event before it counts as sent; until they do it is sent again."""
@@ -66,6 +70,11 @@ def check_replicas(found: Any, wanted: int) -> None:
     """Raise what makes a batch be sent again, under the same keys, when too few replicas have it."""
     if int(found) < wanted:
         raise RedisTimeoutError(f"{found} of {wanted} replicas have the event")
+
+
+def unowned(slot: int) -> NoReturn:
+    """Raise what an event waits for: that some node says it has its slot."""
+    raise RedisConnectionError(f"no node of the cluster that answers knows who has slot {slot}")
 
 
 def connection_options(given: Mapping[str, Any]) -> dict[str, Any]:

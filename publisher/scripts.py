@@ -20,10 +20,17 @@ class Script:
 SCRIPTS = {"publish": Script("publish"), "control": Script("control")}
 
 
-def command(envelope: Envelope) -> tuple[Any, ...]:
-    """Give the arguments of `evalsha` for an envelope."""
-    keys, args = envelope.keys, envelope.args
+def command(envelope: Envelope, publishing: str | None = None) -> tuple[Any, ...]:
+    """Give the arguments of `evalsha` for an envelope, to publish with PUBLISH or SPUBLISH; None: as it was made."""
+    keys, args = envelope.keys, _with(envelope, publishing)
     if envelope.also is not None:
         # Of one tenant, so the meta key is there already.
-        keys, args = [*keys, *envelope.also.keys[1:]], [*args, *envelope.also.args]
+        keys, args = [*keys, *envelope.also.keys[1:]], [*args, *_with(envelope.also, publishing)]
     return (SCRIPTS[envelope.script].sha, len(keys), *keys, *args)
+
+
+def _with(envelope: Envelope, publishing: str | None) -> list[Any]:
+    at = 5 if envelope.script == "publish" else 1
+    if publishing is None or envelope.args[at] == publishing:
+        return envelope.args
+    return [*envelope.args[:at], publishing, *envelope.args[at + 1 :]]

@@ -9,13 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
+
+from msgspec import UNSET, Struct
+from msgspec.structs import asdict
 
 from publisher.envelope import MAX_ROOMS, Envelope, Options, build_control, build_event
 from publisher.errors import InvalidEvent
 from publisher.inbox import summary
 from publisher.rooms import Id, Room, campaign, conversation, organization, parse_room, user, uuid_text
+
+if TYPE_CHECKING:
+    from publisher.events import CampaignProgress, MessageNew, NotificationNew
 
 R = TypeVar("R")
 
@@ -85,7 +91,7 @@ class Verbs(Generic[R]):
     def message_new(
         self,
         organization_id: Id,
-        message: Mapping[str, Any],
+        message: Mapping[str, Any] | MessageNew,
         *,
         skip_sid: str | None = None,
         inbox: bool | Id | Iterable[Id] = False,
@@ -98,6 +104,7 @@ class Verbs(Generic[R]):
         users where not everyone may read it. `unread` is passed on with it. Each of the two is published once;
         the receipt is that of `message:new`. `skip_sid` still gets `conversation:updated`.
         """
+        message = _mapping(message, "message")
         room = conversation(_field(message, "message", "conversation_id"))
         ident = message.get("id")
         key = None if ident is None else f"message:new:{ident}"
@@ -148,22 +155,29 @@ class Verbs(Generic[R]):
         data = {"conversation_id": ident, "unread_count": unread_count}
         return self.emit(organization_id, "conversation:unread_update", data, to=user(user_id))
 
-    def notification_new(self, organization_id: Id, user_id: Id, notification: Mapping[str, Any]) -> R:
+    def notification_new(
+        self, organization_id: Id, user_id: Id, notification: Mapping[str, Any] | NotificationNew
+    ) -> R:
         """Publish `notification:new` to one user, once for each `notification_id`."""
+        notification = _mapping(notification, "notification")
         ident = _field(notification, "notification", "notification_id")
         key = f"notification:new:{ident}"
         return self.emit(organization_id, "notification:new", notification, to=user(user_id), key=key)
 
     def campaign_progress(
-        self, organization_id: Id, campaign_id: Id, progress: Mapping[str, Any], *, conflate: bool = False
+        self,
+        organization_id: Id,
+        campaign_id: Id,
+        progress: Mapping[str, Any] | CampaignProgress,
+        *,
+        conflate: bool = False,
     ) -> R:
         """Publish `campaign:progress` to everyone who watches the campaign; adds its id and the time.
 
         With `conflate`, of a campaign that reports a hundred times a second a browser gets a few, and the last.
         """
         room = campaign(campaign_id)
-        if not isinstance(progress, Mapping):
-            raise InvalidEvent("progress must be a mapping")
+        progress = _mapping(progress, "progress")
         data = {"timestamp": datetime.now(UTC), **progress, "campaign_id": room.partition(":")[2]}
         return self.emit(organization_id, "campaign:progress", data, to=room, conflate=room if conflate else None)
 
@@ -223,9 +237,16 @@ def _check_count(value: int, name: str) -> None:
         raise InvalidEvent(f"{name} must be an int, 0 or more")
 
 
+def _mapping(value: Mapping[str, Any] | Struct, what: str) -> Mapping[str, Any]:
+    """Give a payload as a mapping; one of `publisher.events` without what it leaves out."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, Struct):
+        return {name: given for name, given in asdict(value).items() if given is not UNSET}
+    raise InvalidEvent(f"{what} must be a mapping, not {type(value).__name__}")
+
+
 def _field(mapping: Mapping[str, Any], what: str, name: str) -> Any:
-    if not isinstance(mapping, Mapping):
-        raise InvalidEvent(f"{what} must be a mapping, not {type(mapping).__name__}")
     if mapping.get(name) is None:
         raise InvalidEvent(f"{what} has no {name}")
     return mapping[name]

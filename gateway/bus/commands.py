@@ -13,6 +13,7 @@ from redis.backoff import EqualJitterBackoff
 from redis.exceptions import RedisError
 
 from gateway.bus.link import Link, LinkDown, ReplyError, Source
+from publisher.address import Node
 from publisher.envelope import Envelope
 from publisher.scripts import SCRIPTS, command
 
@@ -43,14 +44,21 @@ def new_backoff() -> EqualJitterBackoff:
 class Commands:
     """One connection for everything that is asked; while it is down every call raises `LinkDown` at once."""
 
-    def __init__(self, source: Source) -> None:
+    publishing = "PUBLISH"
+    """The command that scripts publish with."""
+
+    def __init__(self, source: Source, scripts: dict[str, str] | None = None) -> None:
         self._source = source
         self._link: Link | None = None
         self._lost = asyncio.Event()
         self._up = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
-        self._scripts: dict[str, str] = {script.sha: script.source for script in SCRIPTS.values()}
+        if scripts is None:
+            scripts = {script.sha: script.source for script in SCRIPTS.values()}
+        self._scripts = scripts
         self.reconnects = 0
+        self.demoted_at = 0.0
+        """When the server last said that it is no master any more, by the loop's clock."""
 
     def script(self, *names: str) -> Script:
         """Load a script from this folder; it is at the server whenever the connection is up."""
@@ -61,6 +69,12 @@ class Commands:
     async def start(self) -> None:
         """Connect, or raise what redis-py or the system raises; from then on reconnect in the background."""
         await self._open()
+        self.begin()
+
+    def begin(self) -> None:
+        """Connect in the background, unless that is done."""
+        if self._link is None:
+            self._lost.set()
         self._keeper = asyncio.create_task(self._keep(), name="redis commands")
 
     async def stop(self) -> None:
@@ -71,6 +85,12 @@ class Commands:
         if self._link is not None:
             await self._link.close()
             self._link = None
+        await self._source.aclose()
+
+    @property
+    def source(self) -> Source:
+        """What makes the connections."""
+        return self._source
 
     @property
     def is_up(self) -> bool:
@@ -104,7 +124,7 @@ class Commands:
 
     async def publish(self, envelope: Envelope) -> tuple[int, str]:
         """Send an envelope of the publisher's; gives the status and offset of its event, of two the first."""
-        words = command(envelope)
+        words = command(envelope, self.publishing)
         status, offset, *_ = await self._evaluate(self.ask("EVALSHA", *words), words)
         return status, offset.decode()
 
@@ -114,10 +134,28 @@ class Commands:
         except ReplyError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
+        await self._reload(words[2])
+        return await self.ask("EVALSHA", *words)
+
+    async def _reload(self, key: str) -> None:
+        """Load the scripts again where a key is."""
         if self._link is None:
             raise LinkDown("Redis is away")
         await self._load(self._link)
-        return await self.ask("EVALSHA", *words)
+
+    async def subscribers(self, channel: str) -> int:
+        """Count the connections that listen to a channel; the same errors as `ask`."""
+        return int((await self.ask("PUBSUB", "NUMSUB", channel))[1])
+
+    @property
+    def server(self) -> Node | None:
+        """Where the questions go just now."""
+        return self._link.server if self._link is not None else None
+
+    def drop(self) -> None:
+        """Give the connection up; a new one is made."""
+        if self._link is not None:
+            self._link.abort()
 
     async def _open(self) -> None:
         lost = asyncio.Event()
@@ -138,10 +176,16 @@ class Commands:
         backoff = new_backoff()
         while True:
             await self._watch()
-            self._link = None
+            failures, before = 0, self._link
+            if before is not None:
+                _log.warning("redis_commands_lost")
+                if before.demoted:
+                    # Where nobody takes its place, it would say so again and again.
+                    self.demoted_at, failures = asyncio.get_running_loop().time(), 1
+                self._link = None
             self._up.clear()
-            _log.warning("redis_commands_lost")
-            failures = 0
+            if failures:
+                await asyncio.sleep(backoff.compute(failures))
             while not self.is_up:
                 try:
                     await self._open()
@@ -149,8 +193,9 @@ class Commands:
                     self._link = None
                     failures += 1
                     await asyncio.sleep(backoff.compute(failures))
-            self.reconnects += 1
-            _log.info("redis_commands_back")
+            if before is not None:
+                self.reconnects += 1
+                _log.info("redis_commands_back")
 
     async def _watch(self) -> None:
         """Wait for the connection's end; end it when it answers nothing."""

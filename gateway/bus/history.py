@@ -29,6 +29,7 @@ class History:
         self.kept = kept
         self._commands = commands
         self._read_logs = commands.script("read_logs")
+        self._renew_epoch = commands.script("renew_epoch")
         self._budget = Budget()
 
     async def read(
@@ -60,6 +61,14 @@ class History:
             for room, (tail, rows) in zip(rooms, reply[3:], strict=True)
         }
         return Snapshot(epoch, seq, logs)
+
+    async def renew_epoch(self, tenant: str, epoch: str) -> str:
+        """Begin a new epoch in place of this one, unless another replica has; gives the one that holds.
+
+        Every offset of before is void then: whoever comes back with one is told so. Raises as `read` does.
+        """
+        found: bytes = await self._commands.run(self._renew_epoch, [wire.meta_key(tenant)], epoch, new_epoch())
+        return found.decode()
 
 
 def _size(reply: Sequence[Any]) -> int:

@@ -12,15 +12,19 @@ redis-py is pinned and `tests/bus/test_link.py` fails when those go.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
 import redis.asyncio
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from redis.retry import Retry
+
+from publisher.address import Node, client_of, parse_address, sentinels_of
 
 # How long one turn may go on handling what has arrived: heartbeats and connects wait for it.
 TURN_S = 0.008
@@ -37,25 +41,46 @@ class ReplyError(Exception):
 
 
 class Source:
-    """Where Redis is: makes new connections to it."""
+    """Where Redis is, one server or the master that Sentinels name: makes new connections to it."""
 
     def __init__(self, url: str, *, name: str, **options: Any) -> None:
-        self._pool: Any = redis.asyncio.Redis.from_url(
-            url,
-            protocol=2,  # plain lists for pub/sub: RESP3 pushes cost a type check more and give nothing here
-            decode_responses=False,
-            socket_timeout=None,  # silence is normal for a subscriber
-            socket_connect_timeout=2.0,
-            socket_keepalive=True,
-            health_check_interval=0,
-            retry=Retry(NoBackoff(), 0),
-            client_name=name,
-            **options,
-        ).connection_pool
+        address = parse_address(url)
+        self.has_sentinels = address.kind == "sentinel"
+        self._master = address.master
+        self._client: Any = client_of(
+            redis.asyncio,
+            address,
+            {
+                # Plain lists for pub/sub: RESP3 pushes cost a type check more and give nothing here.
+                "protocol": 2,
+                "decode_responses": False,
+                "socket_timeout": None,  # silence is normal for a subscriber
+                "socket_connect_timeout": 2.0,
+                "socket_keepalive": True,
+                "health_check_interval": 0,
+                "retry": Retry(NoBackoff(), 0),
+                "client_name": name,
+                **options,
+            },
+        )
 
     def make_connection(self) -> Any:
         """Give a fresh connection, not connected yet."""
-        return self._pool.make_connection()
+        return self._client.connection_pool.make_connection()
+
+    async def master(self) -> Node | None:
+        """Ask the Sentinels where the master is; None where there are none, or none that knows one just now."""
+        if not self.has_sentinels:
+            return None
+        manager = self._client.connection_pool.sentinel_manager
+        with contextlib.suppress(RedisError, OSError):
+            return Node(*await manager.discover_master(self._master))
+        return None
+
+    async def aclose(self) -> None:
+        """Leave the Sentinels; links are their owners' to close."""
+        for sentinel in sentinels_of(self._client):
+            await sentinel.aclose()
 
 
 class Link(asyncio.Protocol):
@@ -70,7 +95,7 @@ class Link(asyncio.Protocol):
         self,
         source: Source,
         *,
-        on_push: Callable[[Sequence[Any] | ReplyError], Rest | None] | None = None,
+        on_push: Callable[[list[Any] | bytes | ReplyError], Rest | None] | None = None,
         on_lost: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -88,12 +113,19 @@ class Link(asyncio.Protocol):
         self._paused = False
         self._out: list[bytes] = []
         self._heard_at = clock()
+        self.server = Node("", 0)
+        """Where it leads to, as it was named."""
+        self.demoted = False
+        """Whether the server there said that it takes no writes any more: another one is the master."""
 
     async def open(self, timeout_s: float = 5.0) -> None:
         """Connect; raises redis-py's errors, `OSError` or `TimeoutError`."""
         connection = self._source.make_connection()
         async with asyncio.timeout(timeout_s):
             await connection.connect()
+            if self._source.has_sentinels:
+                await _check_role(connection)
+        self.server = Node(getattr(connection, "host", ""), getattr(connection, "port", 0))
         stream, writer = connection._reader, connection._writer
         if stream is None or writer is None or stream._buffer:
             raise LinkDown("the connection was not idle after its handshake")
@@ -184,9 +216,12 @@ class Link(asyncio.Protocol):
                 pass
             elif isinstance(reply, ReplyError):
                 future.set_exception(reply)
+                if str(reply).startswith("READONLY"):
+                    self.demoted = True
+                    self.abort()
             else:
                 future.set_result(reply)
-        elif self._on_push is not None and isinstance(reply, (list, ReplyError)):
+        elif self._on_push is not None and isinstance(reply, (list, bytes, ReplyError)):
             return self._on_push(reply)
         return None
 
@@ -223,3 +258,12 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
             await asyncio.sleep(0)
+
+
+async def _check_role(connection: Any) -> None:
+    """Raise `LinkDown` for a server that is no master: Sentinels may be late to know."""
+    await connection.send_command("ROLE")
+    role = await connection.read_response()
+    if role[0] != b"master":
+        await connection.disconnect(nowait=True)
+        raise LinkDown("what the Sentinels name is no master")

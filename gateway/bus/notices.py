@@ -12,7 +12,7 @@ from publisher.envelope import encode
 
 def notice(commands: Commands, tenant: str, what: str, **facts: str | int) -> None:
     """Say what happened to a tenant's sockets; lost when Redis is away, like any pub/sub message."""
-    unwatched(commands.ask("PUBLISH", wire.notices_channel(tenant), encode({"what": what, **facts})))
+    unwatched(commands.ask(commands.publishing, wire.notices_channel(tenant), encode({"what": what, **facts})))
 
 
 def unwatched(future: asyncio.Future[Any]) -> None:

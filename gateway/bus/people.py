@@ -92,7 +92,7 @@ class People:
         lease_ms = int(self.times.lease_s * 1000)
         keys = [wire.meta_key(tenant)]
         delay, *unknown = await self._commands.run(
-            self._sweep, keys, wire.prefix(tenant), "PUBLISH", lease_ms, *leases
+            self._sweep, keys, wire.prefix(tenant), self._commands.publishing, lease_ms, *leases
         )
         return Swept(delay, unknown)
 
@@ -105,7 +105,7 @@ class People:
         ends_in_ms = int(self.times.typing_s * 1000) if typing else 0
         prefix = wire.prefix(tenant)
         delay: int = await self._commands.run(
-            self._type, keys, prefix, "PUBLISH", room, pid, user_id, skip, ends_in_ms
+            self._type, keys, prefix, self._commands.publishing, room, pid, user_id, skip, ends_in_ms
         )
         return delay
 
@@ -114,7 +114,7 @@ class People:
         keys = [wire.meta_key(tenant)]
         since = "" if after is None else after
         seq, statuses, *found = await self._commands.run(
-            self._read, keys, wire.prefix(tenant), "PUBLISH", user_id, since, *rooms
+            self._read, keys, wire.prefix(tenant), self._commands.publishing, user_id, since, *rooms
         )
         return Found(int(seq), statuses, [room_people(*people) for people in found])
 
@@ -124,9 +124,8 @@ class People:
         delays: list[int] = []
         for i in range(0, max(len(rooms), 1), ROOM_BATCH):
             batch = rooms[i : i + ROOM_BATCH]
-            delays.append(
-                await self._commands.run(self._tell, keys, wire.prefix(tenant), "PUBLISH", after, *batch)
-            )
+            prefix, publishing = wire.prefix(tenant), self._commands.publishing
+            delays.append(await self._commands.run(self._tell, keys, prefix, publishing, after, *batch))
         return min((delay for delay in delays if delay >= 0), default=-1)
 
 

@@ -151,7 +151,7 @@ class Sessions:
             self._open,
             [wire.meta_key(tenant), session_key(tenant, pid), wire.revoked_key(tenant, user_id)],
             wire.prefix(tenant),
-            "PUBLISH",
+            self._commands.publishing,
             new_epoch(),
             self._kept.size,
             int(self._kept.ttl_s * 1000),
@@ -182,7 +182,7 @@ class Sessions:
                 wire.channel(tenant, user(user_id)),
             ],
             wire.prefix(tenant),
-            "PUBLISH",
+            self._commands.publishing,
             new_epoch(),
             self._lease_ms,
             self._presence_ms,
@@ -224,8 +224,8 @@ class Sessions:
     def _change(self, holder: Holder, room: Room, joined_at: int | str, after: int | str) -> Awaitable[Any]:
         tenant, user_id, pid, _, generation, *_ = holder
         keys, prefix = [session_key(tenant, pid)], wire.prefix(tenant)
-        changes = (room, joined_at, pid, user_id, after, generation)
-        return self._commands.run(self._change_script, keys, prefix, "PUBLISH", self._lease_ms, *changes)
+        changes = (self._lease_ms, room, joined_at, pid, user_id, after, generation)
+        return self._commands.run(self._change_script, keys, prefix, self._commands.publishing, *changes)
 
     async def _changed(self, tenant: str, changing: Awaitable[Any]) -> tuple[Any, Any]:
         known, delay, people = await changing
@@ -289,7 +289,7 @@ class Sessions:
             self._leave,
             [session_key(tenant, pid)],
             wire.prefix(tenant),
-            "PUBLISH",
+            self._commands.publishing,
             wait_ms,
             grace_ms,
             self._unnoticed_us,

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import structlog
 
@@ -22,6 +22,7 @@ from gateway.core.clock import ServerClock
 from gateway.core.histogram import Histogram
 from publisher.ids import new_hex
 from publisher.offsets import SEQ_PER_S
+from publisher.topology import slot_of
 
 # Channels in one SUBSCRIBE: a replica with 10,000 rooms must not stall Redis or its own loop.
 BATCH = 500
@@ -30,16 +31,39 @@ PROBE_INTERVAL_S = 2.0
 PROBE_TIMEOUT_S = 5.0
 # What a Redis that just answered on the other connection has for an answer on this one.
 ANSWER_S = 1.0
+# Answers on a subscriber's connection that are pushes of the same kind, sharded or not.
+_MESSAGES = (b"message", b"smessage")
+_CONFIRMATIONS = (b"subscribe", b"ssubscribe")
 ROUND_TRIP_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 _log = structlog.get_logger("gateway.bus")
 
 
+class Shard(Protocol):
+    """What a subscriber asks and tells that hears one shard of a cluster."""
+
+    clock: ServerClock
+    round_trip: Histogram
+
+    def probe_channel(self) -> bytes:
+        """Name a new channel in a slot that this shard has."""
+
+    def batches(self, channels: Iterable[bytes]) -> Iterable[list[bytes]]:
+        """Sort channels by their slots: one command may name those of one slot."""
+
+    def gave_up(self, channels: list[bytes]) -> None:
+        """The server ended our subscriptions: it has the slot no more."""
+
+    def heed(self, error: ReplyError) -> bool:
+        """Take in what the server said instead of an answer; True when that settles it."""
+
+
 class Subscriber:
-    """The subscriptions of this replica and the connection under them.
+    """The subscriptions of this replica, or of one shard of a cluster, and the connection under them.
 
     `on_message(channel, payload)` gets every message, in order. `on_lost()` is called when the connection
-    breaks, `await on_back()` when it is there again and every channel has been confirmed.
+    breaks, `await on_back()` when it is there again and every channel has been confirmed. With `shard` pub/sub is
+    sharded.
     """
 
     def __init__(
@@ -50,7 +74,10 @@ class Subscriber:
         on_message: Callable[[bytes, bytes], Rest | None],
         on_lost: Callable[[], None],
         on_back: Callable[[], Awaitable[None]],
+        shard: Shard | None = None,
     ) -> None:
+        self._shard = shard
+        self._word = "SUBSCRIBE" if shard is None else "SSUBSCRIBE"
         self._source = source
         self._commands = commands
         self._on_message = on_message
@@ -60,22 +87,25 @@ class Subscriber:
         self._gone = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._prober: asyncio.Task[None] | None = None
+        self._follower: asyncio.Task[None] | None = None
         self._channels: dict[bytes, asyncio.Future[None]] = {}
         self._fresh: list[bytes] = []
         # Confirmations under way: after giving a channel up and asking again, the first one means nothing.
         self._unconfirmed: dict[bytes, int] = {}
+        self._refused: set[bytes] = set()
         self._fence: asyncio.Future[None] | None = None
         self._fences: dict[bytes, asyncio.Future[None]] = {}
-        self._probe_channel = b"rt:probe:" + new_hex(8).encode()
+        self._probe_channel = b"rt:probe:" + new_hex(8).encode() if shard is None else shard.probe_channel()
         self._heard_at = 0.0
+        self._opened_at = 0.0
         self._settled = False
         self.heard_until = 0
         """Seq up to which everything published to our channels has been handed on: the last probe's time."""
         self._loop = asyncio.get_running_loop()
         self.reconnects = 0
         self.deaf = 0
-        self.clock = ServerClock(time.monotonic)
-        self.round_trip = Histogram(*ROUND_TRIP_S)
+        self.clock = ServerClock(time.monotonic) if shard is None else shard.clock
+        self.round_trip = Histogram(*ROUND_TRIP_S) if shard is None else shard.round_trip
         """Seconds that Redis took to say what time it is, this loop's own waiting included."""
         self._asked_over = commands.reconnects
 
@@ -85,12 +115,20 @@ class Subscriber:
         with contextlib.suppress(LinkDown, ReplyError):
             await self._ask_time()
         self._settled = True
+        self.begin()
+
+    def begin(self) -> None:
+        """Connect in the background, unless that is done; `on_back` follows."""
+        if self._link is None:
+            self._gone.set()
         self._keeper = asyncio.create_task(self._keep(), name="redis subscriber")
+        if self._source.has_sentinels:
+            self._follower = asyncio.create_task(self._follow(), name="redis master")
         self._prober = asyncio.create_task(self._probe(), name="redis probe")
 
     async def stop(self) -> None:
         """Disconnect."""
-        tasks = [task for task in (self._keeper, self._prober) if task is not None]
+        tasks = [task for task in (self._keeper, self._prober, self._follower) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -102,6 +140,25 @@ class Subscriber:
 
     def __len__(self) -> int:
         return len(self._channels)
+
+    def of(self, tenant: str) -> Subscriber:
+        """Give what hears a tenant."""
+        return self
+
+    @property
+    def is_there(self) -> bool:
+        """Tell whether there is a connection just now."""
+        return self._link is not None
+
+    def has(self, channel: bytes) -> bool:
+        """Tell whether a channel was confirmed over this connection."""
+        under_way = self._unconfirmed.get(channel) or channel in self._refused
+        return self._link is not None and channel in self._channels and not under_way
+
+    @property
+    def commands(self) -> Commands:
+        """What asks the same server."""
+        return self._commands
 
     @property
     def hears(self) -> bool:
@@ -124,9 +181,22 @@ class Subscriber:
     def unsubscribe(self, channels: Iterable[bytes]) -> None:
         """Give channels up."""
         known = [channel for channel in channels if self._channels.pop(channel, None) is not None]
-        for i in range(0, len(known), BATCH):
+        self._refused.difference_update(known)
+        for batch in self._batches(known):
             if self._link is not None:
-                self._link.send("UNSUBSCRIBE", *known[i : i + BATCH])
+                self._link.send("UNSUBSCRIBE" if self._shard is None else "SUNSUBSCRIBE", *batch)
+
+    def adopt(self, channels: Mapping[bytes, asyncio.Future[None]]) -> None:
+        """Take channels over from another shard, with those who wait for them."""
+        self._channels |= channels
+        for batch in self._batches(channels):
+            self._send_subscribe(batch)
+
+    def _batches(self, channels: Iterable[bytes]) -> Iterator[list[bytes]]:
+        groups = [list(channels)] if self._shard is None else self._shard.batches(channels)
+        for group in groups:
+            for i in range(0, len(group), BATCH):
+                yield group[i : i + BATCH]
 
     async def fence(self) -> None:
         """Wait until everything that was published before this call has been handed on; raises `LinkDown`."""
@@ -152,15 +222,16 @@ class Subscriber:
 
     def _subscribe_fresh(self) -> None:
         fresh, self._fresh = [c for c in self._fresh if c in self._channels], []
-        for i in range(0, len(fresh), BATCH):
-            self._send_subscribe(fresh[i : i + BATCH])
+        for batch in self._batches(fresh):
+            self._send_subscribe(batch)
 
     def _send_subscribe(self, channels: list[bytes]) -> None:
         if self._link is None:
             return
         for channel in channels:
             self._unconfirmed[channel] = self._unconfirmed.get(channel, 0) + 1
-        self._link.send("SUBSCRIBE", *channels)
+            self._refused.discard(channel)
+        self._link.send(self._word, *channels)
 
     def _confirmed(self, channel: bytes) -> None:
         left = self._unconfirmed.pop(channel, 1) - 1
@@ -171,32 +242,66 @@ class Subscriber:
         if future is not None and not future.done():
             future.set_result(None)
 
-    def _take(self, push: Sequence[Any] | ReplyError) -> Rest | None:
+    def _take(self, push: list[Any] | bytes | ReplyError) -> Rest | None:
         if isinstance(push, ReplyError):
+            if self._shard is not None and self._shard.heed(push):
+                self._refused_with(push)
+                return None
             # LOADING after a restart, NOPERM by a rule: what is not confirmed now never will be on this link.
             _log.warning("redis_subscribe_refused", reason=str(push)[:200])
             self.drop()
             return None
+        if isinstance(push, bytes):
+            self._pong(push)  # a server without any subscription of ours answers a PING like this
+            return None
         kind = push[0]
-        if kind == b"message":
+        if kind in _MESSAGES:
             channel = push[1]
             if channel == self._probe_channel:
                 self._heard_at = self._loop.time()
                 self.heard_until = int(push[2])
                 return None
             return self._on_message(channel, push[2])
-        if kind == b"subscribe":
+        if kind in _CONFIRMATIONS:
             self._confirmed(push[1])
         elif kind == b"pong":
-            fence = self._fences.pop(push[1], None)
-            if fence is not None and not fence.done():
-                fence.set_result(None)
+            self._pong(push[1])
+        elif kind == b"sunsubscribe":
+            self._given_up(push[1])
         return None
+
+    def _refused_with(self, error: ReplyError) -> None:
+        """Note whose subscriptions were answered by MOVED: all of that slot that are under way."""
+        slot = int(str(error).split(" ")[1])
+        for channel in [channel for channel in self._unconfirmed if slot_of(channel) == slot]:
+            del self._unconfirmed[channel]
+            self._refused.add(channel)
+
+    def _pong(self, token: bytes) -> None:
+        fence = self._fences.pop(token, None)
+        if fence is not None and not fence.done():
+            fence.set_result(None)
+
+    def _given_up(self, channel: bytes) -> None:
+        """A subscription has ended: we asked for that, unless we still want it and nothing is under way."""
+        if self._shard is None:
+            return
+        if channel == self._probe_channel:
+            self._probe_elsewhere()
+        elif channel in self._channels and not self._unconfirmed.get(channel):
+            self._shard.gave_up([channel])
+
+    def _probe_elsewhere(self) -> None:
+        """Probe over another slot: the one that we did it over has gone to another shard."""
+        if self._shard is not None and self._link is not None:
+            self._probe_channel = self._shard.probe_channel()
+            self._link.send(self._word, self._probe_channel)
 
     def _on_gone(self) -> None:
         self._link = None
         self._settled = False
         self._unconfirmed.clear()
+        self._refused.clear()
         fences, self._fences = self._fences, {}
         for fence in fences.values():
             if not fence.done():
@@ -209,21 +314,25 @@ class Subscriber:
         await link.open()
         self._gone.clear()
         self._link = link
-        self._heard_at = self._loop.time()
-        link.send("SUBSCRIBE", self._probe_channel)
+        self._heard_at = self._opened_at = self._loop.time()
+        if self._shard is not None:
+            self._probe_channel = self._shard.probe_channel()
+        link.send(self._word, self._probe_channel)
 
     async def _keep(self) -> None:
         backoff, failures = new_backoff(), 0
         while True:
             await self._gone.wait()
-            _log.warning("redis_subscriber_lost", channels=len(self._channels))
+            was_there = self._opened_at > 0
+            if was_there:
+                _log.warning("redis_subscriber_lost", channels=len(self._channels))
             while self._link is None:
                 try:
                     await self._open()
                 except OPEN_ERRORS:
                     failures += 1
                     await asyncio.sleep(backoff.compute(failures))
-            self.reconnects += 1
+            self.reconnects += was_there
             try:
                 await self._resubscribe()
                 failures = 0
@@ -242,28 +351,48 @@ class Subscriber:
         """Subscribe to every channel again, a batch at a time, and wait for the confirmations."""
         channels = list(self._channels)
         self._fresh.clear()
-        for i in range(0, len(channels), BATCH):
+        unfenced = 0
+        for batch in self._batches(channels):
             if self._link is None:
                 raise LinkDown("the connection to Redis broke")
-            self._send_subscribe(channels[i : i + BATCH])
-            await self.fence()
+            self._send_subscribe([channel for channel in batch if channel in self._channels])
+            unfenced += len(batch)
+            if unfenced >= BATCH:
+                await self.fence()
+                unfenced = 0
         await self.fence()
 
     async def _probe(self) -> None:
         """Publish to oneself every few seconds; rebuild the connection when that stays unheard."""
         while True:
             await asyncio.sleep(PROBE_INTERVAL_S)
+            if self._link is not None and self._opened_at < self._commands.demoted_at:
+                self.drop()
             link = self._link
             try:
                 async with asyncio.timeout(PROBE_TIMEOUT_S):
                     now = await self._ask_time()
-                    await self._commands.ask("PUBLISH", self._probe_channel, str(now))
-            except (TimeoutError, LinkDown, ReplyError):
+                    await self._commands.ask(self._commands.publishing, self._probe_channel, str(now))
+            except (TimeoutError, LinkDown, ReplyError) as error:
+                if self._shard is not None and isinstance(error, ReplyError) and self._shard.heed(error):
+                    self._probe_elsewhere()
                 continue  # Redis can't be asked, which says nothing about whether it can be heard
             # A connection that came about meanwhile may have been too late for this probe.
             if link is not None and not await self._heard(link, now) and link is self._link:
                 self.deaf += 1
                 _log.error("redis_subscriber_deaf", unheard_s=round(self._loop.time() - self._heard_at, 1))
+                self.drop()
+
+    async def _follow(self) -> None:
+        """Leave a server that is not the master any more, with both connections, as soon as Sentinels say so."""
+        while True:
+            await asyncio.sleep(PROBE_INTERVAL_S)
+            master = await self._source.master()
+            if master is None:
+                continue
+            if self._commands.server not in (None, master):
+                self._commands.drop()
+            if self._link is not None and self._link.server != master:
                 self.drop()
 
     async def _ask_time(self) -> int:

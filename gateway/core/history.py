@@ -8,6 +8,10 @@ from typing import NamedTuple
 from publisher.offsets import SEQ_PER_S
 
 
+# By how much two servers' clocks may be apart.
+MARGIN = 5 * SEQ_PER_S
+
+
 class Entry(NamedTuple):
     """One event as a room's log keeps it."""
 
@@ -31,6 +35,21 @@ class Log(NamedTuple):
     """Seq of the moment of the read: what is not in it and not before `after` was published later."""
     complete: bool
     """False when something between `after` and the first entry is gone: trimmed, expired or lost."""
+    tail: int = 0
+    """Seq of the room's newest event, 0 where that has expired."""
+    horizon: int = 0
+    """Seq of the oldest event that may be kept still."""
+
+    def lacks(self, seq: int) -> bool:
+        """Tell whether Redis has lost the event of this seq, the room's newest that we had from it.
+
+        A replica that takes over from a master that died may not have got the last that this had acknowledged. What
+        came afterwards names an event before it that is older; one that took another's place does so anyway.
+        """
+        if seq <= self.horizon + MARGIN:
+            return False
+        first = self.entries[0] if self.entries and self.after == seq else None
+        return self.tail < seq or (first is not None and not first.conflate and first.previous < seq)
 
 
 class Kept(NamedTuple):
@@ -73,4 +92,4 @@ def judge(
         complete = 0 < first.previous <= known or (first.previous == 0 and quiet >= silence_from)
     else:
         complete = tail <= known if tail else quiet >= horizon
-    return Log(after, tuple(fresh), until, complete)
+    return Log(after, tuple(fresh), until, complete, tail, horizon)

@@ -122,7 +122,7 @@ class Hub:
         if not _same_epoch(room.tenant, message):
             self.stats.epochs += 1
             return True
-        if room.last_seq is not None and message.previous > room.last_seq:
+        if (room.last_seq is not None and message.previous > room.last_seq) or is_strange(room, message):
             self.stats.gaps += 1
             return True
         return False
@@ -146,7 +146,7 @@ class Hub:
             if room.last_seq is not None and seq <= room.last_seq:
                 self.stats.repeated += 1
                 return None
-            room.last_seq = seq
+            room.last_seq = room.newest = seq
             frame = Frame(b"".join((b"2", message.body[:-1], b',"', message.offset, b'"]')))
         elif flag == wire.Flag.EPHEMERAL:
             frame = Frame(b"2" + message.body)
@@ -230,6 +230,15 @@ def _read(raw: bytes) -> wire.Message | None:
     except ValueError:
         return None
     return message if message.seq <= MAX_SEQ else None
+
+
+def is_strange(room: RoomState, message: wire.Message) -> bool:
+    """Tell whether an event does not follow the room's newest, as the server that published it did not know that.
+
+    After a failover it may be that this was lost with the old master; or that it is the old master's, which was
+    silent for a while and does not know yet that it is none any more. The logs tell.
+    """
+    return 0 < message.previous < room.newest
 
 
 def _same_epoch(tenant: Tenant, message: wire.Message) -> bool:

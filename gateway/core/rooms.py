@@ -36,7 +36,7 @@ class RoomState:
     `ready` is whatever the shell waits on while the room is not heard yet.
     """
 
-    __slots__ = ("_everyone", "channel", "last_seq", "members", "name", "pins", "ready", "tenant")
+    __slots__ = ("_everyone", "channel", "last_seq", "members", "name", "newest", "pins", "ready", "tenant")
 
     def __init__(self, tenant: Tenant, name: Room) -> None:
         self.tenant = tenant
@@ -44,6 +44,8 @@ class RoomState:
         self.channel = wire.channel(tenant.id, name).encode()
         self.members: dict[Member, None] = {}
         self.last_seq: int | None = None
+        self.newest = 0
+        """Seq of the newest event that was handed out, 0 for none; a room without events has a `last_seq`, too."""
         self.pins = 0
         self.ready: object | None = None
         self._everyone: tuple[Member, ...] | None = ()

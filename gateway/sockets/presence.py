@@ -80,12 +80,15 @@ class Presence:
         renew_every_s = self._house.people.times.renew_every_s
         tick_s = min(TICK_S, renew_every_s / TICKS)
         ticks = round(renew_every_s / tick_s)
+        late: list[Batch] = []
         while True:
-            batches = self._batches()
+            failing = {tenant for tenant, _ in late}
+            # Those where it did not work come first: they can't wait for their turn.
+            batches, late = sorted(self._batches(), key=lambda batch: batch[0] not in failing), []
             size = -(-len(batches) // ticks)
             for tick in range(ticks):
                 await asyncio.sleep(tick_s)
-                await self._renew_all(batches[tick * size : (tick + 1) * size], tick_s)
+                late = await self._renew_all([*late, *batches[tick * size : (tick + 1) * size]], again=bool(late))
 
     def _batches(self) -> list[Batch]:
         batches = []
@@ -94,18 +97,20 @@ class Presence:
             batches += [(tenant, members[i : i + RENEW_BATCH]) for i in range(0, len(members), RENEW_BATCH)]
         return batches
 
-    async def _renew_all(self, batches: list[Batch], retry_s: float) -> None:
-        """Renew leases until it works: what is due then can't wait for its next turn."""
-        failing = False
-        while True:
-            try:
-                await asyncio.gather(*(self._renew(*batch) for batch in batches))
-                return
-            except (LinkDown, ReplyError) as error:
-                if not failing:
-                    log.warning("lease_renewal_failed", reason=str(error))
-                failing = True
-            await asyncio.sleep(retry_s)
+    async def _renew_all(self, batches: list[Batch], *, again: bool) -> list[Batch]:
+        """Renew leases; gives those where it did not work.
+
+        A shard of Redis that is away must not end the leases of the others' tenants.
+        """
+        renewing = (self._renew(*batch) for batch in batches)
+        errors = await asyncio.gather(*renewing, return_exceptions=True)
+        failed = [error for error in errors if error is not None]
+        for error in failed:
+            if not isinstance(error, (LinkDown, ReplyError)):
+                raise error
+        if failed and not again:
+            log.warning("lease_renewal_failed", reason=str(failed[0]))
+        return [batch for batch, error in zip(batches, errors, strict=True) if error is not None]
 
     async def _renew(self, tenant: Tenant, members: list[Member]) -> None:
         # Who has gone meanwhile was given what is left of its lease.
@@ -115,7 +120,7 @@ class Presence:
 
     async def _enter_again(self, members: list[Member]) -> None:
         """Have those come anew that were taken for gone, but for those who were sent away by now."""
-        await self._house.relay.subscriber.fence()
+        await self._house.relay.subscriber.of(members[0].tenant.id).fence()
         for member in members:
             if member in member.tenant.members and not member.socket.closed:
                 await self._house.write_session(member)

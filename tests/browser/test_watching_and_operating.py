@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from gateway.embedded import free_port
 from gateway.samples import ALICE, ORGANIZATION
 from tests.browser import console
 from tests.browser.conftest import Windows
 from tests.support.client import Clients
+from tests.support.command_line import running
 from tests.support.proxy import Proxy
 from tests.support.replica import Replica
 from tests.support.tokens import mint, new_id
@@ -46,9 +49,10 @@ async def test_the_figures_follow_what_happens(
     await expect(replicas).to_have_count(1)
     await expect(replicas).to_contain_text("ready")
     before = console_replica.health()["sockets"]
-    await clients(console_replica.url, mint(ALICE, ORGANIZATION)).connect()
+    client = await clients(console_replica.url, mint(ALICE, ORGANIZATION)).connect()
     tile = card(page, "Now").locator("dl > div").filter(has=page.get_by_text("Sockets", exact=True))
     await expect(tile.locator("dd").first).to_have_text(str(before + 1))
+    await client.close()
 
 
 async def test_what_the_lines_show_is_said_in_words(windows: Windows, network: Proxy) -> None:
@@ -66,6 +70,28 @@ async def test_a_gateway_that_does_not_answer_is_said_and_found_again(windows: W
     await expect(page.get_by_role("alert")).to_contain_text("has not answered since")
     await network.start()
     await expect(page.get_by_text("live", exact=True)).to_be_visible()
+
+
+async def test_a_page_of_dev_goes_on_when_dev_is_started_anew(windows: Windows, tmp_path: Path) -> None:
+    console.build()
+    port = str(free_port())
+    with running(tmp_path, "dev", "--port", port) as command:
+        command.printed("Ctrl-C ends it.")
+        window = await windows("watch", f"http://127.0.0.1:{port}/console#/watch")
+        window.expect_broken_network()
+        window.expect_refusals()
+        await expect(window.page.get_by_text("live", exact=True)).to_be_visible()
+        command.interrupt()
+    with running(tmp_path, "dev", "--port", port) as command:
+        # Its key is another one now: refused, the page asks for it once.
+        async with window.page.expect_response(re.compile("/console/api/session")) as answered:
+            command.printed("Ctrl-C ends it.")
+        assert (await answered.value).ok
+        async with window.page.expect_response(re.compile("/console/api/overview")) as answered:
+            pass
+        assert (await answered.value).ok
+        await expect(window.page.get_by_text("live", exact=True)).to_be_visible()
+    assert len([url for url in window.requests if "/session" in url]) == 2
 
 
 async def test_nothing_is_asked_for_while_another_view_is_looked_at(windows: Windows, network: Proxy) -> None:
@@ -176,6 +202,7 @@ async def test_a_minted_token_connects(
     token = await part.locator("code", has_text=re.compile(r"^ey")).inner_text()
     client = await clients(console_replica.url, token).connect()
     assert (await client.wait_for("connected")).data["user_id"] == user
+    await client.close()
 
 
 async def test_a_user_is_disconnected_after_a_question(

@@ -25,8 +25,8 @@ PUBLISHED, KNOWN, STALE = 0, 1, 2
 class Recorder(Verbs[Envelope]):
     """Sends nothing and gives what would be sent."""
 
-    def __init__(self) -> None:
-        self._options = Options()
+    def __init__(self, options: Options | None = None) -> None:
+        self._options = options or Options()
 
     def _send(self, envelope: Envelope) -> Envelope:
         return envelope

@@ -123,6 +123,9 @@ class Server:
 class SimLink:
     """What `gateway.bus.link.Link` is to its users, with two queues in place of a network."""
 
+    demoted = False
+    server = None
+
     def __init__(
         self,
         source: SimSource,
@@ -245,10 +248,15 @@ class Pause:
 class SimSource:
     """Where the links of one replica come from."""
 
+    has_sentinels = False
+
     def __init__(self, server: Server) -> None:
         self.server = server
         self.links: dict[str, SimLink] = {}
         self.opening: deque[asyncio.Future[None]] = deque()
+
+    async def aclose(self) -> None:
+        """There is nothing to leave."""
 
     async def opened(self) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -272,7 +280,7 @@ class Replica:
             unnoticed_s=settings.ping_interval_s,
             kept=kept,
         )
-        self.relay = relay.Relay(source, self.commands, history, linger_s=settings.room_linger_s)
+        self.relay = relay.Relay(self.commands, history, linger_s=settings.room_linger_s)
         self.house = House(settings, self.commands, self.relay, history, self.sessions)
         self.server = GatewayServer(self.house, Tokens(settings), EngineOptions())
         self.timers: list[Callable[[], object]] = []

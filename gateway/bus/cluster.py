@@ -1,0 +1,320 @@
+"""A Redis Cluster as one thing to ask: each question goes to the node that has its key's slot.
+
+A node that has it no more says so, or dies. Then the others are asked who has what, until every slot has somebody
+who answers; meanwhile questions about other slots go on as ever. A question about a slot that is on its way from
+one node to another waits until it has arrived, and those behind it wait for their turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+import structlog
+
+from gateway.bus.commands import OPEN_ERRORS, Commands
+from gateway.bus.link import LinkDown, ReplyError, Source
+from publisher.address import Address, Node, parse_address
+from publisher.topology import Topology, slot_of
+
+# How long a question waits for its slot to have somebody who answers.
+RETRY_S = 5.0
+FIRST_PAUSE_S = 0.01
+LAST_PAUSE_S = 0.2
+# How often the nodes are asked while one of them is away; otherwise only when one redirects us.
+REFRESH_S = 0.5
+ANSWER_S = 1.0
+
+_log = structlog.get_logger("gateway.bus")
+
+
+class ClusterSource:
+    """Where the nodes of a cluster are."""
+
+    def __init__(self, address: Address, *, name: str, **options: Any) -> None:
+        self.topology = Topology(address.nodes)
+        self._address = address
+        self._name = name
+        self._options = options
+
+    def at(self, node: Node) -> Source:
+        """Give what makes connections to one node."""
+        return Source(self._address.at(node), name=self._name, **self._options)
+
+    async def look_again(self) -> None:
+        """Ask the nodes who has what, one after the other until one answers; raises the last one's error."""
+        trouble: BaseException = LinkDown("the cluster has no nodes")
+        for node in self.topology.to_ask():
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    self.topology.learn(await self._ask(node), node)
+            except OPEN_ERRORS as error:
+                trouble = error
+            else:
+                return
+        raise trouble
+
+    async def _ask(self, node: Node) -> Any:
+        connection = self.at(node).make_connection()
+        try:
+            await connection.connect()
+            await connection.send_command("CLUSTER", "SLOTS")
+            return await connection.read_response()
+        finally:
+            await connection.disconnect(nowait=True)
+
+
+class Question(NamedTuple):
+    """One that could not be answered at once."""
+
+    command: tuple[str | bytes | float, ...]
+    answer: asyncio.Future[Any]
+    until: float
+
+
+class ClusterCommands(Commands):
+    """What `Commands` is to one server. Every question but those about scripts has to name a key."""
+
+    publishing = "SPUBLISH"
+
+    def __init__(self, cluster: ClusterSource) -> None:
+        super().__init__(cluster.at(Node("localhost", 0)))  # what has one connection is not used of it
+        self.cluster = cluster
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when slots have changed hands, or a node may have come or gone."""
+        self.in_use: Callable[[], Collection[Node]] = tuple
+        """Gives nodes to stay with, though they may have no slots any more."""
+        self._nodes: dict[Node, Commands] = {}
+        self._waiting: dict[int, deque[Question]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stale = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    async def start(self) -> None:
+        """Find the nodes and connect to them; raises as `Commands` does where no node can be asked."""
+        await self.cluster.look_again()
+        owners = self.cluster.topology.owners
+        errors = await asyncio.gather(*(self.at(node)._open() for node in owners), return_exceptions=True)
+        if not owners:
+            raise LinkDown("no node of the cluster has a slot")
+        if all(errors):
+            raise next(error for error in errors if error is not None)
+        for node in owners:
+            self.at(node).begin()
+        self._keeper = asyncio.create_task(self._keep(), name="redis cluster")
+
+    async def stop(self) -> None:
+        """Disconnect from all."""
+        tasks = [task for task in (self._keeper, *self._tasks) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for commands in self._nodes.values():
+            await commands.stop()
+
+    def at(self, node: Node) -> Commands:
+        """Give what asks one node."""
+        commands = self._nodes.get(node)
+        if commands is None:
+            commands = self._nodes[node] = Commands(self.cluster.at(node), self._scripts)
+            commands.publishing = self.publishing
+            if self._keeper is not None:
+                commands.begin()
+        return commands
+
+    @property
+    def shards(self) -> list[Commands]:
+        """Give what asks each shard."""
+        return [self.at(node) for node in self.cluster.topology.owners]
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether most shards can be asked: for those of one that can't, another replica is no better."""
+        shards = self.shards
+        return 2 * sum(shard.is_up for shard in shards) > len(shards)
+
+    @property
+    def own_address(self) -> str:
+        """The address that this machine has on the way to any node."""
+        return next((found for shard in self._nodes.values() if (found := shard.own_address)), "")
+
+    async def wait_up(self, timeout_s: float) -> None:
+        """Wait until every shard can be asked; raises `LinkDown` when one can't for that long."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not all(shard.is_up for shard in self.shards):  # noqa: ASYNC110  # of several connections
+                    await asyncio.sleep(LAST_PAUSE_S)
+        except TimeoutError:
+            raise LinkDown("a shard of Redis is away") from None
+
+    # -- asking
+
+    def ask(self, *command: str | bytes | float) -> asyncio.Future[Any]:
+        """Send a command to the node that has its key; as `Commands.ask`, but a slot on its way is waited for."""
+        slot = slot_of(_key(command))
+        question = Question(command, self._loop.create_future(), self._loop.time() + RETRY_S)
+        if slot in self._waiting:
+            self._waiting[slot].append(question)
+            return question.answer
+        owner = self.cluster.topology.owner(slot)
+        if owner is None:
+            self._wait(slot, question)
+            return question.answer
+        asked = self.at(owner).ask(*command)
+        asked.add_done_callback(lambda done: self._answered(done, slot, question, owner))
+        return question.answer
+
+    def _answered(self, asked: asyncio.Future[Any], slot: int, question: Question, node: Node) -> None:
+        error = asked.exception()
+        if question.answer.done():
+            return
+        if isinstance(error, ReplyError) and self.heed(error, node):
+            self._wait(slot, question)
+        elif error is not None:
+            question.answer.set_exception(error)
+        else:
+            question.answer.set_result(asked.result())
+
+    def _wait(self, slot: int, question: Question) -> None:
+        """Have a question asked again, in turn."""
+        if slot in self._waiting:
+            self._waiting[slot].append(question)
+            return
+        self._waiting[slot] = deque((question,))
+        task = asyncio.create_task(self._ask_again(slot), name=f"slot {slot}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask_again(self, slot: int) -> None:
+        waiting = self._waiting[slot]
+        try:
+            while waiting:
+                command, answer, until = waiting[0]
+                try:
+                    result = await self._insist(slot, command, until)
+                except (LinkDown, ReplyError) as error:
+                    if not answer.done():
+                        answer.set_exception(error)
+                else:
+                    if not answer.done():
+                        answer.set_result(result)
+                waiting.popleft()
+        finally:
+            del self._waiting[slot]
+            for _, answer, _ in waiting:
+                if not answer.done():
+                    answer.set_exception(LinkDown("the connections to Redis are closed"))
+
+    async def _insist(self, slot: int, command: tuple[str | bytes | float, ...], until: float) -> Any:
+        """Ask until there is an answer; raises `LinkDown` where there is none in time."""
+        pause_s, asking = FIRST_PAUSE_S, None
+        while self._loop.time() < until:
+            node = asking or self.cluster.topology.owner(slot)
+            asked = None
+            if node is not None:
+                commands = self.at(node)
+                if asking is not None:
+                    commands.ask("ASKING").add_done_callback(lambda done: done.exception())
+                asked = commands.ask(*command)
+            asking = None
+            try:
+                if asked is not None:
+                    return await asked
+            except ReplyError as error:
+                if node is None or not self.heed(error, node):
+                    raise
+                asking = _target(error, node)
+            except LinkDown:
+                if self.cluster.topology.owner(slot) == node:
+                    raise
+            self._stale.set()
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LAST_PAUSE_S)
+        raise LinkDown("Redis has nobody for this slot")
+
+    async def _reload(self, key: str) -> None:
+        owner = self.cluster.topology.owner(slot_of(key))
+        if owner is None:
+            raise LinkDown("Redis has nobody for this slot")
+        await self.at(owner)._reload(key)
+
+    async def subscribers(self, channel: str) -> int:
+        """Count the connections that listen to a channel."""
+        return int((await self.ask("PUBSUB", "SHARDNUMSUB", channel))[1])
+
+    # -- who has what
+
+    def refresh(self) -> None:
+        """Have the nodes asked soon."""
+        self._stale.set()
+
+    def heed(self, error: ReplyError, node: Node) -> bool:
+        """Learn from what a node says instead of an answer; False where asking again would not help."""
+        code, _, rest = str(error).partition(" ")
+        if code == "MOVED":
+            slot, _, where = rest.partition(" ")
+            host, _, port = where.rpartition(":")
+            self.cluster.topology.moved(int(slot), host.strip("[]"), int(port), node)
+            self.on_change()
+        elif code not in ("ASK", "TRYAGAIN", "CLUSTERDOWN") and "non local key" not in rest:
+            return False
+        self._stale.set()
+        return True
+
+    async def _keep(self) -> None:
+        """Look who has what whenever somebody redirects us, and again and again while a shard is away."""
+        while True:
+            try:
+                async with asyncio.timeout(REFRESH_S):
+                    await self._stale.wait()
+            except TimeoutError:
+                if all(shard.is_up for shard in self.shards):
+                    continue
+            self._stale.clear()
+            before = self.cluster.topology.owners
+            # None may answer: that is as with a single server that is away.
+            with contextlib.suppress(*OPEN_ERRORS):
+                await self.cluster.look_again()
+            owners = self.cluster.topology.owners
+            if owners != before:
+                _log.warning("redis_shards_changed", shards=" ".join(sorted(map(str, owners))))
+            self.on_change()
+            await self._leave()
+            await asyncio.sleep(LAST_PAUSE_S)
+
+    async def _leave(self) -> None:
+        """Disconnect from nodes that have no slot any more; all that have one are connected to."""
+        owners = self.cluster.topology.owners
+        for node in owners:
+            self.at(node)
+        if not self._waiting:  # for somebody who may not have a slot yet
+            for node in [node for node in self._nodes if node not in owners and node not in self.in_use()]:
+                await self._nodes.pop(node).stop()
+
+
+def commands_of(url: str, *, name: str, **options: Any) -> Commands:
+    """Make what asks the Redis at a URL, of whatever kind it is; raises `ValueError` for a URL that is none."""
+    address = parse_address(url)
+    if address.kind == "cluster":
+        return ClusterCommands(ClusterSource(address, name=name, **options))
+    return Commands(Source(url, name=name, **options))
+
+
+def _key(command: tuple[str | bytes | float, ...]) -> str | bytes:
+    """Give the key of a command, or its channel."""
+    at = {"EVALSHA": 3, "PUBSUB": 2}.get(str(command[0]), 1)
+    key = command[at]
+    assert isinstance(key, (str, bytes)), "the command names no key"
+    return key
+
+
+def _target(error: ReplyError, node: Node) -> Node | None:
+    """Give the node that takes a key whose slot is on its way there; None for any other error."""
+    code, *words = str(error).split(" ")
+    if code != "ASK":
+        return None
+    host, _, port = words[1].rpartition(":")
+    return Node(host.strip("[]") or node.host, int(port))

@@ -1,0 +1,31 @@
+"""What goes by on a room's channel, for people to look at (`gateway tail`, the console). Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gateway.core.replay import split_body
+from publisher import wire
+
+KINDS = {wire.Flag.RECOVERABLE: "event", wire.Flag.EPHEMERAL: "ephemeral", wire.Flag.CONTROL: "control"}
+CONTROL = "control"
+
+
+class Overheard(NamedTuple):
+    """One message. `seq` is Redis' time in microseconds; `data` is JSON, as it was written."""
+
+    kind: str
+    event: str
+    seq: int
+    offset: str
+    size: int
+    data: bytes
+
+
+def overhear(raw: bytes) -> Overheard:
+    """Read a message; raises `ValueError` for what no publisher wrote."""
+    message = wire.parse_message(raw)
+    is_control = message.flag == wire.Flag.CONTROL
+    event, data = (CONTROL, message.body) if is_control else split_body(message.body)
+    kind = KINDS.get(message.flag, "unknown")
+    return Overheard(kind, event, message.seq, message.offset.decode(), len(message.body), data)

@@ -1,0 +1,153 @@
+"""Where Redis is: one server, a master that Sentinels know, or a cluster, each said by one URL.
+
+    redis://user:password@host:6379/0                   a server; rediss:// with TLS, unix:///path a socket
+    redis+sentinel://user:password@s1:26379,s2:26379/mymaster/0
+    redis+cluster://user:password@n1:6379,n2:6379       some of its nodes: the others are found by them
+
+`rediss+sentinel` and `rediss+cluster` use TLS for every connection. User and password are Redis' own; Sentinels
+with a password take `?sentinel_username=` and `?sentinel_password=`. Whatever else stands behind the question
+mark is redis-py's. The spelling is that of the packages limits and python-socketio, either order of the path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+PORTS = {"server": 6379, "sentinel": 26379, "cluster": 6379}
+# How long one Sentinel is waited for before the next is asked.
+SENTINEL_TIMEOUT_S = 1.0
+
+
+class Node(NamedTuple):
+    """One server of several."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A URL, understood; `parse_address` makes it."""
+
+    kind: Literal["server", "sentinel", "cluster"]
+    url: str
+    """As it was given."""
+    nodes: tuple[Node, ...] = ()
+    """The Sentinels, or the nodes of a cluster that were named; none of a single server."""
+    master: str = ""
+    """The name by which Sentinels know the master."""
+    db: int = 0
+    login: str = ""
+    """User and password as the URL spells them, with the @."""
+    query: str = ""
+    sentinel_login: Mapping[str, str] | None = None
+    encrypted: bool = False
+
+    def at(self, node: Node) -> str:
+        """Give the plain URL of one server: redis-py knows no other."""
+        scheme = "rediss" if self.encrypted else "redis"
+        return f"{scheme}://{self.login}{node}/{self.db}{self.query}"
+
+
+def parse_address(url: object) -> Address:
+    """Understand a URL; raises `ValueError`, one line that never shows a password."""
+    text = str(url)
+    scheme = text.partition("://")[0].lower()
+    base, plus, kind = scheme.partition("+")
+    if not plus:
+        return Address("server", text, encrypted=scheme == "rediss")
+    if base not in ("redis", "rediss") or kind not in ("sentinel", "cluster"):
+        raise ValueError(
+            "Redis' URL begins with redis://, rediss:// or unix://, redis+sentinel:// or redis+cluster:// "
+            f"(rediss+... with TLS), not {scheme:.40}://"
+        )
+    parts = urlsplit(text)
+    login, at, hosts = parts.netloc.rpartition("@")
+    nodes = tuple(_node(host, PORTS[kind]) for host in hosts.split(","))
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    sentinel_login = {name: query.pop(f"sentinel_{name}", "") for name in ("username", "password")}
+    path = [unquote(word) for word in parts.path.split("/") if word]
+    master, db = _master(path) if kind == "sentinel" else ("", _no_database(path))
+    return Address(
+        "sentinel" if kind == "sentinel" else "cluster",
+        text,
+        nodes,
+        master,
+        db,
+        login + at,
+        f"?{urlencode(query)}" if query else "",
+        {name: value for name, value in sentinel_login.items() if value},
+        base == "rediss",
+    )
+
+
+def client_of(library: ModuleType, address: Address, options: Mapping[str, Any]) -> Any:
+    """Make redis-py's client of a server, of the master that Sentinels name, or of a cluster.
+
+    `library` is redis or redis.asyncio, `options` are its own beside the URL's.
+    """
+    if address.kind == "server":
+        return library.Redis.from_url(address.url, **options)
+    parsed: dict[str, Any] = dict(library.connection.parse_url(address.at(address.nodes[0])))
+    for name in ("host", "port", "connection_class"):
+        parsed.pop(name, None)
+    tls = {"ssl": True} if address.encrypted else {}
+    if address.kind == "cluster":
+        nodes = [library.cluster.ClusterNode(*node) for node in address.nodes]
+        del parsed["db"]
+        return library.RedisCluster(startup_nodes=nodes, **parsed, **tls, **options)
+    files = {name: value for name, value in (*parsed.items(), *options.items()) if name.startswith("ssl_")}
+    asking = {
+        "socket_connect_timeout": SENTINEL_TIMEOUT_S,
+        "socket_timeout": SENTINEL_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),
+        **(address.sentinel_login or {}),
+        **tls,
+        **files,
+    }
+    sentinel = library.Sentinel(list(address.nodes), sentinel_kwargs=asking)
+    return sentinel.master_for(address.master, library.Redis, **parsed, **tls, **options)
+
+
+def sentinels_of(client: Any) -> list[Any]:
+    """Give the clients of the Sentinels behind a client; they have to be closed with it."""
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    return list(manager.sentinels) if manager is not None else []
+
+
+def _node(text: str, port: int) -> Node:
+    try:
+        parts = urlsplit(f"//{text}")
+        host, given = parts.hostname, parts.port
+    except ValueError:
+        host, given = None, None
+    if not host or text.endswith(":"):
+        raise ValueError(f"Redis' URL names hosts as host:port, separated by commas, not {text!r:.80}")
+    return Node(host, given or port)
+
+
+def _master(path: list[str]) -> tuple[str, int]:
+    """Give the master's name and the database, in either order."""
+    names = [word for word in path if not word.isdigit()]
+    numbers = [int(word) for word in path if word.isdigit()]
+    if len(names) != 1 or len(numbers) > 1:
+        raise ValueError(
+            "Redis' URL names the master behind the Sentinels: redis+sentinel://host:26379/mymaster/0"
+        )
+    return names[0], numbers[0] if numbers else 0
+
+
+def _no_database(path: list[str]) -> int:
+    if path not in ([], ["0"]):
+        raise ValueError("a Redis Cluster has no other database than 0: redis+cluster://host:6379,host:6379")
+    return 0

@@ -1,0 +1,97 @@
+"""Lanes: one queue of events for each shard of a cluster, so that a shard that is away holds up no other's events.
+
+A single server has one lane. Order is kept within a tenant, whose events are all in one slot: a slot that has
+moved to another shard keeps its lane until that is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Generic, Protocol, TypeVar
+
+from redis.exceptions import AskError, MovedError, TryAgainError
+
+from publisher.address import Node
+from publisher.buffer import Buffer, Counters, Item
+from publisher.envelope import Envelope, Options
+from publisher.topology import Topology, slot_of
+
+
+class Lane(Protocol):
+    """What both publishers' lanes have."""
+
+    buffer: Buffer
+
+
+L = TypeVar("L", bound=Lane)
+
+
+class Lanes(Generic[L]):
+    """The lanes of one publisher, made when they are needed."""
+
+    def __init__(self, topology: Topology | None, make: Callable[[], L]) -> None:
+        self._topology = topology
+        self._make = make
+        self._lanes: dict[Node | None, L] = {}
+        self._homes: dict[int, tuple[Node | None, L]] = {}
+        if topology is None:
+            self._lane(None)
+
+    def __iter__(self) -> Iterator[L]:
+        return iter(self._lanes.values())
+
+    def of(self, envelope: Envelope) -> L:
+        """Give the lane of an event."""
+        if self._topology is None:
+            return self._lane(None)
+        slot = slot_of(envelope.keys[0])
+        owner = self._topology.owner(slot)
+        home = self._homes.get(slot)
+        if home is None or (home[0] != owner and not len(home[1].buffer)):
+            home = self._homes[slot] = owner, self._lane(owner)
+        return home[1]
+
+    def _lane(self, owner: Node | None) -> L:
+        lane = self._lanes.get(owner)
+        if lane is None:
+            lane = self._lanes[owner] = self._make()
+        return lane
+
+    @property
+    def unsent(self) -> int:
+        """Count the events in all of them."""
+        return sum(len(lane.buffer) for lane in self)
+
+    def counters(self) -> Counters:
+        """Give what they have done: of one lane its own counters, which go on counting, of several the sums."""
+        if self._topology is None:
+            return self._lanes[None].buffer.counters
+        total = Counters()
+        for lane in self:
+            for name in Counters.__slots__:
+                setattr(total, name, getattr(total, name) + getattr(lane.buffer.counters, name))
+        return total
+
+
+def slot_of_item(item: Item) -> int:
+    """Give the slot of an item's tenant."""
+    return slot_of(item.envelope.keys[0])
+
+
+def heed(topology: Topology | None, results: list[Any], asked: Node | None) -> list[Any]:
+    """Learn from redirections among a batch's results; what was redirected is to be sent again.
+
+    ASK, while a slot is on its way, is for single keys: our scripts have to wait until all of them are there.
+    """
+    if topology is None or asked is None:
+        return results
+    for result in results:
+        if isinstance(result, MovedError):
+            topology.moved(result.slot_id, result.host, result.port, asked)
+    return [TryAgainError("the slot moves") if isinstance(result, AskError) else result for result in results]
+
+
+def sharded(options: Options | None) -> Options:
+    """Give the options with which to publish to a cluster."""
+    return replace(options or Options(), sharded=True)

@@ -1,0 +1,1 @@
+"""Redis Cluster and Sentinel, with the real servers that this machine has."""

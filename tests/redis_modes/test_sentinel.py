@@ -1,0 +1,138 @@
+"""Sentinels: their master is found, left when it is none any more, and found again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from gateway.bus.commands import Commands
+from gateway.bus.link import LinkDown, ReplyError, Source
+from publisher import Publisher, conversation
+from tests.recovery.conftest import Team, numbers
+from tests.redis_modes.conftest import Flows, every_server, joined
+from tests.support.client import Clients
+from tests.support.redis_cluster import ask
+from tests.support.redis_sentinel import Sentinels
+from tests.support.replica import Replicas
+from tests.support.tokens import new_id
+from tests.support.waiting import until, until_sync
+
+DEAF = ("redis_subscriber_deaf",)
+Fault = Callable[[Sentinels], None]
+
+
+def killed(sentinels: Sentinels) -> None:
+    """Kill the master."""
+    sentinels.master.kill()
+
+
+def failed_over(sentinels: Sentinels) -> None:
+    """Have the Sentinels make the replica the master, with both alive."""
+    sentinels.fail_over()
+
+
+@every_server
+@pytest.mark.parametrize("fault", [killed, failed_over])
+async def test_ac_24_a_failover_loses_nothing_that_the_replica_has(
+    sentinels: Sentinels, replicas: Replicas, clients: Clients, flows: Flows, fault: Fault
+) -> None:
+    replica, team, replica_before = replicas(sentinels.url), Team(), sentinels.replica
+    client, away = await joined(clients, replica.url, team), await joined(clients, replica.url, team)
+    flow = flows(sentinels.url, team)
+    await flow.more(20)
+    away.drop()
+    await asyncio.to_thread(fault, sentinels)
+    await until(lambda: sentinels.is_master(replica_before), 20.0)
+    await flow.flows(client)
+    away.stay()
+    await flow.arrived(client, away)
+    assert (client.recoveries, away.recoveries) == ([], [True])
+
+
+async def test_ac_23_a_master_that_falls_silent_is_left_and_comes_back_as_a_replica(
+    sentinels: Sentinels, replicas: Replicas, clients: Clients, flows: Flows
+) -> None:
+    replica, team = replicas(sentinels.url, may_log=DEAF), Team()
+    client = await joined(clients, replica.url, team)
+    flow = flows(sentinels.url, team)
+    await flow.more(20)
+    master = sentinels.master
+    os.kill(master.pid, signal.SIGSTOP)
+    await flow.flows(client, within_s=30.0)
+    os.kill(master.pid, signal.SIGCONT)
+    await until(lambda: ask(master, "ROLE")[0] == b"slave", 20.0)
+    await flow.arrived(client)
+    assert client.recoveries == []
+
+
+async def test_ac_25_and_26_every_subscription_and_both_directions_are_there_again(
+    sentinels: Sentinels, replicas: Replicas, clients: Clients, flows: Flows
+) -> None:
+    here, there, team = replicas(sentinels.url), replicas(sentinels.url), Team()
+    author, reader = await joined(clients, here.url, team), await joined(clients, there.url, team, new_id())
+    rooms = [Team(team.id) for _ in range(50)]
+    await asyncio.gather(*(client.join(each.talk) for each in rooms for client in (author, reader)))
+    await asyncio.to_thread(killed, sentinels)
+    seen = len(reader.named("test:event"))
+    streams = [flows(sentinels.url, each) for each in rooms]
+    await until(lambda: len(reader.named("test:event")) >= seen + 3 * len(rooms), 20.0)
+    await asyncio.gather(*(stream.stop() for stream in streams))
+    goal = sum(stream.sent for stream in streams)
+    for client in (author, reader):
+        await client.wait_for("test:event", count=goal)
+        assert sorted(numbers(client)) == sorted(n for stream in streams for n in range(stream.sent))
+    author.emit("typing_start", {"conversation_id": team.talk})
+    await reader.wait_for("user_typing")
+    assert (author.recoveries, reader.recoveries) == ([], [])
+
+
+async def test_a_master_that_was_demoted_behind_its_back_is_left(
+    sentinels: Sentinels, replicas: Replicas, clients: Clients, flows: Flows
+) -> None:
+    """REPLICAOF closes no connection: only that it takes no writes shows that it is no master."""
+    replica, team = replicas(sentinels.url), Team()
+    client = await joined(clients, replica.url, team)
+    flow = flows(sentinels.url, team)
+    await flow.more(20)
+    master, other = sentinels.master, sentinels.replica
+    for sentinel in sentinels.sentinels:
+        sentinel.kill()
+    await asyncio.to_thread(ask, other, "REPLICAOF", "NO", "ONE")
+    await asyncio.to_thread(ask, master, "REPLICAOF", "127.0.0.1", other.port)
+    await until(lambda: replica.health()["status"] != "healthy")
+    for sentinel in sentinels.sentinels:
+        sentinel.watch(other)
+    await flow.flows(client)
+    await flow.arrived(client)
+
+
+async def test_a_link_to_what_is_no_master_is_not_made(sentinels: Sentinels) -> None:
+    commands = Commands(Source(sentinels.url, name="gateway"))
+    await commands.start()
+    master, other = sentinels.master, sentinels.replica
+    assert commands.server is not None
+    assert commands.server.port == master.port
+    await asyncio.to_thread(ask, other, "REPLICAOF", "NO", "ONE")
+    await asyncio.to_thread(ask, master, "REPLICAOF", "127.0.0.1", other.port)
+    with pytest.raises((ReplyError, LinkDown)):
+        await commands.ask("SET", "rt:node:x", "1")
+    await until(lambda: not commands.is_up)
+    assert await commands.source.master() is not None
+    await commands.stop()
+
+
+def test_the_blocking_publisher_follows_the_master(sentinels: Sentinels) -> None:
+    team = Team()
+    with Publisher.from_url(sentinels.url) as events:
+        assert events.emit(team.id, "e", 1, to=conversation(team.talk)).offset
+        until_sync(lambda: ask(sentinels.replica, "EXISTS", f"rt:{{{team.id}}}:meta"))
+        killed(sentinels)
+        assert events.emit(team.id, "e", 2, to=conversation(team.talk)).queued
+        assert events.close(20.0) == 0
+    log = f"rt:{{{team.id}}}:log:conversation:{team.talk}"
+    entries = ask(sentinels.master, "XRANGE", log, "-", "+")
+    assert [fields[1] for _, fields in entries] == [b'["e",1]', b'["e",2]']
