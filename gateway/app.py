@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
-import resource
 import secrets
-import signal
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
@@ -35,6 +31,7 @@ from gateway.core.history import Kept
 from gateway.core.hub import Hub
 from gateway.engine import Compression, EngineOptions
 from gateway.engine.intake import Intake, IntakeRunner
+from gateway.errors import StartError, one_line, shown_url
 from gateway.exposition import Page
 from gateway.figures import values
 from gateway.health import Health
@@ -64,14 +61,8 @@ STRANGER_BYTES = 2 * MAX_TOKEN_BYTES
 # A connection without a request is kept this long; nginx keeps its own for 60 s.
 KEEPALIVE_S = 75.0
 LAST_REQUESTS_S = 0.2
-# Fewer open files than this are said at the start: each socket takes one.
-FEW_FILES = 4096
 
 _log = structlog.get_logger("gateway")
-
-
-class StartError(Exception):
-    """The replica can't start; the message is one line that says why and what to do."""
 
 
 Routes = Callable[[web.Application, "Gateway"], None]
@@ -319,46 +310,6 @@ class Gateway:
         await asyncio.gather(self.server.eio.drain(over_s, upgrades_s), self.forwarding.drain(over_s, upgrades_s))
 
 
-async def serve(settings: Settings, *, started: Callable[[Gateway], None] | None = None, **options: Any) -> None:
-    """Run a replica until SIGTERM or SIGINT; `options` are `Gateway`'s; raises as it does."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with Gateway(settings, **options) as gateway:
-        # A worker gets it from its parent, for which it is no reason to end.
-        if gateway.certificate is not None or gateway.worker is not None:
-            loop.add_signal_handler(signal.SIGHUP, gateway.reload_certificate)
-        if started is not None:
-            started(gateway)
-        # What there is by now stays: the collector need not search it over and over, 20 ms at a time.
-        gc.collect()
-        gc.freeze()
-        await stop.wait()
-        # A second signal means: at once.
-        stop.clear()
-        draining = asyncio.ensure_future(gateway.drain())
-        hurried = asyncio.ensure_future(stop.wait())
-        await asyncio.wait((draining, hurried), return_when=asyncio.FIRST_COMPLETED)
-        for task in (draining, hurried):
-            task.cancel()
-        await asyncio.gather(draining, hurried, return_exceptions=True)
-
-
-def run(settings: Settings, **options: Any) -> None:
-    """Run a replica on uvloop, as `serve` does."""
-    if (limit := raise_file_limit()) < FEW_FILES:
-        _log.warning("few_files", limit=limit, enough=FEW_FILES)
-    try:
-        import uvloop
-
-        factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop
-    except ImportError:
-        factory = None
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(serve(settings, **options))
-
-
 def _console(app: web.Application, gateway: Gateway) -> None:
     """Serve the console to whoever has an API key, where there are any."""
     if gateway.api is not None:
@@ -378,27 +329,3 @@ def _compression(settings: Settings) -> Compression | None:
         level=settings.compression_level,
         window_bits=settings.compression_window_bits,
     )
-
-
-def raise_file_limit() -> int:
-    """Raise the limit of open files as far as it goes: each socket takes one. Gives the limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
-
-
-def shown_url(url: str) -> str:
-    """Give a URL without its password."""
-    parts = urlsplit(url)
-    if not parts.netloc:
-        return url
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def one_line(error: BaseException) -> str:
-    """Give an error as one line."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-__all__ = ["ConfigurationError", "Gateway", "StartError", "run", "serve"]

@@ -1,4 +1,4 @@
-"""Every refusal a client can get: one table of codes, what they mean, and whether to come back.
+"""Every refusal a client can get, in one table: code, what it means, whether to come back. And what stops a start.
 
 The message is a plain word for a stranger; cause and fix for the operator go to the log.
 """
@@ -6,6 +6,7 @@ The message is a plain word for a stranger; cause and fix for the operator go to
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from publisher.events.codes import CONNECT_CODES, EVENT_CODES, Code
 
@@ -28,6 +29,10 @@ class Unavailable(Exception):
     """What was asked needs Redis, which is away: the client may try again in a moment."""
 
 
+class StartError(Exception):
+    """The replica can't start; the message is one line that says why and what to do."""
+
+
 CODES = {
     **CONNECT_CODES,
     **EVENT_CODES,
@@ -39,3 +44,16 @@ CODES = {
     "too_large": Code("the body is too large", retry=False),
     "too_slow": Code("the request did not arrive in time", retry=True),
 }
+
+
+def shown_url(url: str) -> str:
+    """Give a URL without its password."""
+    parts = urlsplit(url)
+    if not parts.netloc:
+        return url
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def one_line(error: BaseException) -> str:
+    """Give an error as one line."""
+    return " ".join(str(error).split()) or type(error).__name__

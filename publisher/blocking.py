@@ -66,9 +66,9 @@ class Publisher(Verbs[Receipt]):
     ) -> Self:
         """Make a publisher for a Redis or Valkey URL, of Sentinels and a cluster too, see `publisher.address`.
 
-        With `validate` events are held to their types in `publisher.events`: "warn" logs, once for each field, "raise"
-        raises `InvalidEvent` at the call. `connection` goes to redis-py as it is. Raises `ValueError` for a URL that is
-        none.
+        With `validate` events are held to their types in `publisher.events`: "warn" logs, once for each field,
+        "raise" raises `InvalidEvent` at the call. `connection` goes to redis-py as it is. Raises `ValueError` for
+        a URL that is none.
         """
         options = validating(options, validate)
         address = parse_address(url)

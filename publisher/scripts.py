@@ -21,7 +21,7 @@ SCRIPTS = {"publish": Script("publish"), "control": Script("control")}
 
 
 def command(envelope: Envelope, publishing: str | None = None) -> tuple[Any, ...]:
-    """Give the arguments of `evalsha` for an envelope, to publish with PUBLISH or SPUBLISH; None: as it was made."""
+    """Give the arguments of `evalsha` for an envelope; `publishing` says how, if not as it was made."""
     keys, args = envelope.keys, _with(envelope, publishing)
     if envelope.also is not None:
         # Of one tenant, so the meta key is there already.

@@ -137,6 +137,11 @@ class ClusterCommands(Commands):
         return 2 * sum(shard.is_up for shard in shards) > len(shards)
 
     @property
+    def all_up(self) -> bool:
+        """Tell whether every shard can be asked."""
+        return all(shard.is_up for shard in self.shards)
+
+    @property
     def own_address(self) -> str:
         """The address that this machine has on the way to any node."""
         return next((found for shard in self._nodes.values() if (found := shard.own_address)), "")
@@ -145,7 +150,7 @@ class ClusterCommands(Commands):
         """Wait until every shard can be asked; raises `LinkDown` when one can't for that long."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not all(shard.is_up for shard in self.shards):  # noqa: ASYNC110  # of several connections
+                while not self.all_up:  # noqa: ASYNC110  # of several connections
                     await asyncio.sleep(LAST_PAUSE_S)
         except TimeoutError:
             raise LinkDown("a shard of Redis is away") from None
@@ -271,7 +276,7 @@ class ClusterCommands(Commands):
                 async with asyncio.timeout(REFRESH_S):
                     await self._stale.wait()
             except TimeoutError:
-                if all(shard.is_up for shard in self.shards):
+                if self.all_up:
                     continue
             self._stale.clear()
             before = self.cluster.topology.owners

@@ -98,6 +98,11 @@ class Commands:
         return self._link is not None and self._link.is_up
 
     @property
+    def all_up(self) -> bool:
+        """Tell whether all of Redis can be asked: a cluster may be up without one of its shards."""
+        return self.is_up
+
+    @property
     def own_address(self) -> str:
         """The address that this machine has on the way to Redis, empty where that is no network's."""
         return self._link.own_address if self._link is not None else ""

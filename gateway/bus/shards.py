@@ -154,6 +154,11 @@ class ClusterSubscriber:
         return 2 * sum(ear.hears for ear in self._ears.values()) > len(self._ears)
 
     @property
+    def hears_all(self) -> bool:
+        """Tell whether every shard is heard."""
+        return all(ear.hears for ear in self._ears.values())
+
+    @property
     def reconnects(self) -> int:
         """How often a connection came back, of all shards that there ever were."""
         return self._past_reconnects + sum(ear.reconnects for ear in self._ears.values())

@@ -168,6 +168,11 @@ class Subscriber:
         """
         return self._settled and self._loop.time() - self._heard_at < PROBE_TIMEOUT_S
 
+    @property
+    def hears_all(self) -> bool:
+        """Tell the same: here is all there is."""
+        return self.hears
+
     def subscribe(self, channel: bytes) -> asyncio.Future[None]:
         """Ask for a channel; the future is done once Redis has confirmed it, also when that takes a reconnect."""
         future = self._channels.get(channel)

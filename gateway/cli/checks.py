@@ -10,11 +10,12 @@ import redis.asyncio
 from redis.exceptions import NoPermissionError, ResponseError
 
 from gateway import settings
-from gateway.app import FEW_FILES, one_line, raise_file_limit, shown_url
 from gateway.bus.cluster import ClusterSource
 from gateway.bus.commands import OPEN_ERRORS
 from gateway.cli import safety
 from gateway.cli.safety import Finding, error, ok, warn
+from gateway.errors import one_line, shown_url
+from gateway.serving import FEW_FILES, raise_file_limit
 from publisher.address import Address, Node, client_of, parse_address, sentinels_of
 from publisher.topology import SLOTS
 

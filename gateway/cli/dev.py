@@ -14,12 +14,13 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from gateway import log, settings
-from gateway.app import Gateway, run
+from gateway.app import Gateway
 from gateway.auth.minting import mint
 from gateway.cli.reach import instead
 from gateway.console import Console
 from gateway.embedded import EmbeddedRedis
 from gateway.samples import ALICE, BRUNO, CONVERSATION, ORGANIZATION
+from gateway.serving import run
 
 DAY_S = 86_400
 CONSOLE = "/console"

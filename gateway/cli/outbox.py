@@ -12,8 +12,8 @@ import click
 from redis.exceptions import RedisError
 
 from gateway import log
-from gateway.app import StartError, one_line, shown_url
 from gateway.cli import reach
+from gateway.errors import StartError, one_line, shown_url
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

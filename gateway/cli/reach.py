@@ -13,8 +13,8 @@ import click
 import redis
 
 from gateway import settings
-from gateway.app import StartError, one_line, shown_url
 from gateway.bus.commands import OPEN_ERRORS
+from gateway.errors import StartError, one_line, shown_url
 from publisher.address import client_of, parse_address
 
 TIMEOUT_S = 3.0

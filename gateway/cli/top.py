@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import redis.asyncio
 
-from gateway.app import one_line
 from gateway.bus.commands import OPEN_ERRORS
 from gateway.cli.reach import Target, reaching, say
+from gateway.errors import one_line
 from gateway.peers.registry import ANNOUNCE_S, INDEX, KEY, MOST_SHOWN
 
 COLUMNS = (

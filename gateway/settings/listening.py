@@ -65,7 +65,7 @@ class Listening(Group):
     console_tokens: bool = Field(
         False,
         alias="GATEWAY_CONSOLE_TOKENS",
-        description="whether the console mints tokens, with which who has an API key can be any user; on for staging",
+        description="whether the console mints tokens, with which who has an API key can be any user: for staging",
     )
 
     @field_validator("workers")

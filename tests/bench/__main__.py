@@ -11,8 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from gateway.app import raise_file_limit
 from gateway.embedded import EmbeddedError
+from gateway.serving import raise_file_limit
 from tests.bench import chart, document, node, tables
 from tests.bench.measure import Figures, Storm, Traffic, measure
 from tests.bench.scenarios import SCENARIOS, Course, Scenario

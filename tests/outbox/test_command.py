@@ -7,10 +7,10 @@ import asyncio
 import pytest
 import redis.asyncio
 
-from gateway.app import StartError
 from gateway.cli.outbox import serve
 from gateway.cli.reach import Target
 from gateway.embedded import EmbeddedRedis
+from gateway.errors import StartError
 from publisher import organization
 from publisher.outbox import Outbox, Relaying, outbox_table
 from tests.outbox.conftest import RelayProcesses

@@ -308,7 +308,7 @@ class Replica:
 
     def probe(self) -> None:
         """As the subscriber's own probe does, at one moment."""
-        subscriber, server = self.relay.subscriber, self.source.server
+        subscriber, server = self.relay.subscriber.of(""), self.source.server
         link = self.source.links["hear"]
         if link.is_up and subscriber._probe_channel in link.subscribed:
             now = str(server.now()).encode()
