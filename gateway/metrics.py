@@ -63,7 +63,7 @@ CATALOGUE = (
     ),
     Metric("gateway_gaps_total", "counter", "live messages that showed that one before was never seen"),
     Metric("gateway_history_lost_total", "counter", "tenants whose history Redis lost"),
-    Metric("gateway_redis_up", "gauge", "1 while Redis, every shard of it, can be asked, and can be heard", "connection"),
+    Metric("gateway_redis_up", "gauge", "1 while Redis, each shard of it, can be asked, and heard", "connection"),
     Metric("gateway_redis_reconnects_total", "counter", "connections to Redis made again", "connection"),
     Metric("gateway_redis_deaf_total", "counter", "times that a probe did not come back"),
     Metric(

@@ -83,10 +83,12 @@ async def _sentinels(address: Address, client: Any) -> list[Finding]:
     for node, sentinel in zip(address.nodes, sentinels_of(client), strict=True):
         try:
             async with sentinel:
-                host, port = await sentinel.sentinel_get_master_addr_by_name(address.master)
-                masters.append(Node(host.decode(), port))
-        except (*OPEN_ERRORS, TypeError) as problem:
+                named = await sentinel.sentinel_get_master_addr_by_name(address.master)
+        except OPEN_ERRORS as problem:
             return [warn(f"the Sentinel at {node} does not say who {address.master} is: {one_line(problem)}")]
+        if named is None:
+            return [warn(f"the Sentinel at {node} knows no {address.master}")]
+        masters.append(Node(named[0].decode(), named[1]))
     if len(set(masters)) > 1:
         return [warn(f"the Sentinels name several masters: {', '.join(map(str, sorted(set(masters))))}")]
     return [ok(f"{len(masters)} Sentinels say that {address.master} is {masters[0]}")]

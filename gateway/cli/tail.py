@@ -32,10 +32,12 @@ async def follow(where: Target, organization_id: str, room: str | None, *, show_
     with reaching(where.url):
         address = parse_address(where.url)
         client = await _client(where, address, tenant)
-        async with client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        # Of a cluster's node, "sunsubscribe" says that the slot is there no more.
+        is_sharded = address.kind == "cluster"
+        async with client, client.pubsub(ignore_subscribe_messages=not is_sharded) as pubsub:
             if sys.stderr.isatty():
                 click.echo(f"listening to {room or f'all rooms of {tenant}'}; Ctrl-C ends it", err=True)
-            if address.kind == "cluster":
+            if is_sharded:
                 heard = _listen_to_shard(client, pubsub, tenant, channel)
             else:
                 heard = _listen(pubsub, tenant, channel)
@@ -79,7 +81,7 @@ async def _listen_to_shard(
                 known |= fresh
                 await pubsub.ssubscribe(*fresh)
             looked_at = time.monotonic()
-        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=LOOK_S)
+        message = await pubsub.get_message(timeout=LOOK_S)
         if message is not None and message["type"] == "smessage":
             yield message
         elif message is not None and message["type"] == "sunsubscribe":
@@ -93,12 +95,12 @@ def line(channel: bytes, raw: bytes, *, show_payload: bool) -> str:
         return f"{datetime.now(UTC):%H:%M:%S.%f}"[:-3] + f"  gateway  {raw.decode(errors='replace')}"
     try:
         heard = overhear(raw)
-    except ValueError:
+        at = datetime.fromtimestamp(heard.seq / SEQ_PER_S, UTC).strftime("%H:%M:%S.%f")[:-3]
+    except (ValueError, OverflowError):
         return f"?  {room}  malformed message of {len(raw)} bytes"
-    at = datetime.fromtimestamp(heard.seq / SEQ_PER_S, UTC).strftime("%H:%M:%S.%f")[:-3]
     name = _command(heard.data) if heard.kind == CONTROL else heard.event
     text = f"{at}  {room:<49}  {heard.kind:<9}  {name:<26}  {heard.size:>6} B  {heard.offset}"
-    return f"{text}  {heard.data.decode()}" if show_payload else text
+    return f"{text}  {heard.data.decode(errors='replace')}" if show_payload else text
 
 
 def _command(body: bytes) -> str:

@@ -120,7 +120,10 @@ class Console:
 
 def is_own(request: web.Request) -> bool:
     """Tell whether a request is for this machine by one of its own names, and from no page of another site."""
-    name = request.url.host
+    try:
+        name = request.url.host
+    except ValueError:  # a port that is none
+        return False
     return name in OWN_NAMES and request.headers.get("Sec-Fetch-Site", "none") in OWN_SITES
 
 

@@ -24,6 +24,7 @@ from publisher.rooms import Room
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
+    from gateway.bus.subscriber import Subscriber
 
 MOST = 8
 # Lines that wait for one reader.
@@ -72,14 +73,14 @@ class Tails:
             word = "SUBSCRIBE" if ear is everything else "SSUBSCRIBE"
             link.send(word, wire.channel(asked.organization_id, Room(asked.room)))
             await asyncio.wait_for(lines.began.wait(), OPEN_S)
-            return await self._pass_on(request, lines)
+            return await self._pass_on(request, lines, ear)
         except OPEN_ERRORS as error:
             raise LinkDown(str(error)) from None
         finally:
             self._going.discard(lines)
             await link.close()
 
-    async def _pass_on(self, request: web.Request, lines: Lines) -> web.StreamResponse:
+    async def _pass_on(self, request: web.Request, lines: Lines, ear: Subscriber) -> web.StreamResponse:
         response = web.StreamResponse(headers=HEADERS)
         await response.prepare(request)
         loop = asyncio.get_running_loop()
@@ -87,7 +88,7 @@ class Tails:
         with suppress(ConnectionError):
             await response.write(_line({"type": "open"}))
             said_at = loop.time()
-            while not (why := self._end(lines)):
+            while not (why := self._end(lines, ear)):
                 if found := await lines.some(LOOK_S):
                     await response.write(found)
                     said_at = loop.time()
@@ -99,11 +100,11 @@ class Tails:
             await response.write(_line({"type": "end", "why": why}))
         return response
 
-    def _end(self, lines: Lines) -> str:
+    def _end(self, lines: Lines, ear: Subscriber) -> str:
         if self._closing or self._gateway.draining:
             return "draining"
         # A connection that is dead without a word shows where this replica listens itself.
-        return "redis" if lines.is_lost or not self._gateway.relay.subscriber.hears else ""
+        return "redis" if lines.is_lost or not ear.hears else ""
 
 
 class Lines:
@@ -161,18 +162,19 @@ def told(raw: bytes, *, payload: bool) -> dict[str, Any]:
     """Give what is said of a message; `at` is in milliseconds, by Redis' clock."""
     try:
         heard = overhear(raw)
-    except ValueError:
+        found = {
+            "type": "message",
+            "kind": heard.kind,
+            "event": heard.event,
+            "at": heard.seq / 1000,
+            "offset": heard.offset,
+            "bytes": heard.size,
+        }
+        if payload and heard.kind != CONTROL and len(heard.data) <= MAX_DATA_BYTES:
+            # Not as it is: a line break in it would end the line.
+            found["data"] = msgspec.json.decode(heard.data)
+    except (ValueError, OverflowError, RecursionError):
         return {"type": "malformed", "bytes": len(raw)}
-    found = {
-        "type": "message",
-        "kind": heard.kind,
-        "event": heard.event,
-        "at": heard.seq / 1000,
-        "offset": heard.offset,
-        "bytes": heard.size,
-    }
-    if payload and heard.event != CONTROL and len(heard.data) <= MAX_DATA_BYTES:
-        found["data"] = msgspec.Raw(heard.data)
     return found
 
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from publisher.offsets import SEQ_PER_S
 
-
 # By how much two servers' clocks may be apart.
 MARGIN = 5 * SEQ_PER_S
 
@@ -43,8 +42,8 @@ class Log(NamedTuple):
     def lacks(self, seq: int) -> bool:
         """Tell whether Redis has lost the event of this seq, the room's newest that we had from it.
 
-        A replica that takes over from a master that died may not have got the last that this had acknowledged. What
-        came afterwards names an event before it that is older; one that took another's place does so anyway.
+        A replica that takes over from a master that died may not have got the last that this had acknowledged.
+        What came afterwards names an event before it that is older; one that took another's place does so anyway.
         """
         if seq <= self.horizon + MARGIN:
             return False

@@ -238,7 +238,7 @@ def is_strange(room: RoomState, message: wire.Message) -> bool:
     After a failover it may be that this was lost with the old master; or that it is the old master's, which was
     silent for a while and does not know yet that it is none any more. The logs tell.
     """
-    return 0 < message.previous < room.newest
+    return 0 < message.previous < room.newest < message.seq
 
 
 def _same_epoch(tenant: Tenant, message: wire.Message) -> bool:

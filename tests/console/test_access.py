@@ -103,6 +103,8 @@ async def test_a_name_that_comes_to_point_here_gets_nothing_from_dev(reader: Rea
     for host in (f"evil.example.com:{port}", f"127.0.0.1.evil.example.com:{port}", "evil.example.com"):
         answer = await reader.get(dev + path, key=None, Host=host)
         assert (answer.status, answer.body["code"]) == (403, "forbidden")
+    for host in ("localhost:x", "localhost:99999"):
+        assert (await reader.get(dev + path, key=None, Host=host)).status == 403
     for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"):
         assert (await reader.get(dev + path, key=None, Host=host)).status != 403
 

@@ -187,5 +187,20 @@ def test_what_is_too_long_is_left_out() -> None:
     assert "data" not in told(message(MAX_DATA_BYTES), payload=True)
 
 
-def test_what_no_publisher_wrote_is_told_as_such() -> None:
-    assert told(b"nonsense", payload=True) == {"type": "malformed", "bytes": 8}
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"nonsense",
+        b'4e1a-1795416139993970 0 r -\n["a:b",{]',
+        b'4e1a-1795416139993970 0 r -\n["a:b"]',
+        b'4e1a-1795416139993970 0 r -\n["a:b",1}\n{"type":"end"]',
+        b'4e1a-%s 0 r -\n["a:b",{}]' % (b"9" * 400),
+    ],
+)
+def test_what_no_publisher_wrote_is_told_as_such(raw: bytes) -> None:
+    assert told(raw, payload=True) == {"type": "malformed", "bytes": len(raw)}
+
+
+def test_what_goes_over_several_lines_is_told_in_one() -> None:
+    found = told(b'4e1a-1795416139993970 0 r -\n["a:b",{"x":\n1}]', payload=True)
+    assert found["data"] == {"x": 1}

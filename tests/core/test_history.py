@@ -7,12 +7,14 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.history import Entry, Kept, Log, judge
+from gateway.core.history import MARGIN, Entry, Kept, Log, judge
+from publisher.offsets import SEQ_PER_S
 
 TTL_MS = 1000
 SIZE = 5
 KEPT = Kept(SIZE, TTL_MS / 1000)
 START = 1_700_000_000_000_000
+HOUR = Kept(500, 3600.0)
 # As in publish.lua.
 QUARTER_MS = TTL_MS // 4
 
@@ -147,3 +149,18 @@ def test_a_history_of_nothing_keeps_nothing_and_says_so() -> None:
 
 def test_a_room_without_any_event_is_complete() -> None:
     assert judge(START, [], 0, START + 5, KEPT).complete
+
+
+def test_a_log_without_the_newest_event_that_was_had_lacks_it() -> None:
+    now = START + 10 * MARGIN
+    for tail in (0, now - 1):
+        assert judge(now, [], tail, now, HOUR).lacks(now)
+    assert not judge(now, [], now, now, HOUR).lacks(now)
+    assert not judge(now, [], 0, now + 3600 * SEQ_PER_S, HOUR).lacks(now)  # expired by now
+
+
+def test_an_event_that_names_an_older_one_before_it_shows_that_the_newest_is_gone() -> None:
+    now = START + 10 * MARGIN
+    for previous, conflate, lost in ((now, b"", False), (now - 1, b"", True), (now - 1, b"k", False)):
+        log = judge(now, [Entry(now + 1, previous, b"", conflate=conflate)], now + 1, now + 1, HOUR)
+        assert log.lacks(now) is lost

@@ -216,6 +216,23 @@ def test_a_room_that_was_just_heard_has_no_hole(world: World) -> None:
     assert room.last_seq == 8
 
 
+def test_an_event_that_does_not_know_the_one_before_it_has_the_logs_looked_up(world: World) -> None:
+    room = world.room()
+    _, socket = world.member(room)
+    world.receive(room, 5)
+    world.receive(room, 8)
+    world.receive(room, 9, previous=5)
+    assert (socket.data, world.troubles.gaps) == ([5, 8], [room])
+
+
+def test_a_first_event_after_a_long_silence_names_none_before_it(world: World) -> None:
+    room = world.room()
+    _, socket = world.member(room)
+    world.receive(room, 5)
+    world.receive(room, 8, previous=0)
+    assert (socket.data, world.troubles.gaps) == ([5, 8], [])
+
+
 def test_what_was_handed_out_already_is_no_hole_and_no_event(world: World) -> None:
     room = world.room()
     _, socket = world.member(room)

@@ -330,12 +330,25 @@ def _asked(folder: str) -> set[str]:
 CONNECTING = {"client|setname", "client|setinfo", "select", "ping"}
 
 
+# What differs between one server and a cluster, or is asked before there is a link.
+BY_KIND = {
+    "subscribe",
+    "unsubscribe",
+    "ssubscribe",
+    "sunsubscribe",
+    "publish",
+    "spublish",
+    "cluster|slots",
+    "role",
+}
+
+
 def test_the_gateway_is_granted_what_it_uses() -> None:
-    used = _asked("gateway") | _scripted("gateway/bus/scripts", "publisher") | {"publish"} | CONNECTING
+    used = _asked("gateway") | _scripted("gateway/bus/scripts", "publisher") | BY_KIND | CONNECTING
     assert _granted("gateway") == used
 
 
 def test_the_backend_is_granted_what_it_uses() -> None:
     assert _granted("backend") == _scripted("publisher") | CONNECTING | {
-        *("script|load", "evalsha", "wait", "publish", "pexpire")
+        *("script|load", "evalsha", "wait", "publish", "spublish", "cluster|slots", "pexpire")
     }

@@ -30,14 +30,15 @@ END_S = 15.0
 class Terrain:
     """What a row wants the ground to be like.
 
-    `redis`: one server, a master with Sentinels, or a cluster. `persist`: Redis has its data again after a
-    restart. `redis_proxies`: each replica has a proxy between
-    itself and Redis. `client_proxies`: each has one between itself and its clients. `may_log`: words of
-    error lines that belong to the fault.
+    `redis`: one server, a master with Sentinels, or a cluster, these with `redis_options`. `persist`: Redis has
+    its data again after a restart. `redis_proxies`: each replica has a proxy between itself and Redis.
+    `client_proxies`: each has one between itself and its clients. `may_log`: words of error lines that belong to
+    the fault.
     """
 
     replicas: int = 2
     redis: Literal["one", "sentinels", "cluster"] = "one"
+    redis_options: tuple[str, ...] = ()
     persist: bool = False
     redis_proxies: bool = False
     client_proxies: bool = False
@@ -53,7 +54,7 @@ class Ground:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.redis = EmbeddedRedis(quiet_port(), folder=folder, persist=terrain.persist)
-        self.several: RedisCluster | Sentinels | None = _several(folder, terrain.redis)
+        self.several: RedisCluster | Sentinels | None = _several(folder, terrain)
         """What there is in place of `redis`, where it is several servers."""
         self.replicas: list[Replica] = []
         self.redis_proxies: list[Proxy] = []
@@ -152,11 +153,12 @@ class Ground:
         return (await asyncio.to_thread(replica.get, "/health/ready"))[0]
 
 
-def _several(folder: Path, kind: str) -> RedisCluster | Sentinels | None:
+def _several(folder: Path, terrain: Terrain) -> RedisCluster | Sentinels | None:
     binary = find_server()
-    if kind == "one" or binary is None:
+    if terrain.redis == "one" or binary is None:
         return None
-    return RedisCluster(folder / "redis", binary) if kind == "cluster" else Sentinels(folder / "redis", binary)
+    make = RedisCluster if terrain.redis == "cluster" else Sentinels
+    return make(folder / "redis", binary, options=terrain.redis_options)
 
 
 def quiet_port() -> int:

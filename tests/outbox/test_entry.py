@@ -87,6 +87,11 @@ def test_a_relay_with_a_lower_limit_takes_what_the_writer_let_pass() -> None:
     assert len(envelope_of(entry, Options(max_payload_bytes=10)).args[1]) > 5000
 
 
+def test_a_relay_that_validates_takes_what_the_writer_let_pass() -> None:
+    entry = entry_of(verbs.emit(ORG, "message:new", {"id": "none"}, to=organization(ORG)))
+    assert b'"none"' in envelope_of(entry, Options(validate="raise")).args[1]
+
+
 def test_an_ephemeral_event_has_no_place_in_an_outbox() -> None:
     with pytest.raises(InvalidEvent, match="publish it directly"):
         entry_of(verbs.emit(ORG, "typing", {}, to=organization(ORG), ephemeral=True))

@@ -70,10 +70,14 @@ class Flow:
         self.sent = 0
         self._events = events
         self._stopped = False
+        self.going = asyncio.Event()
+        """Cleared, nothing is sent."""
+        self.going.set()
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         while not self._stopped:
+            await self.going.wait()
             data = {"n": self.sent}
             await self._events.emit(self.team.id, "test:event", data, to=conversation(self.team.talk))
             self.sent += 1
@@ -92,6 +96,7 @@ class Flow:
     async def stop(self) -> None:
         """Send no more."""
         self._stopped = True
+        self.going.set()
         await self._task
 
     async def arrived(self, *clients: RawClient, within_s: float = 20.0) -> None:

@@ -113,16 +113,24 @@ class Sentinels:
 
     def is_master(self, server: EmbeddedRedis) -> bool:
         """Tell what a server says of itself, and the Sentinels of it."""
-        try:
-            return info(server, "replication")["role"] == "master" and self.master is server
-        except redis.ConnectionError:
-            return False  # a server that changes its role ends all connections
+        return _role(server) == "master" and self.master is server
+
+    def is_replica(self, server: EmbeddedRedis) -> bool:
+        """Tell whether a server says that it is none any more."""
+        return _role(server) == "slave"
 
     def close(self) -> None:
         """End all."""
         for server in (*self.sentinels, *self.servers):
             server.kill()
             server.close()
+
+
+def _role(server: EmbeddedRedis) -> str:
+    try:
+        return info(server, "replication")["role"]
+    except redis.ConnectionError:
+        return ""  # a server that changes its role ends all connections
 
 
 def _pairs(flat: list[bytes]) -> dict[str, str]:
