@@ -15,14 +15,14 @@ from gateway.core.conflation import Pacer
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
 from gateway.core.tally import Counted, Tally
-from gateway.engine import Frame
+from gateway.engine import Bundle, Frame
 from publisher import wire
 from publisher.rooms import Room
 
 # Members served in one go: some 5 ms of work, after which heartbeats and connects get their turn.
 CHUNK = 500
 # The same where each is given hundreds of frames.
-CHUNK_OF_MANY = 25
+CHUNK_OF_MANY = 100
 # Messages of one tenant that wait for a resync; beyond that the logs are read once more instead.
 MAX_BACKLOG = 10_000
 # A seq is a time in microseconds: sixteen digits until the year 2286.
@@ -198,18 +198,17 @@ class Hub:
         self, members: tuple[Member, ...], seq: int, changes: Mapping[str, Frame], counted: Counted
     ) -> Rest | None:
         """Hand out changes of several users, to each member those of the others, in one write."""
-        frames = list(changes.values())
+        everybody = Bundle([*changes.values()])
         for member in members[:CHUNK_OF_MANY]:
             if member.last_seq < seq:
                 member.last_seq = seq
                 own = changes.get(member.identity.user_id)
-                due = frames if own is None else [frame for frame in frames if frame is not own]
+                due = everybody if own is None else Bundle([f for f in changes.values() if f is not own])
                 counted.deliveries += 1
                 if member.cork is None:
-                    member.socket.send_frames(due)
+                    member.socket.send_frame(due)
                 else:
-                    for frame in due:
-                        member.keep(seq, frame)
+                    member.keep(seq, due)
         if len(members) <= CHUNK_OF_MANY:
             return None
         return lambda: self._fan_out_changes(members[CHUNK_OF_MANY:], seq, changes, counted)

@@ -2,7 +2,7 @@
 
 from gateway.engine.deflate import Compression
 from gateway.engine.errors import CloseCode, CloseReason, ProtocolViolation
-from gateway.engine.frame import BinaryFrame, Frame
+from gateway.engine.frame import BinaryFrame, Bundle, Frame
 from gateway.engine.options import EngineOptions
 from gateway.engine.server import EngineServer
 from gateway.engine.socket import EngineSocket
@@ -10,6 +10,7 @@ from gateway.engine.stats import EngineStats
 
 __all__ = [
     "BinaryFrame",
+    "Bundle",
     "CloseCode",
     "CloseReason",
     "Compression",

@@ -1,6 +1,7 @@
 """Finished packets: encoded once, written to any number of sockets."""
 
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.engine.errors import CloseCode
@@ -10,6 +11,8 @@ _FIN_BINARY: Final = 0x82
 _FIN_CLOSE: Final = 0x88
 _FIN_PONG: Final = 0x8A
 RSV1: Final = 0x40
+# Between packets of a long-polling payload.
+SEPARATOR: Final = b"\x1e"
 
 _MAX_CONTROL_BYTES: Final = 125
 
@@ -86,6 +89,21 @@ class BinaryFrame(Frame):
     def packet(self) -> bytes:
         """The Engine.IO packet as a long-polling payload holds it."""
         return b"b" + b64encode(self.wire[payload_offset(self.wire) :])
+
+
+class Bundle(Frame):
+    """Several messages in one write, as they are: each is too small to be worth compressing."""
+
+    __slots__ = ("_frames",)
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self._frames = frames
+        self.wire = self.deflated = b"".join([frame.wire for frame in frames])
+
+    @property
+    def packet(self) -> bytes:
+        """The Engine.IO packets as a long-polling payload holds them."""
+        return SEPARATOR.join(frame.packet for frame in self._frames)
 
 
 class ControlFrame(Frame):

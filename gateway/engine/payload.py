@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.engine.errors import CloseCode, ProtocolViolation
-from gateway.engine.frame import Frame
+from gateway.engine.frame import SEPARATOR, Frame
 
-SEPARATOR: Final = "\x1e"
+_SEPARATOR: Final = SEPARATOR.decode()
 
 CLOSE: Final = "1"
 PONG: Final = "3"
@@ -46,7 +46,7 @@ def split(body: bytes) -> Iterator[str]:
     except UnicodeDecodeError:
         raise ProtocolViolation(CloseCode.BAD_TEXT, "invalid UTF-8") from None
     start = 0
-    while (end := text.find(SEPARATOR, start)) >= 0:
+    while (end := text.find(_SEPARATOR, start)) >= 0:
         yield text[start:end]
         start = end + 1
     yield text[start:]
@@ -65,4 +65,4 @@ def join(frames: list[Frame], max_bytes: int) -> tuple[bytes, int]:
         if packets and size - 1 > max_bytes:
             break
         packets.append(packet)
-    return SEPARATOR.encode().join(packets), len(packets)
+    return SEPARATOR.join(packets), len(packets)

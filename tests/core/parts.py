@@ -35,7 +35,7 @@ class Socket:
 
     @property
     def events(self) -> list[list[Any]]:
-        return [json.loads(frame.packet[2:]) for frame in self.frames]
+        return [json.loads(packet[2:]) for frame in self.frames for packet in frame.packet.split(b"\x1e")]
 
     @property
     def data(self) -> list[Any]:

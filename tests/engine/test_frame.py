@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.engine import BinaryFrame, Frame
+from gateway.engine import BinaryFrame, Bundle, Frame, payload
 from gateway.engine.frame import PING, close_code, close_frame
 
 
@@ -23,6 +23,12 @@ def test_bytes_are_binary_on_a_websocket_and_base64_in_a_payload() -> None:
     frame = BinaryFrame(b"\x01\x02\x03\x04")
     assert frame.wire == b"\x82\x04\x01\x02\x03\x04"
     assert frame.packet == b"bAQIDBA=="
+
+
+def test_a_bundle_is_its_messages_one_after_the_other_on_both_transports() -> None:
+    bundle = Bundle([Frame(b"2[1]"), BinaryFrame(b"\x00")])
+    assert bundle.wire == bundle.deflated == Frame(b"2[1]").wire + BinaryFrame(b"\x00").wire
+    assert [*payload.split(bundle.packet)] == ["42[1]", "bAA=="]
 
 
 def test_control_packets_carry_no_message_type() -> None:

@@ -23,6 +23,7 @@ from gateway.auth.tokens import Tokens
 from gateway.engine import handshake, payload
 from gateway.engine.deflate import Compression, Deflater, negotiate
 from gateway.engine.errors import ProtocolViolation, Refusal
+from gateway.engine.frame import SEPARATOR
 from gateway.engine.reader import FrameReader, Message
 from gateway.errors import Refused
 from gateway.limits.addresses import client_address, share_of
@@ -110,7 +111,7 @@ def polling_payloads(data: bytes) -> None:
         parts = list(payload.split(data))
     except ProtocolViolation:
         return
-    assert payload.SEPARATOR.join(parts).encode() == data
+    assert SEPARATOR.join(part.encode() for part in parts) == data
     for part in parts:
         with contextlib.suppress(ProtocolViolation):
             kind, _ = payload.decode(part)

@@ -279,15 +279,17 @@ async def test_a_crowd_that_comes_at_once_is_told_in_a_few_events(
 ) -> None:
     asyncio.get_running_loop().set_debug(False)
     observer = await connect(pair[0].url, office.bob, statuses=True)
-    page = await connect(pair[0].url, office.bob)
+    pages = [await connect(pair[0].url, office.bob, transport=kind) for kind in ("websocket", "polling")]
     crowd = [new_id() for _ in range(120)]
     clients = await asyncio.gather(*(connect(pair[number % 2].url, user) for number, user in enumerate(crowd)))
-    for client in (observer, page):
+    for client in (observer, *pages):
         await until(lambda: {user for user, status in statuses(client) if status == "online"} >= set(crowd))  # noqa: B023
     told = [event for event in observer.events if event.name in ("user:status", "user:statuses")]
     assert len(told) < len(crowd) / 2
     # A page that says nothing of it hears of everybody as it always did.
-    assert "user:statuses" not in {event.name for event in page.events}
+    for page in pages:
+        assert "user:statuses" not in {event.name for event in page.events}
+        assert all(statuses(page).count((user, "online")) == 1 for user in crowd)
     # Everybody goes, and is back within the grace: nobody is told.
     before = len(told)
     for client in clients:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.environment import clean_environment
@@ -62,7 +62,7 @@ class Running:
 
 @contextmanager
 def running(folder: Path, *args: str, **names: str) -> Iterator[Running]:
-    """Run a command in the background; it is killed at the end if it still runs."""
+    """Run a command in the background; it is ended at the end if it still runs."""
     stdout, stderr = folder / "stdout", folder / "stderr"
     with stdout.open("wb") as out, stderr.open("wb") as err:
         process = subprocess.Popen(
@@ -77,5 +77,9 @@ def running(folder: Path, *args: str, **names: str) -> Iterator[Running]:
         yield Running(process, stdout, stderr)
     finally:
         if process.poll() is None:
-            process.kill()
+            # As Ctrl-C does: killed, `gateway dev` would leave its Redis behind.
+            process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE_S)
+        process.kill()
         process.wait()
