@@ -2,28 +2,26 @@
 
 A node that has it no more says so, or dies. Then the others are asked who has what, until every slot has somebody
 who answers; meanwhile questions about other slots go on as ever. A question about a slot that is on its way from
-one node to another waits until it has arrived, and those behind it wait for their turn.
+one node to another waits until it has arrived, and those behind it for their turn: see `slots`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable, Collection
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 
 from gateway.bus.commands import OPEN_ERRORS, Commands
 from gateway.bus.link import LinkDown, ReplyError, Source
+from gateway.bus.slots import Command, Question, WaitingSlots
 from publisher.address import Address, Node, parse_address
 from publisher.topology import Topology, slot_of
 
-# How long a question waits for its slot to have somebody who answers.
-RETRY_S = 5.0
-FIRST_PAUSE_S = 0.01
-LAST_PAUSE_S = 0.2
+# Between two looks at the nodes.
+PAUSE_S = 0.2
 # How often the nodes are asked while one of them is away; otherwise only when one redirects us.
 REFRESH_S = 0.5
 ANSWER_S = 1.0
@@ -67,14 +65,6 @@ class ClusterSource:
             await connection.disconnect(nowait=True)
 
 
-class Question(NamedTuple):
-    """One that could not be answered at once."""
-
-    command: tuple[str | bytes | float, ...]
-    answer: asyncio.Future[Any]
-    until: float
-
-
 class ClusterCommands(Commands):
     """What `Commands` is to one server. Every question but those about scripts has to name a key."""
 
@@ -88,10 +78,8 @@ class ClusterCommands(Commands):
         self.in_use: Callable[[], Collection[Node]] = tuple
         """Gives nodes to stay with, though they may have no slots any more."""
         self._nodes: dict[Node, Commands] = {}
-        self._waiting: dict[int, deque[Question]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting = WaitingSlots(self)
         self._stale = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
 
     async def start(self) -> None:
         """Find the nodes and connect to them; raises as `Commands` does where no node can be asked."""
@@ -108,10 +96,10 @@ class ClusterCommands(Commands):
 
     async def stop(self) -> None:
         """Disconnect from all."""
-        tasks = [task for task in (self._keeper, *self._tasks) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        await self._waiting.stop()
         for commands in self._nodes.values():
             await commands.stop()
 
@@ -151,7 +139,7 @@ class ClusterCommands(Commands):
         try:
             async with asyncio.timeout(timeout_s):
                 while not self.all_up:  # noqa: ASYNC110  # of several connections
-                    await asyncio.sleep(LAST_PAUSE_S)
+                    await asyncio.sleep(PAUSE_S)
         except TimeoutError:
             raise LinkDown("a shard of Redis is away") from None
 
@@ -160,13 +148,10 @@ class ClusterCommands(Commands):
     def ask(self, *command: str | bytes | float) -> asyncio.Future[Any]:
         """Send a command to the node that has its key; as `Commands.ask`, but a slot on its way is waited for."""
         slot = slot_of(_key(command))
-        question = Question(command, self._loop.create_future(), self._loop.time() + RETRY_S)
-        if slot in self._waiting:
-            self._waiting[slot].append(question)
-            return question.answer
-        owner = self.cluster.topology.owner(slot)
-        if owner is None:
-            self._wait(slot, question)
+        question = self._waiting.question(command)
+        owner = self.owner(slot)
+        if owner is None or slot in self._waiting:
+            self._waiting.wait(slot, question)
             return question.answer
         asked = self.at(owner).ask(*command)
         asked.add_done_callback(lambda done: self._answered(done, slot, question, owner))
@@ -177,71 +162,14 @@ class ClusterCommands(Commands):
         if question.answer.done():
             return
         if isinstance(error, ReplyError) and self.heed(error, node):
-            self._wait(slot, question)
+            self._waiting.wait(slot, question)
         elif error is not None:
             question.answer.set_exception(error)
         else:
             question.answer.set_result(asked.result())
 
-    def _wait(self, slot: int, question: Question) -> None:
-        """Have a question asked again, in turn."""
-        if slot in self._waiting:
-            self._waiting[slot].append(question)
-            return
-        self._waiting[slot] = deque((question,))
-        task = asyncio.create_task(self._ask_again(slot), name=f"slot {slot}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _ask_again(self, slot: int) -> None:
-        waiting = self._waiting[slot]
-        try:
-            while waiting:
-                command, answer, until = waiting[0]
-                try:
-                    result = await self._insist(slot, command, until)
-                except (LinkDown, ReplyError) as error:
-                    if not answer.done():
-                        answer.set_exception(error)
-                else:
-                    if not answer.done():
-                        answer.set_result(result)
-                waiting.popleft()
-        finally:
-            del self._waiting[slot]
-            for _, answer, _ in waiting:
-                if not answer.done():
-                    answer.set_exception(LinkDown("the connections to Redis are closed"))
-
-    async def _insist(self, slot: int, command: tuple[str | bytes | float, ...], until: float) -> Any:
-        """Ask until there is an answer; raises `LinkDown` where there is none in time."""
-        pause_s, asking = FIRST_PAUSE_S, None
-        while self._loop.time() < until:
-            node = asking or self.cluster.topology.owner(slot)
-            asked = None
-            if node is not None:
-                commands = self.at(node)
-                if asking is not None:
-                    commands.ask("ASKING").add_done_callback(lambda done: done.exception())
-                asked = commands.ask(*command)
-            asking = None
-            try:
-                if asked is not None:
-                    return await asked
-            except ReplyError as error:
-                if node is None or not self.heed(error, node):
-                    raise
-                asking = _target(error, node)
-            except LinkDown:
-                if self.cluster.topology.owner(slot) == node:
-                    raise
-            self._stale.set()
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LAST_PAUSE_S)
-        raise LinkDown("Redis has nobody for this slot")
-
     async def _reload(self, key: str) -> None:
-        owner = self.cluster.topology.owner(slot_of(key))
+        owner = self.owner(slot_of(key))
         if owner is None:
             raise LinkDown("Redis has nobody for this slot")
         await self.at(owner)._reload(key)
@@ -251,6 +179,10 @@ class ClusterCommands(Commands):
         return int((await self.ask("PUBSUB", "SHARDNUMSUB", channel))[1])
 
     # -- who has what
+
+    def owner(self, slot: int) -> Node | None:
+        """Give the node that has a slot, None where nobody said so yet."""
+        return self.cluster.topology.owner(slot)
 
     def refresh(self) -> None:
         """Have the nodes asked soon."""
@@ -288,7 +220,7 @@ class ClusterCommands(Commands):
                 _log.warning("redis_shards_changed", shards=" ".join(sorted(map(str, owners))))
             self.on_change()
             await self._leave()
-            await asyncio.sleep(LAST_PAUSE_S)
+            await asyncio.sleep(PAUSE_S)
 
     async def _leave(self) -> None:
         """Disconnect from nodes that have no slot any more; all that have one are connected to."""
@@ -308,18 +240,9 @@ def commands_of(url: str, *, name: str, **options: Any) -> Commands:
     return Commands(Source(url, name=name, **options))
 
 
-def _key(command: tuple[str | bytes | float, ...]) -> str | bytes:
+def _key(command: Command) -> str | bytes:
     """Give the key of a command, or its channel."""
     at = {"EVALSHA": 3, "PUBSUB": 2}.get(str(command[0]), 1)
     key = command[at]
     assert isinstance(key, (str, bytes)), "the command names no key"
     return key
-
-
-def _target(error: ReplyError, node: Node) -> Node | None:
-    """Give the node that takes a key whose slot is on its way there; None for any other error."""
-    code, *words = str(error).split(" ")
-    if code != "ASK":
-        return None
-    host, _, port = words[1].rpartition(":")
-    return Node(host.strip("[]") or node.host, int(port))

@@ -15,8 +15,7 @@ from publisher.rooms import Room
 
 SCRIPTS = ("tenant", "viewers", "typing", "people")
 """What stands before every script that changes or reads them."""
-# Leases renewed, and rooms read, by one call, which holds Redis up for that long.
-RENEW_BATCH = 500
+# Rooms read by one call, which holds Redis up for that long.
 ROOM_BATCH = 50
 
 

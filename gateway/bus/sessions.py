@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from gateway.bus.commands import Commands
@@ -232,18 +231,13 @@ class Sessions:
         self._note(tenant, delay)
         return known, people
 
-    async def renew(self, sessions: Iterable[tuple[Holder, int]]) -> list[bool]:
-        """Renew sessions, each with the seq since which its socket is here; False for one that is gone.
-
-        Neighbours of the same tenant share a call.
-        """
-        renewing = []
-        for tenant, of_tenant in groupby(sessions, lambda session: session[0].tenant):
-            found = list(of_tenant)
-            keys = [session_key(tenant, holder.pid) for holder, _ in found]
-            times = (self._lease_ms, self._unnoticed_us)
-            renewing.append(self._commands.run(self._renew, keys, *times, *(since for _, since in found)))
-        return [bool(alive) for batch in await asyncio.gather(*renewing) for alive in batch]
+    async def renew(self, tenant: str, sessions: Iterable[tuple[Holder, int]]) -> list[bool]:
+        """Renew a tenant's sessions, each with the seq since which its socket is here; False: gone."""
+        found = list(sessions)
+        keys = [session_key(tenant, holder.pid) for holder, _ in found]
+        times = (self._lease_ms, self._unnoticed_us)
+        renewed = await self._commands.run(self._renew, keys, *times, *(since for _, since in found))
+        return [bool(alive) for alive in renewed]
 
     async def mark_holed(self, sessions: Iterable[tuple[str, str]]) -> None:
         """Note that something for these sessions' sockets is gone: whoever claims one is told."""

@@ -16,7 +16,8 @@ from typing import Protocol
 from gateway.bus.cluster import ClusterCommands
 from gateway.bus.commands import Commands
 from gateway.bus.link import LinkDown, ReplyError, Rest
-from gateway.bus.subscriber import ROUND_TRIP_S, Subscriber
+from gateway.bus.probe import ROUND_TRIP_S
+from gateway.bus.subscriber import Subscriber
 from gateway.core.clock import ServerClock
 from gateway.core.histogram import Histogram
 from publisher import wire

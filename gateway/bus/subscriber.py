@@ -1,16 +1,14 @@
 """Hearing Redis: one connection that is subscribed to the channels this replica has members for.
 
 It comes back by itself, subscribes again in batches, and tells its owner when it was lost and when every
-channel is heard again, so that what was missed meanwhile can be read from the logs. A half-open connection
-shows nothing by itself: a probe that the replica publishes to itself must come back, or the connection is
-rebuilt.
+channel is heard again, so that what was missed meanwhile can be read from the logs. Its `Probe` finds out
+whether it hears at all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -18,44 +16,27 @@ import structlog
 
 from gateway.bus.commands import OPEN_ERRORS, Commands, new_backoff
 from gateway.bus.link import Link, LinkDown, ReplyError, Rest, Source
-from gateway.core.clock import ServerClock
-from gateway.core.histogram import Histogram
+from gateway.bus.probe import Probe, ProbedShard
 from publisher.ids import new_hex
-from publisher.offsets import SEQ_PER_S
 from publisher.topology import slot_of
 
 # Channels in one SUBSCRIBE: a replica with 10,000 rooms must not stall Redis or its own loop.
 BATCH = 500
-PROBE_INTERVAL_S = 2.0
-# Two probes in a row unanswered, and some.
-PROBE_TIMEOUT_S = 5.0
-# What a Redis that just answered on the other connection has for an answer on this one.
-ANSWER_S = 1.0
 # Answers on a subscriber's connection that are pushes of the same kind, sharded or not.
 _MESSAGES = (b"message", b"smessage")
 _CONFIRMATIONS = (b"subscribe", b"ssubscribe")
-ROUND_TRIP_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 _log = structlog.get_logger("gateway.bus")
 
 
-class Shard(Protocol):
+class Shard(ProbedShard, Protocol):
     """What a subscriber asks and tells that hears one shard of a cluster."""
-
-    clock: ServerClock
-    round_trip: Histogram
-
-    def probe_channel(self) -> bytes:
-        """Name a new channel in a slot that this shard has."""
 
     def batches(self, channels: Iterable[bytes]) -> Iterable[list[bytes]]:
         """Sort channels by their slots: one command may name those of one slot."""
 
     def gave_up(self, channels: list[bytes]) -> None:
         """The server ended our subscriptions: it has the slot no more."""
-
-    def heed(self, error: ReplyError) -> bool:
-        """Take in what the server said instead of an answer; True when that settles it."""
 
 
 class Subscriber:
@@ -77,7 +58,7 @@ class Subscriber:
         shard: Shard | None = None,
     ) -> None:
         self._shard = shard
-        self._word = "SUBSCRIBE" if shard is None else "SSUBSCRIBE"
+        self.word = "SUBSCRIBE" if shard is None else "SSUBSCRIBE"
         self._source = source
         self._commands = commands
         self._on_message = on_message
@@ -86,8 +67,6 @@ class Subscriber:
         self._link: Link | None = None
         self._gone = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
-        self._prober: asyncio.Task[None] | None = None
-        self._follower: asyncio.Task[None] | None = None
         self._channels: dict[bytes, asyncio.Future[None]] = {}
         self._fresh: list[bytes] = []
         # Confirmations under way: after giving a channel up and asking again, the first one means nothing.
@@ -95,25 +74,18 @@ class Subscriber:
         self._refused: set[bytes] = set()
         self._fence: asyncio.Future[None] | None = None
         self._fences: dict[bytes, asyncio.Future[None]] = {}
-        self._probe_channel = b"rt:probe:" + new_hex(8).encode() if shard is None else shard.probe_channel()
-        self._heard_at = 0.0
-        self._opened_at = 0.0
         self._settled = False
-        self.heard_until = 0
-        """Seq up to which everything published to our channels has been handed on: the last probe's time."""
         self._loop = asyncio.get_running_loop()
         self.reconnects = 0
-        self.deaf = 0
-        self.clock = ServerClock(time.monotonic) if shard is None else shard.clock
-        self.round_trip = Histogram(*ROUND_TRIP_S) if shard is None else shard.round_trip
-        """Seconds that Redis took to say what time it is, this loop's own waiting included."""
-        self._asked_over = commands.reconnects
+        self.probe = Probe(self, source, commands, shard=shard)
+        self.clock = self.probe.clock
+        self.round_trip = self.probe.round_trip
 
     async def start(self) -> None:
         """Connect, or raise what redis-py or the system raises; from then on come back by itself."""
         await self._open()
         with contextlib.suppress(LinkDown, ReplyError):
-            await self._ask_time()
+            await self.probe.ask_time()
         self._settled = True
         self.begin()
 
@@ -122,16 +94,14 @@ class Subscriber:
         if self._link is None:
             self._gone.set()
         self._keeper = asyncio.create_task(self._keep(), name="redis subscriber")
-        if self._source.has_sentinels:
-            self._follower = asyncio.create_task(self._follow(), name="redis master")
-        self._prober = asyncio.create_task(self._probe(), name="redis probe")
+        self.probe.begin()
 
     async def stop(self) -> None:
         """Disconnect."""
-        tasks = [task for task in (self._keeper, self._prober, self._follower) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        await self.probe.stop()
         if self._link is not None:
             await self._link.close()
             self._link = None
@@ -144,6 +114,11 @@ class Subscriber:
     def of(self, tenant: str) -> Subscriber:
         """Give what hears a tenant."""
         return self
+
+    @property
+    def link(self) -> Link | None:
+        """The connection, while there is one."""
+        return self._link
 
     @property
     def is_there(self) -> bool:
@@ -166,12 +141,22 @@ class Subscriber:
 
         A connection that is there again counts once every channel is heard and what was missed is made good.
         """
-        return self._settled and self._loop.time() - self._heard_at < PROBE_TIMEOUT_S
+        return self._settled and self.probe.is_fresh
 
     @property
     def hears_all(self) -> bool:
         """Tell the same: here is all there is."""
         return self.hears
+
+    @property
+    def heard_until(self) -> int:
+        """Seq up to which everything published to our channels has been handed on."""
+        return self.probe.heard_until
+
+    @property
+    def deaf(self) -> int:
+        """How often a probe did not come back."""
+        return self.probe.deaf
 
     def subscribe(self, channel: bytes) -> asyncio.Future[None]:
         """Ask for a channel; the future is done once Redis has confirmed it, also when that takes a reconnect."""
@@ -236,7 +221,7 @@ class Subscriber:
         for channel in channels:
             self._unconfirmed[channel] = self._unconfirmed.get(channel, 0) + 1
             self._refused.discard(channel)
-        self._link.send(self._word, *channels)
+        self._link.send(self.word, *channels)
 
     def _confirmed(self, channel: bytes) -> None:
         left = self._unconfirmed.pop(channel, 1) - 1
@@ -262,9 +247,8 @@ class Subscriber:
         kind = push[0]
         if kind in _MESSAGES:
             channel = push[1]
-            if channel == self._probe_channel:
-                self._heard_at = self._loop.time()
-                self.heard_until = int(push[2])
+            if channel == self.probe.channel:
+                self.probe.came_back(push[2])
                 return None
             return self._on_message(channel, push[2])
         if kind in _CONFIRMATIONS:
@@ -291,16 +275,10 @@ class Subscriber:
         """A subscription has ended: we asked for that, unless we still want it and nothing is under way."""
         if self._shard is None:
             return
-        if channel == self._probe_channel:
-            self._probe_elsewhere()
+        if channel == self.probe.channel:
+            self.probe.go_elsewhere()
         elif channel in self._channels and not self._unconfirmed.get(channel):
             self._shard.gave_up([channel])
-
-    def _probe_elsewhere(self) -> None:
-        """Probe over another slot: the one that we did it over has gone to another shard."""
-        if self._shard is not None and self._link is not None:
-            self._probe_channel = self._shard.probe_channel()
-            self._link.send(self._word, self._probe_channel)
 
     def _on_gone(self) -> None:
         self._link = None
@@ -319,16 +297,13 @@ class Subscriber:
         await link.open()
         self._gone.clear()
         self._link = link
-        self._heard_at = self._opened_at = self._loop.time()
-        if self._shard is not None:
-            self._probe_channel = self._shard.probe_channel()
-        link.send(self._word, self._probe_channel)
+        self.probe.opened(link)
 
     async def _keep(self) -> None:
         backoff, failures = new_backoff(), 0
         while True:
             await self._gone.wait()
-            was_there = self._opened_at > 0
+            was_there = self.probe.opened_at > 0
             if was_there:
                 _log.warning("redis_subscriber_lost", channels=len(self._channels))
             while self._link is None:
@@ -366,68 +341,6 @@ class Subscriber:
                 await self.fence()
                 unfenced = 0
         await self.fence()
-
-    async def _probe(self) -> None:
-        """Publish to oneself every few seconds; rebuild the connection when that stays unheard."""
-        while True:
-            await asyncio.sleep(PROBE_INTERVAL_S)
-            if self._link is not None and self._opened_at < self._commands.demoted_at:
-                self.drop()
-            link = self._link
-            try:
-                async with asyncio.timeout(PROBE_TIMEOUT_S):
-                    now = await self._ask_time()
-                    await self._commands.ask(self._commands.publishing, self._probe_channel, str(now))
-            except (TimeoutError, LinkDown, ReplyError) as error:
-                if self._shard is not None and isinstance(error, ReplyError) and self._shard.heed(error):
-                    self._probe_elsewhere()
-                continue  # Redis can't be asked, which says nothing about whether it can be heard
-            # A connection that came about meanwhile may have been too late for this probe.
-            if link is not None and not await self._heard(link, now) and link is self._link:
-                self.deaf += 1
-                _log.error("redis_subscriber_deaf", unheard_s=round(self._loop.time() - self._heard_at, 1))
-                self.drop()
-
-    async def _follow(self) -> None:
-        """Leave a server that is not the master any more, with both connections, as soon as Sentinels say so."""
-        while True:
-            await asyncio.sleep(PROBE_INTERVAL_S)
-            master = await self._source.master()
-            if master is None:
-                continue
-            if self._commands.server not in (None, master):
-                self._commands.drop()
-            if self._link is not None and self._link.server != master:
-                self.drop()
-
-    async def _ask_time(self) -> int:
-        """Give Redis' time in µs, and learn from it; raises `LinkDown` or `ReplyError`."""
-        asked_at = self.clock.monotonic()
-        seconds, micros = await self._commands.ask("TIME")
-        heard_at = self.clock.monotonic()
-        if self._asked_over != self._commands.reconnects:
-            self._asked_over = self._commands.reconnects
-            self.clock.forget()
-        now = int(seconds) * SEQ_PER_S + int(micros)
-        self.clock.learn(asked_at, heard_at, now)
-        self.round_trip.observe(heard_at - asked_at)
-        return now
-
-    async def _heard(self, link: Link, now: int) -> bool:
-        """Tell whether a probe came back; it may take as long as the connection brings what is before it."""
-        fence = asyncio.ensure_future(self.fence())
-        try:
-            while not fence.done():
-                # What was silent for long already has only a moment left.
-                await asyncio.wait((fence,), timeout=max(PROBE_TIMEOUT_S - link.silent_s(), ANSWER_S))
-                if not fence.done() and link.silent_s() >= PROBE_TIMEOUT_S:
-                    return False
-            fence.result()
-        except LinkDown:
-            return True  # gone, which shows by itself
-        finally:
-            fence.cancel()
-        return self.heard_until >= now
 
     def drop(self) -> None:
         """Give the connection up; a new one is made, and everything on it once more."""

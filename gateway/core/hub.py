@@ -161,7 +161,8 @@ class Hub:
             tenant.position = seq - 1
         members = room.everyone()
         counted = self.tally.came(message.body, len(members))
-        if message.body.startswith(statuses.NAME) and (changes := statuses.one_by_one(message.body)):
+        is_statuses = flag == wire.Flag.EPHEMERAL and message.body.startswith(statuses.NAME)
+        if is_statuses and (changes := statuses.one_by_one(message.body)):
             others = tuple(member for member in members if not member.takes_statuses)
             members = tuple(member for member in members if member.takes_statuses)
             rest = self._fan_out(members, seq, frame, message.skip_sid, b"", counted)
@@ -203,6 +204,8 @@ class Hub:
             if member.last_seq < seq:
                 member.last_seq = seq
                 own = changes.get(member.identity.user_id)
+                if own is not None and len(changes) == 1:
+                    continue
                 due = everybody if own is None else Bundle([f for f in changes.values() if f is not own])
                 counted.deliveries += 1
                 if member.cork is None:

@@ -11,22 +11,18 @@ from typing import Any
 
 from gateway.bus.link import LinkDown, ReplyError
 from gateway.bus.notices import unwatched
-from gateway.bus.people import RENEW_BATCH
 from gateway.core.member import Member
 from gateway.core.rooms import Tenant
 from gateway.engine import CloseReason
-from gateway.sockets.house import House, log
+from gateway.sockets.house import House
+from gateway.sockets.rounds import Rounds
 
-TICK_S = 1.0
-# Ticks between two renewals, at the least.
-TICKS = 4
 # A sweep comes this long after something is due: it would find nothing a moment too early.
 MARGIN_MS = 20
 RETRY_MS = 1000
 # Why this replica closes sockets that come back by themselves, to wherever there is room for them.
 SENT_AWAY = (CloseReason.SHUTDOWN, "gap", "history lost")
 
-Batch = tuple[Tenant, list[Member]]
 CallLater = Callable[[float, Callable[[], object]], Any]
 
 
@@ -36,7 +32,8 @@ class Presence:
     def __init__(self, house: House, call_later: CallLater) -> None:
         self._house = house
         self._call_later = call_later
-        self._task: asyncio.Task[None] | None = None
+        every_s = house.people.times.renew_every_s
+        self.rounds = Rounds("presence", house.relay.hub.tenants, self._renew, every_s)
         self._due: dict[str, tuple[float, Any]] = {}
         """For each tenant that is to be swept: when, and the timer."""
         self.sweeps = 0
@@ -44,13 +41,11 @@ class Presence:
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run(), name="presence")
+        self.rounds.start()
 
     async def stop(self) -> None:
         """Stop renewing; what is left of each lease goes on counting."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self.rounds.stop()
         for _, timer in self._due.values():
             timer.cancel()
 
@@ -76,45 +71,8 @@ class Presence:
             # There may be nobody here any more whose leases bring us back to it.
             self.soon(tenant, RETRY_MS)
 
-    async def _run(self) -> None:
-        renew_every_s = self._house.people.times.renew_every_s
-        tick_s = min(TICK_S, renew_every_s / TICKS)
-        ticks = round(renew_every_s / tick_s)
-        late: list[Batch] = []
-        while True:
-            failing = {tenant for tenant, _ in late}
-            # Those where it did not work come first: they can't wait for their turn.
-            batches, late = sorted(self._batches(), key=lambda batch: batch[0] not in failing), []
-            size = -(-len(batches) // ticks)
-            for tick in range(ticks):
-                await asyncio.sleep(tick_s)
-                late = await self._renew_all([*late, *batches[tick * size : (tick + 1) * size]], again=bool(late))
-
-    def _batches(self) -> list[Batch]:
-        batches = []
-        for tenant in self._house.relay.hub.tenants.values():
-            members = list(tenant.members)
-            batches += [(tenant, members[i : i + RENEW_BATCH]) for i in range(0, len(members), RENEW_BATCH)]
-        return batches
-
-    async def _renew_all(self, batches: list[Batch], *, again: bool) -> list[Batch]:
-        """Renew leases; gives those where it did not work.
-
-        A shard of Redis that is away must not end the leases of the others' tenants.
-        """
-        renewing = (self._renew(*batch) for batch in batches)
-        errors = await asyncio.gather(*renewing, return_exceptions=True)
-        failed = [error for error in errors if error is not None]
-        for error in failed:
-            if not isinstance(error, (LinkDown, ReplyError)):
-                raise error
-        if failed and not again:
-            log.warning("lease_renewal_failed", reason=str(failed[0]))
-        return [batch for batch, error in zip(batches, errors, strict=True) if error is not None]
-
     async def _renew(self, tenant: Tenant, members: list[Member]) -> None:
-        # Who has gone meanwhile was given what is left of its lease.
-        unknown = await self._sweep(tenant.id, [member for member in members if member in tenant.members])
+        unknown = await self._sweep(tenant.id, members)
         if unknown:
             await self._enter_again(unknown)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
 from gateway.bus.commands import Commands
 from gateway.bus.link import Source
+from gateway.bus.subscriber import Subscriber
 from gateway.embedded import EmbeddedRedis
 from tests.support.proxy import Proxy
 
@@ -32,3 +34,44 @@ async def commands(source: Source) -> AsyncIterator[Commands]:
     await commands.start()
     yield commands
     await commands.stop()
+
+
+class Ear:
+    """A subscriber, and notes of what it was told."""
+
+    def __init__(self, source: Source, commands: Commands) -> None:
+        self.heard: list[tuple[bytes, bytes]] = []
+        self.losses = 0
+        self.returns = 0
+        self.coming_back = asyncio.Event()
+        self.coming_back.set()
+        self.subscriber = Subscriber(
+            source,
+            commands,
+            on_message=lambda channel, data: self.heard.append((channel, data)),
+            on_lost=self.lost,
+            on_back=self.back,
+        )
+
+    def lost(self) -> None:
+        self.losses += 1
+
+    async def back(self) -> None:
+        await self.coming_back.wait()
+        self.returns += 1
+
+    @property
+    def data(self) -> list[bytes]:
+        return [data for _, data in self.heard]
+
+
+@pytest_asyncio.fixture
+async def ear(source: Source, commands: Commands) -> AsyncIterator[Ear]:
+    ear = Ear(source, commands)
+    await ear.subscriber.start()
+    yield ear
+    await ear.subscriber.stop()
+
+
+async def subscribed(ear: Ear, *channels: bytes) -> None:
+    await asyncio.wait_for(asyncio.gather(*map(ear.subscriber.subscribe, channels)), 10.0)

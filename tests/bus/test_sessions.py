@@ -196,7 +196,7 @@ async def test_what_a_socket_asked_for_before_its_session_moved_on_changes_nothi
 async def test_a_session_that_is_gone_says_so_and_is_not_half_made(case: Case, redis_client: Client) -> None:
     assert not (await case.sessions.join(case.holder, case.room, 42)).known
     await case.sessions.leave(case.holder, case.room)
-    assert await case.sessions.renew([(case.holder, 0)]) == [False]
+    assert await case.sessions.renew(case.holder.tenant, [(case.holder, 0)]) == [False]
     await case.sessions.begin_window(case.holder, 0)
     await case.sessions.mark_holed([(case.tenant, case.pid)])
     assert not await redis_client.exists(case.key)
@@ -252,7 +252,7 @@ async def test_with_redis_away_every_question_fails_and_none_is_forgotten(
     with pytest.raises(LinkDown):
         await case.sessions.standing(case.tenant, many)
     with pytest.raises(LinkDown):
-        await case.sessions.renew([(case.holder._replace(pid=pid), 0) for pid, _ in many])
+        await case.sessions.renew(case.holder.tenant, [(case.holder._replace(pid=pid), 0) for pid, _ in many])
     with pytest.raises(LinkDown):
         await case.sessions.mark_holed([(case.tenant, pid) for pid, _ in many])
     gc.collect()
@@ -269,7 +269,7 @@ async def test_a_session_lives_for_its_lease_and_for_the_window_once_its_socket_
     assert 119_000 < await redis_client.pttl(case.key) <= 120_000
     await case.sessions.begin_window(case.holder, 0)
     assert 59_000 < await redis_client.pttl(case.key) <= 60_000
-    assert await case.sessions.renew([(case.holder, 0)]) == [True]
+    assert await case.sessions.renew(case.holder.tenant, [(case.holder, 0)]) == [True]
     assert 119_000 < await redis_client.pttl(case.key) <= 120_000
     await case.sessions.begin_window(case.holder, 0)
     await case.claim()
@@ -286,7 +286,7 @@ async def test_a_live_socket_surely_had_what_is_older_than_its_heartbeats(
     case: Case, redis_client: Client
 ) -> None:
     place = await case.open()
-    await case.sessions.renew([(case.holder, 0)])
+    await case.sessions.renew(case.holder.tenant, [(case.holder, 0)])
     seconds, micros = await redis_client.time()
     seen = (await case.claim()).seen_until
     assert place.seq - SEQ_PER_S <= seen <= seconds * SEQ_PER_S + micros - SEQ_PER_S
@@ -297,7 +297,7 @@ async def test_a_socket_that_just_came_back_surely_had_nothing(commands: Command
     await case.open()
     arrived = await case.publish()
     far_ahead = arrived + 3600 * SEQ_PER_S
-    await case.sessions.renew([(case.holder, far_ahead)])
+    await case.sessions.renew(case.holder.tenant, [(case.holder, far_ahead)])
     await case.sessions.begin_window(case.holder, far_ahead)
     assert (await case.claim()).seen_until == 0
 

@@ -1,70 +1,19 @@
-"""Hearing Redis: every channel, after every break, and knowing when it hears nothing."""
+"""Hearing Redis: every channel, after every break."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from gateway.bus import subscriber as subscriber_module
-from gateway.bus.commands import Commands
-from gateway.bus.link import LinkDown, Source
-from gateway.bus.subscriber import Subscriber
+from gateway.bus.link import LinkDown
+from tests.bus.conftest import Ear, subscribed
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
 Client = Any  # redis.asyncio.Redis, whose commands are not typed
-
-
-class Ear:
-    """A subscriber, and notes of what it was told."""
-
-    def __init__(self, source: Source, commands: Commands) -> None:
-        self.heard: list[tuple[bytes, bytes]] = []
-        self.losses = 0
-        self.returns = 0
-        self.coming_back = asyncio.Event()
-        self.coming_back.set()
-        self.subscriber = Subscriber(
-            source,
-            commands,
-            on_message=lambda channel, data: self.heard.append((channel, data)),
-            on_lost=self.lost,
-            on_back=self.back,
-        )
-
-    def lost(self) -> None:
-        self.losses += 1
-
-    async def back(self) -> None:
-        await self.coming_back.wait()
-        self.returns += 1
-
-    @property
-    def data(self) -> list[bytes]:
-        return [data for _, data in self.heard]
-
-
-@pytest_asyncio.fixture
-async def ear(source: Source, commands: Commands) -> AsyncIterator[Ear]:
-    ear = Ear(source, commands)
-    await ear.subscriber.start()
-    yield ear
-    await ear.subscriber.stop()
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Probes ten times a second, and no trust after 0.4 s of silence."""
-    monkeypatch.setattr(subscriber_module, "PROBE_INTERVAL_S", 0.1)
-    monkeypatch.setattr(subscriber_module, "PROBE_TIMEOUT_S", 0.4)
-
-
-async def subscribed(ear: Ear, *channels: bytes) -> None:
-    await asyncio.wait_for(asyncio.gather(*map(ear.subscriber.subscribe, channels)), 10.0)
 
 
 async def test_a_channel_is_heard_once_it_is_confirmed(ear: Ear, redis_client: Client) -> None:
@@ -216,53 +165,3 @@ async def test_a_break_in_the_middle_of_coming_back_begins_again(ear: Ear, redis
     redis_proxy.cut()
     redis_proxy.resume()
     await until(lambda: ear.returns == 1)
-
-
-# -- hearing nothing
-
-
-async def test_ac_20_a_probe_that_comes_back_proves_that_it_hears(impatient: None, ear: Ear) -> None:
-    await until(lambda: ear.subscriber.heard_until > 0)
-    assert ear.subscriber.hears
-    assert ear.subscriber.deaf == 0
-
-
-async def test_ac_23_a_connection_that_has_gone_deaf_is_noticed_and_rebuilt(
-    impatient: None, ear: Ear, redis_proxy: Proxy, redis_client: Client
-) -> None:
-    await subscribed(ear, b"a")
-    redis_proxy.abandon(redis_proxy.links_that_asked(b"SUBSCRIBE"))
-    await until(lambda: not ear.subscriber.hears)
-    await until(lambda: ear.returns == 1)
-    assert ear.subscriber.deaf == 1
-    await redis_client.publish("a", "again")
-    await until(lambda: ear.data == [b"again"])
-    await until(lambda: ear.subscriber.hears)
-
-
-async def test_a_connection_that_hears_well_is_left_alone_though_nothing_can_be_asked(
-    impatient: None, ear: Ear, redis_proxy: Proxy
-) -> None:
-    redis_proxy.stall(redis_proxy.links_that_asked(b"SCRIPT"))
-    await until(lambda: not ear.subscriber.hears)
-    loop = asyncio.get_running_loop()
-    begin = loop.time()
-    await until(lambda: loop.time() - begin > 0.6)
-    assert (ear.losses, ear.subscriber.deaf) == (0, 0)
-    redis_proxy.resume()
-
-
-async def test_it_does_not_hear_before_what_was_missed_is_made_good(
-    impatient: None, ear: Ear, redis_proxy: Proxy
-) -> None:
-    await until(lambda: ear.subscriber.heard_until > 0)
-    ear.coming_back.clear()
-    redis_proxy.cut(redis_proxy.links_that_asked(b"SUBSCRIBE"))
-    await until(lambda: ear.losses == 1)
-    await until(lambda: len(redis_proxy.links_that_asked(b"SUBSCRIBE")) == 1)
-    loop = asyncio.get_running_loop()
-    begin = loop.time()
-    await until(lambda: loop.time() - begin > 0.5)  # several probes come back meanwhile
-    assert not ear.subscriber.hears
-    ear.coming_back.set()
-    await until(lambda: ear.subscriber.hears)

@@ -53,6 +53,18 @@ def test_a_member_is_given_nothing_that_it_had_and_nothing_of_its_own(world: Wor
     assert (late.events, own.events) == ([], [EACH[0], EACH[2]])
 
 
+def test_who_alone_came_is_told_nothing_at_all(world: World) -> None:
+    _, own = world.member(world.room())
+    tell(world, 1, ["user:statuses", {"online": ["bob"], "offline": []}])
+    assert own.frames == []
+
+
+def test_one_that_is_to_be_recovered_is_a_backends_own(world: World) -> None:
+    _, socket = world.member(world.room())
+    world.receive(world.room(), 1, body=json.dumps(TOLD, separators=(",", ":")))
+    assert socket.events == [[*TOLD, "e1-1"]]
+
+
 def test_a_corked_member_keeps_them_in_their_place(world: World) -> None:
     member, socket = world.member(world.room())
     member.hold()

@@ -310,9 +310,9 @@ class Replica:
         """As the subscriber's own probe does, at one moment."""
         subscriber, server = self.relay.subscriber.of(""), self.source.server
         link = self.source.links["hear"]
-        if link.is_up and subscriber._probe_channel in link.subscribed:
+        if link.is_up and subscriber.probe.channel in link.subscribed:
             now = str(server.now()).encode()
-            link.arriving.append((None, [b"message", subscriber._probe_channel, now]))
+            link.arriving.append((None, [b"message", subscriber.probe.channel, now]))
 
     def step(self) -> bool:
         """Let everything on by one; False when nothing is under way."""
@@ -518,7 +518,8 @@ class Browser:
         if channel is None:
             return False
         if channel.frames:
-            self._take(channel.frames.popleft().packet.decode())
+            for packet in channel.frames.popleft().packet.decode().split("\x1e"):
+                self._take(packet)
             return True
         if channel.ended:
             self.drop()
@@ -741,9 +742,8 @@ class World:
 
         async def renewing() -> None:
             with contextlib.suppress(LinkDown, ReplyError):
-                await replica.server.leases._renew(list(replica.house.members))
-                for batch in replica.server.presence._batches():
-                    await replica.server.presence._renew(*batch)
+                await replica.server.leases.rounds.once()
+                await replica.server.presence.rounds.once()
 
         self.act(lambda: self.tasks.append(asyncio.ensure_future(renewing())))
 
