@@ -43,12 +43,27 @@ class Expiry:
         self._now = now
 
     def watch(self, member: Member) -> None:
-        """Begin to watch a member's token, in place of the one that was watched."""
+        """Begin to watch the token that a member connected with."""
+        self._watch(member, member.identity.expires_at - self._now() - WARNING_S)
+
+    def _watch_fresh(self, member: Member, before: float) -> None:
+        """Watch one that took the place of another, which ended at `before`.
+
+        A client that answers each warning with a token must not be warned in a circle: not again of the same end,
+        and of one that is near anyway only when half of the time is over.
+        """
+        left_s = member.identity.expires_at - self._now()
+        again = member.identity.expires_at > before
+        self._watch(member, max(left_s - WARNING_S, left_s / 2) if again else None)
+
+    def _watch(self, member: Member, warn_in_s: float | None) -> None:
         self.forget(member)
         if self._house.settings.token_expiry == "connect":  # noqa: S105  # not a password
             return
-        left_s = member.identity.expires_at - self._now()
-        member.expiry = self._call_later(max(left_s - WARNING_S, 0.0), lambda: self._warn(member))
+        if warn_in_s is None:
+            self._await_end(member)
+        else:
+            member.expiry = self._call_later(max(warn_in_s, 0.0), lambda: self._warn(member))
 
     def forget(self, member: Member) -> None:
         """Stop watching."""
@@ -75,13 +90,16 @@ class Expiry:
             raise
         # Gone while its token was looked at: then nothing may watch it any more.
         if not member.socket.closed:
-            self.watch(member)
+            self._watch_fresh(member, before.expires_at)
         if identity.role != before.role:
             await self._doors.review(member)
         return {"expires_at": _iso(identity.expires_at)}
 
     def _warn(self, member: Member) -> None:
         self._house.tell(member, "auth:expiring", {"expires_at": _iso(member.identity.expires_at)})
+        self._await_end(member)
+
+    def _await_end(self, member: Member) -> None:
         # As long as it would be let in.
         left_s = member.identity.expires_at + self._house.settings.jwt_leeway_s - self._now()
         member.expiry = self._call_later(max(left_s, 0.0), lambda: self._end(member))

@@ -204,3 +204,28 @@ async def test_a_socket_lives_as_long_as_its_token_would_be_let_in(
     await client.join(new_id())
     assert await client.dropped() == "transport close"
     assert await refusal(clients(replica.url, mint(USER, ORG, exp=time.time() - 4.0))) == "token_expired"
+
+
+async def test_a_token_that_ends_no_later_is_not_warned_of_in_a_circle(
+    clients: Clients, replicas: Replicas, redis_server: EmbeddedRedis
+) -> None:
+    token = mint(USER, ORG, ttl_s=2)
+    client = await clients(replicas(redis_server.url).url, token).connect()
+    await client.wait_for("auth:expiring")
+    for _ in range(3):
+        assert (await client.call("auth:refresh", {"token": token}))["ok"]
+    assert await client.dropped() == "transport close"
+    assert len([event for event in client.events if event.name == "auth:expiring"]) == 1
+
+
+async def test_a_fresh_token_that_is_short_lived_is_warned_of_halfway(
+    clients: Clients, replicas: Replicas, redis_server: EmbeddedRedis
+) -> None:
+    client = await clients(replicas(redis_server.url).url, mint(USER, ORG, ttl_s=2)).connect()
+    await client.wait_for("auth:expiring")
+    fresh = mint(USER, ORG, ttl_s=4)
+    began = time.monotonic()
+    assert (await client.call("auth:refresh", {"token": fresh}))["ok"]
+    await client.wait_for("auth:expiring", count=2)
+    assert time.monotonic() - began > 1.0
+    assert client.connected

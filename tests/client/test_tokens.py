@@ -26,6 +26,16 @@ async def test_a_token_that_ends_soon_is_replaced_without_a_new_connection(
     assert page.seen("failed") == []
 
 
+async def test_a_provider_that_gives_the_same_token_again_is_not_asked_in_a_circle(
+    pages: OpenPage, replica: Replica, tenant: Tenant
+) -> None:
+    page = pages(replica.url)
+    page.connect_with([mint(tenant.alice, tenant.id, ttl_s=2)])
+    assert (await page.wait("refused"))["code"] == "token_expired"
+    # To connect, because it ends, to come back, and because that was refused.
+    assert page.seen("asked for token") == ["connect", "expiring", "connect", "refused"]
+
+
 async def test_each_connection_gets_a_fresh_token(pages: OpenPage, proxy: Proxy, tenant: Tenant) -> None:
     page = pages(proxy.http_url)
     page.connect_with([tenant.token()])
@@ -81,10 +91,10 @@ async def test_a_new_fixed_token_is_given_to_the_connection_that_is_there(
     pages: OpenPage, replica: Replica, tenant: Tenant
 ) -> None:
     page = pages(replica.url)
-    page.connect(mint(tenant.alice, tenant.id, ttl_s=30))
+    page.connect(mint(tenant.alice, tenant.id, ttl_s=3))
     await page.wait("auth:expiring")
-    page.connect(mint(tenant.alice, tenant.id, ttl_s=40))
-    # Warned about at once as well, because it ends within a minute.
+    page.connect(mint(tenant.alice, tenant.id, ttl_s=6))
+    # Warned about halfway, because it ends within a minute.
     await page.wait("auth:expiring", times=2)
     assert len(page.seen("connected")) == 1
 

@@ -1,7 +1,7 @@
 import { io, type ManagerOptions, type Socket } from "socket.io-client";
 
 import { pauseMs, RealtimeError } from "./errors.js";
-import type { ClientEvents, Connected, ConnectCode, EventError, Offset } from "./events.js";
+import type { ClientEvents, Connected, ConnectCode, EventError, Offset, Timestamp } from "./events.js";
 
 /** `refused`: connecting again by itself would not help; `connect` starts anew. */
 export type State = "idle" | "connecting" | "online" | "refused";
@@ -36,6 +36,8 @@ export interface Hearer {
 type Ask<E extends keyof ClientEvents> = ClientEvents[E]["payload"];
 type Answer<E extends keyof ClientEvents> = ClientEvents[E]["answer"];
 
+// After a token that ends no later than the one before it.
+const ASK_AGAIN_MS = 20_000;
 // A fresh token may be good where the last one was not.
 const RENEWABLE = new Set(["token_expired", "token_invalid", "token_revoked"]);
 
@@ -153,10 +155,17 @@ export class Connection {
     return typeof this.#source === "string" ? this.#source : this.#source(why);
   }
 
-  async #refresh(given?: string): Promise<void> {
+  /** `expiring`: when the token in use ends. One that ends then as well is no answer: the page is asked again. */
+  async #refresh(given?: string, expiring?: Timestamp): Promise<void> {
+    const attempt = this.#attempt;
     try {
       const token = given ?? (await this.#token("expiring"));
-      if (token) await this.ask("auth:refresh", { token });
+      if (!token) return;
+      const { expires_at } = await this.ask("auth:refresh", { token });
+      if (expires_at === expiring && attempt === this.#attempt) {
+        const again = () => attempt === this.#attempt && void this.#refresh(undefined, expiring);
+        this.#timer = setTimeout(again, ASK_AGAIN_MS);
+      }
     } catch (error) {
       // Not the end: the connection lives until the old token ends, and comes back with a new one.
       const failed = error instanceof RealtimeError ? error : new RealtimeError("token_unavailable", String(error));
@@ -172,7 +181,7 @@ export class Connection {
       this.#become("online");
       this.#hearer.up(data as Connected);
     } else if (name === "auth:expiring") {
-      if (typeof this.#source !== "string") void this.#refresh();
+      if (typeof this.#source !== "string") void this.#refresh(undefined, (data as { expires_at: Timestamp }).expires_at);
     } else if (name === "error") {
       const error = data as EventError & { event?: string };
       // Said before the connection is closed from over there, which gives no reason of its own.
