@@ -24,14 +24,13 @@ from gateway.bus.history import History
 from gateway.bus.link import ReplyError
 from gateway.bus.people import presence_times
 from gateway.bus.sessions import Sessions
-from gateway.console import Console
 from gateway.contract import ContractPage
 from gateway.core.conflation import Pacer
 from gateway.core.history import Kept
 from gateway.core.hub import Hub
 from gateway.engine import Compression, EngineOptions
 from gateway.engine.intake import Intake, IntakeRunner
-from gateway.errors import StartError, one_line, shown_url
+from gateway.errors import StartError, redis_trouble, shown_url
 from gateway.exposition import Page
 from gateway.figures import values
 from gateway.health import Health
@@ -93,7 +92,7 @@ class Gateway:
         self.tokens = Tokens(settings, self.jwks)
         self.backend = backend_of(settings)
         self._any_origin = any_origin
-        self._routes = routes or _console
+        self._routes = routes
         self.draining = False
         self.certificate_kept = False
         """Whether the one that was to take its place is no good."""
@@ -150,7 +149,7 @@ class Gateway:
             await relay.start()
             stack.push_async_callback(relay.stop)
         except (*OPEN_ERRORS, ReplyError, ValueError) as error:
-            raise StartError(f"Redis can't be reached at {shown_url(url)}: {one_line(error)}") from None
+            raise StartError(redis_trouble(shown_url(url), error)) from None
         for asking in (self.jwks, self.backend):
             if asking is not None:
                 await asking.start()
@@ -207,7 +206,8 @@ class Gateway:
         ContractPage().attach(app)
         if self.api is not None:
             self.api.attach(app)
-        self._routes(app, self)
+        if self._routes is not None:
+            self._routes(app, self)
         intake = Intake(
             request_timeout_s=self.settings.request_timeout_s,
             idle_timeout_s=max(KEEPALIVE_S, self.settings.request_timeout_s),
@@ -248,6 +248,7 @@ class Gateway:
     def reload_certificate(self) -> None:
         """Read the certificate's files again; when they are no good, say so and keep what there is."""
         if self.certificate is None:
+            _log.info("nothing_to_reload")
             return
         try:
             self.certificate.reload()
@@ -308,12 +309,6 @@ class Gateway:
         upgrades_s = min(self.settings.shutdown_grace_s * UPGRADES_SHARE, UPGRADES_S)
         _log.info("gateway_draining", sockets=sockets, over_s=over_s)
         await asyncio.gather(self.server.eio.drain(over_s, upgrades_s), self.forwarding.drain(over_s, upgrades_s))
-
-
-def _console(app: web.Application, gateway: Gateway) -> None:
-    """Serve the console to whoever has an API key, where there are any."""
-    if gateway.api is not None:
-        Console(gateway).attach(app)
 
 
 async def _unsigned(request: web.Request, response: web.StreamResponse) -> None:

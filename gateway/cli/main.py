@@ -13,6 +13,7 @@ import click
 from gateway import log, samples, settings, tracing
 from gateway.auth.minting import mint
 from gateway.cli import checks, dev, outbox, reach, tail, top
+from gateway.console import attach_where_there_are_keys
 from gateway.contract import schemas
 from gateway.embedded import EmbeddedError
 from gateway.errors import StartError
@@ -67,7 +68,7 @@ def serve(host: str | None, port: int | None, workers: str | None, worker: int |
     place = Worker(worker, worker_folder) if worker is not None else None
     if place is not None:
         place.take()
-    run(configuration, worker=place)
+    run(configuration, worker=place, routes=attach_where_there_are_keys)
     return 0
 
 

@@ -4,6 +4,6 @@
 page itself is built from `web/` into `dist/`, which ships in the wheel.
 """
 
-from gateway.console.routes import Console
+from gateway.console.routes import Console, attach_where_there_are_keys
 
-__all__ = ["Console"]
+__all__ = ["Console", "attach_where_there_are_keys"]

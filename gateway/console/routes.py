@@ -118,6 +118,12 @@ class Console:
         return _json({"token": signed(self._settings, claims), "claims": claims})
 
 
+def attach_where_there_are_keys(app: web.Application, gateway: Gateway) -> None:
+    """Add the console for whoever has an API key."""
+    if gateway.api is not None:
+        Console(gateway).attach(app)
+
+
 def is_own(request: web.Request) -> bool:
     """Tell whether a request is for this machine by one of its own names, and from no page of another site."""
     try:

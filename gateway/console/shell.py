@@ -40,8 +40,9 @@ _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".woff2": "font/wof
 _NOT_BUILT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>The console is not built</title>
 <h1>The console is not built</h1>
-<p>This checkout lacks the console's built files. <code>make run</code> builds them, and so does
-<code>make console</code>; then load this page again. Everything else works without them.</p>
+<p>This installation lacks the console's built files; everything else works without them. In a checkout
+<code>make run</code> builds them, and so does <code>make console</code>; then load this page again. What was installed
+by <code>pip</code> takes a wheel made by <code>make wheel</code>.</p>
 </html>
 """
 
