@@ -1,6 +1,6 @@
 # Everything starts from a bare clone with Python 3.11 or newer and make.
 .DEFAULT_GOAL := help
-.PHONY: help run console test bench faults hostile check audit format docs lock clean
+.PHONY: help run console wheel test bench faults hostile check audit format docs lock clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
@@ -16,11 +16,16 @@ CONSOLE_SOURCES := $(shell find gateway/console/web gateway/client/src -type f -
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/.run ## serve the gateway with an embedded Redis-compatible server, on 127.0.0.1
-	@$(MAKE) --no-print-directory console || echo "the console could not be built; everything else works"
-	@$(BIN)/gateway dev
+run: $(VENV)/.run ## serve the gateway with an embedded Redis-compatible server, on 127.0.0.1; ARGS='--port 8081'
+	@$(MAKE) --silent --no-print-directory console || echo "the console could not be built; everything else works"
+	@$(BIN)/gateway dev $(ARGS)
 
 console: $(CONSOLE) ## build the page at /console, where its sources have changed
+
+wheel: $(CONSOLE) ## make dist/*.whl, with the console in it
+	@rm -f dist/pytake_realtime-*.whl
+	@GATEWAY_CONSOLE=required $(PIP) wheel --no-index --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
 
 test: $(VENV)/.dev ## install everything and run every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
@@ -63,12 +68,13 @@ clean: ## remove what the other targets made
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which: make PYTHON=...")'
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # .run holds what the service needs, .dev the tests' tools as well; both from the same pins, by their hashes.
 $(VENV)/.run: deploy/requirements.lock deploy/checkout.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r deploy/requirements.lock -r deploy/checkout.lock
-	$(PIP) install --no-index --no-deps --no-build-isolation --editable .
+	@echo "installing what the service needs into $(VENV) (once; half a minute)"
+	@$(PIP) install --require-hashes -r deploy/requirements.lock -r deploy/checkout.lock
+	@$(PIP) install --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Into its own place: Node of the machine, or the one in the lock; npm's packages by their hashes.

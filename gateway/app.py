@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import secrets
 import socket
@@ -30,7 +31,7 @@ from gateway.core.history import Kept
 from gateway.core.hub import Hub
 from gateway.engine import Compression, EngineOptions
 from gateway.engine.intake import Intake, IntakeRunner
-from gateway.errors import StartError, redis_trouble, shown_url
+from gateway.errors import PortTaken, StartError, redis_trouble, shown_url
 from gateway.exposition import Page
 from gateway.figures import values
 from gateway.health import Health
@@ -224,7 +225,8 @@ class Gateway:
                 await web.UnixSite(runner, self.worker.socket).start()
         except OSError as error:
             where = f"{self.settings.host}:{self.settings.port}"
-            raise StartError(f"can't listen on {where}: {error.strerror or error}") from None
+            kind = PortTaken if error.errno == errno.EADDRINUSE else StartError
+            raise kind(f"can't listen on {where}: {error.strerror or error}") from None
         self.port = runner.addresses[0][1]
         await self.registry.start(self._advertised(), self.worker.socket if self.worker else "")
         stack.push_async_callback(self.registry.stop)

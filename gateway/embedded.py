@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from gateway.orphans import end_with_parent
+
 START_TIMEOUT_S = 10.0
 
 
@@ -43,7 +45,10 @@ def free_port() -> int:
 
 
 class EmbeddedRedis:
-    """One server on 127.0.0.1, keeping nothing on disk unless `folder` is given and `persist` is true."""
+    """One server on 127.0.0.1, keeping nothing on disk unless `folder` is given and `persist` is true.
+
+    `ends_with_parent` ends it with the thread that started it, killed or not, where the system is Linux.
+    """
 
     def __init__(
         self,
@@ -53,7 +58,9 @@ class EmbeddedRedis:
         persist: bool = False,
         options: tuple[str, ...] = (),
         binary: Path | None = None,
+        ends_with_parent: bool = False,
     ) -> None:
+        self._preexec = end_with_parent if ends_with_parent else None
         self._binary = binary
         self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
@@ -87,6 +94,7 @@ class EmbeddedRedis:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=self._preexec,  # one thread so far, and nothing but a system call
             )
         self._wait(log)
 

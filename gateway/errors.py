@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from redis.exceptions import AuthenticationError, NoPermissionError
+
 from publisher.events.codes import CONNECT_CODES, EVENT_CODES, Code
 
 
@@ -33,6 +35,10 @@ class StartError(Exception):
     """The replica can't start; the message is one line that says why and what to do."""
 
 
+class PortTaken(StartError):
+    """Somebody else listens there."""
+
+
 CODES = {
     **CONNECT_CODES,
     **EVENT_CODES,
@@ -44,6 +50,17 @@ CODES = {
     "too_large": Code("the body is too large", retry=False),
     "too_slow": Code("the request did not arrive in time", retry=True),
 }
+
+
+# How Redis begins its answer to somebody whom it does not know, or who may not do that.
+_REFUSALS = ("NOPERM", "NOAUTH", "WRONGPASS")
+
+
+def redis_trouble(where: str, error: BaseException) -> str:
+    """Say in one line why Redis is of no use: nobody answers there, or it does not take this user."""
+    refused = isinstance(error, NoPermissionError | AuthenticationError) or str(error).startswith(_REFUSALS)
+    trouble = f"Redis at {where} refuses this user" if refused else f"Redis can't be reached at {where}"
+    return f"{trouble}: {one_line(error)}"
 
 
 def shown_url(url: str) -> str:

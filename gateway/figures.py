@@ -83,6 +83,7 @@ def _redis(gateway: Gateway) -> dict[str, Values]:
         "gateway_resyncs_total": resync.count,
         "gateway_holes_total": resync.holes,
         "gateway_gaps_total": hub.stats.gaps,
+        "gateway_tenants_unreadable": len(resync.unreadable),
         "gateway_history_lost_total": resync.restarts,
         "gateway_redis_up": {"commands": int(gateway.commands.all_up), "subscriber": int(subscriber.hears_all)},
         "gateway_redis_reconnects_total": {

@@ -21,7 +21,9 @@ EVENTS = {
     "few_files": ("warning", "limit, enough"),
     "gateway_draining": ("info", "sockets, over_s"),
     "gateway_stopped": ("info", ""),
+    "announcement_failed": ("error", "error"),
     "certificate_loaded": ("info", ""),
+    "nothing_to_reload": ("info", ""),
     "certificate_kept": ("error", "reason"),
     "token_keys_fetched": ("info", "keys, unusable"),
     "token_keys_away": ("warning", "reason, keys"),
@@ -54,6 +56,7 @@ EVENTS = {
     "redis_shards_changed": ("warning", "shards"),
     "redis_subscriber_deaf": ("error", "unheard_s"),
     "redis_resync_failed": ("warning", "reason"),
+    "tenant_unreadable": ("warning", "tenant, reason"),
     "tenant_resynced": ("info", "tenant, rooms, events, holes"),
     "history_lost": ("error", "tenant, sockets"),
     "lease_renewal_failed": ("warning", "reason"),
@@ -70,11 +73,14 @@ Format = Literal["auto", "json", "pretty"]
 
 def printable(logger: Any, method: str, line: dict[str, Any]) -> dict[str, Any]:
     """Spell control characters out: a stranger's text must not command the terminal that shows it."""
-    return {name: _spelt(value) if isinstance(value, str) else value for name, value in line.items()}
+    return {name: spelt(value) if isinstance(value, str) else value for name, value in line.items()}
 
 
-def _spelt(text: str) -> str:
-    return text if text.isprintable() else text.encode("unicode_escape", "backslashreplace").decode()
+def spelt(text: str) -> str:
+    """Give a text with what a terminal would not show spelt out, as Python does."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def configure(level: str, fmt: Format, *extra: Any) -> None:

@@ -62,6 +62,9 @@ CATALOGUE = (
         "gateway_holes_total", "counter", "rooms of which something was gone for good; their members were told"
     ),
     Metric("gateway_gaps_total", "counter", "live messages that showed that one before was never seen"),
+    Metric(
+        "gateway_tenants_unreadable", "gauge", "tenants whose history Redis refuses to read; it is tried again"
+    ),
     Metric("gateway_history_lost_total", "counter", "tenants whose history Redis lost"),
     Metric("gateway_redis_up", "gauge", "1 while Redis, each shard of it, can be asked, and heard", "connection"),
     Metric("gateway_redis_reconnects_total", "counter", "connections to Redis made again", "connection"),

@@ -4,7 +4,7 @@ It begins when the connection breaks, or when a live message shows that somethin
 From then on the tenant's live messages wait. The logs are read from the last seq that was handed out, merged
 with what waits, and handed out in order; then the tenant is live again. What the logs have no more can't be
 made good: the members it was for get nothing from that moment on, so that they come back with the offset they
-had before, and are told.
+had before, and are told. A tenant whose logs can't be read holds up no other: see `unreadable`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from gateway.core.conflation import latest
 from gateway.core.history import Entry, Log
 from gateway.core.hub import Hub, is_strange, merge
 from gateway.core.rooms import RoomState, Tenant
+from gateway.unreadable import Unreadable, is_tenants
 from publisher import wire
 from publisher.offsets import SEQ_PER_S
 
@@ -69,6 +70,7 @@ class Resync:
         self.count = 0
         self.holes = 0
         self.restarts = 0
+        self.unreadable = Unreadable(self._again, self._tell_all)
         self._hub = hub
         self._commands = commands
         self._history = history
@@ -80,6 +82,7 @@ class Resync:
 
     async def stop(self) -> None:
         """Give up what is under way."""
+        self.unreadable.stop()
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()
@@ -113,7 +116,7 @@ class Resync:
             await asyncio.wait([self._task(tenant)])
             if tenant in self._moving or self.subscriber.of(tenant.id) is not ear:
                 continue  # gone to another shard meanwhile, whose matter it is
-            if ear in self._deaf or tenant.backlog is not None:
+            if ear in self._deaf or (tenant.backlog is not None and tenant not in self.unreadable):
                 raise LinkDown("the connection to Redis broke again")
 
     def moving(self, channels: Iterable[bytes]) -> None:
@@ -174,13 +177,35 @@ class Resync:
             # Again while something new was missed before the last round was over.
             while tenant.backlog is not None and not self._is_deaf(tenant):
                 await self._run(tenant)
+                self.unreadable.over(tenant)
         except (LinkDown, ReplyError) as error:
+            if is_tenants(error):
+                self._put_off(tenant, error)
+                return
             _log.warning("redis_resync_failed", reason=str(error))
             if not self._is_deaf(tenant):
                 self.subscriber.of(tenant.id).drop()
         finally:
             if self._under_way.get(tenant) is asyncio.current_task():
                 del self._under_way[tenant]
+
+    def _put_off(self, tenant: Tenant, error: LinkDown | ReplyError) -> None:
+        """Have a tenant wait until its logs can be read."""
+        if tenant.backlog is None:
+            tenant.backlog = []  # they could, but not what control messages would have said meanwhile
+        self.unreadable.note(tenant, error)
+
+    def _again(self, tenant: Tenant) -> None:
+        if tenant.backlog is not None and not self._is_deaf(tenant):
+            self._task(tenant)
+
+    def _tell_all(self, tenant: Tenant) -> None:
+        """Tell a tenant's members that what they wait for may not come; until it is read nobody gets in again."""
+        rooms = [room for room in tenant.rooms.values() if room.members]
+        self.holes += len(rooms)
+        for room in rooms:
+            if self.audience is not None:
+                self.audience.hole(room)
 
     async def _run(self, tenant: Tenant) -> None:
         rooms, events, holes = 0, 0, 0

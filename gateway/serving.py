@@ -20,16 +20,28 @@ FEW_FILES = 4096
 _log = structlog.get_logger("gateway")
 
 
-async def serve(settings: Settings, *, started: Callable[[Gateway], None] | None = None, **options: Any) -> None:
-    """Run a replica until SIGTERM or SIGINT; `options` are `Gateway`'s; raises as it does."""
+async def serve(
+    settings: Settings,
+    *,
+    started: Callable[[Gateway], None] | None = None,
+    hangup_ends: bool = False,
+    **options: Any,
+) -> None:
+    """Run a replica until SIGTERM or SIGINT; `options` are `Gateway`'s; raises as it does.
+
+    SIGHUP has it read its certificate again; with `hangup_ends` it is the end of the terminal, and ends it.
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with Gateway(settings, **options) as gateway:
-        # A worker gets it from its parent, for which it is no reason to end.
-        if gateway.certificate is not None or gateway.worker is not None:
-            loop.add_signal_handler(signal.SIGHUP, gateway.reload_certificate)
+    gateway = Gateway(settings, **options)
+    # Under `nohup` it is ignored, and stays so.
+    if not hangup_ends:
+        loop.add_signal_handler(signal.SIGHUP, gateway.reload_certificate)
+    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, stop.set)
+    async with gateway:
         if started is not None:
             started(gateway)
         # What there is by now stays: the collector need not search it over and over, 20 ms at a time.

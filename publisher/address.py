@@ -63,13 +63,15 @@ def parse_address(url: object) -> Address:
     """Understand a URL; raises `ValueError`, one line that never shows a password."""
     text = str(url)
     scheme = text.partition("://")[0].lower()
-    base, plus, kind = scheme.partition("+")
-    if not plus:
+    base, _, kind = scheme.partition("+")
+    if scheme in ("redis", "rediss", "unix") and "://" in text:
         return Address("server", text, encrypted=scheme == "rediss")
-    if base not in ("redis", "rediss") or kind not in ("sentinel", "cluster"):
+    if base not in ("redis", "rediss") or kind not in ("sentinel", "cluster") or "://" not in text:
+        # Without `://` there is no telling what is the password.
+        found = f", not with {scheme:.40}://" if "://" in text else ""
         raise ValueError(
             "Redis' URL begins with redis://, rediss:// or unix://, redis+sentinel:// or redis+cluster:// "
-            f"(rediss+... with TLS), not {scheme:.40}://"
+            f"(rediss+... with TLS){found}"
         )
     parts = urlsplit(text)
     login, at, hosts = parts.netloc.rpartition("@")

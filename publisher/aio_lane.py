@@ -25,7 +25,7 @@ from publisher.connecting import (
 )
 from publisher.lanes import heed, slot_of_item
 from publisher.scripts import SCRIPTS, command
-from publisher.topology import Topology
+from publisher.topology import Topology, slot_of
 
 _log = logging.getLogger("publisher")
 
@@ -45,16 +45,20 @@ class AsyncServers:
             return AsyncCluster(address, options)
         return cls(client_of(redis.asyncio, address, options))
 
-    async def owner(self, item: Item) -> Node | None:
-        """Give the node that takes an item."""
+    async def owner(self, key: str) -> Node | None:
+        """Give the node that takes what is about a key."""
         return None
 
     async def look_again(self) -> None:
         """Find out which node has what by now."""
 
+    def client(self, node: Node | None) -> redis.asyncio.Redis:
+        """Give redis-py's client of a node."""
+        return self._clients[node]
+
     def make_connection(self, node: Node | None) -> Any:
         """Give a fresh connection, not connected yet."""
-        return self._clients[node].connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        return self.client(node).connection_pool.make_connection()  # type: ignore[no-untyped-call]
 
     async def aclose(self) -> None:
         """Disconnect."""
@@ -72,9 +76,9 @@ class AsyncCluster(AsyncServers):
         self._options = options
         self.topology: Topology = Topology(address.nodes)
 
-    async def owner(self, item: Item) -> Node | None:
-        """Give the node that has an item's slot; raises redis-py's error where no node says that it has."""
-        slot = slot_of_item(item)
+    async def owner(self, key: str) -> Node | None:
+        """Give the node that has a key's slot; raises redis-py's error where no node says that it has."""
+        slot = slot_of(key)
         if self.topology.owner(slot) is None:
             await self.look_again()
         return self.topology.owner(slot) or unowned(slot)
@@ -95,12 +99,12 @@ class AsyncCluster(AsyncServers):
                 with contextlib.suppress(*BROKEN):
                     await connection.disconnect(nowait=True)
 
-    def make_connection(self, node: Node | None) -> Any:
-        """Give a fresh connection to a node."""
+    def client(self, node: Node | None) -> redis.asyncio.Redis:
+        """Give redis-py's client of a node, which may be new."""
         assert node is not None
         if node not in self._clients:
             self._clients[node] = redis.asyncio.Redis.from_url(self._address.at(node), **self._options)
-        return super().make_connection(node)
+        return self._clients[node]
 
 
 class AsyncLane:
@@ -164,7 +168,7 @@ class AsyncLane:
 
     async def _execute(self, items: Sequence[Item]) -> Sequence[Any]:
         """Send a batch in one write and read its replies; an error reply stands for its item."""
-        node = self._node = await self._servers.owner(items[0])
+        node = self._node = await self._servers.owner(items[0].envelope.keys[0])
         connection = await self._connect(node)
         packed = [connection.pack_command("EVALSHA", *command(item.envelope)) for item in items]
         wanted = self._sending.wait_replicas
@@ -172,13 +176,13 @@ class AsyncLane:
             packed.append(connection.pack_command("WAIT", wanted, REPLICAS_TIMEOUT_MS))
         await connection.send_packed_command([b"".join(chunks) for chunks in packed])
         results: list[Any] = []
-        for _ in items:
+        for _ in packed:
             try:
                 results.append(await connection.read_response())
             except ResponseError as error:
                 results.append(error)
         if wanted:
-            check_replicas(await connection.read_response(), wanted)
+            check_replicas(results, wanted)
         return heed(self._servers.topology, results, node)
 
     async def _connect(self, node: Node | None) -> Any:

@@ -173,7 +173,7 @@ class Lane:
                 pipe.execute_command("WAIT", wanted, REPLICAS_TIMEOUT_MS)  # type: ignore[no-untyped-call]
             results = pipe.execute(raise_on_error=False)
         if wanted:
-            check_replicas(results.pop(), wanted)
+            check_replicas(results, wanted)
         return heed(self._servers.topology, results, node)
 
     def _load_scripts(self, node: Node | None) -> None:

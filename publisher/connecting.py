@@ -27,6 +27,8 @@ REPLICAS_TIMEOUT_MS = 1000
 TIMEOUT_S = 0.25
 # How long a node of a cluster is waited for that is asked who has what, before the next is.
 REFRESH_TIMEOUT_S = 1.0
+# How often a pause doubles at most: by far enough for any cap.
+MOST_DOUBLINGS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,15 @@ class Sending:
         return Receipt(None)
 
 
-def check_replicas(found: Any, wanted: int) -> None:
-    """Raise what makes a batch be sent again, under the same keys, when too few replicas have it."""
-    if int(found) < wanted:
+def check_replicas(results: list[Any], wanted: int) -> None:
+    """Take the answer to WAIT off a batch's; raise what makes it be sent again when too few replicas have it.
+
+    A master that has just become a replica answers WAIT with an error, and each event with what is to be done.
+    """
+    found = results.pop()
+    if all(isinstance(result, Exception) for result in results):
+        return
+    if isinstance(found, Exception) or int(found) < wanted:
         raise RedisTimeoutError(f"{found} of {wanted} replicas have the event")
 
 
@@ -94,9 +102,21 @@ def connection_options(given: Mapping[str, Any]) -> dict[str, Any]:
     return ours | dict(given)
 
 
+class Backoff(EqualJitterBackoff):
+    """Pauses that double up to a cap, with jitter, for outages of any length.
+
+    redis-py's own raises `OverflowError` at the 1,024th failure: with half a second each, that is after some six
+    minutes, and whoever was to connect again never would.
+    """
+
+    def compute(self, failures: int) -> float:
+        """Give the pause after so many failures in a row, in seconds."""
+        return float(super().compute(min(failures, MOST_DOUBLINGS)))
+
+
 def new_backoff() -> AbstractBackoff:
     """Give the pauses between attempts while Redis is away: 25 ms to half a second, with jitter."""
-    return EqualJitterBackoff(cap=0.5, base=0.05)
+    return Backoff(cap=0.5, base=0.05)
 
 
 class Pace:

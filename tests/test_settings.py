@@ -289,6 +289,43 @@ def test_a_kind_of_room_that_must_not_be_open_to_all_is_refused(
         load()
 
 
+@pytest.mark.parametrize("name", ["JWT_ALGORITHM", "GATEWAY_JWT_ALGORITHM"])
+def test_a_mistake_is_told_by_the_name_that_was_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "none")
+    with pytest.raises(ConfigurationError) as caught:
+        load()
+    assert message_of(caught).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("GATEWAY_WORKERS", "many", "must be from 1 to 256, or auto"),
+        ("GATEWAY_TRUSTED_PROXIES", "10.0.0.0/8,proxy", "'proxy' is not a network such as 10.0.0.0/8"),
+        (
+            "GATEWAY_CORS_ORIGINS",
+            "https://a.example/",
+            "'https://a.example/' has to be written without a slash at its end",
+        ),
+    ],
+)
+def test_a_mistake_is_told_once_and_says_what_would_be_right(
+    name: str, text: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ConfigurationError) as caught:
+        load()
+    assert caught.value.problems == (f"{name}: {says}",)
+
+
+def test_an_unknown_variable_hides_no_other_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PROT", "80")
+    monkeypatch.setenv("GATEWAY_PORT", "x")
+    with pytest.raises(ConfigurationError) as caught:
+        load()
+    assert ["GATEWAY_PROT" in caught.value.problems[0], "GATEWAY_PORT" in caught.value.problems[1]] == [True, True]
+
+
 def test_several_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_PORT", "x")
     monkeypatch.setenv("GATEWAY_LOG_LEVEL", "loud")

@@ -114,11 +114,19 @@ class Jwks:
 
     # -- fetching
 
-    async def _run(self) -> None:
+    async def ask(self) -> KeySet:
+        """Ask the URL once and keep nothing, for `gateway check`; raises what is wrong, whatever that is."""
+        async with self._session() as http:
+            return await self._keys(http)
+
+    def _session(self) -> aiohttp.ClientSession:
         options = aiohttp.ClientTimeout(total=self._timeout_s)
         # A compressed answer could be small and grow; this one has to be as large as it is.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        async with aiohttp.ClientSession(timeout=options, headers=headers, auto_decompress=False) as http:
+        return aiohttp.ClientSession(timeout=options, headers=headers, auto_decompress=False)
+
+    async def _run(self) -> None:
+        async with self._session() as http:
             while True:
                 # Who comes from now on waits for the next request: this one may have been answered already.
                 self._served += self._waiting
@@ -139,13 +147,17 @@ class Jwks:
 
     async def _fetch(self, http: aiohttp.ClientSession) -> None:
         try:
-            keys = KeySet(self._algorithm, await self._get(http))
-            if not keys.keys:
-                raise BadAnswer(f"no key for {self._algorithm} among {keys.unusable}")
+            keys = await self._keys(http)
         except Exception as error:  # noqa: BLE001  # whatever it was, the next request may do better
             self._failed(error)
         else:
             self._succeeded(keys)
+
+    async def _keys(self, http: aiohttp.ClientSession) -> KeySet:
+        keys = KeySet(self._algorithm, await self._get(http))
+        if not keys.keys:
+            raise BadAnswer(f"no key for {self._algorithm} among {keys.unusable}")
+        return keys
 
     async def _get(self, http: aiohttp.ClientSession) -> object:
         async with http.get(self._url, allow_redirects=False) as response:

@@ -9,11 +9,11 @@ from importlib.resources import files
 from typing import Any
 
 import structlog
-from redis.backoff import EqualJitterBackoff
 from redis.exceptions import RedisError
 
 from gateway.bus.link import Link, LinkDown, ReplyError, Source
 from publisher.address import Node
+from publisher.connecting import Backoff
 from publisher.envelope import Envelope
 from publisher.scripts import SCRIPTS, command
 
@@ -36,9 +36,9 @@ class Script:
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
-def new_backoff() -> EqualJitterBackoff:
+def new_backoff() -> Backoff:
     """Give the pauses between attempts to connect: 25 ms to `BACKOFF_CAP_S`, with jitter."""
-    return EqualJitterBackoff(cap=BACKOFF_CAP_S, base=0.05)
+    return Backoff(cap=BACKOFF_CAP_S, base=0.05)
 
 
 class Commands:

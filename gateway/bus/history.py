@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from gateway.bus.budget import Budget
 from gateway.bus.commands import Commands
+from gateway.bus.link import ReplyError
 from gateway.core.history import Entry, Kept, Log, judge
 from publisher import wire
 from publisher.envelope import new_epoch
@@ -77,18 +78,20 @@ def _size(reply: Sequence[Any]) -> int:
 
 
 def _entries(rows: Sequence[Any]) -> list[Entry]:
-    """Read stream entries, newest first, into entries, oldest first."""
-    entries = []
-    for ident, flat in reversed(rows):
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        entries.append(
-            Entry(
-                int(ident[: ident.index(b"-")]),
-                int(fields[wire.LogField.PREVIOUS]),
-                fields[wire.LogField.BODY],
-                tuple(fields.get(wire.LogField.ROOMS, b"").decode().split()),
-                fields.get(wire.LogField.SKIP_SID, b"-"),
-                fields.get(wire.LogField.CONFLATE, b""),
-            )
-        )
-    return entries
+    """Read stream entries, newest first, into entries, oldest first; raises `ReplyError` for a stranger's."""
+    try:
+        return [_entry(ident, flat) for ident, flat in reversed(rows)]
+    except (KeyError, ValueError):
+        raise ReplyError("UNREADABLE a log holds an entry that no publisher wrote") from None
+
+
+def _entry(ident: bytes, flat: Sequence[bytes]) -> Entry:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    return Entry(
+        int(ident[: ident.index(b"-")]),
+        int(fields[wire.LogField.PREVIOUS]),
+        fields[wire.LogField.BODY],
+        tuple(fields.get(wire.LogField.ROOMS, b"").decode().split()),
+        fields.get(wire.LogField.SKIP_SID, b"-"),
+        fields.get(wire.LogField.CONFLATE, b""),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gateway.core.hub import MAX_SEQ
 from gateway.core.replay import split_body
 from publisher import wire
 
@@ -25,6 +26,8 @@ class Overheard(NamedTuple):
 def overhear(raw: bytes) -> Overheard:
     """Read a message; raises `ValueError` for what no publisher wrote."""
     message = wire.parse_message(raw)
+    if message.seq > MAX_SEQ:
+        raise ValueError("no time of Redis'")
     is_control = message.flag == wire.Flag.CONTROL
     event, data = (CONTROL, message.body) if is_control else split_body(message.body)
     kind = KINDS.get(message.flag, "unknown")

@@ -12,9 +12,9 @@ from redis.exceptions import NoPermissionError, ResponseError
 from gateway import settings
 from gateway.bus.cluster import ClusterSource
 from gateway.bus.commands import OPEN_ERRORS
-from gateway.cli import safety
+from gateway.cli import asking, safety
 from gateway.cli.safety import Finding, error, ok, warn
-from gateway.errors import one_line, shown_url
+from gateway.errors import one_line, redis_trouble, shown_url
 from gateway.serving import FEW_FILES, raise_file_limit
 from publisher.address import Address, Node, client_of, parse_address, sentinels_of
 from publisher.topology import SLOTS
@@ -32,11 +32,13 @@ RIGHTS: Rights = (
     ("run scripts", "SCRIPT", "LOAD", "return 1"),
     ("publish", "PUBLISH", "rt:{gateway-check}:notices", "{}"),
 )
+SENTINEL_RIGHTS = (*RIGHTS, ("ask who is master", "ROLE"))
 SHARD_RIGHTS = (
     *RIGHTS[:-1],
     ("publish to a shard", "SPUBLISH", "rt:{gateway-check}:notices", "{}"),
     ("count a shard's listeners", "PUBSUB", "SHARDNUMSUB", "rt:{gateway-check}:notices"),
     ("ask who has what", "CLUSTER", "SLOTS"),
+    ("ask for a slot that is on its way", "ASKING"),
 )
 
 
@@ -45,8 +47,9 @@ async def find() -> list[Finding]:
     try:
         configuration = settings.load()
     except settings.ConfigurationError as problem:
-        return [error(str(problem))]
-    return [*safety.find(configuration), _files(), *await _redis(configuration)]
+        return [error(text) for text in problem.problems]
+    asked = await asking.find(configuration)
+    return [*safety.find(configuration), *asked, _files(), *await _redis(configuration)]
 
 
 def _files() -> Finding:
@@ -69,10 +72,11 @@ async def _redis(configuration: settings.Settings) -> list[Finding]:
             return await _cluster(address, options)
         async with client_of(redis.asyncio, address, options) as client:
             where = shown_url(url) if address.kind == "server" else "the master"
-            found = await _server(client, where)
+            rights = RIGHTS if address.kind == "server" else SENTINEL_RIGHTS
+            found = await _server(client, where, rights)
             return [*await _sentinels(address, client), *found]
     except (*OPEN_ERRORS, ValueError) as problem:
-        return [error(f"Redis can't be reached at {shown_url(url)}: {one_line(problem)}")]
+        return [error(redis_trouble(shown_url(url), problem))]
 
 
 async def _sentinels(address: Address, client: Any) -> list[Finding]:
@@ -111,7 +115,7 @@ async def _cluster(address: Address, options: dict[str, Any]) -> list[Finding]:
     return found
 
 
-async def _server(client: Any, where: str, rights: Rights = RIGHTS) -> list[Finding]:
+async def _server(client: Any, where: str, rights: Rights) -> list[Finding]:
     await client.ping()  # the first one connects
     took_ms = median([await _timed_ms(client) for _ in range(PINGS)])
     info = await _if_allowed(client.info("server"))
@@ -162,7 +166,7 @@ async def _disk(client: Any) -> list[Finding]:
 
 async def _rights(client: Any, rights: Rights) -> Finding:
     """Try what a gateway does, on keys that are gone a second later."""
-    refused = [] if rights is RIGHTS or await _may_listen(client) else ["listen to a shard"]
+    refused = [] if rights is not SHARD_RIGHTS or await _may_listen(client) else ["listen to a shard"]
     for what, *command in rights:
         try:
             await client.execute_command(*command)

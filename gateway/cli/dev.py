@@ -19,6 +19,7 @@ from gateway.auth.minting import mint
 from gateway.cli.reach import instead
 from gateway.console import Console
 from gateway.embedded import EmbeddedRedis
+from gateway.errors import PortTaken, StartError
 from gateway.samples import ALICE, BRUNO, CONVERSATION, ORGANIZATION
 from gateway.serving import run
 
@@ -30,7 +31,7 @@ def run_dev(port: int, redis_url: str | None) -> None:
     """Run until Ctrl-C."""
     with ExitStack() as stack:
         if redis_url is None:
-            redis_url = stack.enter_context(EmbeddedRedis()).url
+            redis_url = stack.enter_context(EmbeddedRedis(ends_with_parent=True)).url
         configuration = settings.load(
             host="127.0.0.1",
             port=port,
@@ -56,7 +57,10 @@ def run_dev(port: int, redis_url: str | None) -> None:
         def started(gateway: Gateway) -> None:
             _announce(gateway, str(redis_url), tokens)
 
-        run(configuration, any_origin=True, started=started, routes=routes)
+        try:
+            run(configuration, any_origin=True, started=started, hangup_ends=True, routes=routes)
+        except PortTaken as error:
+            raise StartError(f"{error}; another one: gateway dev --port {port + 1}") from None
 
 
 async def _to_console(request: web.Request) -> web.Response:
@@ -88,8 +92,9 @@ With socket.io-client:
   socket.on("message:new", (message) => console.log(message.content.text));
   socket.emit("join_conversation", {{ conversation_id: "{CONVERSATION}" }});
 
-Publish, in another terminal:
+In another terminal:
 
+  export REDIS_URL={redis_url}    # for gateway top, tail and publish
   {shlex.join(publish)}
 
 Ctrl-C ends it.

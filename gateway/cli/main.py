@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 import uuid
 from typing import Any, NoReturn
@@ -73,7 +74,9 @@ def serve(host: str | None, port: int | None, workers: str | None, worker: int |
 
 
 @cli.command("dev")
-@click.option("--port", type=int, default=8080, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port", type=int, default=8080, envvar="GATEWAY_PORT", show_default=True, help="Port to listen on."
+)
 @click.option("--redis-url", help="Use this server instead of an embedded one.")
 def dev_(port: int, redis_url: str | None) -> None:
     """Run a replica to try things with: embedded Redis, a secret made up, tokens ready to use.
@@ -123,10 +126,16 @@ def publish(
         rooms = (*rooms, f"conversation:{conversation_id}")
     if not rooms:
         raise click.UsageError("say where to: --to ROOM or --conversation UUID")
+    if data is None and text is None:
+        raise click.UsageError("say what: DATA, a JSON value, or --text")
+    if data is not None and text is not None:
+        raise click.UsageError("either DATA or --text, not both")
     payload = _payload(data, text, rooms)
+    # What the contract does not know goes out all the same, as a backend's would, with a line on stderr.
+    logging.basicConfig(format="gateway: %(message)s", level=logging.WARNING)
     where = reach.target(redis_url)
     reach.check(where)
-    with Publisher.from_url(where.url, strict=True, timeout_s=5.0, **where.options) as publisher:
+    with Publisher.from_url(where.url, strict=True, timeout_s=5.0, validate="warn", **where.options) as publisher:
         receipt: Receipt = publisher.emit(
             organization_id, event, payload, to=[parse_room(room) for room in rooms], key=key
         )
@@ -178,6 +187,6 @@ def _payload(data: str | None, text: str | None, rooms: tuple[str, ...]) -> Any:
     if text is not None:
         return samples.sample_message(rooms[0].partition(":")[2], text)
     try:
-        return json.loads("{}" if data is None else data)
+        return json.loads(data or "")
     except ValueError as error:
         raise click.UsageError(f"DATA is not JSON: {error}") from None

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from gateway import log
 from gateway.cli import reach
-from gateway.errors import StartError, one_line, shown_url
+from gateway.errors import StartError, one_line, redis_trouble, shown_url
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -76,6 +76,8 @@ async def serve(database_url: str, where: reach.Target, table: Any, relaying: Re
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, relay.stop)
+    # `systemctl reload` sends it to whatever the unit runs.
+    loop.add_signal_handler(signal.SIGHUP, _log.info, "nothing_to_reload")
     try:
         database = engine.url.render_as_string(hide_password=True)
         await _check(relay, database, shown_url(where.url))
@@ -95,7 +97,7 @@ async def _check(relay: OutboxRelay, database: str, redis: str) -> None:
     try:
         await relay.check()
     except RedisError as error:
-        raise StartError(f"Redis can't be reached at {redis}: {one_line(error)}") from None
+        raise StartError(redis_trouble(redis, error)) from None
     except LookupError as error:
         raise StartError(f"{one_line(error)}: create it with `metadata.create_all` or a migration") from None
     except Exception as error:  # noqa: BLE001  # drivers raise what they like

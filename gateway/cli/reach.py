@@ -14,7 +14,8 @@ import redis
 
 from gateway import settings
 from gateway.bus.commands import OPEN_ERRORS
-from gateway.errors import StartError, one_line, shown_url
+from gateway.bus.link import ReplyError
+from gateway.errors import StartError, redis_trouble, shown_url
 from publisher.address import client_of, parse_address
 
 TIMEOUT_S = 3.0
@@ -54,8 +55,8 @@ def reaching(url: str) -> Iterator[None]:
     """Raise `StartError` for what redis-py or the system says of that address in here."""
     try:
         yield
-    except (*OPEN_ERRORS, ValueError) as error:
-        raise StartError(f"Redis can't be reached at {shown_url(url)}: {one_line(error)}") from None
+    except (*OPEN_ERRORS, ReplyError, ValueError) as error:
+        raise StartError(redis_trouble(shown_url(url), error)) from None
 
 
 def say(text: str) -> None:

@@ -15,6 +15,7 @@ import redis.asyncio
 from gateway.bus.cluster import ClusterSource
 from gateway.bus.overheard import CONTROL, overhear
 from gateway.cli.reach import Target, reaching, say
+from gateway.log import spelt
 from publisher import parse_room, wire
 from publisher.address import Address, parse_address
 from publisher.offsets import SEQ_PER_S
@@ -42,7 +43,8 @@ async def follow(where: Target, organization_id: str, room: str | None, *, show_
             else:
                 heard = _listen(pubsub, tenant, channel)
             async for message in heard:
-                say(line(message["channel"], message["data"], show_payload=show_payload))
+                text = line(message["channel"], message["data"], show_payload=show_payload)
+                say(spelt(text) if sys.stdout.isatty() else text)
 
 
 async def _client(where: Target, address: Address, tenant: str) -> Any:
@@ -95,9 +97,9 @@ def line(channel: bytes, raw: bytes, *, show_payload: bool) -> str:
         return f"{datetime.now(UTC):%H:%M:%S.%f}"[:-3] + f"  gateway  {raw.decode(errors='replace')}"
     try:
         heard = overhear(raw)
-        at = datetime.fromtimestamp(heard.seq / SEQ_PER_S, UTC).strftime("%H:%M:%S.%f")[:-3]
-    except (ValueError, OverflowError):
+    except ValueError:
         return f"?  {room}  malformed message of {len(raw)} bytes"
+    at = datetime.fromtimestamp(heard.seq / SEQ_PER_S, UTC).strftime("%H:%M:%S.%f")[:-3]
     name = _command(heard.data) if heard.kind == CONTROL else heard.event
     text = f"{at}  {room:<49}  {heard.kind:<9}  {name:<26}  {heard.size:>6} B  {heard.offset}"
     return f"{text}  {heard.data.decode(errors='replace')}" if show_payload else text

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import msgspec
-import redis.asyncio
-
-from gateway.bus.commands import OPEN_ERRORS
+from gateway import log
+from gateway.bus.cluster import commands_of
+from gateway.bus.commands import OPEN_ERRORS, Commands
+from gateway.bus.link import ReplyError
 from gateway.cli.reach import Target, reaching, say
-from gateway.errors import one_line
-from gateway.peers.registry import ANNOUNCE_S, INDEX, KEY, MOST_SHOWN
+from gateway.errors import redis_trouble, shown_url
+from gateway.peers.registry import ANNOUNCE_S, entries
 
 COLUMNS = (
     *("replica", "version", "url", "state", "up"),
@@ -64,35 +64,35 @@ class Looks:
 
 async def show(where: Target, *, once: bool, every_s: float = ANNOUNCE_S) -> None:
     """Print the table, again and again until cancelled, or once; raises `StartError` if Redis was never there."""
-    looks = Looks()
+    # That Redis has gone or is back shows above the table.
+    log.configure("error", "auto")
+    # As the gateway asks, so that it takes no other rights: redis-py's cluster would want to know every command.
     with reaching(where.url):
-        reached = where.client(redis.asyncio)
-    async with reached as client:
-        with reaching(where.url):
-            looks.take(await look(client))
-        trouble = ""
-        while True:
-            text = table(looks)
-            say(text if once else f"{CLEAR * sys.stdout.isatty()}{datetime.now():%H:%M:%S}  {trouble}\n{text}")
-            if once:
-                return
-            await asyncio.sleep(every_s)
-            try:
-                looks.take(await look(client))
-                trouble = ""
-            except OPEN_ERRORS as error:
-                # What one looks at it for. It may be back the next time.
-                trouble = f"as it was, Redis can't be reached: {one_line(error)}"
+        commands = commands_of(where.url, name="gateway-top", **where.options)
+        await commands.start()
+    try:
+        await _watch(commands, where.url, once=once, every_s=every_s)
+    finally:
+        await commands.stop()
 
 
-async def look(client: Any) -> Nodes:
-    """Read what the processes say of themselves."""
-    names = await client.zrange(INDEX, 0, MOST_SHOWN - 1, desc=True)
-    async with client.pipeline(transaction=False) as asking:
-        for name in names:
-            asking.get(KEY + name.decode())
-        entries = await asking.execute()
-    return {name.decode(): msgspec.json.decode(entry) for name, entry in zip(names, entries, strict=True) if entry}
+async def _watch(commands: Commands, url: str, *, once: bool, every_s: float) -> None:
+    looks = Looks()
+    with reaching(url):
+        looks.take(await entries(commands))
+    trouble = ""
+    while True:
+        text = table(looks)
+        say(text if once else f"{CLEAR * sys.stdout.isatty()}{datetime.now():%H:%M:%S}  {trouble}\n{text}")
+        if once:
+            return
+        await asyncio.sleep(every_s)
+        try:
+            looks.take(await entries(commands))
+            trouble = ""
+        except (*OPEN_ERRORS, ReplyError) as error:
+            # What one looks at it for. It may be back the next time.
+            trouble = f"as it was: {redis_trouble(shown_url(url), error)}"
 
 
 def table(looks: Looks) -> str:

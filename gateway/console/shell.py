@@ -41,8 +41,8 @@ _NOT_BUILT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>The console is not built</title>
 <h1>The console is not built</h1>
 <p>This installation lacks the console's built files; everything else works without them. In a checkout
-<code>make run</code> builds them, and so does <code>make console</code>; then load this page again. What was installed
-by <code>pip</code> takes a wheel made by <code>make wheel</code>.</p>
+<code>make run</code> builds them, and so does <code>make console</code>; then load this page again. Outside of one
+install a wheel that <code>make wheel</code> made.</p>
 </html>
 """
 

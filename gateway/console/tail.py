@@ -173,7 +173,7 @@ def told(raw: bytes, *, payload: bool) -> dict[str, Any]:
         if payload and heard.kind != CONTROL and len(heard.data) <= MAX_DATA_BYTES:
             # Not as it is: a line break in it would end the line.
             found["data"] = msgspec.json.decode(heard.data)
-    except (ValueError, OverflowError, RecursionError):
+    except (ValueError, RecursionError):
         return {"type": "malformed", "bytes": len(raw)}
     return found
 

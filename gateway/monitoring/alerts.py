@@ -94,6 +94,20 @@ REDIS = (
         "empty replica. Watch the load on the REST API.",
     ),
     Alert(
+        "GatewayTenantUnreadable",
+        "critical",
+        "gateway_tenants_unreadable > 0",
+        "1m",
+        "It is tried again every two seconds at the latest, so this is no passing trouble.",
+        "{{ $labels.instance }} can't read the history of {{ $value | humanize }} organizations",
+        "Redis refuses to read a key of theirs: somebody overwrote it, or wrote into it by hand. The members of "
+        "these organizations get nothing until it is mended, and after half a minute are closed and not let in "
+        "again; all others are served as ever.",
+        "the log's `tenant_unreadable` names the organization and gives Redis' words. Look at its keys "
+        "(`redis-cli --scan --pattern 'rt:{ID}:*'`, `TYPE`): a log is a stream. `DEL` the one that is not: "
+        "everyone who is owed something of it is told.",
+    ),
+    Alert(
         "GatewayHoles",
         "warning",
         "increase(gateway_holes_total[15m]) > 0",

@@ -128,6 +128,9 @@ ROWS = (
             ),
             Panel("Messages that wait for a resync", "short", (Query(gauge("gateway_backlog_messages")),)),
             Panel(
+                "Organizations whose history can't be read", "short", (Query(gauge("gateway_tenants_unreadable")),)
+            ),
+            Panel(
                 "Error of Redis' clock",
                 "s",
                 (Query(f"max by (instance) (gateway_redis_clock_error_seconds{AT})"),),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+import structlog
 
 from gateway.bus.commands import Commands
 from gateway.bus.link import LinkDown, ReplyError
@@ -28,6 +29,8 @@ MOST_SHOWN = 256
 MOST_KNOWN = 1024
 MEMORY_S = 5.0
 MEMORY_OF_NONE_S = 0.5
+
+_log = structlog.get_logger("gateway.peers")
 
 
 class Peer(NamedTuple):
@@ -52,6 +55,8 @@ class Registry:
         self._entry: dict[str, Any] = {}
         self._task: asyncio.Task[None] | None = None
         self._known: dict[str, tuple[float, Peer | None]] = {}
+        self._is_mute = False
+        """Whether the last thing that it could say of itself is nothing; told once."""
 
     async def start(self, url: str, unix_socket: str) -> None:
         """Begin to be found."""
@@ -89,10 +94,7 @@ class Registry:
 
         Raises `LinkDown` or `ReplyError`.
         """
-        names = [name.decode() for name in await self._commands.ask("ZRANGE", INDEX, 0, MOST_SHOWN - 1, "REV")]
-        entries = await asyncio.gather(*(self._commands.ask("GET", KEY + name) for name in names))
-        there = {name: msgspec.json.decode(entry) for name, entry in zip(names, entries, strict=True) if entry}
-        return there | {self.name: {**self._entry, **self._about()}}
+        return await entries(self._commands) | {self.name: self._said()}
 
     def forget(self, name: str) -> None:
         """Look a process up anew the next time: it did not answer."""
@@ -104,17 +106,45 @@ class Registry:
             await self._announce()
 
     async def _announce(self) -> None:
-        entry = msgspec.json.encode({**self._entry, **self._about()})
+        entry = self._said()
         # The next time, otherwise: an entry outlives two that are missed.
         with contextlib.suppress(LinkDown, ReplyError):
-            await self._commands.ask("SET", KEY + self.name, entry, "PX", LIFE_MS)
+            await self._commands.ask("SET", KEY + self.name, msgspec.json.encode(entry), "PX", LIFE_MS)
             await self._commands.ask("ZADD", INDEX, time.time(), self.name)
+
+    def _said(self) -> dict[str, Any]:
+        """Give the own entry; no mistake in what it tells people keeps the others from finding this process."""
+        try:
+            said = {**self._entry, **self._about()}
+        except Exception as error:  # noqa: BLE001  # the catch-all of a task that has to go on
+            if not self._is_mute:
+                _log.error("announcement_failed", error=repr(error))
+            self._is_mute = True
+            return self._entry
+        self._is_mute = False
+        return said
 
     async def _forget_old(self) -> None:
         with contextlib.suppress(LinkDown, ReplyError):
             before = time.time() - FORGOTTEN_S
             if old := await self._commands.ask("ZRANGEBYSCORE", INDEX, "-inf", before, "LIMIT", 0, 1000):
                 await self._commands.ask("ZREM", INDEX, *old)
+
+
+async def entries(commands: Commands) -> dict[str, dict[str, Any]]:
+    """Give what the processes say of themselves, by name; `MOST_SHOWN` at the most.
+
+    Entries that have run out are left out, and those that are nothing of ours. Raises `LinkDown` or `ReplyError`.
+    """
+    names = await commands.ask("ZRANGE", INDEX, 0, MOST_SHOWN - 1, "REV")
+    found = {}
+    said_by = await asyncio.gather(*(commands.ask("GET", KEY.encode() + name) for name in names))
+    for name, entry in zip(names, said_by, strict=True):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            said = msgspec.json.decode(entry or b"null")
+            if isinstance(said, dict):
+                found[name.decode()] = said
+    return found
 
 
 def _peer(entry: bytes) -> Peer | None:

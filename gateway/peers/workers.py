@@ -6,7 +6,6 @@ socket of its own besides, over which the others pass on what belongs to it.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -20,13 +19,13 @@ from typing import NamedTuple
 
 import structlog
 
+from gateway.orphans import end_with_parent
 from gateway.settings import Settings
 
 # A worker that dies is started again, at most this often.
 RESTART_S = 1.0
 # One that dies within this time of its start never got to serve.
 TOO_EARLY_S = 5.0
-PR_SET_PDEATHSIG = 1
 
 _log = structlog.get_logger("gateway.workers")
 
@@ -44,8 +43,7 @@ class Worker(NamedTuple):
 
     def take(self) -> None:
         """Clear the place of who was there before, and on Linux end with the parent, however that goes."""
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        end_with_parent()
         Path(self.socket).unlink(missing_ok=True)
 
 

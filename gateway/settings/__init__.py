@@ -48,13 +48,16 @@ def load(**overrides: Any) -> Settings:
     """
     known = variable_names()
     unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
-    if unknown:
-        raise ConfigurationError(f"unknown setting {', '.join(unknown)}: see the table in gateway/README.md")
+    problems = [f"unknown setting {', '.join(unknown)}: see the table in gateway/README.md"] if unknown else []
     try:
         aliases = {field: alias for alias, field in reversed(known.items())}
-        return Settings(**{aliases[field]: value for field, value in overrides.items()})
+        found = Settings(**{aliases[field]: value for field, value in overrides.items()})
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_line(problem) for problem in error.errors())) from None
+        problems += (_line(problem) for problem in error.errors())
+        raise ConfigurationError(*problems) from None
+    if problems:
+        raise ConfigurationError(*problems)
+    return found
 
 
 def variable_names() -> dict[str, str]:
@@ -67,8 +70,15 @@ def variable_names() -> dict[str, str]:
     return names
 
 
+def _name(alias: str) -> str:
+    """Give the variable that was set, of those that mean the same: pydantic names the first of them."""
+    known = variable_names()
+    same = [name for name, field in known.items() if field == known.get(alias)]
+    return next((name for name in same if os.environ.get(name)), alias)
+
+
 def _line(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"][:1])
+    where = _name(str(problem["loc"][0])) if problem["loc"] else ""
     message = str(problem["msg"]).removeprefix("Value error, ")
     shown = "" if problem["type"] in ("value_error", "missing") else f" (given: {problem['input']!r:.60})"
     return f"{where}: {message}{shown}" if where else message

@@ -12,6 +12,7 @@ from gateway.settings.common import ConfigurationError, Group, Secrets, Words, n
 from publisher.rooms import KIND
 
 # A secret below the hash's own size can be found by trying (RFC 7518, section 3.2).
+HOW_TO_DRAW = "draw a random one (openssl rand -hex 32)"
 MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 _WELL_KNOWN = ("secret", "changeme", "change-me", "your-secret", "password", "example")
 
@@ -180,6 +181,8 @@ class Access(Group):
     def _check_strength(self, name: str, secret: str) -> None:
         size, least = len(secret.encode()), MIN_SECRET_BYTES[self.jwt_algorithm]
         if size < least:
-            raise ConfigurationError(f"{name} is weak: {size} bytes, {self.jwt_algorithm} needs at least {least}")
+            raise ConfigurationError(
+                f"{name} is weak: {size} bytes, {self.jwt_algorithm} needs at least {least}; {HOW_TO_DRAW}"
+            )
         if len(set(secret)) < 8 or secret.lower().startswith(_WELL_KNOWN):
-            raise ConfigurationError(f"{name} is weak: it can be guessed; draw a random one")
+            raise ConfigurationError(f"{name} is weak: it can be guessed; {HOW_TO_DRAW}")

@@ -11,7 +11,14 @@ PREFIX = "GATEWAY_"
 
 
 class ConfigurationError(Exception):
-    """The configuration can't be used; the message is one line that says what to change."""
+    """The configuration can't be used; the message is one line that says what to change.
+
+    `problems` are its parts, each of them a line of its own where there is room.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
 
 
 class Group(BaseSettings):

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter, field_validator, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from gateway.settings.common import Group, Secrets, Words, split
@@ -19,7 +19,14 @@ _NETWORK: TypeAdapter[Network] = TypeAdapter(Network)
 
 def _networks(value: object) -> object:
     words = split(value)
-    return tuple(_NETWORK.validate_python(word) for word in words) if isinstance(words, tuple) else words
+    return tuple(map(_network, words)) if isinstance(words, tuple) else words
+
+
+def _network(word: object) -> Network:
+    try:
+        return _NETWORK.validate_python(word)
+    except ValidationError:
+        raise ValueError(f"{word!r:.60} is not a network such as 10.0.0.0/8") from None
 
 
 class Listening(Group):
@@ -68,10 +75,11 @@ class Listening(Group):
         description="whether the console mints tokens, with which who has an API key can be any user: for staging",
     )
 
-    @field_validator("workers")
+    @field_validator("workers", mode="before")
     @classmethod
-    def _workers(cls, value: int | Literal["auto"]) -> int | Literal["auto"]:
-        if value != "auto" and not 1 <= value <= MOST_WORKERS:
+    def _workers(cls, value: object) -> object:
+        text = str(value)
+        if text != "auto" and not (text.isdecimal() and 1 <= int(text[:9]) <= MOST_WORKERS):
             raise ValueError(f"must be from 1 to {MOST_WORKERS}, or auto")
         return value
 
@@ -80,6 +88,8 @@ class Listening(Group):
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             scheme, _, host = origin.partition("://")
+            if host.endswith("/") and "/" not in host[:-1]:
+                raise ValueError(f"{origin!r} has to be written without a slash at its end")
             if origin != "*" and (scheme not in ("http", "https") or not host or "/" in host or "*" in host):
                 raise ValueError(f"{origin!r} is not an origin such as https://app.example.com")
         return value

@@ -101,7 +101,9 @@ _TO_BROWSERS = (
     ),
     _people("conversation:viewers", examples.VIEWERS, "conversation"),
     _direct(
-        "connected", examples.CONNECTED, "the first event of a connection; carries an offset to come back with"
+        "connected",
+        examples.CONNECTED,
+        "once a connection, after what a recovery brings; carries an offset to come back with",
     ),
     _direct("joined_conversation", examples.JOINED_CONVERSATION),
     _direct("left_conversation", examples.LEFT_CONVERSATION, "also to who is put out"),

@@ -1,22 +1,28 @@
-"""Publishing rows to Redis: each tenant's in order, the next only once the one before is acknowledged."""
+"""Publishing rows to Redis: each tenant's in order, the next only once the one before is acknowledged.
+
+Of a cluster, a shard that is away holds up no other's rows.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import redis.asyncio
 from redis.exceptions import NoScriptError
 
-from publisher.address import sentinels_of
+from publisher.address import Node
+from publisher.aio_lane import AsyncServers
 from publisher.buffer import BROKEN
 from publisher.connecting import REPLICAS_TIMEOUT_MS, check_replicas
 from publisher.envelope import Envelope, Options
 from publisher.errors import InvalidEvent
+from publisher.lanes import heed
 from publisher.outbox.claim import Stored
 from publisher.outbox.entry import CONTROL, envelope_of
 from publisher.scripts import SCRIPTS, command
@@ -42,12 +48,10 @@ class _Item(NamedTuple):
 
 
 class Delivery:
-    """Publishes through a client; a row's key holds for `keep_key_s`, until `release` is told it is gone."""
+    """Publishes to servers; a row's key holds for `keep_key_s`, until `release` is told it is gone."""
 
-    def __init__(
-        self, client: redis.asyncio.Redis, options: Options, *, keep_key_s: float, replicas: int = 0
-    ) -> None:
-        self._client = client
+    def __init__(self, servers: AsyncServers, options: Options, *, keep_key_s: float, replicas: int = 0) -> None:
+        self._servers = servers
         self._replicas = replicas
         self._options = replace(options, once_ttl_s=max(keep_key_s, options.once_ttl_s))
         self._released_ttl_ms = int(options.once_ttl_s * 1000)
@@ -76,20 +80,21 @@ class Delivery:
         Not at once: a relay that lost its claim may have the same row on its way. Where this fails, the
         keys hold longer than they need to.
         """
-        with contextlib.suppress(*BROKEN):
-            async with self._client.pipeline(transaction=False) as pipe:
-                for key in keys:
-                    pipe.pexpire(key, self._released_ttl_ms, lt=True)
-                await pipe.execute(raise_on_error=False)
+        owners, _ = await self._owners(keys)
+        for node, found in owners.items():
+            with contextlib.suppress(*BROKEN):
+                async with self._servers.client(node).pipeline(transaction=False) as pipe:
+                    for i in found:
+                        pipe.pexpire(keys[i], self._released_ttl_ms, lt=True)
+                    await pipe.execute(raise_on_error=False)
 
     async def ping(self) -> None:
-        """Reach for the server; raises what redis-py raises."""
-        await self._client.ping()
+        """Reach for the server, of a cluster for one; raises what redis-py raises."""
+        await self._servers.client(await self._servers.owner("")).ping()
 
     async def aclose(self) -> None:
         """Disconnect."""
-        for each in (self._client, *sentinels_of(self._client)):
-            await each.aclose()
+        await self._servers.aclose()
 
     def _queues(self, rows: Sequence[Stored], outcome: Outcome) -> dict[str, deque[_Item]]:
         queues: dict[str, deque[_Item]] = {}
@@ -102,29 +107,52 @@ class Delivery:
                 queues.setdefault(row.entry.tenant, deque()).append(item)
         return queues
 
+    async def _owners(self, keys: Iterable[str]) -> tuple[dict[Node | None, list[int]], dict[int, Any]]:
+        """Sort keys, by their numbers, by the nodes that take them; with what keeps one from having any."""
+        owners: dict[Node | None, list[int]] = {}
+        trouble: dict[int, Any] = {}
+        for i, key in enumerate(keys):
+            try:
+                owners.setdefault(await self._servers.owner(key), []).append(i)
+            except BROKEN as error:
+                trouble[i] = error
+        return owners, trouble
+
     async def _execute(self, items: Sequence[_Item]) -> Sequence[Any]:
         """Send an item each; give what Redis said of each, an exception where it did not take it."""
+        owners, results = await self._owners(item.envelope.keys[0] for item in items)
+        answers = [self._execute_at(node, [items[i] for i in found]) for node, found in owners.items()]
+        for found, answer in zip(owners.values(), await asyncio.gather(*answers), strict=True):
+            results |= zip(found, answer, strict=True)
+        if any(isinstance(result, Exception) for result in results.values()):
+            await self._servers.look_again()
+        return [results[i] for i in range(len(items))]
+
+    async def _execute_at(self, node: Node | None, items: Sequence[_Item]) -> Sequence[Any]:
+        """The same with the items that one node takes."""
+        client = self._servers.client(node)
         try:
-            results = await self._send(items)
+            results = await self._send(client, items)
             unknown = [i for i, result in enumerate(results) if isinstance(result, NoScriptError)]
             if unknown:
                 for script in SCRIPTS.values():
-                    await self._client.script_load(script.source)
-                for i, result in zip(unknown, await self._send([items[i] for i in unknown]), strict=True):
+                    await client.script_load(script.source)
+                again = await self._send(client, [items[i] for i in unknown])
+                for i, result in zip(unknown, again, strict=True):
                     results[i] = result
         except BROKEN as error:
             return [error] * len(items)
-        return results
+        return heed(self._servers.topology, results, node)
 
-    async def _send(self, items: Sequence[_Item]) -> list[Any]:
-        async with self._client.pipeline(transaction=False) as pipe:
+    async def _send(self, client: redis.asyncio.Redis, items: Sequence[_Item]) -> list[Any]:
+        async with client.pipeline(transaction=False) as pipe:
             for item in items:
                 pipe.evalsha(*command(item.envelope))
             if self._replicas:
                 pipe.execute_command("WAIT", self._replicas, REPLICAS_TIMEOUT_MS)
             results: list[Any] = await pipe.execute(raise_on_error=False)
         if self._replicas:
-            check_replicas(results.pop(), self._replicas)
+            check_replicas(results, self._replicas)
         return results
 
 

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Engine, Table, inspect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from publisher.address import client_of, parse_address
+from publisher.address import parse_address
+from publisher.aio_lane import AsyncServers
 from publisher.connecting import connection_options, new_backoff
 from publisher.envelope import Options
 from publisher.lanes import sharded
@@ -76,7 +77,7 @@ class OutboxRelay:
     def __init__(
         self,
         engine: Engine | AsyncEngine,
-        client: redis.asyncio.Redis,
+        client: redis.asyncio.Redis | AsyncServers,
         *,
         table: Table | None = None,
         options: Options | None = None,
@@ -89,8 +90,9 @@ class OutboxRelay:
         self._relaying = relaying = relaying or Relaying()
         self._limits = Limits(relaying.batch, relaying.tenants, relaying.hold_s)
         self._database = Database(engine)
+        servers = client if isinstance(client, AsyncServers) else AsyncServers(client)
         self._delivery = Delivery(
-            client, options or Options(), keep_key_s=relaying.keep_key_s, replicas=relaying.wait_replicas
+            servers, options or Options(), keep_key_s=relaying.keep_key_s, replicas=relaying.wait_replicas
         )
         self._awake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -111,18 +113,15 @@ class OutboxRelay:
         chosen = connection_options({"client_name": "outbox-relay"} | connection)
         address = parse_address(redis_url)
         if address.kind == "cluster":
-            if relaying is not None and relaying.wait_replicas:
-                raise ValueError("wait_replicas is not for a cluster: set min-replicas-to-write there")
             options = sharded(options)
-        client = client_of(redis.asyncio, address, chosen)
-        return cls(engine, client, table=table, options=options, relaying=relaying)
+        return cls(engine, AsyncServers.at(address, chosen), table=table, options=options, relaying=relaying)
 
     async def run(self) -> None:
         """Relay until `stop` is called or the task is cancelled; only once.
 
         Neither loses or doubles anything: what was published and not yet deleted is recognized by whoever
         comes next. Trouble with Redis or the database is logged, counted and tried again, at first after
-        some 25 ms and in the end every second.
+        some 25 ms and in the end every half second.
         """
         backoff, failures = new_backoff(), 0
         try:

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from publisher.events import checking
 from tests.api.conftest import KEY
 from tests.support.environment import ROOT, clean_environment
 from tests.support.replica import Replica
@@ -30,8 +31,11 @@ def test_the_examples_work_as_they_are(replica: Replica, org: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    receipt, presence, room, document = map(json.loads, done.stdout.splitlines())
-    assert receipt == {"offset": receipt["offset"], "duplicate": False, "queued": False}
+    message, receipt, presence, room, document = map(json.loads, done.stdout.splitlines())
+    for each in (message, receipt):
+        assert each == {"offset": each["offset"], "duplicate": False, "queued": False}
     assert presence == {"online": []}
-    assert [event["offset"] for event in room["events"]] == [room["offset"]] == [receipt["offset"]]
+    assert [event["offset"] for event in room["events"]] == [message["offset"], receipt["offset"]]
+    assert room["offset"] == receipt["offset"]
+    checking.check("message:new", json.dumps(room["events"][0]["data"]).encode(), "raise")
     assert document["openapi"].startswith("3.1")

@@ -13,6 +13,7 @@ from playwright.async_api import Browser, expect
 
 from gateway.embedded import EmbeddedRedis
 from gateway.samples import ALICE, BRUNO, ORGANIZATION
+from publisher import AsyncPublisher
 from tests.browser import chromium, console, latencies
 from tests.browser.console import TryIt
 from tests.browser.site import Site
@@ -117,6 +118,12 @@ async def proxy(replica: Replica) -> AsyncIterator[Proxy]:
     """The network between the pages and the replica."""
     async with Proxy(replica.port) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def events(site: Site) -> AsyncPublisher:
+    """A backend beside the one that the console plays."""
+    return site.events
 
 
 # -- the console

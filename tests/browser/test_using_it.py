@@ -6,15 +6,20 @@ import pytest
 from playwright.async_api import Page, expect
 
 from gateway.samples import ALICE, BRUNO, ORGANIZATION
+from publisher import AsyncPublisher
 from tests.browser import console
 from tests.browser.conftest import TryIts
+from tests.browser.console import Part
+from tests.e2e.conftest import Tenant
 from tests.support.client import Clients
+from tests.support.pytake import incoming_message
 from tests.support.replica import Replica
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+CUSTOMER = "00000000-0000-4000-8000-0000000000d4"
 NAME = """
 () => {
   const at = document.activeElement;
@@ -123,11 +128,103 @@ async def test_notifications_reach_the_desktop_of_who_does_not_look(try_it: TryI
     assert shown == [["WhatsApp", "Tem alguém aí?"]]
 
 
+async def below(part: Part) -> float:
+    """Give how many pixels of its messages are below what is shown."""
+    script = "log => log.scrollHeight - log.scrollTop - log.clientHeight"
+    return float(await part.box.get_by_role("log").evaluate(script))
+
+
+async def at_newest(part: Part) -> None:
+    """Wait until its newest message is in sight as a whole."""
+
+    async def is_there() -> bool:
+        return await below(part) < 1
+
+    await until(is_there, what="the newest message in sight")
+
+
+async def test_the_newest_message_stays_in_sight_unless_somebody_reads_further_up(
+    try_it: TryIts, events: AsyncPublisher, conversation: Tenant
+) -> None:
+    view = await try_it()
+    texts = [f"line {number}" for number in range(30)]
+    for text in texts[:20]:
+        await view.phone.write(text)
+    await view.alice.shows(*texts[:20])
+    await at_newest(view.alice)
+    # A banner takes some of its room.
+    await view.alice.switch.click()
+    await view.alice.says("Offline")
+    await at_newest(view.alice)
+    await view.alice.switch.click()
+    await view.alice.is_online()
+    # Others come while something else is looked at.
+    await view.page.get_by_role("tab", name="Use it").click()
+    for text in texts[20:]:
+        await events.message_new(conversation.id, incoming_message(conversation.conversation, text))
+    await expect(view.alice.box.locator("[data-message]")).to_have_count(len(texts))
+    await view.page.get_by_role("tab", name="Try it").click()
+    await view.alice.shows(*texts)
+    await at_newest(view.alice)
+    await view.alice.box.get_by_role("log").evaluate("log => log.scrollTo({ top: 0 })")
+    await view.phone.write("one more")
+    await view.alice.shows(*texts, "one more")
+    assert await below(view.alice) > 100
+
+
+async def disconnect(page: Page, user: str) -> None:
+    """Disconnect a user as an operator does."""
+    body = {"organization_id": ORGANIZATION, "user_id": user}
+    url = f"{page.url.partition('/console')[0]}/api/v1/disconnect"
+    assert (await page.request.post(url, data=body, headers={"X-API-Key": console.API_KEY})).ok
+
+
+async def test_an_agent_whom_an_operator_disconnected_logs_in_again(try_it: TryIts) -> None:
+    view = await try_it()
+    await disconnect(view.page, BRUNO)
+    await view.bruno.says("An operator disconnected this agent.")
+    await view.alice.sees("Bruno", "offline")
+    await expect(view.bruno.box.get_by_placeholder("Goes out once this agent is in again")).to_be_visible()
+    await view.bruno.write("Where was I?")
+    await view.phone.write("Anybody there?")
+    await view.alice.shows("Anybody there?")
+    await view.bruno.box.get_by_role("button", name="Log in again").click()
+    await view.bruno.says("Back online", "1 message caught up")
+    for part in (view.alice, view.bruno, view.phone):
+        await part.shows("Anybody there?", "Where was I?")
+
+
+async def test_the_customer_can_not_be_disconnected_for_long(try_it: TryIts) -> None:
+    view = await try_it()
+    await view.page.get_by_role("tab", name="Use it").click()
+    people = view.page.get_by_role("region", name="Who is online")
+    await people.get_by_role("button", name="Disconnect Customer").click()
+    await view.page.get_by_role("dialog").get_by_role("button", name="Disconnect").click()
+    await expect(people.get_by_role("status")).to_contain_text("Customer was disconnected")
+    await view.page.get_by_role("tab", name="Try it").click()
+    await view.phone.write("Still here")
+    await view.alice.shows("Still here")
+
+
+async def test_the_customer_sees_whether_an_agent_has_read(try_it: TryIts) -> None:
+    view = await try_it()
+    heard = len(view.window.frames)
+    for agent in (view.alice, view.bruno):
+        await agent.box.get_by_role("button", name="Back to the inbox").click()
+    alone = f'"user_ids":["{CUSTOMER}"],"sockets":1'
+    await until(lambda: any(alone in frame for frame in view.window.frames[heard:]), what="nobody to look")
+    await view.phone.write("Anybody there?")
+    await view.phone.ticks("Anybody there?", "delivered")
+    await view.bruno.box.get_by_role("button", name="Customer").click()
+    await view.phone.ticks("Anybody there?", "read")
+
+
 @pytest.mark.parametrize("width", [360, 390])
 async def test_a_phone_shows_one_window_at_a_time_and_nothing_sticks_out(try_it: TryIts, width: int) -> None:
     view = await try_it(phone=True, viewport={"width": width, "height": 800})
     await expect(view.alice.box).to_be_visible()
     await expect(view.bruno.box).to_be_hidden()
+    await expect(view.page.get_by_role("heading", name="Realtime console")).to_be_attached()
     await view.alice.write("Seu pedido saiu.")
     # Delivered, but nobody holds the phone.
     await view.alice.ticks("Seu pedido saiu.", "delivered")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.bus import commands as commands_module
-from gateway.bus.commands import OPEN_ERRORS, Commands
+from gateway.bus.commands import BACKOFF_CAP_S, OPEN_ERRORS, Commands, new_backoff
 from gateway.bus.link import LinkDown, ReplyError, Source
 from gateway.embedded import EmbeddedRedis
 from publisher import Options, conversation
@@ -28,6 +28,10 @@ async def test_an_unreachable_server_at_the_start_is_an_error(redis_proxy: Proxy
     await redis_proxy.refuse()
     with pytest.raises(OPEN_ERRORS):
         await Commands(Source(redis_proxy.url, name="gateway")).start()
+
+
+def test_redis_may_be_away_for_days() -> None:
+    assert 0.0 < new_backoff().compute(1_000_000) <= BACKOFF_CAP_S
 
 
 async def test_a_script_is_there_whenever_the_connection_is_up(source: Source) -> None:

@@ -94,7 +94,7 @@ def test_top_goes_on_when_redis_goes_and_comes_back(redis_server: EmbeddedRedis,
     with running(tmp_path, "top", REDIS_URL=redis_server.url) as command:
         command.printed("in all")
         redis_server.stop()
-        command.printed("as it was, Redis can't be reached")
+        command.printed("as it was: Redis can't be reached")
         redis_server.start()
         until_sync(lambda: "can't" not in command.output().rpartition("replica")[0].splitlines()[-1], 15.0)
         assert command.interrupt() == 130

@@ -8,6 +8,7 @@ from typing import Any
 import redis.asyncio
 
 from gateway.announcement import FIGURES
+from gateway.console.overview import FRESH_S
 from gateway.embedded import EmbeddedRedis
 from gateway.peers.registry import FORGOTTEN_S, INDEX
 from tests.console.conftest import ON, Reader
@@ -66,8 +67,10 @@ async def test_who_asks_often_costs_redis_nothing_more(
     reader: Reader, redis_server: EmbeddedRedis, replicas: Replicas
 ) -> None:
     url = f"{replicas(redis_server.url, **ON).url}/console/api/overview"
+    begun = time.monotonic()
     at = {(await reader.get(url)).body["nodes"][0]["at"] for _ in range(10)}
-    assert len(at) <= 2
+    # On a slow machine they take longer than one look holds.
+    assert len(at) <= 1 + (time.monotonic() - begun) / FRESH_S
 
 
 async def test_without_redis_it_says_so(reader: Reader, redis_server: EmbeddedRedis, replicas: Replicas) -> None:

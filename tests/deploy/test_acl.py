@@ -222,6 +222,12 @@ async def test_an_operator_checks_and_listens(guarded: Guarded, admin: Any, tmp_
         until_sync(heard, what="tail of a room to hear something")
 
 
+def test_top_works_as_the_gateways_own_user(guarded: Guarded, admin: Any, replica: Replica) -> None:
+    done = gateway("top", "--once", REDIS_URL=guarded.url("gateway"))
+    assert done.returncode == 0, done.stderr
+    assert replica.url in done.stdout
+
+
 def test_check_works_as_the_gateways_own_user(guarded: Guarded) -> None:
     check = gateway("check", JWT_SECRET_KEY=SECRET, REDIS_URL=guarded.url("gateway"))
     assert check.returncode == 0, check.stdout
@@ -296,7 +302,32 @@ def test_a_user_with_too_few_rights_is_said_in_one_line(guarded: Guarded, tmp_pa
     done = gateway("serve", JWT_SECRET_KEY=SECRET, REDIS_URL=guarded.url("operator"), GATEWAY_PORT="0")
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"gateway: Redis can't be reached at redis://127.0.0.1:{guarded.port}/0: NOPERM")
+    assert line.startswith(f"gateway: Redis at redis://127.0.0.1:{guarded.port}/0 refuses this user: NOPERM")
+
+
+COMMAND_LINES: dict[str, list[str]] = {
+    "top": ["top", "--once"],
+    "tail": ["tail", "--org", new_id()],
+    "check": ["check"],
+    "publish": ["publish", "--org", new_id(), "--to", "user:u", "{}"],
+}
+
+
+@pytest.mark.parametrize("name", COMMAND_LINES)
+def test_a_wrong_password_is_no_redis_that_is_away(guarded: Guarded, name: str) -> None:
+    url = guarded.url("gateway").replace("-s-own", "-s-old")
+    done = gateway(*COMMAND_LINES[name], JWT_SECRET_KEY=SECRET, REDIS_URL=url)
+    assert done.returncode == 2
+    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if "refuses this user" in line]
+    assert f"Redis at redis://127.0.0.1:{guarded.port}/0 refuses this user: " in line
+    assert "can't be reached" not in done.stdout + done.stderr
+    assert "-s-old" not in line
+
+
+def test_tail_of_everything_is_not_for_the_gateways_own_user(guarded: Guarded) -> None:
+    done = gateway("tail", "--org", new_id(), REDIS_URL=guarded.url("gateway"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "refuses this user" in done.stderr
 
 
 # -- the file has what the code uses, and no more

@@ -131,7 +131,10 @@ def stand_in_for_the_console(source: Path) -> None:
         place.write_text("built")
 
 
-def test_a_wheel_without_the_console_is_not_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize("environment", [{}, {"GATEWAY_CONSOLE": "required"}], ids=["any", "required"])
+def test_a_wheel_without_the_console_is_made_unless_it_is_required(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
     for path in ("pyproject.toml", "README.md", "publisher"):
         (shutil.copytree if (ROOT / path).is_dir() else shutil.copy)(ROOT / path, tmp_path / path)
     ignored = shutil.ignore_patterns("__pycache__", "client", "dist", "web")
@@ -139,10 +142,23 @@ def test_a_wheel_without_the_console_is_not_made(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel"]
     options = ["--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path / "wheels")]
     done = subprocess.run(
-        [*pip, *options, str(tmp_path)], capture_output=True, text=True, check=False, cwd=tmp_path
+        [*pip, *options, str(tmp_path)],
+        env=clean_environment(**environment),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
     )
-    assert done.returncode != 0
-    assert "build the console first, with `make console`" in done.stdout + done.stderr
+    assert bool(done.returncode) is bool(environment), done.stderr
+    assert len([*tmp_path.glob("wheels/*.whl")]) == (0 if environment else 1)
+    if environment:
+        assert "`make console` builds it" in done.stdout + done.stderr
+
+
+def test_images_and_releases_are_made_with_the_console_alone() -> None:
+    (wheel,) = [run.rest for run in BUILD if run.name == "RUN" and "pip wheel" in run.rest]
+    assert wheel.startswith("GATEWAY_CONSOLE=required pip wheel")
+    assert "GATEWAY_CONSOLE=required $(PIP) wheel" in (ROOT / "Makefile").read_text()
 
 
 def test_a_wheel_of_what_is_copied_is_complete(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import socket
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,12 +119,41 @@ def test_ctrl_c_ends_dev_and_its_redis(tmp_path: Path) -> None:
         pass  # nobody holds the port any more
 
 
-def test_dev_on_a_port_that_is_taken_says_so(dev: Running) -> None:
+def test_a_terminal_that_is_closed_ends_dev_and_its_redis(tmp_path: Path) -> None:
+    with running(tmp_path, "dev", "--port", "0") as command:
+        redis = int(re.findall(r"redis://127\.0\.0\.1:(\d+)/0", command.printed("Ctrl-C ends it."))[0])
+        assert command.end(signal.SIGHUP) == 0
+        assert "gateway_stopped" in command.errors()
+    assert _is_free(redis)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system can't be told")
+def test_devs_redis_does_not_outlive_a_dev_that_is_killed(tmp_path: Path) -> None:
+    with running(tmp_path, "dev", "--port", "0") as command:
+        redis = int(re.findall(r"redis://127\.0\.0\.1:(\d+)/0", command.printed("Ctrl-C ends it."))[0])
+        command.end(signal.SIGKILL)
+        until_sync(lambda: _is_free(redis), what="its Redis to end")
+
+
+def _is_free(port: int) -> bool:
+    """Tell whether nobody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_devs_port_may_stand_in_the_environment_and_one_that_is_taken_is_said(dev: Running) -> None:
     port = _url(dev).rpartition(":")[2]
-    done = gateway("dev", "--port", port)
+    done = gateway("dev", GATEWAY_PORT=port)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith(f"gateway: can't listen on 127.0.0.1:{port}")
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(f"gateway: can't listen on 127.0.0.1:{port}")
+    assert said.endswith(f"; another one: gateway dev --port {int(port) + 1}")
     assert "Traceback" not in done.stderr
+
+
+def test_devs_address_of_redis_is_what_the_other_commands_take(dev: Running) -> None:
+    (url,) = re.findall(r"^  export REDIS_URL=(\S+)", dev.output(), re.MULTILINE)
+    assert _url(dev) in gateway("top", "--once", REDIS_URL=url).stdout
 
 
 # -- gateway token
@@ -158,8 +190,16 @@ def test_publish_reaches_a_page_once_under_its_key(
     assert page.wait_for("x:y") == {"n": 1}
 
 
+def test_what_breaks_the_contract_is_published_with_a_word(stage_redis: EmbeddedRedis) -> None:
+    done = gateway(*PUBLISH, REDIS_URL=stage_redis.url)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["offset"]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("gateway: message:new: id is missing; it must be a UUID; published all the same")
+
+
 NOWHERE = f"redis://127.0.0.1:{free_port()}/0"
-PUBLISH = ["publish", "--org", new_id(), "--conversation", new_id()]
+PUBLISH = ["publish", "--org", new_id(), "--conversation", new_id(), "{}"]
 TAIL = ["tail", "--org", new_id()]
 MISTAKES = {
     "no room": (["publish", "--org", new_id()], "say where to"),
@@ -167,11 +207,13 @@ MISTAKES = {
     "a bad organization": ([*PUBLISH, "--org", "1"], "organization_id must be a UUID"),
     "a bad room": ([*PUBLISH, "--to", "x"], "a room is named"),
     "a bad event": ([*PUBLISH, "--event", "connect"], "keeps for itself"),
-    "data that is no JSON": ([*PUBLISH, "{"], "not JSON"),
+    "data that is no JSON": ([*PUBLISH[:-1], "{"], "not JSON"),
     "no Redis": ([*PUBLISH, "--redis-url", NOWHERE], "Redis can't be reached"),
-    "no address": ([*PUBLISH, "--redis-url", "localhost"], "Redis can't be reached"),
+    "no address": ([*PUBLISH, "--redis-url", "localhost"], "Redis' URL begins with"),
+    "nothing to publish": (PUBLISH[:-1], "say what"),
+    "two things to publish": ([*PUBLISH, "--text", "Olá"], "not both"),
     "no Redis to listen to": ([*TAIL, "--redis-url", NOWHERE], "Redis can't be reached"),
-    "no address to listen to": ([*TAIL, "--redis-url", "localhost"], "Redis can't be reached"),
+    "no address to listen to": ([*TAIL, "--redis-url", "localhost"], "Redis' URL begins with"),
     "a bad organization to listen to": ([*TAIL, "--org", "1"], "organization must be a UUID"),
     "a bad room to listen to": ([*TAIL, "--room", "x"], "a room is named"),
     "an unknown command": (["pubish"], "No such command"),

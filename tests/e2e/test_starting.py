@@ -40,8 +40,8 @@ WRONG = {
     "an algorithm without a secret": ({"JWT_ALGORITHM": "none"}, "JWT_ALGORITHM"),
     "no Redis": ({}, "Redis can't be reached"),
     "no such host": ({"REDIS_URL": "redis://redis.invalid:6379/0"}, "Redis can't be reached"),
-    "a URL of something else": ({"REDIS_URL": "http://127.0.0.1/"}, "Redis"),
-    "no URL": ({"REDIS_URL": "localhost:6379"}, "Redis"),
+    "a URL of something else": ({"REDIS_URL": "http://127.0.0.1/"}, "redis+cluster://"),
+    "no URL": ({"REDIS_URL": "localhost:6379"}, "redis+sentinel://"),
     "an address that is not here": ({"GATEWAY_HOST": "192.0.2.1"}, "can't"),
 }
 
@@ -101,9 +101,9 @@ def test_a_port_that_is_taken_is_said(redis_server: EmbeddedRedis, tmp_path: Pat
 
 def test_a_redis_that_wants_a_password_is_said(tmp_path: Path) -> None:
     with EmbeddedRedis(options=("--requirepass", "hunter2-the-password")) as server:
-        assert_one_line(_start(tmp_path, REDIS_URL=server.url), "Redis can't be reached")
+        assert_one_line(_start(tmp_path, REDIS_URL=server.url), "refuses this user")
         wrong = server.url.replace("127", ":hunter2@127")
-        assert_one_line(_start(tmp_path, REDIS_URL=wrong), "Redis can't be reached")
+        assert_one_line(_start(tmp_path, REDIS_URL=wrong), "refuses this user")
 
 
 def test_something_else_than_redis_is_said(tmp_path: Path) -> None:

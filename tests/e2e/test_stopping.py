@@ -77,6 +77,16 @@ def test_ctrl_c_ends_it_like_sigterm(going: Replica) -> None:
     assert going.log_lines("gateway_stopped")
 
 
+async def test_sighup_ends_nobody_where_there_is_nothing_to_read_again(
+    clients: Clients, going: Replica, tenant: Tenant
+) -> None:
+    client = await clients(going.url, tenant.token()).connect()
+    going.hang_up()
+    await until(lambda: going.log_lines("nothing_to_reload"), what="the signal to be heard")
+    assert (await client.call("ping"))["ok"]
+    assert going.health()["status"] == "healthy"
+
+
 def test_a_second_signal_means_at_once(redis_server: EmbeddedRedis, replicas: Replicas) -> None:
     slow = replicas(redis_server.url, GATEWAY_SHUTDOWN_GRACE_S="60")
     slow.terminate()

@@ -32,6 +32,7 @@ def test_a_cluster_is_some_of_its_nodes() -> None:
     ("url", "why"),
     [
         ("redis+socket://a", "begins with"),
+        ("http://a", "redis.sentinel:// or redis.cluster:// .* not with http://"),
         ("http+cluster://a", "begins with"),
         ("redis+cluster://a/1", "no other database"),
         ("redis+cluster://", "host:port"),
@@ -48,3 +49,9 @@ def test_a_url_that_is_none_is_one_line_without_its_password(url: str, why: str)
         parse_address(url.replace("://", "://user:s3cret@"))
     assert "s3cret" not in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_what_is_no_url_at_all_is_not_repeated() -> None:
+    with pytest.raises(ValueError, match="begins with") as raised:
+        parse_address("user:s3cret@host")
+    assert "s3cret" not in str(raised.value)

@@ -58,3 +58,21 @@ async def test_a_retry_on_another_connection_waits_for_the_replica_as_well(
             os.kill(replica.pid, signal.SIGCONT)
         await until(lambda: sender.unsent == 0)
         assert await published(client, sender) == [1]
+
+
+async def test_a_master_that_becomes_a_replica_costs_no_event(
+    senders: Senders, redis_servers: RedisServers
+) -> None:
+    server, _ = await pair(redis_servers)
+    sender = senders(server.url, wait_replicas=1, timeout_s=0.1)
+    await sender.emit(1)
+    await until(lambda: sender.unsent == 0)
+    async with redis.asyncio.Redis.from_url(server.url) as client:
+        asking: Any = client
+        await asking.replicaof("127.0.0.1", 1)
+        assert await sender.emit(2) == Receipt(None, queued=True)
+        await until(lambda: sender.counters.retries >= 2)
+        await asking.replicaof("no", "one")
+        await until(lambda: sender.unsent == 0)
+        assert await published(client, sender) == [1, 2]
+    assert (sender.counters.sent, sender.counters.failed) == (2, 0)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.embedded import EmbeddedRedis, free_port
+from publisher.topology import SLOTS
+from tests.support.command_line import gateway
 from tests.support.environment import ROOT
 from tests.support.redis_cluster import ask
 from tests.support.redis_server import RedisServers
+from tests.support.tokens import SECRET
+from tests.support.waiting import until_sync
 
 ROOM = "rt:{t}:room:conversation:x"
 NEEDED = [
@@ -34,15 +38,27 @@ REFUSED = [
 ]
 
 
-@pytest.fixture
-def guarded(redis_servers: RedisServers) -> EmbeddedRedis:
-    """A server with these users beside the usual one."""
-    server = redis_servers()
+def with_users(server: EmbeddedRedis) -> EmbeddedRedis:
     for line in (ROOT / "deploy" / "redis" / "users.acl").read_text().splitlines():
         _, name, *rules = line.split()
         if name != "default":
             ask(server, "ACL", "SETUSER", name, *(rule for rule in rules if not rule.startswith("#")))
     return server
+
+
+@pytest.fixture
+def guarded(redis_servers: RedisServers) -> EmbeddedRedis:
+    """A server with these users beside the usual one."""
+    return with_users(redis_servers())
+
+
+@pytest.fixture
+def shard(redis_servers: RedisServers) -> EmbeddedRedis:
+    """A cluster of one, with these users."""
+    server = redis_servers(options=("--cluster-enabled", "yes", "--cluster-port", str(free_port())))
+    ask(server, "CLUSTER", "ADDSLOTSRANGE", "0", str(SLOTS - 1))
+    until_sync(lambda: b"cluster_state:ok" in ask(server, "CLUSTER", "INFO"), what="the cluster")
+    return with_users(server)
 
 
 def test_what_sharded_pub_sub_takes_is_allowed_and_no_more(guarded: EmbeddedRedis) -> None:
@@ -53,3 +69,20 @@ def test_what_sharded_pub_sub_takes_is_allowed_and_no_more(guarded: EmbeddedRedi
         (user, *command) for user, *command in REFUSED if ask(guarded, "ACL", "DRYRUN", user, *command) == b"OK"
     ]
     assert (refused, allowed) == ([], [])
+
+
+def as_gateway(server: EmbeddedRedis, *rules: str) -> dict[str, str]:
+    """Give what a command takes to be the gateway's own user of a cluster, with these rules on top."""
+    ask(server, "ACL", "SETUSER", "gateway", ">secret", *rules)
+    return {"JWT_SECRET_KEY": SECRET, "REDIS_URL": f"redis+cluster://gateway:secret@127.0.0.1:{server.port}"}
+
+
+def test_check_says_which_right_a_cluster_takes_is_missing(shard: EmbeddedRedis) -> None:
+    assert "may do what a gateway does" in gateway("check", **as_gateway(shard)).stdout
+    without = gateway("check", **as_gateway(shard, "-asking")).stdout
+    assert "a gateway can't run as this user of Redis: it may not ask for a slot that is on its way" in without
+
+
+def test_top_works_as_the_gateways_own_user_of_a_cluster(shard: EmbeddedRedis) -> None:
+    done = gateway("top", "--once", **as_gateway(shard))
+    assert done.returncode == 0, done.stderr

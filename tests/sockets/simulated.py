@@ -681,6 +681,7 @@ class World:
         self.pause = pause or Pause()
         self.tasks: list[asyncio.Future[None]] = []
         self._number = 0
+        self._broken: list[str] = []
         self._options = Options()
         self.loop.run_until_complete(self._start(settings, replicas))
 
@@ -736,6 +737,17 @@ class World:
     def disconnect(self, user: str) -> None:
         """Have a backend send a user away for good."""
         self.server.publish(build_control(self.tenant, user, {"do": "disconnect"}, self._options, revoke="*"))
+
+    def overwrite(self, key: str) -> None:
+        """Have an operator's mistake in place of a key, which was not there, until `mend`."""
+        self.server.execute(("SET", key, "oops"))
+        self._broken.append(key)
+
+    def mend(self) -> None:
+        """Have it as it was."""
+        for key in self._broken:
+            self.server.execute(("DEL", key))
+        self._broken.clear()
 
     def renew(self, replica: Replica) -> None:
         """Have all leases of a replica renewed, from now on."""

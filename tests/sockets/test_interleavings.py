@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 
 from gateway.embedded import EmbeddedRedis
 from gateway.settings import load
-from publisher import Room, conversation
+from publisher import Room, conversation, wire
 from tests.sockets.simulated import Browser, Pause, SimLink, World
 from tests.support.tokens import SECRET, mint, new_id
 
@@ -246,6 +246,18 @@ class Machine(RuleBasedStateMachine):
         if coming.channel is None:
             self.world.act(lambda: coming.connect(self.world.replicas[replica]))
 
+    # -- what no rule does: it takes the whole of an organization's time
+
+    def logs_are_tried_again(self, replica: int) -> None:
+        relay = self.world.replicas[replica].relay
+        for tenant in list(relay.hub.tenants.values()):
+            self.world.act(lambda tenant=tenant: relay.resync._again(tenant))  # type: ignore[misc]
+        self.all_goes_on()
+
+    def logs_are_mended(self, replica: int) -> None:
+        self.world.mend()
+        self.logs_are_tried_again(replica)
+
 
 class LossyMachine(Machine):
     """The same, and once in a while Redis loses everything."""
@@ -405,3 +417,38 @@ def test_a_room_that_is_taken_away_while_a_loss_is_told_is_not_given_back(state:
     state.redis_loses_everything_twice(replica=0, first=0, second=0)
     state.access_is_taken_away(browser=0, room=0)
     state.settle()
+
+
+# -- a log that can't be read
+
+
+@pytest.fixture
+def unreadable(state: LossyMachine) -> LossyMachine:
+    """Everybody missed an event, and the log of browser 0's room is none any more."""
+    state.join(browser=0, room=0)
+    state.all_goes_on()
+    state.connection_breaks(kind="hear", replica=0)
+    state.publish(rooms=set(), sender=None, times=1, wide=True)
+    state.world.overwrite(wire.log_key(state.world.tenant, state.rooms[0]))
+    state.all_goes_on()
+    assert len(state.world.replicas[0].relay.resync.unreadable) == 1
+    return state
+
+
+def test_what_waits_for_a_log_that_can_not_be_read_comes_once_it_can(unreadable: LossyMachine) -> None:
+    unreadable.publish(rooms=set(), sender=None, times=5, wide=True)
+    unreadable.all_goes_on()
+    unreadable.logs_are_mended(replica=0)
+    unreadable.settle()
+    assert [len(browser.recoveries) for browser in unreadable.world.browsers] == [1, 1, 1]
+
+
+def test_who_waits_for_one_for_long_is_told(unreadable: LossyMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.unreadable.TELL_AFTER_S", 0.0)
+    unreadable.logs_are_tried_again(replica=0)
+    for browser in unreadable.world.browsers:
+        assert browser.channel is not None
+        assert browser.channel.ended
+    unreadable.logs_are_mended(replica=0)
+    unreadable.settle()
+    assert [browser.recoveries[-1] for browser in unreadable.world.browsers] == [False, False, False]

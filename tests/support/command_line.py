@@ -56,7 +56,11 @@ class Running:
 
     def interrupt(self) -> int:
         """Press Ctrl-C; gives the exit status."""
-        self._process.send_signal(signal.SIGINT)
+        return self.end(signal.SIGINT)
+
+    def end(self, number: int) -> int:
+        """Send a signal that ends it; gives the exit status."""
+        self._process.send_signal(number)
         return self._process.wait(PATIENCE_S)
 
 

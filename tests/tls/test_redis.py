@@ -160,7 +160,7 @@ WITHOUT: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("missing", WITHOUT)
-@pytest.mark.parametrize("command", [["serve"], ["publish", "--org", new_id(), "--conversation", new_id()]])
+@pytest.mark.parametrize("command", [["serve"], ["publish", "--org", new_id(), "--to", "user:u", "{}"]])
 def test_what_is_missing_is_one_line(secure_redis: SecureRedis, missing: str, command: list[str]) -> None:
     environment = {name: value for name, value in secure_redis.environment.items() if name not in WITHOUT[missing]}
     done = gateway(*command, JWT_SECRET_KEY=SECRET, GATEWAY_PORT="0", **environment)

@@ -38,10 +38,7 @@ function Shell() {
       <header className={styles.bar}>
         <div className={styles.brand}>
           <img src={`${import.meta.env.BASE_URL}mark.svg`} alt="" width={28} height={28} />
-          <h1 className={styles.name} aria-label={t("title")}>
-            <span className={styles.wide}>{t("title")}</span>
-            <span className={styles.narrow}>{t("short")}</span>
-          </h1>
+          <h1 className={styles.name}>{t("title")}</h1>
           {entry.state === "open" && entry.session.mode === "dev" && <Badge tone="accent">{t("mode.dev")}</Badge>}
         </div>
         {entry.state === "open" && (

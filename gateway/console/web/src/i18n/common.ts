@@ -2,7 +2,6 @@ import type { Words } from "./words";
 
 export const en = {
   title: "Realtime console",
-  short: "Realtime",
   views: { label: "Views", try: "Try it", watch: "Watch it", use: "Use it" },
   skip: "Skip to content",
   language: "Language",
@@ -47,7 +46,6 @@ export const en = {
 
 export const pt: Words<typeof en> = {
   title: "Console de tempo real",
-  short: "Tempo real",
   views: { label: "Telas", try: "Experimentar", watch: "Acompanhar", use: "Operar" },
   skip: "Pular para o conteúdo",
   language: "Idioma",

@@ -12,3 +12,4 @@ export { Segments } from "./Segments";
 export { Spinner } from "./Spinner";
 export { Tip } from "./Tip";
 export { Toggle } from "./Toggle";
+export { ViewHead } from "./ViewHead";

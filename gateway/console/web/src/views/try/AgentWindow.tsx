@@ -2,7 +2,7 @@ import { ArrowLeft, Bell, Eye, MessageCircle } from "lucide-react";
 import { useCallback, useEffect } from "react";
 import { useTranslation } from "react-i18next";
 
-import { classes, Empty, IconButton, Toggle } from "../../ui";
+import { Button, classes, Empty, IconButton, Toggle } from "../../ui";
 import styles from "./AgentWindow.module.css";
 import type { Backend } from "./backend";
 import { clock, type Message } from "./chat";
@@ -91,8 +91,7 @@ function Colleague({ person, presence }: { person: Person; presence: Presence })
 
 function Banner({ agent, missed }: { agent: Agent; missed: number }) {
   const { t } = useTranslation("try");
-  const { cutAt, state, wasAway, thread } = agent;
-  const { forgetAway } = agent;
+  const { cutAt, state, wasAway, thread, forgetAway, refusal } = agent;
   useEffect(() => {
     if (!wasAway || state !== "online") return;
     const timer = setTimeout(forgetAway, SHOWN_MS);
@@ -102,7 +101,7 @@ function Banner({ agent, missed }: { agent: Agent; missed: number }) {
     cutAt !== undefined
       ? (["bad", t("offline"), t("missed", { count: missed })] as const)
       : state === "refused"
-        ? (["bad", t("refused", { code: agent.refusal ?? "" }), ""] as const)
+        ? (["bad", refusal === "sent_away" ? t("sentAway") : t("refused", { code: refusal ?? "" }), ""] as const)
         : state !== "online"
           ? (["warn", t("connecting"), ""] as const)
           : wasAway
@@ -115,6 +114,11 @@ function Banner({ agent, missed }: { agent: Agent; missed: number }) {
           <strong>{strong}</strong>
           {rest && ` – ${rest}`}
         </p>
+      )}
+      {cutAt === undefined && state === "refused" && (
+        <Button small onClick={agent.logIn}>
+          {t("logIn")}
+        </Button>
       )}
     </div>
   );
@@ -166,8 +170,12 @@ function Conversation({ agent, colleague, backend, onTook }: {
   const tookOf = useCallback(
     (message: Message) => {
       if (message.how !== "live") return undefined;
-      const ms = took.get(message.id) ?? backend.sincePublished(message.id) ?? Math.max(Date.now() - message.at, 0);
-      if (!took.has(message.id)) onTook(ms);
+      const known = took.get(message.id);
+      if (known !== undefined) return known;
+      // Of what was published elsewhere only another clock could tell.
+      const ms = backend.sincePublished(message.id);
+      if (ms === undefined) return undefined;
+      onTook(ms);
       took.set(message.id, ms);
       return ms;
     },
@@ -206,7 +214,7 @@ function Conversation({ agent, colleague, backend, onTook }: {
       </p>
       <Composer
         label={t("message", { name })}
-        placeholder={t(agent.state === "online" ? "placeholder" : "waiting")}
+        placeholder={t(agent.state === "online" ? "placeholder" : agent.state === "refused" ? "waitingOut" : "waiting")}
         onSend={thread.write}
         onTyping={(isTyping) => (isTyping ? client.startTyping(backend.conversation) : client.stopTyping(backend.conversation))}
       />

@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next";
 import { classes } from "../../ui";
 import { clock, type Message, type Status } from "./chat";
 import styles from "./Messages.module.css";
+import { useBottom } from "./useBottom";
 
 const TICKS: Record<Status, typeof Check> = {
   waiting: Clock,
@@ -14,7 +15,7 @@ const TICKS: Record<Status, typeof Check> = {
   failed: CircleAlert,
 };
 
-/** Messages of a conversation, scrolled to the newest; new ones are said aloud. */
+/** Messages of a conversation, at the newest; new ones are said aloud. */
 export function Messages({ label, messages, focus = false, isMine, nameOf, tookOf, empty }: {
   label: string;
   messages: readonly Message[];
@@ -29,9 +30,7 @@ export function Messages({ label, messages, focus = false, isMine, nameOf, tookO
   empty: ReactNode;
 }) {
   const box = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    box.current?.scrollTo({ top: box.current.scrollHeight });
-  }, [messages]);
+  useBottom(box, messages);
   useEffect(() => {
     if (focus) box.current?.focus();
   }, [focus]);

@@ -4,7 +4,7 @@ import { useTranslation } from "react-i18next";
 
 import { useSession } from "../../api/session";
 import type { ViewProps } from "../../app/views";
-import { Button, Notice, Segments } from "../../ui";
+import { Button, Notice, Segments, ViewHead } from "../../ui";
 import { AgentWindow } from "./AgentWindow";
 import { Backend } from "./backend";
 import { newId } from "./chat";
@@ -59,11 +59,7 @@ function Stage({ conversation, visible, begin }: { conversation: string; visible
   ] as const;
   return (
     <div className={styles.view}>
-      <header className={styles.head}>
-        <div>
-          <h2>{t("title")}</h2>
-          <p>{t("lead")}</p>
-        </div>
+      <ViewHead title={t("title")} lead={t("lead")}>
         <div className={styles.actions}>
           {took.length > 0 && (
             <p className={styles.took} title={t("medianOf", { count: took.length })}>
@@ -76,7 +72,7 @@ function Stage({ conversation, visible, begin }: { conversation: string; visible
             {t("fresh")}
           </Button>
         </div>
-      </header>
+      </ViewHead>
       {isNarrow && (
         <div className={styles.parts} data-parts>
           <Segments label={t("parts")} value={part} options={parts} onChange={setPart} />

@@ -23,6 +23,7 @@ export class Backend {
   readonly #http: Http;
   readonly #demo: Demo;
   readonly conversation: string;
+  readonly agents: readonly string[];
   /** Unread messages of each agent. */
   readonly #unread = new Map<string, number>();
   readonly #publishedAt = new Map<string, number>();
@@ -32,6 +33,7 @@ export class Backend {
     this.#http = http;
     this.#demo = demo;
     this.conversation = conversation;
+    this.agents = demo.people.map(({ user_id }) => user_id);
   }
 
   async token(user: string, role: string): Promise<string> {
@@ -48,8 +50,8 @@ export class Backend {
   async receive(draft: Draft, viewers: readonly string[]): Promise<number> {
     const at = await this.#publish(draft, { direction: "inbound", sender_type: "contact", status: "received" });
     const { id, text } = draft;
-    const away = this.#demo.people.filter(({ user_id }) => !viewers.includes(user_id));
-    const events = away.flatMap(({ user_id }) => [this.#oneMore(user_id), this.#notification(user_id, id, text)]);
+    const away = this.agents.filter((user) => !viewers.includes(user));
+    const events = away.flatMap((user) => [this.#oneMore(user), this.#notification(user, id, text)]);
     if (events.length) await this.#inTurn(() => this.#http.post("/api/v1/events", events));
     return at;
   }
@@ -101,9 +103,8 @@ export class Backend {
         created_at: new Date(now).toISOString(),
         ...sender,
       };
-      const inbox = this.#demo.people.map(({ user_id }) => user_id);
       this.#note(id);
-      const asked = { organization_id: this.#demo.organization_id, message, inbox, skip_sid };
+      const asked = { organization_id: this.#demo.organization_id, message, inbox: this.agents, skip_sid };
       await this.#http.post("/api/v1/message_new", asked);
       return now;
     });

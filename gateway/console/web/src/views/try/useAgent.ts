@@ -32,6 +32,8 @@ export interface Agent {
   forgetAway: () => void;
   /** Why the gateway lets this agent not in. */
   refusal: string | undefined;
+  /** Try again after a refusal. */
+  logIn: () => void;
 }
 
 export function useAgent(person: { user_id: string; name: string }, backend: Backend): Agent {
@@ -47,10 +49,11 @@ export function useAgent(person: { user_id: string; name: string }, backend: Bac
   const cutAt = useSyncExternalStore(line.subscribe, () => line.cutAt);
   const token = useCallback(() => backend.token(id, "agent"), [backend, id]);
   const state = useRealtime(client);
+  const logIn = useCallback(() => client.connect(token), [client, token]);
   useEffect(() => {
-    client.connect(token);
+    logIn();
     return () => client.disconnect();
-  }, [client, token]);
+  }, [client, logIn]);
 
   const online = usePresence(client);
   const { refusal, wasAway, forget } = useLosses(client);
@@ -73,7 +76,7 @@ export function useAgent(person: { user_id: string; name: string }, backend: Bac
     if (unread) void backend.read(id).catch(() => {});
     clear();
   }, [reads, unread, notifications, clear, backend, id]);
-  const about = { id, name, client, line, cutAt, state, online, refusal };
+  const about = { id, name, client, line, cutAt, state, online, refusal, logIn };
   return { ...about, thread, isOpen, setOpen, wasInbox, wasAway, forgetAway, ...inbox };
 }
 

@@ -2,6 +2,7 @@ import { RealtimeClient } from "pytake-realtime-client";
 import { useRealtime } from "pytake-realtime-client/react";
 import { useCallback, useEffect, useRef, useState } from "react";
 
+import { CUSTOMER } from "../../lib/demo";
 import type { Backend } from "./backend";
 import type { Message } from "./chat";
 import { type Thread, useThread } from "./useThread";
@@ -12,11 +13,8 @@ export interface Phone {
   state: PhoneState;
   setState: (state: PhoneState) => void;
   thread: Thread;
-  isConnected: boolean;
 }
 
-/** In the demo's organization nobody else has this id. */
-const CONTACT = "00000000-0000-4000-8000-0000000000d4";
 // A tick that turns at once is not seen to turn.
 const READING_MS = 600;
 
@@ -27,11 +25,18 @@ const READING_MS = 600;
 export function usePhone(backend: Backend, isSeen: boolean): Phone {
   const [client] = useState(() => new RealtimeClient());
   const [state, setState] = useState<PhoneState>("open");
-  const token = useCallback(() => backend.token(CONTACT, "contact"), [backend]);
+  const token = useCallback(() => backend.token(CUSTOMER, "contact"), [backend]);
   const isConnected = useRealtime(client) === "online";
   useEffect(() => {
     client.connect(token);
-    return () => client.disconnect();
+    // WhatsApp is not for operators to disconnect: it is back at once.
+    const stop = client.onAuthError(({ code }) => {
+      if (code === "sent_away") client.connect(token);
+    });
+    return () => {
+      stop();
+      client.disconnect();
+    };
   }, [client, token]);
   const thread = useThread(client, backend, {
     open: true,
@@ -40,7 +45,17 @@ export function usePhone(backend: Backend, isSeen: boolean): Phone {
     send: (message) => backend.receive(message, client.viewers(backend.conversation)),
   });
   useReceipts(backend, thread.messages, state, isSeen && isConnected);
-  return { state, setState, thread, isConnected };
+  useTicks(thread, backend.agents);
+  return { state, setState, thread };
+}
+
+/** On what the contact wrote: delivered once the company has it, read once an agent has the conversation open. */
+function useTicks({ messages, viewers, tick }: Thread, agents: readonly string[]): void {
+  const status = viewers.some((user) => agents.includes(user)) ? "read" : "delivered";
+  useEffect(() => {
+    const own = messages.filter((message) => message.author === null && message.status !== "waiting");
+    for (const { id } of own) tick(id, status);
+  }, [messages, tick, status]);
 }
 
 function useReceipts(backend: Backend, messages: readonly Message[], state: PhoneState, isSeen: boolean): void {

@@ -3,7 +3,7 @@ import { useConversation } from "pytake-realtime-client/react";
 import { useCallback, useEffect, useRef, useState } from "react";
 
 import type { Backend } from "./backend";
-import { added, type How, type Message, messageOf, newId, published, ticked } from "./chat";
+import { added, type How, type Message, messageOf, newId, published, type Status, ticked } from "./chat";
 
 const RETRY_MS = 1000;
 
@@ -17,7 +17,8 @@ export interface Thread {
   caughtUp: number;
   forgetCaughtUp: () => void;
   write: (text: string) => void;
-  /** In milliseconds, how long each message took from being published until it was on this screen. */
+  tick: (id: string, status: Status) => void;
+  /** In milliseconds, how long a message of this page's took from being published until it was on this screen. */
   took: Map<string, number>;
 }
 
@@ -44,19 +45,20 @@ export function useThread(
     (event: Parameters<typeof messageOf>[0], came: How) => setMessages((now) => added(now, messageOf(event, came))),
     [],
   );
+  const tick = useCallback((id: string, status: Status) => setMessages((now) => ticked(now, id, status)), []);
   const { joined, typing, viewers } = useConversation(client, open ? backend.conversation : null, {
     onMessage: (event) => {
       const came = how(Date.parse(event.created_at));
       if (came === "missed") setCaughtUp((count) => count + 1);
       hear(event, came);
     },
-    onStatus: ({ message_id, status }) => setMessages((now) => ticked(now, message_id, status)),
+    onStatus: ({ message_id, status }) => tick(message_id, status),
     reload: async (why) => {
       if (why === "fallback" && !canSend) return;
       const events = await backend.load().catch((): PastEvent[] => []);
       for (const { event, data } of events) {
         if (event === "message:new") hear(data, "earlier");
-        if (event === "message:status") setMessages((now) => ticked(now, data.message_id, data.status));
+        if (event === "message:status") tick(data.message_id, data.status);
       }
     },
   });
@@ -69,7 +71,7 @@ export function useThread(
   useOutbox(messages, canSend, send, sent);
 
   const forgetCaughtUp = useCallback(() => setCaughtUp(0), []);
-  return { messages, joined, typing, viewers, caughtUp, forgetCaughtUp, write, took };
+  return { messages, joined, typing, viewers, caughtUp, forgetCaughtUp, write, tick, took };
 }
 
 /** Tell how a message came that was published at a time: what a recovery brings comes before the client is online. */

@@ -3,6 +3,7 @@ import { type FormEvent, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 
 import { useSession } from "../../api/session";
+import { CUSTOMER } from "../../lib/demo";
 import { isUser, isUuid } from "../../lib/ids";
 import { useSubject } from "../../lib/subject";
 import { Badge, Button, Card, Dialog, Empty, Failure, IconButton, Notice, TextField } from "../../ui";
@@ -45,7 +46,10 @@ export function People({ visible }: { visible: boolean }) {
     setTyped("");
     void looking.run();
   };
-  const nameOf = (user: string) => session.demo.people.find((person) => person.user_id === user)?.name;
+  const nameOf = (user: string) => {
+    if (organization !== session.demo.organization_id) return undefined;
+    return user === CUSTOMER ? t("people.customer") : session.demo.people.find(({ user_id }) => user_id === user)?.name;
+  };
   return (
     <Card
       title={t("people.title")}

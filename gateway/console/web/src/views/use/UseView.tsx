@@ -6,7 +6,7 @@ import type { ViewProps } from "../../app/views";
 import { OrganizationField } from "../../fields";
 import { isUuid, newId } from "../../lib/ids";
 import { useSubject } from "../../lib/subject";
-import { IconButton } from "../../ui";
+import { IconButton, ViewHead } from "../../ui";
 import { History } from "./History";
 import { Mint } from "./Mint";
 import { People } from "./People";
@@ -20,11 +20,7 @@ export default function UseView({ visible }: ViewProps) {
   const [{ organization }, change] = useSubject(session.demo);
   return (
     <div className={styles.view}>
-      <header className={styles.head}>
-        <div>
-          <h2 className={styles.title}>{t("title")}</h2>
-          <p className={styles.lead}>{t("lead")}</p>
-        </div>
+      <ViewHead title={t("title")} lead={t("lead")}>
         <div className={styles.organization}>
           <OrganizationField
             value={organization}
@@ -40,7 +36,7 @@ export default function UseView({ visible }: ViewProps) {
             </IconButton>
           </span>
         </div>
-      </header>
+      </ViewHead>
       <div className={styles.columns}>
         <div className={styles.column}>
           <Publish />

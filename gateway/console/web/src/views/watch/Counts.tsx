@@ -24,6 +24,7 @@ export function Counts({ nodes }: { nodes: Node[] }) {
     const color = outcome === "recovered" ? "--series-1" : "--series-3";
     return { name: known ? t(`counts.${known}`) : outcome, code: outcome, count, color };
   });
+  const replayed = total(nodes, "gateway_replayed_total");
   const refusals = (
     [
       ["gateway_refused_total", t("counts.connect"), "--series-4"],
@@ -40,13 +41,13 @@ export function Counts({ nodes }: { nodes: Node[] }) {
       ["gateway_slow_cut_total", t("counts.slow")],
       ["gateway_resyncs_total", t("counts.resyncs")],
       ["gateway_holes_total", t("counts.holes")],
-      ["gateway_replayed_total", t("counts.replayed")],
     ] as const
   ).map(([figure, name]) => ({ name, count: total(nodes, figure) }));
   return (
     <section className={styles.counts} aria-label={t("counts.label")}>
       <Card title={t("counts.recoveries")} lead={t("counts.recoveriesAbout")}>
         <Bars rows={recoveries} none={t("counts.noRecoveries")} />
+        {replayed > 0 && <Figures rows={[{ name: t("counts.replayed"), count: replayed }]} />}
       </Card>
       <Card title={t("counts.refusals")} lead={t("counts.refusalsAbout")}>
         <Bars rows={refusals} none={t("counts.noRefusals")} />

@@ -14,6 +14,7 @@ export function Tiles({ seen }: { seen: Seen }) {
   const sockets = nodes.reduce((sum, node) => sum + node.sockets, 0);
   const users = total(nodes, "gateway_users");
   const organizations = Math.max(0, ...nodes.map((node) => node.figures?.gateway_tenants ?? 0));
+  const [perUser, perEvent] = [users ? sockets / users : null, fanOut(now)];
   const some = (value: number | null | undefined, show: (value: number) => string) =>
     value == null ? "–" : show(value);
   const tiles = [
@@ -25,7 +26,7 @@ export function Tiles({ seen }: { seen: Seen }) {
     {
       label: t("tiles.users"),
       value: format.count(users),
-      aside: users ? t("tiles.perUser", { rate: format.rate(sockets / users) }) : "",
+      aside: perUser === null ? "" : t("tiles.perUser", { count: perUser, rate: format.rate(perUser) }),
     },
     {
       label: t("tiles.rooms"),
@@ -40,7 +41,7 @@ export function Tiles({ seen }: { seen: Seen }) {
     {
       label: t("tiles.deliveries"),
       value: some(now?.deliveries, format.rate),
-      aside: fanOut(now) === null ? "" : t("tiles.fanOut", { rate: format.rate(fanOut(now) ?? 0) }),
+      aside: perEvent === null ? "" : t("tiles.fanOut", { count: perEvent, rate: format.rate(perEvent) }),
     },
     {
       label: t("tiles.latency"),

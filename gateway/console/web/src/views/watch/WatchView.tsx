@@ -4,7 +4,7 @@ import { useTranslation } from "react-i18next";
 
 import type { ViewProps } from "../../app/views";
 import { useFormats } from "../../lib/useFormats";
-import { Badge, Button, Notice, Segments, Spinner } from "../../ui";
+import { Badge, Button, Notice, Segments, Spinner, ViewHead } from "../../ui";
 import { Charts } from "./Charts";
 import { Counts } from "./Counts";
 import { Replicas } from "./Replicas";
@@ -26,11 +26,7 @@ export default function WatchView({ visible }: ViewProps) {
   const state = lostSince !== null ? "lost" : isPaused ? "paused" : "live";
   return (
     <div className={styles.view}>
-      <header className={styles.head}>
-        <div>
-          <h2 className={styles.title}>{t("title")}</h2>
-          <p className={styles.lead}>{nodes.length ? t("lead", { count: nodes.length }) : t("starting")}</p>
-        </div>
+      <ViewHead title={t("title")} lead={nodes.length ? t("lead", { count: nodes.length }) : t("starting")}>
         <div className={styles.tools}>
           <Badge dot tone={state === "live" ? "good" : state === "lost" ? "bad" : "warn"}>
             {t(state)}
@@ -49,7 +45,7 @@ export default function WatchView({ visible }: ViewProps) {
             {isPaused ? t("resume") : t("pause")}
           </Button>
         </div>
-      </header>
+      </ViewHead>
       {lostSince !== null && <Notice tone="bad">{t("lostLead", { time: formats.time(lostSince) })}</Notice>}
       {seen.samples.length ? (
         <>

@@ -1,0 +1,49 @@
+"""Whether those who have to answer a gateway do: where token keys come from, and who decides about joins."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from urllib.parse import urlsplit
+
+from gateway.auth import jwks_of
+from gateway.cli.safety import Finding, ok, warn
+from gateway.errors import one_line
+from gateway.settings import Settings
+
+
+async def find(settings: Settings) -> list[Finding]:
+    """Ask for the keys once, and knock at the backend; nobody is asked about a join."""
+    return [*await _keys(settings), *await _backend(settings)]
+
+
+async def _keys(settings: Settings) -> list[Finding]:
+    jwks = jwks_of(settings)
+    if jwks is None:
+        return []
+    try:
+        found = await jwks.ask()
+    except Exception as problem:  # noqa: BLE001  # whatever it was, a gateway would go without keys
+        return [_silent("GATEWAY_JWKS_URL", problem)]
+    return [ok(f"GATEWAY_JWKS_URL answers, keys for {settings.jwt_algorithm}: {len(found.keys)}")]
+
+
+async def _backend(settings: Settings) -> list[Finding]:
+    if not settings.authorize_url:
+        return []
+    try:
+        parts = urlsplit(settings.authorize_url)
+        secure = parts.scheme == "https"
+        async with asyncio.timeout(settings.authorize_timeout_s):
+            port = parts.port or (443 if secure else 80)
+            _, writer = await asyncio.open_connection(parts.hostname, port, ssl=secure or None)
+    except (OSError, TimeoutError, ValueError) as problem:
+        return [_silent("GATEWAY_AUTHORIZE_URL", problem)]
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        await writer.wait_closed()
+    return [ok("GATEWAY_AUTHORIZE_URL takes connections")]
+
+
+def _silent(name: str, problem: Exception) -> Finding:
+    return warn(f"{name} does not answer: {one_line(problem)}")

@@ -1,0 +1,62 @@
+"""Being found: by the others, though one of them says nonsense, and though this one has nothing to say."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest_asyncio
+import redis.asyncio
+from structlog.testing import capture_logs
+
+from gateway.bus.cluster import commands_of
+from gateway.bus.commands import Commands
+from gateway.embedded import EmbeddedRedis
+from gateway.peers import registry
+from gateway.peers.registry import INDEX, KEY, Registry
+from tests.support.waiting import until
+
+
+@pytest_asyncio.fixture
+async def commands(redis_server: EmbeddedRedis) -> AsyncIterator[Commands]:
+    commands = commands_of(redis_server.url, name="test")
+    await commands.start()
+    yield commands
+    await commands.stop()
+
+
+async def test_an_entry_that_is_none_hides_no_other(commands: Commands) -> None:
+    here, there = (Registry(commands, name, lambda: {"sockets": 1}) for name in ("here", "there"))
+    await there.start("http://there", "")
+    for name, entry in (("text", "{"), ("bytes", b"\xff"), ("number", "7")):
+        await commands.ask("SET", KEY + name, entry)
+        await commands.ask("ZADD", INDEX, 1, name)
+    try:
+        assert {name: said["sockets"] for name, said in (await here.everyone()).items()} == {"here": 1, "there": 1}
+    finally:
+        await there.stop()
+
+
+async def test_who_can_not_say_what_it_does_is_found_all_the_same(
+    commands: Commands, redis_client: redis.asyncio.Redis, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(registry, "ANNOUNCE_S", 0.01)
+    asked = 0
+
+    def about() -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        if 1 < asked < 5:
+            raise ZeroDivisionError
+        return {"asked": asked}
+
+    mine = Registry(commands, "mine", about)
+    with capture_logs() as logs:
+        await mine.start("http://mine", "")
+        try:
+            await until(lambda: asked > 5, what="it to go on")
+            assert (await mine.everyone())["mine"]["url"] == "http://mine"
+            assert await redis_client.exists(KEY + "mine")
+        finally:
+            await mine.stop()
+    assert [line["event"] for line in logs] == ["announcement_failed"]
