@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.embedded import EmbeddedRedis, free_port
@@ -71,7 +73,7 @@ def test_what_sharded_pub_sub_takes_is_allowed_and_no_more(guarded: EmbeddedRedi
     assert (refused, allowed) == ([], [])
 
 
-def as_gateway(server: EmbeddedRedis, *rules: str) -> dict[str, str]:
+def as_gateway(server: EmbeddedRedis, *rules: str) -> dict[str, Any]:
     """Give what a command takes to be the gateway's own user of a cluster, with these rules on top."""
     ask(server, "ACL", "SETUSER", "gateway", ">secret", *rules)
     return {"JWT_SECRET_KEY": SECRET, "REDIS_URL": f"redis+cluster://gateway:secret@127.0.0.1:{server.port}"}
