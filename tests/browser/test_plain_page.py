@@ -96,7 +96,9 @@ async def test_seed_3_status_updates_in_real_time(
     await write(alice, "Seu pedido saiu.")
     ticks = alice.page.locator("#messages .ticks")
     await expect(ticks).to_have_attribute("aria-label", "sent")
-    ident = (await heard(alice, "message:new"))[0]["id"]
+    # The page shows its own message before it hears of it.
+    (message,) = await until(lambda: heard(alice, "message:new"))
+    ident = message["id"]
     for status in ("delivered", "read"):
         await site.events.message_status(tenant.id, tenant.conversation, ident, status)
         await expect(ticks).to_have_attribute("aria-label", status)
@@ -154,7 +156,9 @@ async def test_seed_6_polling_where_websockets_do_not_get_through(
     assert await alice.value("socket.io.engine.transport.name") == "polling"
     await write(alice, "Chegou?")
     await shows(alice, "Chegou?")
-    ident = (await heard(alice, "message:new"))[0]["id"]
+    # The page shows its own message before it hears of it.
+    (message,) = await until(lambda: heard(alice, "message:new"))
+    ident = message["id"]
     await site.events.message_status(tenant.id, tenant.conversation, ident, "read")
     await expect(alice.page.locator("#messages .ticks")).to_have_attribute("aria-label", "read")
     alice.expect_broken_network()

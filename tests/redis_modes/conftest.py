@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from publisher import AsyncPublisher, conversation
+from gateway.embedded import EmbeddedRedis
+from publisher import AsyncPublisher, conversation, wire
 from tests.recovery.conftest import Team, numbers
 from tests.support.client import Clients, RawClient
-from tests.support.redis_cluster import RedisCluster, server_binaries
+from tests.support.redis_cluster import RedisCluster, ask, server_binaries
 from tests.support.redis_sentinel import Sentinels
 from tests.support.waiting import until
 
@@ -73,10 +74,12 @@ class Flow:
         self.going = asyncio.Event()
         """Cleared, nothing is sent."""
         self.going.set()
+        self._waits = False
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         while not self._stopped:
+            self._waits = not self.going.is_set()
             await self.going.wait()
             data = {"n": self.sent}
             await self._events.emit(self.team.id, "test:event", data, to=conversation(self.team.talk))
@@ -87,6 +90,13 @@ class Flow:
         """Wait until so many more have gone out, or into the buffer."""
         goal = self.sent + count
         await until(lambda: self.sent >= goal, within_s, "more events")
+
+    async def pause(self, master: EmbeddedRedis, replica: EmbeddedRedis) -> None:
+        """Send nothing until `going` is set again, and wait until the replica has what was sent."""
+        self.going.clear()
+        await until(lambda: self._waits)
+        key = wire.meta_key(self.team.id)
+        await until(lambda: ask(master, "HGET", key, "seq") == ask(replica, "HGET", key, "seq"))
 
     async def flows(self, *clients: RawClient, within_s: float = 20.0) -> None:
         """Wait until clients get what is sent from now on."""
