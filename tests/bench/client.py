@@ -135,7 +135,7 @@ class Client(asyncio.Protocol):
             self._connected(json.loads(text[2:]).get("pid", ""))
         elif text.startswith(b"0"):
             resume = {"pid": self._pid, "offset": self._offset} if self._offset else {}
-            self._send(b"40" + json.dumps({"token": self._token} | resume).encode())
+            self._send(b"40" + json.dumps({"token": self._token, "statuses": True} | resume).encode())
         elif text == b"2":
             self._send(b"3")
         else:
