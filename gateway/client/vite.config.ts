@@ -13,6 +13,8 @@ export default defineConfig({
     // The gateway is another origin, and lets no page read its HTTP API.
     environmentOptions: { happyDOM: { settings: { fetch: { disableSameOriginPolicy: true } } } },
     isolate: false,
+    // A slow machine may take its time: each wait ends as soon as what it waits for is there.
+    testTimeout: 60_000,
     include: ["test/**/*.test.{ts,tsx}"],
   },
 });

@@ -110,7 +110,11 @@ _TO_BROWSERS = (
     _direct("joined_room", examples.JOINED_ROOM),
     _direct("left_room", examples.LEFT_ROOM, "also to who is put out"),
     _direct("pong", examples.PONG),
-    _direct("auth:expiring", examples.EXPIRING, "a minute before the token ends"),
+    _direct(
+        "auth:expiring",
+        examples.EXPIRING,
+        "a minute before the token ends; half-way, if a refresh gave less than two",
+    ),
     _direct("error", examples.FAILED_EVENT, "in place of an acknowledgement that says no"),
 )
 

@@ -7,6 +7,8 @@ import { RealtimeClient, type MessageNew } from "../src/index.js";
 import { useConversation, usePresence, useRealtime } from "../src/react.js";
 import { message, newTenant, publish, token, url, type Tenant } from "./gateway.js";
 
+const eventually = (seen: () => void) => vi.waitFor(seen, { timeout: 20_000 });
+
 describe.skipIf(!url)("in components, with a running gateway", () => {
   let client: RealtimeClient;
   let other: RealtimeClient;
@@ -15,7 +17,7 @@ describe.skipIf(!url)("in components, with a running gateway", () => {
   let page: HTMLElement;
 
   const render = (node: ReactNode) => root.render(<StrictMode>{node}</StrictMode>);
-  const shown = (text: string) => vi.waitFor(() => expect(page.textContent).toBe(text), 3000);
+  const shown = (text: string) => eventually(() => expect(page.textContent).toBe(text));
 
   beforeEach(() => {
     client = new RealtimeClient({ url: url as string });
@@ -59,7 +61,7 @@ describe.skipIf(!url)("in components, with a running gateway", () => {
     render(<Chat on={second} reload={reload} />);
     const sent = message(tenant, "Olá");
     await publish(tenant, "message:new", sent);
-    await vi.waitFor(() => expect(second).toHaveBeenCalled());
+    await eventually(() => expect(second).toHaveBeenCalled());
     expect(second.mock.calls).toEqual([[sent]]);
     expect(first).not.toHaveBeenCalled();
     expect(reload.mock.calls).toEqual([["joined"]]);
@@ -88,7 +90,7 @@ describe.skipIf(!url)("in components, with a running gateway", () => {
     await shown("in 0 1");
     expect(leave).not.toHaveBeenCalled();
     render([]);
-    await vi.waitFor(() => expect(leave).toHaveBeenCalled());
+    await eventually(() => expect(leave).toHaveBeenCalled());
     expect(leave).toHaveBeenCalledTimes(1);
   });
 
