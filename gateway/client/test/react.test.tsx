@@ -47,9 +47,10 @@ describe.skipIf(!url)("in components, with a running gateway", () => {
     expect(connect).toHaveBeenCalledTimes(times);
   });
 
-  function Chat({ on = () => {}, reload = () => {} }: { on?: (m: MessageNew) => void; reload?: (why: string) => void }) {
+  type Shown = { on?: (m: MessageNew) => void; reload?: (why: string) => void; label?: string };
+  function Chat({ on = () => {}, reload = () => {}, label = "" }: Shown) {
     const { joined, typing, viewers } = useConversation(client, tenant.conversation, { onMessage: on, reload });
-    return <p>{`${joined ? "in" : "out"} ${typing.length} ${viewers.length}`}</p>;
+    return <p>{`${joined ? "in" : "out"} ${typing.length} ${viewers.length}${label}`}</p>;
   }
 
   test("a conversation is joined, its messages come once, and to the latest handler", async () => {
@@ -58,7 +59,8 @@ describe.skipIf(!url)("in components, with a running gateway", () => {
     render(<Chat on={first} reload={reload} />);
     client.connect(token(tenant));
     await shown("in 0 1");
-    render(<Chat on={second} reload={reload} />);
+    render(<Chat on={second} reload={reload} label=" again" />);
+    await shown("in 0 1 again");
     const sent = message(tenant, "Olá");
     await publish(tenant, "message:new", sent);
     await eventually(() => expect(second).toHaveBeenCalled());
