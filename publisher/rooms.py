@@ -3,6 +3,9 @@
 A room is a string `<kind>:<id>`. It belongs to one tenant, which is never part of its name: the same
 name under two tenants is two rooms. Ids are UUIDs, but for a `user`, whose id is whatever the token's
 `sub` holds, within `OPAQUE_ID`.
+
+A UUID that comes as text is read in its canonical form alone, 8-4-4-4-12 hexadecimal digits. Python's `UUID` also
+reads `0x...`, `+...`, `..._...` and the digits of other scripts, each as the id of something else.
 """
 
 from __future__ import annotations
@@ -18,29 +21,24 @@ Id = str | UUID
 
 KIND = re.compile(r"[a-z][a-z0-9_]{0,31}")
 OPAQUE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._|@+-]{0,127}")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def uuid_text(value: Id, name: str) -> str:
-    """Give a UUID in its one canonical spelling; raise `InvalidEvent` that names the argument."""
+    """Return a UUID in canonical form and lower case; raise `InvalidEvent` that names the argument."""
     if isinstance(value, UUID):
         return str(value)
-    if isinstance(value, str) and 32 <= len(value) <= 45:
-        try:
-            return str(UUID(value))
-        except ValueError:
-            pass
+    if isinstance(value, str) and _UUID.fullmatch(value):
+        return value.lower()
     raise InvalidEvent(f"{name} must be a UUID, not {_shown(value)}")
 
 
 def user_text(value: Id, name: str = "user_id") -> str:
-    """Give a user id as tokens carry it: a UUID in canonical spelling or an opaque id as it is."""
+    """Return a user id as tokens carry it: a UUID in lower case or an opaque id as it is."""
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, str) and OPAQUE_ID.fullmatch(value):
-        try:
-            return str(UUID(value)) if len(value) == 36 else value
-        except ValueError:
-            return value
+        return value.lower() if _UUID.fullmatch(value) else value
     raise InvalidEvent(f"{name} must be a UUID or an id of letters, digits and ._|@+-, not {_shown(value)}")
 
 

@@ -18,6 +18,10 @@ ROOMS = [
     *("{campaign}:{ID}", "campaign: {ID}", "campaign:{ID} conversation:{ID}"),
     *("organization:{ID}", "user:{ID}", "conversation:{ID}", "CAMPAIGN:{ID}", "campaign:{ID}/.."),
     *("../campaign:{ID}", "rt:{ID}:room:campaign:{ID}", "campaign:" + "0" * 32 + "g", "campaign:" + "x" * 100_000),
+    # Python's `UUID` reads these as ids, most of them as another one than is written.
+    *("campaign:{{ID}}", "campaign:{ID}}", "campaign:urn:uuid:{ID}", "campaign:" + "0" * 32),
+    *("campaign:0x9619ff-8b86-d011-b42d-00cf4fc964ff", "campaign:+f9619ff-8b86-d011-b42d-00cf4fc964ff"),
+    *("campaign:a_9619ff-8b86-d011-b42d-00cf4fc964ff", "campaign:6f9619ff-8b86-d011-b42d-00cf4fc964f\u0663"),
     *(None, 7, True, [], ["campaign:{ID}"], {"a": 1}, {"$ne": None}),
 ]  # fmt: skip
 
@@ -42,17 +46,10 @@ async def room_names(stage: Stage) -> None:
                 refusal = await client.call(event, {key: name})
                 assert not refusal["ok"], f"{event} {name!r}"
                 assert refusal["error"]["code"] in ("bad_request", "forbidden", "not_joined"), refusal
-        # Python reads these as UUIDs; the room is the one that a UUID names, whatever was around it.
-        for braces in (f"{{{ident}}}", f"{ident}}}", f"urn:uuid:{ident}"):
-            joined = await client.call("join_room", {"room": f"campaign:{braces}"})
-            assert joined["room"] == f"campaign:{ident}"
-        await client.call("leave_room", {"room": f"campaign:{ident}"})
         assert client.connected
     finally:
         await client.close()
-    stage.closed = (
-        f"{len(names)} names by {len(ASKED)} events, each refused with a code; braces around a UUID are taken off"
-    )
+    stage.closed = f"{len(names)} names by {len(ASKED)} events, each refused with a code"
 
 
 @case("a conversation of another tenant, by its id", row="18", plain="joined, and all its messages received")
