@@ -17,6 +17,7 @@ from gateway.auth import key_values
 from gateway.engine import CloseReason
 from gateway.errors import CODES
 from gateway.health import installed_version
+from gateway.limits import sampling
 from gateway.limits.catalogue import totals
 from gateway.metrics import Values
 from publisher.events import CONNECT_CODES, LOSS_REASONS
@@ -109,6 +110,7 @@ def _strangers(gateway: Gateway) -> dict[str, Values]:
         "gateway_slow_cut_total": stats.slow_cut,
         "gateway_bad_frames_total": stats.bad_frames,
         "gateway_handler_errors_total": stats.handler_errors,
+        "gateway_log_left_out_total": dict(sampling.left_out),
         "gateway_api_requests_total": {str(status): n for status, n in api.items()},
         "gateway_http_refused_total": {str(status): n for status, n in stats.refused.items()},
     }

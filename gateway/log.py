@@ -44,8 +44,9 @@ EVENTS = {
     "api_unavailable": ("warning", "path, reason"),
     "http_handler_failed": ("error", "path, error"),
     "engine_bad_peer": ("warning", "sid, remote, code, reason"),
-    "engine_handler_failed": ("error", "sid, error"),
-    "engine_closer_failed": ("error", "sid, error"),
+    # Without its sid: that is all that a POST to a session needs, and the session goes on.
+    "engine_handler_failed": ("error", "remote, error"),
+    "engine_closer_failed": ("error", "remote, error"),
     "engine_timer_failed": ("error", "error"),
     "handler_failed": ("error", "sid, event_name, error"),
     "redis_commands_lost": ("warning", ""),
@@ -62,10 +63,16 @@ EVENTS = {
     "lease_renewal_failed": ("warning", "reason"),
 }
 
-# What strangers can cause as often as they like: a burst of each, then one line a second.
-SAMPLED = (
+# What strangers, and our own mistakes, can cause without end: a burst of each, then one line a second.
+RARE = (
     *("connect_limited", "socket_refused", "socket_denied", "engine_bad_peer"),
     *("api_refused", "api_unavailable"),
+    *("http_handler_failed", "engine_handler_failed", "engine_closer_failed", "handler_failed"),
+)
+# What every user causes: a burst of each user's lines, then one in ten seconds; of everybody's ten a second.
+USUAL = (
+    *("socket_connected", "socket_disconnected", "socket_joined", "socket_left"),
+    *("socket_evicted", "user_disconnected", "access_taken_away", "rooms_withheld"),
 )
 
 Format = Literal["auto", "json", "pretty"]
@@ -91,7 +98,7 @@ def configure(level: str, fmt: Format, *extra: Any) -> None:
     pretty = fmt == "pretty" or (fmt == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
-        Sampler(SAMPLED),
+        Sampler(RARE, USUAL),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         *extra,

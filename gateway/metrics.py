@@ -94,6 +94,9 @@ CATALOGUE = (
     Metric("gateway_slow_cut_total", "counter", "clients cut because they did not read"),
     Metric("gateway_bad_frames_total", "counter", "transports closed for breaking the protocol"),
     Metric("gateway_handler_errors_total", "counter", "errors of the gateway's own, each with a line in the log"),
+    Metric(
+        "gateway_log_left_out_total", "counter", "log lines left out as there were too many, by event", "event"
+    ),
     Metric("gateway_unsent_bytes", "gauge", "bytes that clients have not taken yet; sampled"),
     Metric("gateway_unsent_most_bytes", "gauge", "those of the client that has most; sampled"),
     Metric("gateway_unsent_limit_bytes", "gauge", "how many a client may have before it is cut"),

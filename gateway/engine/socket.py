@@ -180,7 +180,7 @@ class EngineSocket(Metered):
             self.hub.stats.handler_errors += 1
             if not self._logged:
                 self._logged = True
-                self.hub.options.log("engine_handler_failed", sid=self.sid, error=type(error).__name__)
+                self.hub.options.log("engine_handler_failed", remote=self.remote, error=type(error).__name__)
 
     def fire(self, now: float) -> None:
         """Ping, or give up on a client that did not answer the last ping."""
@@ -304,4 +304,4 @@ class EngineSocket(Metered):
 
     def _closer_failed(self, error: Exception) -> None:
         self.hub.stats.handler_errors += 1
-        self.hub.options.log("engine_closer_failed", sid=self.sid, error=type(error).__name__)
+        self.hub.options.log("engine_closer_failed", remote=self.remote, error=type(error).__name__)
