@@ -10,7 +10,7 @@ from gateway.log import EVENTS
 from gateway.log import RARE as RARE_NAMES
 from gateway.log import USUAL as USUAL_NAMES
 
-BURST = RARE.burst
+BURST = int(RARE.burst)
 DAY_S = 86_400
 
 

@@ -42,7 +42,7 @@ NO_CANONICAL_FORMS = [
 
 
 @pytest.mark.parametrize("make", [conversation, organization, campaign])
-@pytest.mark.parametrize("ident", NO_UUIDS + NO_CANONICAL_FORMS)
+@pytest.mark.parametrize("ident", [*NO_UUIDS, *NO_CANONICAL_FORMS])
 def test_what_is_no_uuid_is_refused(make: Any, ident: Any) -> None:
     with pytest.raises(InvalidEvent, match="must be a UUID"):
         make(ident)
