@@ -115,7 +115,7 @@ class Gateway:
         settings = self.settings
         if self.tracing is not None:
             stack.push_async_callback(self.tracing.stop)
-        kept = Kept(settings.history_size, settings.history_ttl_s)
+        kept = Kept(settings.history_size, settings.history_ttl_s, settings.max_event_bytes)
         url = settings.redis_url.get_secret_value()
         try:
             self.commands = commands = commands_of(url, name="gateway", **settings.redis_options())

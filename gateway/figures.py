@@ -71,6 +71,7 @@ def _traffic(gateway: Gateway) -> dict[str, Values]:
         "gateway_conflated_total": hub.stats.conflated,
         "gateway_malformed_messages_total": hub.stats.malformed,
         "gateway_unheard_messages_total": hub.stats.unheard,
+        "gateway_oversized_events_total": hub.stats.oversized,
         "gateway_repeated_messages_total": hub.stats.repeated,
         "gateway_recoveries_total": _from_zero(OUTCOMES, server.arrivals.outcomes),
         "gateway_replayed_total": server.arrivals.replayed,

@@ -54,6 +54,11 @@ CATALOGUE = (
     ),
     Metric("gateway_malformed_messages_total", "counter", "messages on the bus that no publisher wrote"),
     Metric("gateway_unheard_messages_total", "counter", "messages for a room that has no member here any more"),
+    Metric(
+        "gateway_oversized_events_total",
+        "counter",
+        "events from Redis that are too large for any socket; where they are kept their members are told of a gap",
+    ),
     Metric("gateway_repeated_messages_total", "counter", "messages that a resync had handed out already"),
     Metric("gateway_recoveries_total", "counter", "sockets that came back, by outcome", "outcome"),
     Metric("gateway_replayed_total", "counter", "events that they had missed and were given"),

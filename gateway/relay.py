@@ -43,6 +43,7 @@ class Relay:
         hub: Callable[[Troubles], Hub] = Hub,
     ) -> None:
         self.hub = hub(self)
+        self.hub.max_event_bytes = history.kept.max_event_bytes
         self.resync = resync = Resync(self.hub, commands, history)
         self.subscriber: Subscriber | ClusterSubscriber
         if isinstance(commands, ClusterCommands):

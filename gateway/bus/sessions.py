@@ -164,6 +164,7 @@ class Sessions:
             lost,
             token_id,
             issued_at,
+            self._kept.max_event_bytes,
             *args,
         )
         self._note(tenant, delay)

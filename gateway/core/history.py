@@ -9,6 +9,8 @@ from publisher.offsets import SEQ_PER_S
 
 # By how much two servers' clocks may be apart.
 MARGIN = 5 * SEQ_PER_S
+# More than Redis can hold in one value.
+ANY_SIZE = 1 << 40
 
 
 class Entry(NamedTuple):
@@ -56,6 +58,8 @@ class Kept(NamedTuple):
 
     size: int
     ttl_s: float
+    max_event_bytes: int = ANY_SIZE
+    """Body of the largest event that a socket can be given; what is larger counts as gone."""
 
 
 def judge(
@@ -78,11 +82,13 @@ def judge(
     would have heard of any event: it vouches for a log that has expired in silence, but where an entry names
     one before it that was never seen, it is the entry that is believed.
 
+    An entry that is too large to be given to anybody is a hole as well: only what came after it counts.
     Each entry names the one before it, so a hole shows; an entry that names none was published after a
     silence of at least the time that a log is kept.
     """
     horizon = now - int(kept.ttl_s * SEQ_PER_S)
     fresh = [entry for entry in entries if entry.seq >= horizon][-kept.size :] if kept.size else []
+    fresh = _after_oversized(fresh, kept.max_event_bytes)
     known = max(after, sure)
     quiet = max(known, heard)
     if fresh:
@@ -92,3 +98,11 @@ def judge(
     else:
         complete = tail <= known if tail else quiet >= horizon
     return Log(after, tuple(fresh), until, complete, tail, horizon)
+
+
+def _after_oversized(entries: list[Entry], max_bytes: int) -> list[Entry]:
+    """Return the entries behind the last one that is too large, all of them where none is."""
+    for i in range(len(entries) - 1, -1, -1):
+        if len(entries[i].body) > max_bytes:
+            return entries[i + 1 :]
+    return entries

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from gateway.core import statuses
 from gateway.core.conflation import Pacer
+from gateway.core.history import ANY_SIZE
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
 from gateway.core.tally import Counted, Tally
@@ -42,6 +43,8 @@ class HubStats:
     """Messages that a resync had handed out already."""
     gaps: int = 0
     epochs: int = 0
+    oversized: int = 0
+    """Messages with an event that is too large for any socket."""
 
 
 class Troubles(Protocol):
@@ -67,6 +70,8 @@ class Hub:
         self.channels: dict[bytes, RoomState] = {}
         self.pacer: Pacer | None = None
         """Paces those who get conflated events; without one they get every one."""
+        self.max_event_bytes = ANY_SIZE
+        """Body of the largest event that a socket can be given."""
         self._troubles = troubles
 
     def tenant(self, ident: str) -> Tenant:
@@ -107,6 +112,9 @@ class Hub:
             self.stats.malformed += 1
             return None
         tenant = room.tenant
+        if len(message.body) > self.max_event_bytes:
+            self._pass_over(room, message)
+            return None
         if tenant.backlog is None and self._is_gap(room, message):
             tenant.backlog = []
             self._troubles.gap(room)
@@ -114,6 +122,21 @@ class Hub:
             self._put_back(tenant, room, message)
             return None
         return self.dispatch(room, message)
+
+    def _pass_over(self, room: RoomState, message: wire.Message) -> None:
+        """Hand an event that no socket can be given to nobody; a recoverable one is a gap, which is told.
+
+        It would cut every member, who would come back, be given it again, and be cut again.
+        """
+        self.stats.oversized += 1
+        if message.flag != wire.Flag.RECOVERABLE or (room.last_seq is not None and message.seq <= room.last_seq):
+            return
+        tenant = room.tenant
+        # The log has it, and a read of the log finds the hole; one that is under way may have been too early.
+        tenant.overrun = True
+        if tenant.backlog is None:
+            tenant.backlog = []
+            self._troubles.gap(room)
 
     def _is_gap(self, room: RoomState, message: wire.Message) -> bool:
         """Tell whether something before this message was never seen, the whole history perhaps."""

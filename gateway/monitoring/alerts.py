@@ -118,7 +118,9 @@ REDIS = (
         "members were closed, came back, were told (`recovered: false`, `trimmed`) and load from the REST "
         "API.",
         "if the break was long, that is what it costs. If it was short, the rooms are busier than the "
-        "history is long: raise `GATEWAY_HISTORY_SIZE`, and Redis' memory with it.",
+        "history is long: raise `GATEWAY_HISTORY_SIZE`, and Redis' memory with it. If there was no break and "
+        "`gateway_oversized_events_total` rises, a backend publishes events larger than half of "
+        "`GATEWAY_MAX_BUFFER_BYTES`: make them smaller, or raise it.",
     ),
     Alert(
         "GatewayGaps",

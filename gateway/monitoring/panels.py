@@ -123,6 +123,7 @@ ROWS = (
                     Query(rate("gateway_resyncs_total"), "resyncs {{instance}}"),
                     Query(rate("gateway_gaps_total"), "gaps {{instance}}"),
                     Query(rate("gateway_holes_total"), "holes {{instance}}"),
+                    Query(rate("gateway_oversized_events_total"), "oversized events {{instance}}"),
                     Query(rate("gateway_history_lost_total"), "history lost {{instance}}"),
                 ),
             ),

@@ -42,7 +42,8 @@ class Limits(Group):
         1 << 20,
         ge=65_536,
         alias="GATEWAY_MAX_BUFFER_BYTES",
-        description="unsent bytes at which a slow client is cut, to come back and recover",
+        description="unsent bytes at which a slow client is cut, to come back and recover; an event may have half "
+        "of that",
     )
     max_rooms_per_socket: int = Field(
         1000,
@@ -88,3 +89,8 @@ class Limits(Group):
         description="events that it may send at once; beyond that they are refused, and after as many more it is "
         "closed",
     )
+
+    @property
+    def max_event_bytes(self) -> int:
+        """Return the size of the largest event that a socket is given: beside it there is room for others."""
+        return self.max_buffer_bytes // 2

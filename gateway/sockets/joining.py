@@ -119,7 +119,7 @@ class Rooms:
             return Joined(str(Offset(snapshot.epoch, at)), [], complete=False)
         missed = self._missed(member, room, log_read, since, was_in=was_in)
         missed = latest(missed, lambda event: event.entry.conflate)
-        fitting = _newest_within(missed, self._house.settings.max_buffer_bytes // 2)
+        fitting = _newest_within(missed, self._house.settings.max_event_bytes)
         at = max([at, *(event.seq for event in missed)])
         if not was_in and room in member.rooms:
             member.rooms[room] = at

@@ -23,17 +23,24 @@ def is_small(frames: Iterable[Frame]) -> bool:
 
 
 async def send_paced(socket: EngineSocket, frames: Iterable[Frame]) -> None:
-    """Send frames in order, as fast as the client takes them; ends early when the socket does."""
+    """Send frames in order, as fast as the client takes them; ends early when the socket does.
+
+    A frame that is larger than a portion goes alone, so that beside it there is room for live events.
+    """
     portion: list[Frame] = []
     size = 0
     for frame in frames:
-        portion.append(frame)
-        size += len(frame.wire)
-        if size >= PORTION_BYTES:
-            socket.send_frames(portion)
+        if portion and size + len(frame.wire) > PORTION_BYTES:
+            await _send(socket, portion)
             portion, size = [], 0
-            while socket.buffered > PORTION_BYTES and not socket.closed:  # noqa: ASYNC110
-                await asyncio.sleep(LOOK_S)
         if socket.closed:
             return
+        portion.append(frame)
+        size += len(frame.wire)
+    await _send(socket, portion)
+
+
+async def _send(socket: EngineSocket, portion: list[Frame]) -> None:
     socket.send_frames(portion)
+    while socket.buffered > PORTION_BYTES and not socket.closed:  # noqa: ASYNC110
+        await asyncio.sleep(LOOK_S)

@@ -164,3 +164,13 @@ def test_an_event_that_names_an_older_one_before_it_shows_that_the_newest_is_gon
     for previous, conflate, lost in ((now, b"", False), (now - 1, b"", True), (now - 1, b"k", False)):
         log = judge(now, [Entry(now + 1, previous, b"", conflate=conflate)], now + 1, now + 1, HOUR)
         assert log.lacks(now) is lost
+
+
+def test_an_event_too_large_for_any_socket_is_a_hole_and_only_what_came_after_it_counts() -> None:
+    kept = HOUR._replace(max_event_bytes=10)
+    now = START + 10
+    entries = [Entry(START + 1, START, b"small"), Entry(START + 2, START + 1, b"x" * 11)]
+    after = Entry(START + 3, START + 2, b"x" * 10)
+    assert judge(START, [*entries, after], START + 3, now, kept)[1:4:2] == ((after,), False)
+    assert judge(START, entries, START + 2, now, kept)[1:4:2] == ((), False)
+    assert judge(START + 2, [after], START + 3, now, kept)[1:4:2] == ((after,), True)

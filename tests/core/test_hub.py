@@ -308,3 +308,32 @@ def test_merging_gives_each_event_once_for_each_of_its_rooms_in_order(world: Wor
         ("b", 6),
         ("a", 7),
     ]
+
+
+def test_an_event_too_large_for_any_socket_is_a_gap_of_its_room(world: World) -> None:
+    world.hub.max_event_bytes = 50
+    room = world.room()
+    _, socket = world.member(room)
+    world.receive(room, 5, data="x" * 60)
+    assert socket.data == []
+    assert (world.troubles.gaps, world.hub.stats.oversized) == ([room], 1)
+    assert (world.tenant.backlog, world.tenant.overrun) == ([], True)
+
+
+def test_one_that_comes_during_a_resync_has_the_logs_read_once_more(world: World) -> None:
+    world.hub.max_event_bytes = 50
+    room = world.room()
+    world.tenant.backlog = []
+    world.receive(room, 5, data="x" * 60)
+    assert (world.troubles.gaps, world.tenant.backlog, world.tenant.overrun) == ([], [], True)
+
+
+def test_one_that_is_known_already_or_ephemeral_is_no_gap(world: World) -> None:
+    world.hub.max_event_bytes = 50
+    room = world.room()
+    _, socket = world.member(room)
+    world.receive(room, 5)
+    world.receive(room, 4, data="x" * 60, previous=0)
+    world.receive(room, 6, data={"text": "x" * 60}, flag="e")
+    assert (socket.data, world.troubles.gaps, world.tenant.backlog) == ([5], [], None)
+    assert world.hub.stats.oversized == 2

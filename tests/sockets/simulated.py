@@ -270,7 +270,7 @@ class Replica:
     def __init__(self, server: Server, settings: Settings) -> None:
         self.source = SimSource(server)
         source: Any = self.source
-        kept = Kept(settings.history_size, settings.history_ttl_s)
+        kept = Kept(settings.history_size, settings.history_ttl_s, settings.max_event_bytes)
         self.commands = Commands(source)
         history = History(self.commands, kept)
         self.sessions = Sessions(

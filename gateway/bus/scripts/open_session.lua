@@ -5,11 +5,11 @@
 --       5 ms kept  6 ms the session lives  7 ms a socket counts as there  8 sockets a user may have, 0 for any
 --       9 user  10 sid  11 pid  12 generation  13 why an earlier session was lost, or empty
 --       14 token's id, or empty  15 Unix time in seconds at which it was issued
---       16.. room, joined at ('' for now) ...
+--       16 bytes of the largest event that sockets can be given  17.. room, joined at ('' for now) ...
 -- Returns {epoch, seq, revoked fields, delay}: everything published so far is at or below seq, everything later
 -- above. `delay` ms later a sweep is due (-1: none).
 local p = people(ARGV[1], ARGV[2])
-local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl')
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl', 'max_event_bytes')
 local seq = p.us
 local epoch = meta[1]
 if epoch then
@@ -19,8 +19,8 @@ else
 end
 local id = string.format('%.0f', seq)
 redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', id)
-if meta[3] ~= ARGV[4] or meta[4] ~= ARGV[5] then
-  redis.call('HSET', KEYS[1], 'keep', ARGV[4], 'ttl', ARGV[5])
+if meta[3] ~= ARGV[4] or meta[4] ~= ARGV[5] or meta[5] ~= ARGV[16] then
+  redis.call('HSET', KEYS[1], 'keep', ARGV[4], 'ttl', ARGV[5], 'max_event_bytes', ARGV[16])
 end
 local fields = {'u', ARGV[9], 's', ARGV[10], 'g', ARGV[12], 'at', id}
 if ARGV[13] ~= '' then
@@ -28,7 +28,7 @@ if ARGV[13] ~= '' then
   fields[#fields + 1] = ARGV[13]
 end
 local rooms = {}
-for i = 16, #ARGV, 2 do
+for i = 17, #ARGV, 2 do
   rooms[#rooms + 1] = ARGV[i]
   fields[#fields + 1] = 'r:' .. ARGV[i]
   fields[#fields + 1] = ARGV[i + 1] == '' and id or ARGV[i + 1]
