@@ -1,4 +1,7 @@
-"""Runs the rows and prints the table: `python -m tests.faults [--seed N] [--short] [--list] [row ...]`."""
+"""Runs the rows and prints the table: `python -m tests.faults [--seed N] [--short] [--list] [row ...]`.
+
+`python -m tests.faults torture --seeds 1-10 --minutes 5` does everything at random: see `tests/faults/torture`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from tests.faults.pool import JOBS, run_rows
 from tests.faults.rows import ROWS, Result
 from tests.faults.scenarios import load_all
 from tests.faults.table import markdown
+from tests.faults.torture import command as torture
 
 
 def report(result: Result) -> None:
@@ -39,6 +43,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     """Run what is asked for; gives the exit status."""
+    if sys.argv[1:2] == ["torture"]:
+        return torture.main(sys.argv[2:])
     load_all()
     arguments = parse()
     if arguments.list:

@@ -30,7 +30,7 @@ END_S = 15.0
 class Terrain:
     """What a row wants the ground to be like.
 
-    `redis`: one server, a master with Sentinels, or a cluster, these with `redis_options`. `persist`: Redis has
+    `redis`: one server, a master with Sentinels, or a cluster, with `redis_options`. `persist`: Redis has
     its data again after a restart. `redis_proxies`: each replica has a proxy between itself and Redis.
     `client_proxies`: each has one between itself and its clients. `may_log`: words of error lines that belong to
     the fault.
@@ -53,7 +53,8 @@ class Ground:
         self.terrain = terrain
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.redis = EmbeddedRedis(quiet_port(), folder=folder, persist=terrain.persist)
+        options = terrain.redis_options if terrain.redis == "one" else ()
+        self.redis = EmbeddedRedis(quiet_port(), folder=folder, persist=terrain.persist, options=options)
         self.several: RedisCluster | Sentinels | None = _several(folder, terrain)
         """What there is in place of `redis`, where it is several servers."""
         self.replicas: list[Replica] = []

@@ -2,10 +2,11 @@
 //
 //   {"do": "open", "browser": 1, "client": "4.0", "url": "http://...", "options": {...}}
 //   {"do": "emit", "browser": 1, "event": "ping", "args": [...], "ack": 7, "times": 1}      ack: null for none
+//   {"do": "ask", "browser": 1, "event": "join_room", "args": [...], "ack": 8}      reports `asked`, or `unsent`
 //   {"do": "cut" | "close" | "connect" | "forget", "browser": 1}
 //
 // Every report has `browser`, `what`, and `at`: seconds of the system's monotonic clock, which is Python's
-// time.monotonic() on the same machine.
+// time.monotonic() on the same machine. What an event holds as `padding` is left out.
 import http from "node:http";
 import https from "node:https";
 import { createInterface } from "node:readline";
@@ -16,9 +17,11 @@ import { io as ioNewest } from "socket.io-client-newest";
 const clients = { "4.0": io40, 4.5: io45, newest: ioNewest };
 const browsers = new Map();
 
+const withoutPadding = (key, value) => (key === "padding" ? undefined : value);
+
 const report = (browser, what, facts) => {
   const at = Number(process.hrtime.bigint()) / 1e9;
-  process.stdout.write(JSON.stringify({ browser, what, at, ...facts }) + "\n");
+  process.stdout.write(JSON.stringify({ browser, what, at, ...facts }, withoutPadding) + "\n");
 };
 
 const commands = {
@@ -50,6 +53,13 @@ const commands = {
   emit({ browser, event, args, ack, times = 1 }) {
     const done = ack === null ? [] : [(...answer) => report(browser, "ack", { ack, args: answer })];
     for (let i = 0; i < times; i++) browsers.get(browser).socket.emit(event, ...args, ...done);
+  },
+  // For who minds when a request goes out: none waits for the next connection.
+  ask({ browser, event, args, ack }) {
+    const { socket } = browsers.get(browser);
+    if (!socket.connected) return report(browser, "unsent", { ack });
+    report(browser, "asked", { ack });
+    socket.emit(event, ...args, (...answer) => report(browser, "ack", { ack, args: answer }));
   },
   // The network goes away: nothing is said to the server, nothing comes from it.
   cut({ browser }) {

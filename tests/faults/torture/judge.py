@@ -1,0 +1,364 @@
+"""From what was published and what a page saw to what the gateway did wrong. Pure.
+
+**Owed**, once and in order, is every event of a room
+
+- that the page is in by itself, above the offset of a `connected` that did not recover;
+- that it joined, above the offset in the answer, or above its `since` where the answer says `complete`;
+
+until it asks to leave (up to the highest offset that it had seen by then), until it connects without recovering
+(likewise), or for good. A drop and a recovery change nothing. Of events with one conflation key a later one stands
+in for those before it.
+
+**Allowed** is more than is owed: a join or a leave that failed, or whose answer was lost, may have been done, and
+what a page was in a replica may keep for it. Everything else is a finding.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.faults.torture.ledger import (
+    Answered,
+    Asked,
+    Closed,
+    Diary,
+    Entry,
+    Event,
+    Gone,
+    Got,
+    Greeted,
+    Opened,
+    seq_of,
+)
+
+OPEN = 1 << 62
+# Answers to a join that say nothing about what it may see.
+PASSING = ("unavailable", "rate_limited")
+KINDS = ("lost", "twice", "disordered", "foreign", "backwards", "strange")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that the gateway did wrong: to whom, with which event, and where in its diary."""
+
+    kind: str
+    page: str
+    seq: int
+    text: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What came of one page, or of all."""
+
+    owed: int = 0
+    shown_again: int = 0
+    """Events that one join's answer showed and a later one's again, as they belong to both rooms."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """Connections and answers by how they ended."""
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, other: Verdict) -> None:
+        """Take another's in."""
+        self.owed += other.owed
+        self.shown_again += other.shown_again
+        self.counts += other.counts
+        self.findings += other.findings
+
+    def of(self, kind: str) -> list[Finding]:
+        """Give the findings of one kind."""
+        return [finding for finding in self.findings if finding.kind == kind]
+
+
+@dataclass(slots=True)
+class Stay:
+    """A time in a room: the page is owed what is above `after`, up to and including `until`."""
+
+    after: int
+    until: int = OPEN
+
+
+@dataclass(slots=True)
+class Membership:
+    """A page's rooms, one by one. `stay` is the time in it that goes on, None where it is not certainly in it."""
+
+    stay: Stay | None = None
+    is_possible: bool = False
+    stays: list[Stay] = field(default_factory=list)
+
+    def enter(self, after: int) -> None:
+        """Be in it for certain."""
+        self.is_possible = True
+        if self.stay is None:
+            self.stay = Stay(after)
+            self.stays.append(self.stay)
+
+    def close(self, until: int) -> None:
+        """Be in it perhaps."""
+        if self.stay is not None:
+            self.stay.until = max(until, self.stay.after)
+            self.stay = None
+
+
+class Truth:
+    """What was published, as the judge looks things up in it."""
+
+    def __init__(self, events: Mapping[tuple[str, int], Event]) -> None:
+        self.events = events
+        self._rooms: dict[tuple[str, str], list[int]] = defaultdict(list)
+        self._tenants: dict[int, list[str]] = defaultdict(list)
+        for tenant, seq in sorted(events, key=lambda key: key[1]):
+            self._tenants[seq].append(tenant)
+            for room in events[tenant, seq].rooms:
+                self._rooms[tenant, room].append(seq)
+
+    def owners(self, seq: int) -> list[str]:
+        """Give the tenants that have an event of this seq."""
+        return self._tenants.get(seq, [])
+
+    def within(self, tenant: str, room: str, stay: Stay) -> Sequence[int]:
+        """Give the seqs of a room's events during a stay."""
+        seqs = self._rooms.get((tenant, room), [])
+        return seqs[bisect_right(seqs, stay.after) : bisect_right(seqs, stay.until)]
+
+
+def judge(truth: Truth, diary: Diary) -> Verdict:
+    """Judge what one page saw."""
+    reader = _Reader(truth, diary)
+    for entry in diary.entries:
+        reader.read(entry)
+    reader.finish()
+    return reader.verdict
+
+
+class _Reader:
+    """Reads a diary from its beginning to its end."""
+
+    def __init__(self, truth: Truth, diary: Diary) -> None:
+        self.verdict = Verdict()
+        self._truth = truth
+        self._diary = diary
+        self._rooms: dict[str, Membership] = defaultdict(Membership)
+        self._asked: dict[int, Asked] = {}
+        self._last = 0
+        """The highest seq of what came live and of `connected`. An answer's is about its room alone."""
+        self._life = 0
+        self._sid = ""
+        self._sids: set[str] = set()
+        self._live: dict[int, int] = {}
+        """What came live: seq and life."""
+        self._shown: dict[int, int] = {}
+        """What answers to joins showed: seq and the latest life."""
+        self._ranks: dict[str, int] = {}
+        self._is_closed = False
+
+    def read(self, entry: Entry) -> None:
+        """Take one entry in."""
+        match entry:
+            case Got():
+                self._take(entry)
+            case Asked():
+                self._ask(entry)
+            case Answered():
+                self._answer(entry)
+            case Opened():
+                self._open(entry)
+            case Greeted():
+                self._greet(entry)
+            case Gone():
+                self._drop()
+                self.verdict.counts["drops"] += 1
+            case Closed():
+                self._is_closed = True
+
+    def _find(self, kind: str, seq: int, text: str) -> None:
+        self.verdict.findings.append(Finding(kind, self._diary.name, seq, text))
+
+    # -- connections
+
+    def _drop(self) -> None:
+        """What was asked may have been done, behind a leave that was answered, too."""
+        for asked in self._asked.values():
+            self._rooms[asked.room].is_possible = True
+        self._asked.clear()
+
+    def _open(self, entry: Opened) -> None:
+        self._drop()
+        if entry.recovered:
+            if entry.sid != self._sid:
+                self._find("strange", self._last, f"recovered with another sid: {entry}")
+        else:
+            self._life += 1
+            for membership in self._rooms.values():
+                membership.close(self._last)
+        self._sid = entry.sid
+        self._sids.add(entry.sid)
+
+    def _greet(self, entry: Greeted) -> None:
+        seq = seq_of(entry.offset)
+        if entry.recovered:
+            self.verdict.counts["recovered"] += 1
+        else:
+            self.verdict.counts[f"told: {entry.reason}" if entry.reason else "new"] += 1
+            for room in self._diary.own:
+                self._rooms[room].enter(seq)
+        self._last = max(self._last, seq)
+
+    # -- rooms
+
+    def _ask(self, entry: Asked) -> None:
+        self._asked[entry.number] = entry
+        membership = self._rooms[entry.room]
+        if entry.verb == "leave":
+            membership.close(self._last)
+        else:
+            membership.is_possible = True
+
+    def _answer(self, entry: Answered) -> None:
+        asked = self._asked.pop(entry.number, None)
+        if asked is None:
+            return  # of a connection that is gone; the page does not believe it either
+        self.verdict.counts[f"{asked.verb}: {entry.code or 'ok'}"] += 1
+        membership = self._rooms[asked.room]
+        if entry.code:
+            if entry.code not in PASSING:
+                self._find("strange", self._last, f"{asked} was refused: {entry.code}")
+        elif asked.verb == "leave":
+            membership.is_possible = False
+        else:
+            self._join(asked, entry, membership)
+
+    def _join(self, asked: Asked, entry: Answered, membership: Membership) -> None:
+        at = seq_of(entry.offset)
+        for shown in entry.events:
+            self._show(asked, seq_of(shown.offset), shown.ident, at)
+        after = at
+        if asked.since and not entry.complete:
+            self.verdict.counts["told: complete false"] += 1
+        elif asked.since:
+            after = min(at, seq_of(asked.since))
+            self.verdict.counts["join since: complete"] += 1
+        if membership.stay is None:
+            membership.enter(after)
+        elif after < at:
+            membership.stays.append(Stay(after, at))
+
+    # -- events
+
+    def _show(self, asked: Asked, seq: int, ident: str, at: int) -> None:
+        """Take in one event that an answer shows."""
+        event = self._known(seq, ident)
+        if event is None:
+            return
+        where = f"{event.ident or event.name} in the answer to {asked.room} since {asked.since or asked.history}"
+        if asked.room not in event.rooms:
+            self._find("foreign", seq, f"{where}: it is for {sorted(event.rooms)}")
+        if event.skip_sid == self._sid:
+            self._find("strange", seq, f"{where}: it was left out of it")
+        if seq > at or (asked.since and seq <= seq_of(asked.since)):
+            self._find("strange", seq, f"{where}: it is not between that and {at}")
+        if asked.since and self._live.get(seq) == self._life:
+            self._find("twice", seq, f"{where}: it came live before, on the same sid")
+        elif self._shown.get(seq) == self._life:
+            self.verdict.shown_again += 1
+        self._shown[seq] = self._life
+
+    def _take(self, entry: Got) -> None:
+        """Take in one event that came by itself."""
+        seq = seq_of(entry.offset)
+        if seq in self._live:
+            self._find("twice", seq, f"{entry.ident} came again")
+        elif seq in self._shown:
+            self._find("twice", seq, f"{entry.ident} came after an answer had shown it")
+        elif seq <= self._last:
+            self._find("disordered", seq, f"{entry.ident} came after {self._last}")
+        self._live[seq] = self._life
+        self._last = max(self._last, seq)
+        event = self._known(seq, entry.ident)
+        if event is None:
+            return
+        if event.skip_sid == self._sid:
+            self._find("strange", seq, f"{entry.ident} came, which it was left out of")
+        if not any(self._rooms[room].is_possible for room in event.rooms):
+            self._find("foreign", seq, f"{entry.ident} came for {sorted(event.rooms)}, none of which it is in")
+        if event.about:
+            if event.rank < self._ranks.get(event.about, 0):
+                self._find("backwards", seq, f"{event.about} fell back to {event.rank}")
+            self._ranks[event.about] = max(self._ranks.get(event.about, 0), event.rank)
+
+    def _known(self, seq: int, ident: str) -> Event | None:
+        event = self._truth.events.get((self._diary.tenant, seq))
+        if event is None:
+            owners = self._truth.owners(seq)
+            kind = "foreign" if owners else "strange"
+            self._find(kind, seq, f"{ident or 'an event'} was published for {owners}")
+        elif event.ident != ident:
+            self._find("strange", seq, f"{ident} came in place of {event.ident}")
+        return event
+
+    # -- the end
+
+    def finish(self) -> None:
+        """Look for what is missing."""
+        if self._is_closed:
+            for membership in self._rooms.values():
+                membership.close(self._last)
+        seen = self._live.keys() | self._shown.keys()
+        newest: dict[str, int] = {}
+        for seq in seen:
+            event = self._truth.events.get((self._diary.tenant, seq))
+            if event is not None and event.conflate:
+                newest[event.conflate] = max(newest.get(event.conflate, 0), seq)
+        for seq, room in sorted(self._owed().items()):
+            event = self._truth.events[self._diary.tenant, seq]
+            if event.skip_sid in self._sids:
+                continue
+            self.verdict.owed += 1
+            if seq not in seen and not (event.conflate and newest.get(event.conflate, 0) > seq):
+                self._find("lost", seq, f"{event.ident or event.name} of {sorted(event.rooms)}, owed for {room}")
+
+    def _owed(self) -> dict[int, str]:
+        """Give the seqs that the page is owed, each with a room for which it is."""
+        return {
+            seq: room
+            for room, membership in self._rooms.items()
+            for stay in membership.stays
+            for seq in self._truth.within(self._diary.tenant, room, stay)
+        }
+
+
+# -- what publishers did
+
+
+def judge_publishing(events: Iterable[Event]) -> list[Finding]:
+    """Find what was published twice, in another order than asked for, or fell back.
+
+    A number is `<publisher>-<n>`; calls of one publisher for one tenant are in the order of their numbers.
+    """
+    findings: list[Finding] = []
+    seen: dict[tuple[str, str, str], int] = {}
+    last: dict[tuple[str, str], tuple[int, int]] = {}
+    ranks: dict[tuple[str, str], int] = {}
+    for event in sorted(events, key=lambda event: event.seq):
+        if event.ident:
+            before = seen.setdefault((event.tenant, event.ident, event.name), event.seq)
+            if before != event.seq:
+                text = f"{event.ident} was published at {before}"
+                findings.append(Finding("twice", "publisher", event.seq, text))
+                continue
+            publisher, _, number = event.ident.rpartition("-")
+            highest, at = last.get((publisher, event.tenant), (0, 0))
+            if int(number) < highest:
+                text = f"{event.ident} was published after number {highest} at {at}"
+                findings.append(Finding("disordered", "publisher", event.seq, text))
+            last[publisher, event.tenant] = max((highest, at), (int(number), event.seq))
+        if event.about:
+            rank = ranks.get((event.tenant, event.about), 0)
+            if event.rank < rank:
+                text = f"{event.about} fell back from {rank} to {event.rank}"
+                findings.append(Finding("backwards", "publisher", event.seq, text))
+            ranks[event.tenant, event.about] = max(rank, event.rank)
+    return findings
