@@ -15,6 +15,7 @@ from typing import Protocol
 
 import structlog
 
+from gateway.bus.budget import Budget
 from gateway.bus.commands import Commands
 from gateway.bus.history import History
 from gateway.bus.link import LinkDown, ReplyError
@@ -33,6 +34,12 @@ from publisher.offsets import SEQ_PER_S
 READ_BATCH = 100
 # Events handed out in one go.
 DISPATCH_BATCH = 200
+# Tenants that are resynced at a time: one that waits for Redis keeps nobody else from going on.
+AT_ONCE = 32
+# What they may have read and not handed out yet, all together, as far as it can be foreseen.
+MOST_BYTES = 64 << 20
+# What an event takes beside its body.
+ENTRY_BYTES = 512
 # How long the connection that asks may take to be back after the one that hears.
 PATIENCE_S = 5.0
 # After a failover the new master's clock may be behind the old one's.
@@ -78,7 +85,9 @@ class Resync:
         self._moving: set[Tenant] = set()
         """Tenants on their way to another shard: the one does not hear them any more, the other not yet."""
         self._under_way: dict[Tenant, asyncio.Task[None]] = {}
-        self._unsettled: dict[Tenant, list[asyncio.Future[None]]] = {}
+        self._turns = Budget(MOST_BYTES, AT_ONCE)
+        self._unsettled: dict[Tenant, set[asyncio.Future[None]]] = {}
+        """Those who wait for a tenant, which comes before tenants that nobody waits for."""
 
     async def stop(self) -> None:
         """Give up what is under way."""
@@ -97,8 +106,15 @@ class Resync:
         """Wait until no resync of this tenant is under way."""
         while tenant.backlog is not None:
             waiter = asyncio.get_running_loop().create_future()
-            self._unsettled.setdefault(tenant, []).append(waiter)
-            await waiter
+            waiters = self._unsettled.setdefault(tenant, set())
+            waiters.add(waiter)
+            self._turns.hurry(tenant)
+            try:
+                await waiter
+            finally:
+                waiters.discard(waiter)
+                if not waiters and self._unsettled.get(tenant) is waiters:
+                    del self._unsettled[tenant]
 
     def lost(self, ear: Subscriber) -> None:
         """A connection broke: from here on all that it hears may miss something."""
@@ -112,8 +128,8 @@ class Resync:
         self._deaf.discard(ear)
         tenants = self._heard_by(ear)
         self._moving.difference_update(tenants)
+        await self._run_all(tenants)
         for tenant in tenants:
-            await asyncio.wait([self._task(tenant)])
             if tenant in self._moving or self.subscriber.of(tenant.id) is not ear:
                 continue  # gone to another shard meanwhile, whose matter it is
             if ear in self._deaf or (tenant.backlog is not None and tenant not in self.unreadable):
@@ -129,8 +145,14 @@ class Resync:
         """The channels are heard at their new shard, which can be asked."""
         tenants = self._tenants(channels)
         self._moving.difference_update(tenants)
-        for tenant in tenants:
-            await asyncio.wait([self._task(tenant)])
+        await self._run_all(tenants)
+
+    async def _run_all(self, tenants: Iterable[Tenant]) -> None:
+        """Resync tenants, first those that somebody waits for."""
+        due = sorted(tenants, key=lambda tenant: tenant not in self._unsettled)
+        tasks = [self._task(tenant) for tenant in due if tenant.backlog is not None]
+        if tasks:
+            await asyncio.wait(tasks)
 
     def forget(self, ear: Subscriber) -> None:
         """A shard is gone for good."""
@@ -174,10 +196,11 @@ class Resync:
 
     async def _try(self, tenant: Tenant) -> None:
         try:
-            # Again while something new was missed before the last round was over.
-            while tenant.backlog is not None and not self._is_deaf(tenant):
-                await self._run(tenant)
-                self.unreadable.over(tenant)
+            async with self._turns.turn(tenant, is_urgent=tenant in self._unsettled):
+                # Again while something new was missed before the last round was over.
+                while tenant.backlog is not None and not self._is_deaf(tenant):
+                    await self._run(tenant)
+                    self.unreadable.over(tenant)
         except (LinkDown, ReplyError) as error:
             if is_tenants(error):
                 self._put_off(tenant, error)
@@ -221,6 +244,7 @@ class Resync:
                 continue
             missed = [(room, _message(epoch, entry)) for room, log in logs.items() for entry in log.entries]
             rooms, events = len(logs), events + len(missed)
+            self._turns.note(sum(ENTRY_BYTES + len(message.body) for _, message in missed))
             holes += self._tell_holes(tenant, logs)
             await self._hand_out(tenant, missed)
         self.count += 1

@@ -70,8 +70,3 @@ class Answers:
             del self._users[user]
         elif rooms.pop(room, None) is not None:
             self._size -= 1
-
-    def clear(self) -> None:
-        """Drop everything."""
-        self._users.clear()
-        self._size = 0

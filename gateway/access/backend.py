@@ -98,12 +98,6 @@ class Backend:
             if (question.tenant, question.user_id) == (tenant, user_id) and room in (None, question.room):
                 del self._under_way[question]
 
-    def forget_all(self) -> None:
-        """Forget every answer."""
-        self.changes += 1
-        self.answers.clear()
-        self._under_way.clear()
-
     # -- asking
 
     async def _ask(self, identity: Identity, room: Room) -> bool:

@@ -25,9 +25,6 @@ class Access(Protocol):
     def forget(self, tenant: str, user_id: str, room: Room | None = None) -> None:
         """Forget what was answered about a user, and one room or all, also what is being asked just now."""
 
-    def forget_all(self) -> None:
-        """Forget every answer."""
-
 
 class Everyone:
     """Everyone of the tenant may be in all its rooms."""
@@ -40,9 +37,6 @@ class Everyone:
 
     def forget(self, tenant: str, user_id: str, room: Room | None = None) -> None:
         """Do nothing: there is nothing to forget."""
-
-    def forget_all(self) -> None:
-        """Do nothing."""
 
 
 EVERYONE = Everyone()

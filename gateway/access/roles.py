@@ -35,7 +35,3 @@ class Roles:
     def forget(self, tenant: str, user_id: str, room: Room | None = None) -> None:
         """Have the next one forget."""
         self._then.forget(tenant, user_id, room)
-
-    def forget_all(self) -> None:
-        """Have the next one forget everything."""
-        self._then.forget_all()

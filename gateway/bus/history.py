@@ -50,7 +50,7 @@ class History:
         ]
         args: list[str | int] = [len(rooms), new_epoch(), limit, *(after[room] for room in rooms)]
         if rooms:
-            async with self._budget:
+            async with self._budget.turn():
                 reply = await self._commands.run(self._read_logs, keys, *args)
                 self._budget.note(_size(reply))
         else:

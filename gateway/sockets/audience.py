@@ -179,7 +179,9 @@ class Listeners:
     async def recheck(self, tenant: Tenant) -> None:
         """Look up what control messages that were missed would have said."""
         # At once: joins that waited for the resync go on in the next turn, and have to ask again.
-        self._house.access.forget_all()
+        for room in tenant.rooms.values():
+            if room_kind(room.name) == "user":
+                self._forget(room, None)
         members = list(tenant.members)
         for i in range(0, len(members), BATCH):
             await self._look_up(members[i : i + BATCH])

@@ -59,8 +59,6 @@ def test_one_room_or_all_of_a_user_are_forgotten() -> None:
     assert answers.get(ANNA, "agent", TWO, 100.0) is None
     assert answers.get(BRUNO, "agent", ONE, 100.0) is True
     assert len(answers) == 2
-    answers.clear()
-    assert len(answers) == 0
 
 
 def test_who_was_asked_about_longest_ago_is_forgotten_first() -> None:

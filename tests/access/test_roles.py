@@ -56,9 +56,6 @@ class Asked:
     def forget(self, tenant: str, user_id: str, room: Room | None = None) -> None:
         self.roles.append("forgotten")
 
-    def forget_all(self) -> None:
-        self.roles.clear()
-
 
 def test_who_has_the_role_is_asked_about_further_and_nobody_else() -> None:
     asked = Asked()
@@ -73,8 +70,6 @@ def test_what_is_forgotten_is_forgotten_behind_it() -> None:
     assert roles.changes == 7
     roles.forget("t", "u")
     assert asked.roles == ["forgotten"]
-    roles.forget_all()
-    assert asked.roles == []
 
 
 def test_by_default_everyone_may_join_and_nobody_is_asked() -> None:

@@ -1,0 +1,243 @@
+"""The resyncs of many tenants: how many at a time, in which order, and what one that fails takes from the others.
+
+Redis is a stand-in that answers when the test says so: each answer is one round trip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from gateway import resync as resync_module
+from gateway.bus.history import Snapshot
+from gateway.bus.link import LinkDown, ReplyError
+from gateway.core.history import Entry, Log
+from gateway.core.hub import Hub
+from gateway.core.rooms import RoomState, Tenant
+from gateway.resync import AT_ONCE, Resync
+from publisher import Room
+from tests.core.parts import Troubles
+from tests.support.waiting import until
+
+ROOM = Room("organization:all")
+EPOCH = "e1"
+BROKEN = ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+
+class Redis:
+    """What a resync asks: the logs, the connection that hears, and the one that asks."""
+
+    publishing = "PUBLISH"
+
+    def __init__(self) -> None:
+        self.heard_until = 1
+        self.asked: list[str] = []
+        """Tenants whose logs were asked for, in order."""
+        self.most = 0
+        """Questions that waited for their answer at a time, at the most."""
+        self.round_trips = 0
+        self.drops = 0
+        self.events: dict[str, int] = {}
+        self.broken: dict[str, Exception] = {}
+        self._waiting: list[asyncio.Future[None]] = []
+        self._loop = asyncio.get_running_loop()
+
+    # -- as History
+
+    async def read(self, tenant: str, after: Mapping[Room, int], **_: object) -> Snapshot:
+        self.asked.append(tenant)
+        await self._answer()
+        if tenant in self.broken:
+            raise self.broken[tenant]
+        seqs = range(2, 2 + self.events.get(tenant, 0))
+        entries = tuple(Entry(seq, seq - 1, b'["e",%d]' % seq) for seq in seqs)
+        logs = {room: Log(seq, entries, 1000, complete=True, tail=1000) for room, seq in after.items()}
+        return Snapshot(EPOCH, 1000, logs)
+
+    async def _answer(self) -> None:
+        answer = self._loop.create_future()
+        self._waiting.append(answer)
+        self.most = max(self.most, len(self._waiting))
+        await answer
+
+    # -- as Subscriber and Commands
+
+    @property
+    def commands(self) -> Redis:
+        return self
+
+    def of(self, tenant: str) -> Redis:
+        return self
+
+    async def wait_up(self, timeout_s: float) -> None:
+        """It is."""
+
+    async def fence(self) -> None:
+        await self._answer()
+
+    def drop(self) -> None:
+        self.drops += 1
+
+    def ask(self, *words: object) -> asyncio.Future[Any]:
+        asked: asyncio.Future[Any] = self._loop.create_future()
+        asked.set_result(0)
+        return asked
+
+    # -- what the test does
+
+    async def answer(self) -> None:
+        """Answer all that is asked: one round trip."""
+        waiting, self._waiting = self._waiting, []
+        self.round_trips += bool(waiting)
+        for each in waiting:
+            if not each.done():
+                each.set_result(None)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def answer_until(self, task: asyncio.Future[Any]) -> None:
+        for _ in range(100_000):
+            if task.done():
+                return
+            await self.answer()
+        raise AssertionError("it never ends")
+
+
+class Ground:
+    """A replica's resyncs, with tenants of one room each."""
+
+    def __init__(self) -> None:
+        self.redis = Redis()
+        self.hub = Hub(Troubles())
+        redis: Any = self.redis
+        self.resync = Resync(self.hub, redis, redis)
+        self.resync.subscriber = redis
+
+    def tenants(self, count: int) -> list[Tenant]:
+        found = [self.hub.tenant(f"t{i}") for i in range(count)]
+        for tenant in found:
+            tenant.epoch = EPOCH
+            self.room(tenant).last_seq = 1
+        return found
+
+    def room(self, tenant: Tenant) -> RoomState:
+        return self.hub.room(tenant, ROOM)
+
+    def break_and_mend(self) -> asyncio.Task[None]:
+        """Lose the connection, and have it back."""
+        ear: Any = self.redis
+        self.resync.lost(ear)
+        return asyncio.create_task(self.resync.back(ear))
+
+
+@pytest_asyncio.fixture
+async def ground() -> AsyncIterator[Ground]:
+    asyncio.get_running_loop().set_debug(False)  # thousands of tasks
+    ground = Ground()
+    yield ground
+    await ground.resync.stop()
+
+
+async def test_thousands_of_tenants_are_resynced_many_at_a_time(ground: Ground) -> None:
+    tenants = ground.tenants(3500)
+    back = ground.break_and_mend()
+    await ground.redis.answer_until(back)
+    await back
+    assert all(tenant.backlog is None for tenant in tenants)
+    assert sorted(ground.redis.asked) == sorted(tenant.id for tenant in tenants)
+    assert AT_ONCE / 2 <= ground.redis.most <= AT_ONCE
+    # Two each: the logs, and the fence.
+    assert ground.redis.round_trips <= 2.5 * len(tenants) / AT_ONCE
+
+
+async def test_tenants_that_somebody_waits_for_come_first(ground: Ground) -> None:
+    tenants = ground.tenants(1000)
+    ear: Any = ground.redis
+    ground.resync.lost(ear)
+    waited_for = [tenants[900], tenants[950]]
+    waiting = [asyncio.create_task(ground.resync.settled(tenant)) for tenant in waited_for]
+    await asyncio.sleep(0)
+    back = asyncio.create_task(ground.resync.back(ear))
+    await until(lambda: len(ground.redis.asked) > 0)
+    # One more comes when the first are under way.
+    late = asyncio.create_task(ground.resync.settled(tenants[999]))
+    await ground.redis.answer_until(asyncio.gather(late, *waiting))
+    assert ground.redis.asked[:2] == [tenant.id for tenant in waited_for]
+    assert tenants[999].id in ground.redis.asked[: 2 * AT_ONCE + 1]
+    assert len(ground.redis.asked) <= 3 * AT_ONCE, "others came before it"
+    await ground.redis.answer_until(back)
+
+
+async def test_a_tenant_that_nobody_waits_for_any_more_comes_in_its_turn(ground: Ground) -> None:
+    tenants = ground.tenants(200)
+    ear: Any = ground.redis
+    ground.resync.lost(ear)
+    for _ in range(100):
+        waiting = asyncio.create_task(ground.resync.settled(tenants[150]))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    assert not ground.resync._unsettled, "those who gave up are remembered"
+    back = asyncio.create_task(ground.resync.back(ear))
+    await ground.redis.answer_until(back)
+    assert ground.redis.asked == [tenant.id for tenant in tenants]
+
+
+async def test_tenants_that_miss_much_are_read_few_at_a_time(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resync_module, "ENTRY_BYTES", resync_module.MOST_BYTES // 10)
+    tenants = ground.tenants(200)
+    for tenant in tenants[20:]:
+        ground.redis.events[tenant.id] = 4
+    back = ground.break_and_mend()
+    while len(ground.redis.asked) < 100:
+        await ground.redis.answer()
+    ground.redis.most = 0
+    await ground.redis.answer_until(back)
+    assert ground.redis.most == 2
+    assert all(ground.room(tenant).last_seq == 5 for tenant in tenants[20:])
+
+
+async def test_one_that_cannot_be_read_holds_up_no_other(ground: Ground) -> None:
+    tenants = ground.tenants(100)
+    ground.redis.broken = {tenant.id: BROKEN for tenant in tenants[:AT_ONCE]}
+    back = ground.break_and_mend()
+    await ground.redis.answer_until(back)
+    await back
+    unsettled = {tenant.id for tenant in tenants if tenant.backlog is not None}
+    assert unsettled == ground.redis.broken.keys()
+    assert len(ground.resync.unreadable) == AT_ONCE
+
+
+async def test_a_second_break_halfway_ends_it_and_the_next_return_begins_anew(ground: Ground) -> None:
+    tenants = ground.tenants(500)
+    back = ground.break_and_mend()
+    for _ in range(4):
+        await ground.redis.answer()
+    assert any(tenant.backlog is None for tenant in tenants)
+    again = ground.break_and_mend()
+    assert all(tenant.backlog is not None for tenant in tenants)
+    await ground.redis.answer_until(again)
+    await again
+    (error,) = await asyncio.gather(back, return_exceptions=True)
+    assert error is None or isinstance(error, LinkDown)
+    assert all(tenant.backlog is None for tenant in tenants)
+    assert not ground.resync._under_way
+
+
+async def test_redis_away_for_all_ends_it_at_once(ground: Ground) -> None:
+    tenants = ground.tenants(500)
+    ground.redis.broken = {tenant.id: LinkDown("away") for tenant in tenants}
+    back = ground.break_and_mend()
+    ear: Any = ground.redis
+    while not ground.redis.drops:
+        await ground.redis.answer()
+    ground.resync.lost(ear)
+    (error,) = await asyncio.gather(back, return_exceptions=True)
+    assert isinstance(error, LinkDown)
+    assert len(ground.redis.asked) <= 2 * AT_ONCE
