@@ -190,8 +190,8 @@ class Resync:
     def _hold(self, tenant: Tenant) -> None:
         if not tenant.backlog:
             tenant.backlog = []
-        # As of now: later probes come back over a connection that has not made good what was missed.
-        if tenant not in self._moving:
+        # As of the first break: later probes come back over a connection that has not made good what was missed.
+        if tenant.heard_until is None and tenant not in self._moving:
             tenant.heard_until = self.subscriber.of(tenant.id).heard_until
 
     async def _try(self, tenant: Tenant) -> None:
@@ -252,17 +252,20 @@ class Resync:
         notice(self._commands, tenant.id, "resynced", rooms=rooms, events=events, holes=holes)
         if self.audience is not None:
             await self.audience.recheck(tenant)
+        if tenant.backlog is None:
+            tenant.heard_until = None
 
     async def _read(self, tenant: Tenant) -> tuple[str, dict[RoomState, Log]]:
         """Read the logs of all rooms that were heard before; what is published from now on comes live."""
         rooms = [room for room in tenant.rooms.values() if room.last_seq is not None]
+        # A silent room was heard, too: its log may be gone, and nothing is missing.
+        heard = (tenant.heard_until or 0) - CLOCK_MARGIN
         epoch = ""
         logs: dict[RoomState, Log] = {}
         for i in range(0, max(len(rooms), 1), READ_BATCH):
             batch = {room.name: room for room in rooms[i : i + READ_BATCH]}
             after = {name: room.last_seq or 0 for name, room in batch.items()}
-            # A silent room was heard, too: its log may be gone, and nothing is missing.
-            snapshot = await self._history.read(tenant.id, after, heard=tenant.heard_until - CLOCK_MARGIN)
+            snapshot = await self._history.read(tenant.id, after, heard=heard)
             epoch = snapshot.epoch
             logs |= {batch[name]: log for name, log in snapshot.logs.items()}
         # An event that one batch was read too early for, and another one late enough, is under way to us.

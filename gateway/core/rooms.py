@@ -25,8 +25,8 @@ class Tenant:
         self.members: set[Member] = set()
         self.backlog: list[tuple[RoomState, wire.Message]] | None = None
         self.overrun = False
-        self.heard_until = 0
-        """Seq up to which everything had been heard for certain when the backlog began."""
+        self.heard_until: int | None = None
+        """Seq up to which everything was heard for certain, while what came later has yet to be made good."""
 
 
 class RoomState:

@@ -204,14 +204,14 @@ class Listeners:
                 self._drop_taken(member, standing.taken)
 
     async def _tell_people_again(self, tenant: Tenant) -> None:
-        """Have told what is never replayed, and which members here may have missed.
+        """Have told what is never replayed, and which members here may have missed since `heard_until`.
 
         It goes to everybody, not to them alone, so that it is in order with what is told meanwhile.
         """
         rooms = [
             room.name for room in tenant.rooms.values() if room.members and room_kind(room.name) == "conversation"
         ]
-        delay_ms = await self._house.people.tell_again(tenant.id, tenant.heard_until, rooms)
+        delay_ms = await self._house.people.tell_again(tenant.id, tenant.heard_until or 0, rooms)
         if delay_ms >= 0:
             self._house.sessions.due(tenant.id, delay_ms)
 
