@@ -240,10 +240,14 @@ class Sessions:
         renewed = await self._commands.run(self._renew, keys, *times, *(since for _, since in found))
         return [bool(alive) for alive in renewed]
 
-    async def mark_holed(self, sessions: Iterable[tuple[str, str]]) -> None:
-        """Note that something for these sessions' sockets is gone: whoever claims one is told."""
-        keys = [session_key(*session) for session in sessions]
-        await asyncio.gather(*(self._commands.run(self._mark, [key]) for key in keys))
+    async def mark_holed(self, holders: Iterable[Holder]) -> None:
+        """Note that something for these sockets is gone: whoever claims their sessions is told."""
+        await asyncio.gather(*(self._commands.run(self._mark, *self._marking(holder)) for holder in holders))
+
+    def _marking(self, holder: Holder) -> tuple[list[str], str, str, int]:
+        tenant, user_id, pid, _, generation, *_ = holder
+        keys = [session_key(tenant, pid), wire.meta_key(tenant), wire.channel(tenant, user(user_id))]
+        return keys, self._commands.publishing, pid, generation
 
     async def standing(self, tenant: str, sessions: Iterable[tuple[str, str]]) -> list[Standing]:
         """Look sessions up, each a pid and its user, without touching them."""

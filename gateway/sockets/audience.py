@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from gateway.sockets import packets
 from gateway.sockets.arrivals import evict
 from gateway.sockets.doors import put_out
 from gateway.sockets.house import House, facts, holder, log
+from gateway.unreadable import is_tenants
 from publisher import InvalidEvent, parse_room, wire
 from publisher.rooms import Room, room_kind
 
@@ -27,6 +28,8 @@ from publisher.rooms import Room, room_kind
 BATCH = 100
 PAUSE_S = 0.05
 PATIENCE_S = 60.0
+# Between two attempts to write what has to be written.
+RETRY_S = 0.5
 
 
 class Listeners:
@@ -125,35 +128,41 @@ class Listeners:
         self._tell(self._restore(members))
 
     async def _mark(self, members: list[Member]) -> None:
-        """Have the sessions say that something is missing, which no offset may show; then close."""
+        """Have the sessions say that something is missing, which no offset may show; only then close.
+
+        Those of sockets that have ended meanwhile, too: whoever was quicker to come back is sent once more.
+        """
         for i in range(0, len(members), BATCH):
-            batch = [member for member in members[i : i + BATCH] if not member.socket.closed]
-            with contextlib.suppress(LinkDown, ReplyError):
-                await self._house.sessions.mark_holed((member.tenant.id, member.pid) for member in batch)
-            await self._close_all(batch, "gap")
-            await asyncio.sleep(PAUSE_S)
+            batch = [holder(member) for member in members[i : i + BATCH]]
+            await self._insist(lambda batch=batch: self._house.sessions.mark_holed(batch))  # type: ignore[misc]
+        await self._close_all(members, "gap")
 
     async def _restore(self, members: list[Member]) -> None:
         for i in range(0, len(members), BATCH):
             batch = [member for member in members[i : i + BATCH] if not member.socket.closed]
-            await self._write(batch)
+            await self._insist(lambda batch=batch: self._write(batch))  # type: ignore[misc]
             await self._close_all(batch, "history lost")
             await asyncio.sleep(PAUSE_S)
 
     async def _write(self, batch: list[Member]) -> None:
-        """Write sessions, as soon as Redis is there: before that nobody could come back, and keep their rooms."""
+        """Write sessions: before that nobody could come back, and keep their rooms."""
+        # By when they joined: written again, their rooms are as of now, whatever was taken away before.
+        await self._look_up(batch)
+        for member in batch:
+            member.rooms.update(dict.fromkeys(member.rooms, member.tenant.position))
+        await asyncio.gather(*(self._house.write_session(m) for m in batch if not m.socket.closed))
+
+    async def _insist(self, write: Callable[[], Awaitable[object]]) -> None:
+        """Write as soon as Redis can be written to; what it refuses for another reason stays unwritten."""
         while True:
             try:
-                # By when they joined: written again, their rooms are as of now, whatever was taken away before.
-                await self._look_up(batch)
-                for member in batch:
-                    member.rooms.update(dict.fromkeys(member.rooms, member.tenant.position))
-                await asyncio.gather(*(self._house.write_session(m) for m in batch if not m.socket.closed))
-            except LinkDown:
+                await write()
+            except (LinkDown, ReplyError) as error:
+                if is_tenants(error):
+                    return
                 with contextlib.suppress(LinkDown):
                     await self._house.commands.wait_up(PATIENCE_S)
-            except ReplyError:
-                return
+                await asyncio.sleep(RETRY_S)  # one shard of several may be away
             else:
                 return
 

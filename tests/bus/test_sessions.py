@@ -198,7 +198,7 @@ async def test_a_session_that_is_gone_says_so_and_is_not_half_made(case: Case, r
     await case.sessions.leave(case.holder, case.room)
     assert await case.sessions.renew(case.holder.tenant, [(case.holder, 0)]) == [False]
     await case.sessions.begin_window(case.holder, 0)
-    await case.sessions.mark_holed([(case.tenant, case.pid)])
+    await case.sessions.mark_holed([case.holder])
     assert not await redis_client.exists(case.key)
 
 
@@ -254,7 +254,7 @@ async def test_with_redis_away_every_question_fails_and_none_is_forgotten(
     with pytest.raises(LinkDown):
         await case.sessions.renew(case.holder.tenant, [(case.holder._replace(pid=pid), 0) for pid, _ in many])
     with pytest.raises(LinkDown):
-        await case.sessions.mark_holed([(case.tenant, pid) for pid, _ in many])
+        await case.sessions.mark_holed([case.holder._replace(pid=pid) for pid, _ in many])
     gc.collect()
     assert "never retrieved" not in caplog.text
 
@@ -305,10 +305,24 @@ async def test_a_socket_that_just_came_back_surely_had_nothing(commands: Command
 async def test_a_session_with_a_hole_says_so_to_whoever_claims_it(case: Case) -> None:
     await case.open()
     assert not (await case.claim()).holed
-    await case.sessions.mark_holed([(case.tenant, case.pid)])
+    await case.sessions.mark_holed([case.holder])
     assert (await case.claim()).holed
     await case.open()
     assert not (await case.claim()).holed
+
+
+async def test_who_has_a_session_that_is_found_to_have_a_hole_later_is_sent_back_for_it(
+    case: Case, redis_client: Client
+) -> None:
+    await case.open()
+    async with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        await pubsub.subscribe(wire.channel(case.tenant, BOB))
+        assert not (await case.claim()).holed
+        await case.sessions.mark_holed([case.holder])
+        pushes = [parse_message((await anext(pubsub.listen()))["data"]) for _ in range(2)]
+    closes = [json.loads(push.body) for push in pushes]
+    assert closes == [{"do": "close", "pid": case.pid, "before": generation} for generation in (2, 3)]
+    assert (await case.claim()).holed
 
 
 async def test_a_socket_that_went_after_another_had_its_session_leaves_that_alone(

@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterable
 from types import SimpleNamespace
 from typing import Any
 
-from gateway.core.rooms import Tenant
+import pytest
+import pytest_asyncio
+
+from gateway.bus.link import LinkDown, ReplyError
+from gateway.bus.sessions import Holder
+from gateway.core.member import Member
+from gateway.core.rooms import RoomState, Tenant
+from gateway.sockets import audience
 from gateway.sockets.audience import Listeners
 from publisher import Room
 from tests.core.parts import World
+from tests.support.waiting import until
+
+
+class Socket:
+    """A socket that takes note of its end."""
+
+    def __init__(self) -> None:
+        self.is_muted = False
+        self.ended: list[str] = []
+
+    @property
+    def closed(self) -> bool:
+        return bool(self.ended)
+
+    def mute(self) -> None:
+        self.is_muted = True
+
+    def close(self, reason: str, code: object = None) -> None:
+        self.ended.append(reason)
 
 
 class Redis:
-    """What a recheck asks; nobody is there, and nothing was said."""
+    """What a recheck asks, where nothing was said; and the sessions, which fail with `errors` first."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+        self.marked: list[str] = []
+        self.waited = 0
 
     async def tell_again(self, tenant: str, after: int, rooms: list[Room]) -> int:
         return -1
+
+    async def wait_up(self, timeout_s: float) -> None:
+        self.waited += 1
+
+    async def mark_holed(self, holders: Iterable[Holder]) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.marked += [holder.pid for holder in holders]
 
 
 class Access:
@@ -29,11 +69,86 @@ class Access:
         self.forgotten.append((tenant, user_id))
 
 
-async def test_after_a_break_a_tenants_own_answers_are_forgotten_and_no_others() -> None:
-    world, access = World(), Access()
+class Ground:
+    """A tenant, what listens for its sockets, and Redis."""
+
+    def __init__(self) -> None:
+        self.world, self.redis, self.access = World(), Redis(), Access()
+        house: Any = SimpleNamespace(
+            access=self.access, people=self.redis, sessions=self.redis, commands=self.redis
+        )
+        self.listeners = Listeners(house)
+
+    def member(self, room: RoomState) -> tuple[Member, Socket]:
+        member, _ = self.world.member(room)
+        member.pid, socket = f"pid-{member.sid}", Socket()
+        member.socket = socket
+        return member, socket
+
+
+@pytest_asyncio.fixture
+async def ground(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ground]:
+    monkeypatch.setattr(audience, "RETRY_S", 0.0)
+    ground = Ground()
+    yield ground
+    await ground.listeners.stop()
+
+
+async def test_after_a_break_a_tenants_own_answers_are_forgotten_and_no_others(ground: Ground) -> None:
+    world = ground.world
     for name in ("user:ann", "user:bob", f"organization:{world.tenant.id}", "conversation:1"):
         world.room(name)
     world.hub.room(Tenant("another"), Room("user:eve"))
-    house: Any = SimpleNamespace(access=access, people=Redis())
-    await Listeners(house).recheck(world.tenant)
-    assert access.forgotten == [(world.tenant.id, "ann"), (world.tenant.id, "bob")]
+    await ground.listeners.recheck(world.tenant)
+    assert ground.access.forgotten == [(world.tenant.id, "ann"), (world.tenant.id, "bob")]
+
+
+# -- holes
+
+LOADING = ReplyError("LOADING Redis is loading the dataset in memory")
+
+
+@pytest.mark.parametrize("error", [LinkDown("away"), LOADING], ids=str)
+async def test_who_misses_something_is_sent_back_only_when_its_session_says_so(
+    ground: Ground, error: Exception
+) -> None:
+    room = ground.world.room()
+    member, socket = ground.member(room)
+    ground.redis.errors = [error] * 3
+    marked_before: list[list[str]] = []
+    socket.ended = _Noting(lambda: marked_before.append([*ground.redis.marked]))
+    ground.listeners.hole(room)
+    assert socket.is_muted
+    await until(lambda: socket.closed)
+    assert (list(socket.ended), marked_before) == (["gap"], [[member.pid]])
+    assert ground.redis.waited == 3
+
+
+async def test_a_session_whose_socket_ended_before_it_was_marked_is_marked_all_the_same(ground: Ground) -> None:
+    room = ground.world.room()
+    there, gone = ground.member(room), ground.member(room)
+    ground.redis.errors = [LinkDown("away")]
+    ground.listeners.hole(room)
+    gone[1].ended.append("transport error")
+    await until(lambda: there[1].closed)
+    assert ground.redis.marked == [there[0].pid, gone[0].pid]
+
+
+async def test_a_session_that_cannot_be_marked_for_its_own_sake_keeps_nobody_here(ground: Ground) -> None:
+    room = ground.world.room()
+    _, socket = ground.member(room)
+    ground.redis.errors = [ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")]
+    ground.listeners.hole(room)
+    await until(lambda: socket.closed)
+    assert ground.redis.waited == 0
+
+
+class _Noting(list[str]):
+    """A list that says when something is added."""
+
+    def __init__(self, note: Any) -> None:
+        self._note = note
+
+    def append(self, item: str) -> None:
+        self._note()
+        super().append(item)

@@ -53,6 +53,7 @@ def _small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("gateway.core.hub.CHUNK", 1)
     monkeypatch.setattr("gateway.core.member.MAX_KEYS", 1)
     monkeypatch.setattr("gateway.sockets.audience.PAUSE_S", 0.0)
+    monkeypatch.setattr("gateway.sockets.audience.RETRY_S", 0.0)
     monkeypatch.setattr("gateway.relay.SWEEP_S", 3600.0)
     monkeypatch.setattr("gateway.relay.PATIENCE_S", 0.3)
     monkeypatch.setattr("gateway.resync.PATIENCE_S", 0.3)
