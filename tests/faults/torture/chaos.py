@@ -22,10 +22,11 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from tests.faults.torture.trial import Trial
 
-PAUSE_S = 0.25
+# Between two faults of tabs, on average.
+SMALL_S = 0.3
 READY_S = 60.0
 
-Fault = Callable[["Chaos"], Awaitable[None]]
+Fault = Callable[[], Awaitable[None]]
 
 
 class Chaos:
@@ -38,50 +39,56 @@ class Chaos:
         self._lasting: set[asyncio.Future[None]] = set()
         self._redis = asyncio.Lock()
         self._busy: set[Replica] = set()
-        self._faults: list[Callable[[], Awaitable[None]]] = [
-            fault
-            for fault, weight in (
-                (self._swap_rooms, 24),
-                (self._hop, 10),
-                (self._look_again, 4),
-                (self._type, 4),
-                (self._cut_tab, 12),
-                (self._cut_many, 3),
-                (self._stall_tab, 5),
-                (self._black_hole, 3),
-                (self._offline, 5),
-                (self._slow_tab, 4),
-                (self._deaf_tab, 4),
-                (self._open_tab, 6),
-                (self._close_tab, 5),
-                (self._burst, 4),
-                (self._cut_bus, 4),
-                (self._stall_bus, 4),
-                (self._arrive_behind_stall, 6),
-                (self._kill_replica, 2),
-                (self._drain_replica, 2),
-                (self._freeze_replica, 3),
-                (self._freeze_long, 1),
-                (self._kill_redis, 2),
-                (self._stop_redis, 3),
-                (self._pause_redis, 2),
-                (self._kill_links, 3),
-            )
-            for _ in range(weight)
+        self._small: list[Fault] = [
+            *([self._swap_rooms] * 24),
+            *([self._hop] * 10),
+            *([self._look_again] * 4),
+            *([self._type] * 4),
+            *([self._cut_tab] * 10),
+            *([self._cut_many] * 1),
+            *([self._stall_tab] * 5),
+            *([self._black_hole] * 3),
+            *([self._offline] * 5),
+            *([self._slow_tab] * 4),
+            *([self._deaf_tab] * 4),
+            *([self._open_tab] * 6),
+            *([self._close_tab] * 5),
+            *([self._burst] * 3),
+        ]
+        self._large: list[Fault] = [
+            *([self._cut_bus] * 3),
+            *([self._stall_bus] * 4),
+            *([self._arrive_behind_stall] * 6),
+            *([self._kill_replica] * 2),
+            *([self._drain_replica] * 2),
+            *([self._freeze_replica] * 3),
+            *([self._freeze_long] * 2),
+            *([self._kill_redis] * 2),
+            *([self._stop_redis] * 3),
+            *([self._pause_redis] * 3),
+            *([self._kill_links] * 2),
         ]
 
     async def run(self, seconds: float) -> None:
         """Go on for so long, and until what lasts is over."""
-        loop = asyncio.get_running_loop()
-        until_at = loop.time() + seconds
-        while loop.time() < until_at:
-            fault = self._draw.choice(self._faults)
-            self.counts[fault.__name__.strip("_")] += 1
-            await fault()
-            await asyncio.sleep(self._draw.expovariate(1 / PAUSE_S))
+        until_at = asyncio.get_running_loop().time() + seconds
+        await asyncio.gather(
+            self._go_on(self._small, SMALL_S, until_at),
+            self._go_on(self._large, self._trial.calm_s, until_at),
+        )
         self._trial.say("quiet")
         while self._lasting:
             await asyncio.wait(self._lasting)
+
+    async def _go_on(self, faults: list[Fault], pause_s: float, until_at: float) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(self._draw.expovariate(1 / pause_s), max(0.0, until_at - loop.time())))
+            if loop.time() >= until_at:
+                return
+            fault = self._draw.choice(faults)
+            self.counts[fault.__name__.strip("_")] += 1
+            await fault()
 
     def _last(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -310,7 +317,7 @@ class Chaos:
 
     async def _freeze_long(self) -> None:
         """Freeze one for longer than its sessions live, where that is short."""
-        await self._freeze(self._while(1.0, 1.5) * min(self._trial.lease_s, 14.0))
+        await self._freeze(self._while(1.0, 1.5) * min(self._trial.lease_s, 16.0))
 
     async def _freeze(self, seconds: float) -> None:
         chosen = self._replica()

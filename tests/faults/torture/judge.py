@@ -55,8 +55,8 @@ class Verdict:
     """What came of one page, or of all."""
 
     owed: int = 0
-    shown_again: int = 0
-    """Events that one join's answer showed and a later one's again, as they belong to both rooms."""
+    again: int = 0
+    """Events that an answer showed and the page had: by another answer, or in that very room after `since`."""
     counts: Counter[str] = field(default_factory=Counter)
     """Connections and answers by how they ended."""
     findings: list[Finding] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Verdict:
     def add(self, other: Verdict) -> None:
         """Take another's in."""
         self.owed += other.owed
-        self.shown_again += other.shown_again
+        self.again += other.again
         self.counts += other.counts
         self.findings += other.findings
 
@@ -148,8 +148,8 @@ class _Reader:
         self._life = 0
         self._sid = ""
         self._sids: set[str] = set()
-        self._live: dict[int, int] = {}
-        """What came live: seq and life."""
+        self._live: dict[int, tuple[int, frozenset[str]]] = {}
+        """What came live: in which life, and of its rooms those that the page may have been in."""
         self._shown: dict[int, int] = {}
         """What answers to joins showed: seq and the latest life."""
         self._ranks: dict[str, int] = {}
@@ -260,10 +260,11 @@ class _Reader:
             self._find("strange", seq, f"{where}: it was left out of it")
         if seq > at or (asked.since and seq <= seq_of(asked.since)):
             self._find("strange", seq, f"{where}: it is not between that and {at}")
-        if asked.since and self._live.get(seq) == self._life:
-            self._find("twice", seq, f"{where}: it came live before, on the same sid")
-        elif self._shown.get(seq) == self._life:
-            self.verdict.shown_again += 1
+        life, rooms = self._live.get(seq, (0, frozenset[str]()))
+        if asked.since and life == self._life and asked.room not in rooms:
+            self._find("twice", seq, f"{where}: it came live before, on the same sid, for {sorted(rooms)}")
+        elif life == self._life or self._shown.get(seq) == self._life:
+            self.verdict.again += 1
         self._shown[seq] = self._life
 
     def _take(self, entry: Got) -> None:
@@ -275,14 +276,15 @@ class _Reader:
             self._find("twice", seq, f"{entry.ident} came after an answer had shown it")
         elif seq <= self._last:
             self._find("disordered", seq, f"{entry.ident} came after {self._last}")
-        self._live[seq] = self._life
         self._last = max(self._last, seq)
         event = self._known(seq, entry.ident)
+        rooms = frozenset(room for room in (event.rooms if event else ()) if self._rooms[room].is_possible)
+        self._live[seq] = self._life, rooms
         if event is None:
             return
         if event.skip_sid == self._sid:
             self._find("strange", seq, f"{entry.ident} came, which it was left out of")
-        if not any(self._rooms[room].is_possible for room in event.rooms):
+        if not rooms:
             self._find("foreign", seq, f"{entry.ident} came for {sorted(event.rooms)}, none of which it is in")
         if event.about:
             if event.rank < self._ranks.get(event.about, 0):

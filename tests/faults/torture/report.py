@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from tests.faults.torture.judge import KINDS
 from tests.faults.torture.trial import Outcome
 
-HEAD = ("seed", "published", "owed", *KINDS, "shown again", "recovered", "told", "drops", "faults", "s")
+HEAD = ("seed", "published", "owed", *KINDS, "again", "recovered", "told", "drops", "faults", "s")
 
 
 def markdown(outcomes: Iterable[Outcome]) -> str:
@@ -42,7 +42,7 @@ def _cells(outcome: Outcome) -> list[str]:
         str(outcome.published),
         str(verdict.owed),
         *(str(len(verdict.of(kind))) for kind in KINDS),
-        str(verdict.shown_again),
+        str(verdict.again),
         str(counts["recovered"]),
         str(sum(_told(outcome))),
         str(counts["drops"]),

@@ -213,7 +213,13 @@ def test_a_history_may_show_what_came_before() -> None:
 def test_two_answers_may_show_an_event_of_both_rooms_which_is_counted() -> None:
     both = [event(1, TALK, OTHER)]
     shown = verdict(both, *arrived(), *join(1, 1, since=0), *join(2, 1, room=OTHER, since=0))
-    assert (shown.findings, shown.shown_again) == ([], 1)
+    assert (shown.findings, shown.again) == ([], 1)
+
+
+def test_what_came_before_a_leave_was_done_may_be_shown_by_a_join_from_where_it_was_asked_for() -> None:
+    left = (Asked(0, 51, "leave", TALK), got(1), Answered(1, 51))
+    shown = verdict(THREE[:1], *arrived(), *join(0), *left, *join(2, 1, since=0))
+    assert (shown.findings, shown.again) == ([], 1)
 
 
 def test_an_answer_with_an_event_of_another_room_or_from_before_since_is_found() -> None:

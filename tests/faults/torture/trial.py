@@ -69,7 +69,9 @@ class Trial:
         self.scale = scale
         self.draw = draw = random.Random(seed)
         self.folder = folder
-        self.window_s = draw.choice((2.0, 5.0, 120.0))
+        self.window_s = draw.choice((5.0, 30.0, 120.0))
+        self.calm_s = draw.choice((2.5, 5.0, 10.0))
+        """Between two faults of servers, on average."""
         self.settings = {
             "GATEWAY_RECOVERY_WINDOW_S": str(self.window_s),
             "GATEWAY_PRESENCE_LEASE_S": "5",
