@@ -9,10 +9,10 @@ what it asked for and was answered, nothing else.
 | --- | --- |
 | `ledger` | what was published, and what a page saw: the records |
 | `truth` | reads the append-only file |
-| `judge` | from both to what is lost, doubled, out of order, or not for this page; pure |
+| `judge`, `publishing`, `verdict` | from both to what is lost, doubled, out of order, or not for a page; pure |
 | `pages` | tabs, each with a network of its own |
 | `load` | what is published |
-| `chaos` | what goes wrong |
+| `chaos`, `of_tabs`, `of_servers` | what goes wrong |
 | `trial` | one seed, from the first tab to the verdict |
 | `report` | the table, and the story of each violation |
 """

@@ -16,8 +16,8 @@ what a page was in a replica may keep for it. Everything else is a finding.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.faults.torture.ledger import (
@@ -33,44 +33,11 @@ from tests.faults.torture.ledger import (
     Opened,
     seq_of,
 )
+from tests.faults.torture.verdict import Finding, Verdict
 
 OPEN = 1 << 62
 # Answers to a join that say nothing about what it may see.
 PASSING = ("unavailable", "rate_limited")
-KINDS = ("lost", "twice", "disordered", "foreign", "backwards", "strange")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that the gateway did wrong: to whom, with which event, and where in its diary."""
-
-    kind: str
-    page: str
-    seq: int
-    text: str
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What came of one page, or of all."""
-
-    owed: int = 0
-    again: int = 0
-    """Events that an answer showed and the page had: by another answer, or in that very room after `since`."""
-    counts: Counter[str] = field(default_factory=Counter)
-    """Connections and answers by how they ended."""
-    findings: list[Finding] = field(default_factory=list)
-
-    def add(self, other: Verdict) -> None:
-        """Take another's in."""
-        self.owed += other.owed
-        self.again += other.again
-        self.counts += other.counts
-        self.findings += other.findings
-
-    def of(self, kind: str) -> list[Finding]:
-        """Give the findings of one kind."""
-        return [finding for finding in self.findings if finding.kind == kind]
 
 
 @dataclass(slots=True)
@@ -330,37 +297,3 @@ class _Reader:
             for stay in membership.stays
             for seq in self._truth.within(self._diary.tenant, room, stay)
         }
-
-
-# -- what publishers did
-
-
-def judge_publishing(events: Iterable[Event]) -> list[Finding]:
-    """Find what was published twice, in another order than asked for, or fell back.
-
-    A number is `<publisher>-<n>`; calls of one publisher for one tenant are in the order of their numbers.
-    """
-    findings: list[Finding] = []
-    seen: dict[tuple[str, str, str], int] = {}
-    last: dict[tuple[str, str], tuple[int, int]] = {}
-    ranks: dict[tuple[str, str], int] = {}
-    for event in sorted(events, key=lambda event: event.seq):
-        if event.ident:
-            before = seen.setdefault((event.tenant, event.ident, event.name), event.seq)
-            if before != event.seq:
-                text = f"{event.ident} was published at {before}"
-                findings.append(Finding("twice", "publisher", event.seq, text))
-                continue
-            publisher, _, number = event.ident.rpartition("-")
-            highest, at = last.get((publisher, event.tenant), (0, 0))
-            if int(number) < highest:
-                text = f"{event.ident} was published after number {highest} at {at}"
-                findings.append(Finding("disordered", "publisher", event.seq, text))
-            last[publisher, event.tenant] = max((highest, at), (int(number), event.seq))
-        if event.about:
-            rank = ranks.get((event.tenant, event.about), 0)
-            if event.rank < rank:
-                text = f"{event.about} fell back from {rank} to {event.rank}"
-                findings.append(Finding("backwards", "publisher", event.seq, text))
-            ranks[event.tenant, event.about] = max(rank, event.rank)
-    return findings

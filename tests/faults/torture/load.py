@@ -13,8 +13,8 @@ from typing import Any
 
 from publisher import Receipt
 from publisher.verbs import STATUS_VERSION
-from tests.faults.torture.judge import Finding
 from tests.faults.torture.ledger import Event, seq_of
+from tests.faults.torture.verdict import Finding
 from tests.support.publisher_process import Kind, PublisherProcess
 from tests.support.tokens import new_id
 from tests.support.waiting import until

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tests.faults.torture.judge import KINDS
 from tests.faults.torture.trial import Outcome
+from tests.faults.torture.verdict import KINDS
 
 HEAD = ("seed", "published", "owed", *KINDS, "again", "recovered", "told", "drops", "faults", "s")
 
@@ -27,7 +27,7 @@ def summary(outcome: Outcome, most: int) -> list[str]:
         "    " + ", ".join(f"{found} {kind}" for kind in KINDS if (found := len(outcome.verdict.of(kind)))),
     ]
     lines += [f"    {trouble}" for trouble in outcome.troubles[:most]]
-    return lines + [f"    {story}" for story in outcome.stories[:most]]
+    return lines + [f"    {story.partition(chr(10))[0]}" for story in outcome.stories[:most]]
 
 
 def _told(outcome: Outcome) -> Iterator[int]:

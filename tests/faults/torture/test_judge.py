@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.torture.judge import Truth, Verdict, judge, judge_publishing
+from tests.faults.torture.judge import Truth, judge
 from tests.faults.torture.ledger import (
     Answered,
     Asked,
@@ -20,6 +20,8 @@ from tests.faults.torture.ledger import (
     Opened,
     Shown,
 )
+from tests.faults.torture.publishing import judge_publishing
+from tests.faults.torture.verdict import Verdict
 
 TALK, OTHER, OWN = "conversation:1", "conversation:2", "user:ana"
 

@@ -12,18 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.ground import Ground, Terrain
-from tests.faults.torture import truth
+from tests.faults.torture import of_servers, of_tabs, truth
 from tests.faults.torture.chaos import Chaos
-from tests.faults.torture.judge import Finding, Truth, Verdict, judge, judge_publishing
+from tests.faults.torture.judge import Truth, judge
 from tests.faults.torture.ledger import Diary, Event, seq_of
 from tests.faults.torture.load import Load, Tenant, tenant
 from tests.faults.torture.pages import Tab
+from tests.faults.torture.publishing import judge_publishing
+from tests.faults.torture.verdict import Finding, Verdict
 from tests.support.browsers import TRANSPORTS, Node, Version
 from tests.support.proxy import Proxy
 from tests.support.tokens import mint
 from tests.support.waiting import until
 
 LOOK_S = 0.03
+# Between two faults of tabs, on average.
+SMALL_S = 0.3
 SETTLE_S = 90.0
 TOKEN_S = 6 * 3600.0
 # What a replica may log as an error: each belongs to a fault that is done to it.
@@ -194,15 +198,23 @@ class Trial:
         try:
             for i in range(self.scale.tabs):
                 await self.open_tab(self.tenants[i % len(self.tenants)])
-            chaos = Chaos(self)
-            await chaos.run(self.scale.seconds)
-            self.outcome.faults = dict(chaos.counts)
+            await self._torture()
             publishing.cancel()
             await self._quiet()
         finally:
             publishing.cancel()
             tending.cancel()
             await asyncio.gather(tending, publishing, return_exceptions=True)
+
+    async def _torture(self) -> None:
+        chaos = Chaos(self)
+        until_at = asyncio.get_running_loop().time() + self.scale.seconds
+        await asyncio.gather(
+            chaos.run(of_tabs.FAULTS, SMALL_S, until_at), chaos.run(of_servers.FAULTS, self.calm_s, until_at)
+        )
+        self.say("quiet")
+        await chaos.over()
+        self.outcome.faults = dict(chaos.counts)
 
     async def _quiet(self) -> None:
         """Wait until everyone has everything that will ever come: what comes last is for everyone."""
@@ -251,13 +263,16 @@ class Trial:
         if hasattr(self, "load"):
             verdict.findings += self.load.findings(events)
         diaries = {tab.name: tab.diary for tab in self.tabs}
-        self.outcome.stories = [self._story(finding, diaries, events) for finding in verdict.findings]
+        alike: dict[tuple[str, str], list[Finding]] = {}
+        for finding in verdict.findings:
+            alike.setdefault((finding.kind, finding.page), []).append(finding)
+        self.outcome.stories = [self._story(findings, diaries.get(page)) for (_, page), findings in alike.items()]
 
-    def _story(self, finding: Finding, diaries: dict[str, Diary], events: dict[tuple[str, int], Event]) -> str:
-        lines = [f"{finding.kind}: {finding.page} {finding.seq}: {finding.text}"]
-        diary = diaries.get(finding.page)
+    def _story(self, findings: list[Finding], diary: Diary | None) -> str:
+        """Tell what one page found of one kind, and what it saw around the first."""
+        lines = [f"{finding.kind}: {finding.page} {finding.seq}: {finding.text}" for finding in findings]
         if diary is not None:
-            lines += [f"    {line}" for line in around(diary, finding.seq, self._began)]
+            lines += [f"    {line}" for line in around(diary, findings[0].seq, self._began)]
         return "\n".join(lines)
 
     def _keep(self, events: dict[tuple[str, int], Event]) -> None:
