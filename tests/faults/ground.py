@@ -22,7 +22,7 @@ from tests.support.replica import Replica
 from tests.support.waiting import until
 
 SAMPLE_S = 0.25
-READY_S = 30.0
+READY_S = 120.0
 END_S = 15.0
 
 
