@@ -21,6 +21,7 @@ EVENTS = {
     "few_files": ("warning", "limit, enough"),
     "gateway_draining": ("info", "sockets, over_s"),
     "gateway_stopped": ("info", ""),
+    "peer_unreadable": ("warning", "peer"),
     "announcement_failed": ("error", "error"),
     "certificate_loaded": ("info", ""),
     "nothing_to_reload": ("info", ""),
@@ -40,6 +41,7 @@ EVENTS = {
     "user_disconnected": ("info", "user, tenant, sockets"),
     "access_taken_away": ("info", "user, tenant, room, sockets"),
     "connect_limited": ("warning", "limit, remote"),
+    "body_refused": ("warning", "remote, header"),
     "api_refused": ("warning", "remote, path"),
     "api_unavailable": ("warning", "path, reason"),
     "http_handler_failed": ("error", "path, error"),
@@ -66,7 +68,7 @@ EVENTS = {
 # What strangers, and our own mistakes, can cause without end: a burst of each, then one line a second.
 RARE = (
     *("connect_limited", "socket_refused", "socket_denied", "engine_bad_peer"),
-    *("api_refused", "api_unavailable"),
+    *("body_refused", "peer_unreadable", "api_refused", "api_unavailable"),
     *("http_handler_failed", "engine_handler_failed", "engine_closer_failed", "handler_failed"),
 )
 # What every user causes: a burst of each user's lines, then one in ten seconds; of everybody's ten a second.

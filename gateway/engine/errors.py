@@ -77,6 +77,7 @@ BAD_WEBSOCKET_VERSION = Refusal(426, 3, "Unsupported websocket version", (("Sec-
 TOO_LARGE = Refusal(413, 6, "Payload too large", limit="max_payload_bytes")
 TOO_SLOW = Refusal(408, 7, "The request did not arrive in time", limit="request_timeout_s")
 HEADERS_TOO_LARGE = Refusal(431, 9, "Request line or headers too large", limit="max_header_bytes")
+BODY_NOT_ALLOWED = Refusal(400, 3, "A body is not allowed here")
 ENCODED = Refusal(415, 10, "Compressed request bodies are not supported")
 FAILED = Refusal(500, 11, "Something went wrong here")
 

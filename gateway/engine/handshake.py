@@ -13,6 +13,9 @@ from aiohttp import web
 from gateway.engine.errors import BAD_REQUEST, BAD_WEBSOCKET_VERSION, Refusal
 from gateway.engine.options import EngineOptions
 
+VOUCHED: Final = "X-Gateway-Authenticated"
+"""Says in a 101 that the session's client has authenticated: to another process that passes the websocket on."""
+
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -23,6 +26,20 @@ def wants_websocket(request: web.Request) -> bool:
         headers.get("Upgrade", "").strip().lower() == "websocket"
         and "upgrade" in headers.get("Connection", "").lower()
     )
+
+
+def unlawful_body(request: web.Request) -> str:
+    """Return the header by which a request announces a body that it may not have; empty if there is none.
+
+    Only a POST that stays HTTP may have one. Elsewhere two readers of one connection (a proxy, another process)
+    may disagree on where the request ends, and take the next one, which is somebody else's, for the body.
+    """
+    if request.method == "POST" and not wants_websocket(request):
+        return ""
+    if "Transfer-Encoding" in request.headers:
+        return "Transfer-Encoding"
+    lengths = request.headers.getall("Content-Length", ())
+    return "Content-Length" if any(length.strip() != "0" for length in lengths) else ""
 
 
 def accept_key(request: web.Request) -> str | Refusal:
@@ -38,9 +55,11 @@ def accept_key(request: web.Request) -> str | Refusal:
     return b64encode(sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
 
 
-def switching_protocols(key: str, extension: str | None) -> bytes:
+def switching_protocols(key: str, extension: str | None, *, vouched: bool = False) -> bytes:
     """Return the head of the 101 response."""
     extensions = "" if extension is None else f"Sec-WebSocket-Extensions: {extension}\r\n"
+    if vouched:
+        extensions += f"{VOUCHED}: 1\r\n"
     return (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {key}\r\n{extensions}\r\n"

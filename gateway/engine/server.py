@@ -15,6 +15,7 @@ from gateway.engine.deflate import negotiate
 from gateway.engine.errors import (
     BAD_METHOD,
     BAD_REQUEST,
+    BODY_NOT_ALLOWED,
     FORBIDDEN,
     NO_JSONP,
     UNKNOWN_SID,
@@ -84,13 +85,24 @@ class EngineServer(Compat):
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Serve one HTTP request: open a session, or carry one on."""
         allowed = self._origin_allowed(request)
-        if allowed and request.method == "OPTIONS":
+        body = handshake.unlawful_body(request)
+        outcome: web.StreamResponse | Refusal
+        if body:
+            self.options.log("body_refused", remote=self.options.remote(request), header=body)
+            outcome = BODY_NOT_ALLOWED
+        elif not allowed:
+            outcome = FORBIDDEN
+        elif request.method == "OPTIONS":
             return replies.preflight(request)
-        outcome = await self._route(request) if allowed else FORBIDDEN
+        else:
+            outcome = await self._route(request)
         if not isinstance(outcome, Refusal):
             return outcome
         self.stats.count_refusal(outcome)
         response = replies.refuse(request, outcome, cors=allowed)
+        if body or handshake.wants_websocket(request):
+            # What comes behind it was meant for something else than another request.
+            response.force_close()
         if not request.content.is_eof():
             await see_off(request, response, self.options.close_timeout_s)
         return response
@@ -183,7 +195,9 @@ class EngineServer(Compat):
         websocket.start(tail)
         return Taken()
 
-    def _switch(self, request: web.Request, key: str, first: bytes) -> tuple[WebSocket, bytes] | None:
+    def _switch(
+        self, request: web.Request, key: str, first: bytes, *, vouched: bool = False
+    ) -> tuple[WebSocket, bytes] | None:
         """Turn the request into a websocket; `first` goes out with the head, in one write."""
         transport = upgradable(request)
         if transport is None:
@@ -193,7 +207,7 @@ class EngineServer(Compat):
             offers = ",".join(request.headers.getall("Sec-WebSocket-Extensions", ()))
             extension = negotiate(offers, self.options.compression)
         websocket = WebSocket(self._hub, transport, deflated=extension is not None)
-        head = handshake.switching_protocols(key, extension)
+        head = handshake.switching_protocols(key, extension, vouched=vouched)
         return websocket, take_over(request, head + first, websocket)
 
     # -- carrying on
@@ -236,20 +250,25 @@ class EngineServer(Compat):
     async def _try_upgrade(self, request: web.Request, sid: str) -> web.StreamResponse | Refusal:
         if self._draining:
             return self._draining_refusal()
-        socket = self._hub.sockets.get(sid)
-        if socket is None:
-            return await self._not_here(request, sid)
+        if request.method != "GET":
+            return BAD_METHOD
         key = handshake.accept_key(request)
         if isinstance(key, Refusal):
             return key
+        socket = self._hub.sockets.get(sid)
+        if socket is None:
+            return await self._not_here(request, sid)
         if not self.options.allow_upgrades:
             return BAD_REQUEST
-        switched = self._switch(request, key, b"")
+        polling = socket.channel
+        is_first = isinstance(polling, Polling) and socket.candidate is None
+        if not is_first and (refused := self.options.admit(self.options.remote(request))) is not None:
+            return refused
+        switched = self._switch(request, key, b"", vouched=socket.vouched)
         if switched is None:
             return BAD_REQUEST
         websocket, tail = switched
-        polling = socket.channel
-        if isinstance(polling, Polling) and socket.candidate is None:
+        if is_first and isinstance(polling, Polling):
             Upgrade(socket, polling, websocket)
             websocket.start(tail)
         else:

@@ -32,8 +32,8 @@ class EngineSocket(Metered):
     `send_frame(frame)` is the hot path: the channel's own method, rebound when the channel changes and to
     nothing when the session ends. It never blocks, raises or calls the upper layer back. `owner` is the upper
     layer's to use, and is released when its closer has returned. `environ` holds the handshake's WSGI-like
-    facts until `forget_handshake`, `remote` the client's address. `closed` is true from the moment the session
-    ends.
+    facts until `forget_handshake`, `remote` the client's address. `vouched` says that `vouch` was called.
+    `closed` is true from the moment the session ends.
 
     The upper layer gets messages one at a time and in order; then, once, the end of the session: never out
     of a call that it made itself, and not before the handler that was running has returned.
@@ -60,6 +60,7 @@ class EngineSocket(Metered):
         "sid",
         "slot",
         "transport",
+        "vouched",
     )
 
     def __init__(self, hub: Hub, sid: str, environ: dict[str, Any]) -> None:
@@ -71,6 +72,7 @@ class EngineSocket(Metered):
         self.owner: Any = None
         self.session: dict[str, Any] | None = None
         self.max_bytes = hub.options.max_stranger_bytes or hub.options.max_payload_bytes
+        self.vouched = False
         self.closed = False
         self.transport: Literal["polling", "websocket"] = "polling"
         self.send_frame: Callable[[Frame], None] = _discard
@@ -109,6 +111,7 @@ class EngineSocket(Metered):
 
     def vouch(self) -> None:
         """Take messages of full size from now on: the client has said who it is."""
+        self.vouched = True
         self.max_bytes = self.hub.options.max_payload_bytes
         if self._channel is not None:
             self._channel.widen(self.max_bytes)

@@ -20,11 +20,11 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
 from gateway.engine import EngineSocket
-from gateway.engine.reader import TEXT, FrameReader
+from gateway.engine.reader import FrameReader
 from gateway.engine.takeover import HANDLER_INTERNALS, Taken
 from gateway.engine.websocket import WebSocket
 from tests.engine.rig import serve
-from tests.engine.wire import eventually, frame, opened, polling
+from tests.engine.wire import eventually, opened, polling
 
 # What takeover.py relies on, as it read when it was last checked. When one of these fails: read the changed
 # method, see that takeover.py still holds, then renew the digest.
@@ -223,10 +223,3 @@ async def test_an_upgrade_behind_a_pipelined_request_waits_its_turn() -> None:
         assert b" 101 " in await reader.readline()
         writer.transport.abort()
         await asyncio.sleep(0)
-
-
-async def test_an_upgrade_with_a_body_waits_for_it() -> None:
-    headers = {"Content-Length": "3"}
-    tail = b"abc" + frame(TEXT, b"4x")
-    async with serve() as rig, opened(rig.port, headers=headers, tail=tail) as peer:
-        assert await peer.receive() == "4x"
