@@ -138,9 +138,10 @@ class Gateway:
             )
             access = access_of(settings, self.backend)
             house = House(settings, commands, relay, history, sessions, access)
-            self.api = Api(house, remote_of(settings.trusted_proxies)) if settings.api_keys else None
+            remote = remote_of(settings.trusted_proxies)
+            self.api = Api(house, remote) if settings.api_keys else None
             self.registry = Registry(commands, self.name, partial(announcement, self))
-            self.forwarding = Forwarding(self.registry, settings)
+            self.forwarding = Forwarding(self.registry, settings, self._connects, remote)
             self.server = server = GatewayServer(house, self.tokens, self._engine_options(), self._connects)
             if settings.conflate_per_s:
                 relay.hub.pacer = Pacer(settings.conflate_per_s, server.eio.call_later)
@@ -188,15 +189,16 @@ class Gateway:
             compression=_compression(settings),
             allow_origin=allow_origin,
             admit=self._connects.admit,
-            remote=remote_of(settings.trusted_proxies),
+            remote=self.forwarding.remote,
             name=self.name,
             elsewhere=self.forwarding,
             log=log,
         )
 
     def _pending(self) -> int:
-        """Count the sockets that have not authenticated, or were refused."""
-        return len(self.server.eio.sockets) - len(self.server.house.members)
+        """Count the sockets that have not authenticated, or were refused, and tunnels that may be theirs."""
+        sockets = len(self.server.eio.sockets) - len(self.server.house.members)
+        return sockets + len(self.forwarding.tunnels.pending)
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         app = web.Application()
@@ -306,7 +308,7 @@ class Gateway:
         self.draining = True
         self._deadline = asyncio.get_running_loop().time() + self.settings.shutdown_grace_s
         sockets = len(self.server.eio.sockets)
-        tunnels = len(self.forwarding.tunnels)
+        tunnels = len(self.forwarding.tunnels.open)
         over_s = min(self.settings.shutdown_grace_s * DRAIN_SHARE, max(sockets, tunnels) / DRAIN_RATE)
         upgrades_s = min(self.settings.shutdown_grace_s * UPGRADES_SHARE, UPGRADES_S)
         _log.info("gateway_draining", sockets=sockets, over_s=over_s)

@@ -53,7 +53,7 @@ def _state(gateway: Gateway) -> dict[str, Values]:
         "gateway_tenants": len(hub.tenants),
         "gateway_subscriptions": len(gateway.relay.subscriber),
         "gateway_passed_on_total": gateway.forwarding.passed_on,
-        "gateway_tunnels": len(gateway.forwarding.tunnels),
+        "gateway_tunnels": len(gateway.forwarding.tunnels.open),
         "gateway_certificate_kept": int(gateway.certificate_kept),
         **key_values(gateway.jwks),
         **access_values(gateway.backend),

@@ -4,49 +4,72 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from itertools import islice
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from gateway.bus.link import LinkDown, ReplyError
 from gateway.engine.errors import TOO_LARGE, UNKNOWN_SID, Refusal, unavailable
+from gateway.engine.handshake import accept_key, wants_websocket
 from gateway.engine.pace import batches
 from gateway.engine.takeover import on_disconnect
+from gateway.limits.connects import Connects
 from gateway.peers.names import holder_of
+from gateway.peers.proof import HEADER, Passed
 from gateway.peers.registry import Peer, Registry
-from gateway.peers.tunnel import End, tunnel
+from gateway.peers.tls import Tls
+from gateway.peers.tunnel import Asked, Tunnel, Tunnels, switch
 from gateway.settings import Settings
 
-HOPS = "X-Gateway-Hops"
 # To the machine that holds the session, and there to the worker.
 MOST_HOPS = 2
 CONNECT_S = 2.0
 RETRY_AFTER_S = 1
 DRAIN_STEP_S = 0.05
-# Of one connection to the next; what is said of it holds for one connection only (RFC 9110, section 7.6.1).
-_NOT_PASSED_ON = frozenset(
-    ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", HOPS.lower())
+# Heartbeats that a websocket may miss before the process that sends them is taken for gone.
+SILENT_HEARTBEATS = 3
+# What a session looks at. Whatever else a client sends goes no further than here: least of all what says where a
+# request ends, or on whose behalf it comes.
+_PASSED_ON = ("Host", "Origin", "Accept-Encoding", "Content-Type", "Content-Encoding")
+_PASSED_ON_FOR_WEBSOCKETS = (
+    "Host",
+    "Origin",
+    *(f"Sec-WebSocket-{name}" for name in ("Key", "Version", "Extensions")),
 )
+_PARAMETERS = ("EIO", "transport", "sid", "t")
 _PASSED_BACK = frozenset(("content-type", "content-encoding", "cache-control", "vary", "retry-after"))
+
+Headers = list[tuple[str, str]]
 
 
 class Forwarding:
-    """Answers requests of sessions that this process does not hold."""
+    """Answers requests of sessions that this process does not hold.
 
-    def __init__(self, registry: Registry, settings: Settings) -> None:
+    `remote(request)` gives the address of a client that asks this process itself.
+    """
+
+    def __init__(
+        self, registry: Registry, settings: Settings, connects: Connects, remote: Callable[[web.Request], str]
+    ) -> None:
         self.passed_on = 0
-        self.tunnels: set[End] = set()
+        heartbeat_s = settings.ping_interval_s + settings.ping_timeout_s
+        self.tunnels = Tunnels(connects, settings.connect_timeout_s, SILENT_HEARTBEATS * heartbeat_s)
         """Websockets that run through this process to another, now."""
         self._opened_at = -math.inf
         self._registry = registry
         self._settings = settings
+        self._connects = connects
+        self._remote = remote
         self._clients: dict[str, aiohttp.ClientSession] = {}
+        self._tls = Tls()
         # A poll waits for a heartbeat at the longest.
         self._timeout = aiohttp.ClientTimeout(
-            total=settings.ping_interval_s + settings.ping_timeout_s + settings.request_timeout_s,
+            total=heartbeat_s + settings.request_timeout_s,
             sock_connect=CONNECT_S,
         )
 
@@ -57,10 +80,10 @@ class Forwarding:
         """
         opened_s = asyncio.get_running_loop().time() - self._opened_at
         await asyncio.sleep(max(0.0, upgrades_s - opened_s))
-        waiting = iter([*self.tunnels])
-        for size in batches(len(self.tunnels), over_s, DRAIN_STEP_S):
-            for end in islice(waiting, size):
-                end.close()
+        waiting = iter([*self.tunnels.open])
+        for size in batches(len(self.tunnels.open), over_s, DRAIN_STEP_S):
+            for tunnel in islice(waiting, size):
+                tunnel.end()
             await asyncio.sleep(DRAIN_STEP_S)
 
     async def stop(self) -> None:
@@ -69,11 +92,16 @@ class Forwarding:
         for client in clients.values():
             await client.close()
 
+    def remote(self, request: web.Request) -> str:
+        """Give the address of a request's client, also where another process has passed the request on."""
+        passed = self._passed(request)
+        return self._remote(request) if passed is None else passed.remote
+
     async def __call__(self, request: web.Request, sid: str) -> web.StreamResponse | Refusal | None:
         """Give the answer of whoever holds a session, None where nobody does."""
         name = holder_of(sid)
-        hops = _hops(request)
-        if name is None or name == self._registry.name or hops >= MOST_HOPS:
+        passed = self._passed(request) or Passed(self._remote(request), 0)
+        if name is None or name == self._registry.name or passed.hops >= MOST_HOPS:
             return None
         try:
             peer = await self._registry.find(name)
@@ -81,10 +109,11 @@ class Forwarding:
             return self._unavailable()
         if peer is None:
             return None
+        passed = Passed(passed.remote, passed.hops + 1)
         try:
-            if "Upgrade" in request.headers:
-                return await self._open_tunnel(request, peer, hops)
-            return await self._pass_on(request, peer, hops)
+            if wants_websocket(request):
+                return await self._open_tunnel(request, name, peer, passed)
+            return await self._pass_on(request, peer, passed)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             self._registry.forget(name)
             return self._unavailable()
@@ -94,42 +123,48 @@ class Forwarding:
             # this the client gives the session up, comes back, and misses nothing.
             return UNKNOWN_SID
 
+    def _passed(self, request: web.Request) -> Passed | None:
+        signed = request.headers.getall(HEADER, None)
+        return self._registry.proof.read(request.method, request.raw_path, signed) if signed else None
+
     def _unavailable(self) -> Refusal:
         return unavailable("the session can't be reached", RETRY_AFTER_S)
 
-    async def _pass_on(self, request: web.Request, peer: Peer, hops: int) -> web.StreamResponse | Refusal:
+    async def _asked(
+        self, request: web.Request, asking: Coroutine[Any, Any, web.StreamResponse | Refusal]
+    ) -> web.StreamResponse | Refusal:
+        """Wait for the other process, no longer than the client does."""
+        asked = asyncio.ensure_future(asking)
+        try:
+            # A client that breaks off a poll has to break it off there, too.
+            with on_disconnect(request, asked.cancel):
+                return await asked
+        except asyncio.CancelledError:
+            if asked.cancelled() and request.transport is None:
+                return self._unavailable()  # to nobody
+            asked.cancel()
+            raise
+
+    async def _pass_on(self, request: web.Request, peer: Peer, passed: Passed) -> web.StreamResponse | Refusal:
         if (request.content_length or 0) > self._settings.max_payload_bytes:
             return TOO_LARGE
         self.passed_on += 1
         # As it comes: what is kept here of a body is a buffer, whoever sends it and however slowly.
         body = request.content.iter_any() if request.can_read_body else None
-        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _NOT_PASSED_ON]
-        asking = asyncio.ensure_future(self._ask(request, peer, [*headers, (HOPS, str(hops + 1))], body))
-        try:
-            # A client that breaks off a poll has to break it off there, too.
-            with on_disconnect(request, asking.cancel):
-                return await asking
-        except asyncio.CancelledError:
-            if asking.cancelled() and request.transport is None:
-                return self._unavailable()  # to nobody
-            asking.cancel()
-            raise
+        target = _target(request)
+        headers = [*_headers(request, _PASSED_ON), *self._registry.proof.sign(request.method, target, passed)]
+        url = URL(f"{peer.url}{target}", encoded=True)
+        return await self._asked(request, self._ask(request.method, url, peer, headers, body))
 
     async def _ask(
-        self, request: web.Request, peer: Peer, headers: list[tuple[str, str]], body: AsyncIterator[bytes] | None
+        self, method: str, url: URL, peer: Peer, headers: Headers, body: AsyncIterator[bytes] | None
     ) -> web.Response:
-        url = f"{peer.url}{request.raw_path}"
         client = self._client(peer)
         async with client.request(
-            request.method, url, headers=headers, data=body, allow_redirects=False, timeout=self._timeout
+            method, url, headers=headers, data=body, allow_redirects=False, timeout=self._timeout
         ) as answer:
             whole = await answer.read()
-            passed = [
-                (name, value)
-                for name, value in answer.headers.items()
-                if name.lower() in _PASSED_BACK or name.lower().startswith("access-control-")
-            ]
-            return web.Response(status=answer.status, body=whole, headers=passed)
+            return web.Response(status=answer.status, body=whole, headers=_passed_back([*answer.headers.items()]))
 
     def _client(self, peer: Peer) -> aiohttp.ClientSession:
         """Give the connections to a process: those of its own socket, or of what shares an address."""
@@ -144,18 +179,80 @@ class Forwarding:
             )
         return client
 
-    async def _open_tunnel(self, request: web.Request, peer: Peer, hops: int) -> web.StreamResponse | Refusal:
-        where = urlsplit(peer.url)
-        loop = asyncio.get_running_loop()
+    async def _open_tunnel(
+        self, request: web.Request, name: str, peer: Peer, passed: Passed
+    ) -> web.StreamResponse | Refusal:
+        # Otherwise it is counted where it was passed on from: there is the client's connection.
+        is_ours = passed.hops == 1
+        if is_ours and (refused := self._connects.admit(passed.remote)) is not None:
+            return refused
+        tunnel = Tunnel(self.tunnels, passed.remote if is_ours else None)
+        opened = None
+        try:
+            opened = await self._asked(request, self._ask_to_switch(request, peer, passed, tunnel))
+        except (OSError, TimeoutError):
+            self._registry.forget(name)
+            return self._unavailable()
+        finally:
+            if opened is None or opened.status != 101:
+                tunnel.end()
+        return opened
+
+    async def _ask_to_switch(
+        self, request: web.Request, peer: Peer, passed: Passed, tunnel: Tunnel
+    ) -> web.StreamResponse | Refusal:
+        accept = accept_key(request)
+        if isinstance(accept, Refusal):
+            return accept
+        target = _target(request)
+        headers = [
+            *_headers(request, _PASSED_ON_FOR_WEBSOCKETS),
+            *self._registry.proof.sign("GET", target, passed),
+        ]
+        asked = None
+        taken = None
         try:
             async with asyncio.timeout(CONNECT_S):
-                opened = await tunnel(loop, request, peer.socket, where, (HOPS, str(hops + 1)), self.tunnels)
-            self._opened_at = loop.time()
-        except (OSError, TimeoutError):
-            return self._unavailable()
-        return opened if opened is not None else self._unavailable()
+                asked = await Asked.connect(peer, await self._tls.context(peer))
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                answer = await asked.answer(_head(target, headers))
+            if answer.status != 101:
+                return _ordinary(answer.status, answer.headers.items(), answer.body)
+            taken = await switch(request, accept, asked, answer, tunnel)
+            self._opened_at = asyncio.get_running_loop().time()
+        finally:
+            if taken is None and asked is not None:
+                asked.transport.abort()
+        return self._unavailable() if taken is None else taken
 
 
-def _hops(request: web.Request) -> int:
-    text = request.headers.get(HOPS, "0")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 3 else MOST_HOPS
+def _target(request: web.Request) -> str:
+    """Write the target anew, of what a session asks for."""
+    asked = {name: request.query[name] for name in _PARAMETERS if name in request.query}
+    return f"{request.rel_url.raw_path}?{urlencode(asked, errors='replace')}"
+
+
+def _headers(request: web.Request, names: Iterable[str]) -> Headers:
+    """Give those of a request's headers that have these names; no session looks at what is no ASCII."""
+    return [(name, value) for name in names for value in request.headers.getall(name, ()) if value.isascii()]
+
+
+def _head(target: str, headers: Headers) -> bytes:
+    lines = [f"GET {target} HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+
+def _passed_back(headers: Iterable[tuple[str, str]]) -> Headers:
+    return [
+        (name, value)
+        for name, value in headers
+        if name.lower() in _PASSED_BACK or name.lower().startswith("access-control-")
+    ]
+
+
+def _ordinary(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> web.Response:
+    """Give an answer to a request for a websocket that is none: it ends the client's connection, too."""
+    response = web.Response(status=status, headers=_passed_back(headers), body=body)
+    response.force_close()
+    return response

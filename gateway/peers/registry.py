@@ -8,13 +8,15 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
 
 from gateway.bus.commands import Commands
 from gateway.bus.link import LinkDown, ReplyError
+from gateway.peers.proof import Proof
 
 KEY = "rt:node:"
 # All names by when they were last said. No process is called so.
@@ -42,6 +44,17 @@ class Peer(NamedTuple):
     """Its own Unix socket, empty where there is none or it is on another machine."""
 
 
+class Entry(msgspec.Struct):
+    """What a process says of where it is, of all that it says."""
+
+    url: str
+    socket: str
+    host: str
+
+
+_ENTRY: Final = msgspec.json.Decoder(Entry)
+
+
 class Registry:
     """This process' own entry, and a bounded memory of the others'.
 
@@ -50,6 +63,8 @@ class Registry:
 
     def __init__(self, commands: Commands, name: str, about: Callable[[], Mapping[str, Any]]) -> None:
         self.name = name
+        self.proof = Proof(commands)
+        """What processes know one another by; kept in step as often as this one says that it is there."""
         self._commands = commands
         self._about = about
         self._entry: dict[str, Any] = {}
@@ -61,6 +76,7 @@ class Registry:
     async def start(self, url: str, unix_socket: str) -> None:
         """Begin to be found."""
         self._entry = {"url": url, "socket": unix_socket, "host": socket.gethostname(), "pid": os.getpid()}
+        await self._refresh()
         await self._announce()
         await self._forget_old()
         self._task = asyncio.create_task(self._run(), name="announcing")
@@ -84,6 +100,8 @@ class Registry:
             return known[1]
         found = await self._commands.ask("GET", KEY + name)
         peer = _peer(found) if found else None
+        if found and peer is None:
+            _log.warning("peer_unreadable", peer=name)
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
         self._known[name] = (now + (MEMORY_S if peer else MEMORY_OF_NONE_S), peer)
@@ -103,7 +121,13 @@ class Registry:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(ANNOUNCE_S)
+            await self._refresh()
             await self._announce()
+
+    async def _refresh(self) -> None:
+        # The next time, otherwise: what is known serves on.
+        with contextlib.suppress(LinkDown, ReplyError):
+            await self.proof.refresh()
 
     async def _announce(self) -> None:
         entry = self._said()
@@ -148,9 +172,14 @@ async def entries(commands: Commands) -> dict[str, dict[str, Any]]:
 
 
 def _peer(entry: bytes) -> Peer | None:
+    """Read an entry; None for one that says nowhere where to connect to."""
     try:
-        found = msgspec.json.decode(entry)
-        is_here = found["host"] == socket.gethostname() and os.path.exists(found["socket"])
-        return Peer(str(found["url"]), str(found["socket"]) if is_here else "")
-    except (msgspec.DecodeError, KeyError, TypeError):
+        found = _ENTRY.decode(entry)
+        where = urlsplit(found.url)
+        # Its port is read when it is asked for.
+        if where.scheme not in ("http", "https") or not where.hostname or where.port == 0 or where.path:
+            return None
+        is_here = found.host == socket.gethostname() and os.path.exists(found.socket)
+        return Peer(found.url, found.socket if is_here else "")
+    except (msgspec.DecodeError, ValueError):
         return None

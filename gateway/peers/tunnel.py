@@ -1,47 +1,132 @@
-"""A websocket of another process' session: the bytes go through, unread, in both directions."""
+"""A websocket of another process' session: bytes go through both ways once that has switched protocols."""
 
 from __future__ import annotations
 
 import asyncio
+import http.client
+import io
 import ssl
-from typing import cast
-from urllib.parse import SplitResult
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from gateway.engine.handshake import VOUCHED, switching_protocols
 from gateway.engine.takeover import Taken, take_over, upgradable
+from gateway.limits.connects import Connects
+from gateway.peers.registry import Peer
+
+# Of the other process' answer; a refusal has some hundred bytes.
+MAX_ANSWER_BYTES: Final = 65_536
+# What is under way when one side ends has so long to go out at the other.
+LAST_BYTES_S: Final = 2.0
+
+
+class Answer(NamedTuple):
+    """What the other process answered to the request for a websocket."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+class Tunnels:
+    """The websockets that run through this process, from the moment on that the other process is asked.
+
+    Each is a connect of its client's. Whether that has authenticated is for the other process to see, which ends
+    it otherwise; where it does not say so, it is pending here for `connect_timeout_s`, the time that it has. One
+    from which the other process is silent for `silence_s`, more than its heartbeats allow, is ended here.
+    """
+
+    def __init__(self, connects: Connects, connect_timeout_s: float, silence_s: float) -> None:
+        self.open: set[Tunnel] = set()
+        self.pending: set[Tunnel] = set()
+        self.connects = connects
+        self.connect_timeout_s = connect_timeout_s
+        self.silence_s = silence_s
+
+
+class Tunnel:
+    """One of them, until `end`; counted for the client's address, `remote`, unless that is done elsewhere."""
+
+    def __init__(self, tunnels: Tunnels, remote: str | None) -> None:
+        self._tunnels = tunnels
+        self._remote = remote
+        self._ends: tuple[End, ...] = ()
+        self._heard = False
+        tunnels.open.add(self)
+        if remote is not None:
+            tunnels.pending.add(self)
+            tunnels.connects.opened(remote)
+        self._timer = asyncio.get_running_loop().call_later(tunnels.connect_timeout_s, self._settle)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is counted no more."""
+        return self not in self._tunnels.open
+
+    def join(self, here: End, there: End) -> None:
+        """Let bytes through between the client and the other process."""
+        self._ends = (here, there)
+        here.other, there.other = there, here
+
+    def vouch(self) -> None:
+        """Note that its client has authenticated."""
+        self._tunnels.pending.discard(self)
+
+    def heard(self) -> None:
+        """Note that the other process has said something."""
+        self._heard = True
+
+    def end(self) -> None:
+        """Close both ends, once what is under way has gone out or can't; that may be called again."""
+        if self.has_ended:
+            return
+        self._timer.cancel()
+        self._tunnels.open.discard(self)
+        self._tunnels.pending.discard(self)
+        if self._remote is not None:
+            self._tunnels.connects.closed(self._remote)
+        for end in self._ends:
+            end.close()
+
+    def _settle(self) -> None:
+        self.vouch()
+        self._watch()
+
+    def _watch(self) -> None:
+        self._heard = False
+        self._timer = asyncio.get_running_loop().call_later(self._tunnels.silence_s, self._judge)
+
+    def _judge(self) -> None:
+        if self._heard:
+            self._watch()
+        else:
+            self.end()
 
 
 class End(asyncio.Protocol):
-    """One end of a tunnel: what comes in goes out at the other, as fast as that takes it.
+    """One end of a tunnel: what comes in goes out at the other, as fast as that takes it."""
 
-    `tunnels` holds the one end of each that there is.
-    """
-
-    def __init__(self, tunnels: set[End]) -> None:
-        self.transport: asyncio.Transport | None = None
-        self._other: End | None = None
-        self._tunnels = tunnels
-
-    def join(self, other: End) -> None:
-        """Make a tunnel of two ends."""
-        self._other, other._other = other, self
-        self._tunnels.add(self)
+    def __init__(self, tunnel: Tunnel, transport: asyncio.Transport, *, is_peer: bool) -> None:
+        self.transport: asyncio.Transport | None = transport
+        self.other: End | None = None
+        self._tunnel = tunnel
+        self._is_peer = is_peer
+        self._linger: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
-        """Close both ends once what is under way has gone out."""
+        """Close once what is under way has gone out, or after `LAST_BYTES_S`."""
         if self.transport is not None:
             self.transport.close()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take note of the way out."""
-        # uvloop's transports are none of asyncio's classes.
-        self.transport = cast("asyncio.Transport", transport)
+            self._linger = asyncio.get_running_loop().call_later(LAST_BYTES_S, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on."""
-        if self._other is not None and self._other.transport is not None:
-            self._other.transport.write(data)
+        if self._is_peer:
+            self._tunnel.heard()
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.write(data)
 
     def eof_received(self) -> bool:
         """Close both ends once what is under way has gone out."""
@@ -49,62 +134,88 @@ class End(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Read no more at the other end while this one takes no more."""
-        if self._other is not None and self._other.transport is not None:
-            self._other.transport.pause_reading()
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Read on."""
-        if self._other is not None and self._other.transport is not None:
-            self._other.transport.resume_reading()
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the other end, too."""
-        other, self._other, self.transport = self._other, None, None
-        self._tunnels.discard(self)
-        if other is not None:
-            self._tunnels.discard(other)
-            other._other = None
-            if other.transport is not None:
-                other.transport.close()
+        self.transport = None
+        if self._linger is not None:
+            self._linger.cancel()
+        self._tunnel.end()
+        if self.other is not None:
+            self.other.other = None
+            self.other = None
 
 
-async def tunnel(
-    loop: asyncio.AbstractEventLoop,
-    request: web.Request,
-    unix_socket: str,
-    where: SplitResult,
-    header: tuple[str, str],
-    tunnels: set[End],
-) -> web.StreamResponse | None:
-    """Connect a request for an upgrade to where its session is; None where the client has gone meanwhile.
+class Asked:
+    """A connection to another process, over which a request for a websocket goes out."""
 
-    Raises `OSError` where that can't be reached.
+    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.Transport) -> None:
+        self._reader = reader
+        self.transport = transport
+
+    @classmethod
+    async def connect(cls, peer: Peer, tls: ssl.SSLContext | None) -> Asked:
+        """Connect; raises `OSError` where the process can't be reached."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(MAX_ANSWER_BYTES)
+
+        def protocol() -> asyncio.StreamReaderProtocol:
+            return asyncio.StreamReaderProtocol(reader)
+
+        if peer.socket:
+            transport, _ = await loop.create_unix_connection(protocol, peer.socket)
+        else:
+            where = urlsplit(peer.url)
+            port = where.port or (443 if tls else 80)
+            transport, _ = await loop.create_connection(protocol, where.hostname or "", port, ssl=tls)
+        return cls(reader, transport)
+
+    async def answer(self, head: bytes) -> Answer:
+        """Send the request's head and give the answer; raises `OSError` for what is none."""
+        self.transport.write(head)
+        try:
+            first, _, rest = (await self._reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")
+            headers = http.client.parse_headers(io.BytesIO(rest))
+            status = int(first.split(b" ", 2)[1])
+            length = 0 if status == 101 else int(headers["Content-Length"] or 0)
+            if not first.startswith(b"HTTP/1.1 ") or not 0 <= length <= MAX_ANSWER_BYTES:
+                raise ValueError
+            return Answer(status, headers, await self._reader.readexactly(length))
+        except (ValueError, IndexError, http.client.HTTPException, EOFError, asyncio.LimitOverrunError):
+            raise OSError("what answers there is no process of ours") from None
+
+    async def hand_over(self, end: End) -> bytes:
+        """Give the connection to a tunnel, and what has come behind the answer; that takes no turn of the loop."""
+        self.transport.set_protocol(end)
+        self._reader.feed_eof()
+        return await self._reader.read()
+
+
+async def switch(request: web.Request, accept: str, asked: Asked, answer: Answer, tunnel: Tunnel) -> Taken | None:
+    """Switch the client to the protocol that the other process has switched to; None where the client has gone.
+
+    Raises `OSError` where the answer is to another question.
     """
-    there = End(tunnels)
-    if unix_socket:
-        await loop.create_unix_connection(lambda: there, unix_socket)
-    else:
-        tls = ssl.create_default_context() if where.scheme == "https" else None
-        port = where.port or (443 if tls else 80)
-        await loop.create_connection(lambda: there, where.hostname or "127.0.0.1", port, ssl=tls)
-    assert there.transport is not None
+    if answer.headers["Sec-WebSocket-Accept"] != accept:
+        raise OSError("the other process answers another question")
+    there = End(tunnel, asked.transport, is_peer=True)
+    came = await asked.hand_over(there)
     transport = upgradable(request)
-    if transport is None:
-        there.transport.abort()
+    if transport is None or tunnel.has_ended:
         return None
-    here = End(tunnels)
-    here.connection_made(transport)
-    here.join(there)
-    there.transport.write(_head(request, header))
-    tail = take_over(request, b"", here)
+    here = End(tunnel, transport, is_peer=False)
+    tunnel.join(here, there)
+    if answer.headers[VOUCHED]:
+        tunnel.vouch()
+    head = switching_protocols(accept, answer.headers["Sec-WebSocket-Extensions"])
+    tail = take_over(request, head + came, here)
     if tail:
-        there.transport.write(tail)
+        asked.transport.write(tail)
     return Taken()
-
-
-def _head(request: web.Request, header: tuple[str, str]) -> bytes:
-    name, value = header
-    lines = [f"{request.method} {request.raw_path} HTTP/1.1".encode()]
-    lines += [key + b": " + text for key, text in request.raw_headers if key.lower() != name.lower().encode()]
-    lines += [f"{name}: {value}".encode(), b"", b""]
-    return b"\r\n".join(lines)

@@ -1,0 +1,147 @@
+"""A stranger who announces bodies that never come, so that the next request on a kept connection is taken for one.
+
+Each attack is an upgrade of a session that the stranger opened itself: where the balancer brings it to another
+process than the one that holds the session, the two have to agree on where the request ends. What follows the
+attack is a request whose body is a request of its own: it is answered only by a process that took the beginning
+for a body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import count
+
+from tests.support.waiting import PATIENCE_S
+
+WEBSOCKET = "/socket.io/?EIO=4&transport=websocket"
+POLLING = "/socket.io/?EIO=4&transport=polling"
+# What the attacks announce: heads of polls have some hundred bytes, and one that is eaten partly is another
+# request.
+SIZES = (1, 40, 150, 300, 1000)
+HIDDEN = b"GET /metrics HTTP/1.1\r\nHost: inside\r\n\r\n"
+# Session ids, names of events, and what the inside alone may read.
+FOREIGN = (b"gateway_sockets", b'"tick"', b'"sid"', b'"connected"', b'"joined_')
+
+
+@dataclass
+class Loot:
+    """What came of the attacks: answers by status (0: closed without one), and answers with something foreign."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    foreign: list[bytes] = field(default_factory=list)
+
+    def take(self, answer: bytes) -> None:
+        """Count an answer."""
+        words = answer.split(b" ", 2)
+        self.statuses[int(words[1]) if answer.startswith(b"HTTP/1.") else 0] += 1
+        if any(mark in answer for mark in FOREIGN):
+            self.foreign.append(answer)
+
+    @property
+    def attacks(self) -> int:
+        """How many were answered."""
+        return self.statuses.total()
+
+
+class Smuggler:
+    """Attacks through the proxy, or the shared port, at 127.0.0.1:`port`; `loot` says what came of it."""
+
+    def __init__(self, port: int) -> None:
+        self.loot = Loot()
+        self._port = port
+        self._stamps = count()
+        self._sids: list[str] = []
+        self._held: list[asyncio.StreamWriter] = []
+
+    async def attack(self, times: int, at_once: int = 4) -> Loot:
+        """Send so many attacks, `at_once` at a time; sessions are opened anew, as they never authenticate."""
+        for number in range(0, times, at_once):
+            if number % (at_once * 12) == 0:
+                await self._open_sessions()
+            few = range(number, min(number + at_once, times))
+            await asyncio.gather(*(self._once(i) for i in few))
+        self._let_go()
+        return self.loot
+
+    async def _open_sessions(self, how_many: int = 8) -> None:
+        """Open websockets, which a balancer spreads over the processes."""
+        self._let_go()
+        self._sids = []
+        for _ in range(how_many):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            self._held.append(writer)
+            writer.write(_head(WEBSOCKET, *_upgrade(13)))
+            async with asyncio.timeout(PATIENCE_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+                if head.startswith(b"HTTP/1.1 101"):
+                    frame = await reader.readuntil(b"}")
+                    self._sids.append(json.loads(frame[frame.index(b"{") :])["sid"])
+
+    def _let_go(self) -> None:
+        for writer in self._held:
+            writer.transport.abort()
+        self._held.clear()
+
+    async def _once(self, number: int) -> None:
+        sid = self._sids[number % len(self._sids)]
+        size = SIZES[number % len(SIZES)]
+        if number % 4 == 3:
+            body = [b"Transfer-Encoding: chunked"], b"%x\r\n%b\r\n0\r\n\r\n" % (size, bytes(size))
+        else:
+            body = [b"Content-Length: %d" % size], b"G" * size
+        version = (12, 13, 13, 12)[number // len(SIZES) % 4]
+        fields, content = body
+        await self._ask(_head(f"{WEBSOCKET}&sid={sid}", *_upgrade(version), *fields) + content)
+        # What the announced body would swallow: blank lines, then a request that no proxy lets through.
+        hidden = b"\r\n" * 600 + HIDDEN
+        fields = [b"Content-Length: %d" % len(hidden)]
+        post = _head(f"{POLLING}&sid={sid}&t={next(self._stamps)}", *fields, method="POST")
+        await self._ask(post + hidden, counted=False)
+
+    async def _ask(self, request: bytes, *, counted: bool = True) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        got = b""
+        try:
+            writer.write(request)
+            async with asyncio.timeout(PATIENCE_S):
+                while data := await reader.read(1 << 16):
+                    got += data
+                    if _is_whole(got):
+                        break
+        except (ConnectionError, TimeoutError):
+            pass
+        finally:
+            writer.transport.abort()
+        if counted or any(mark in got for mark in FOREIGN):
+            self.loot.take(got)
+
+
+def _is_whole(got: bytes) -> bool:
+    head, found, body = got.partition(b"\r\n\r\n")
+    if not found:
+        return False
+    if head.startswith(b"HTTP/1.1 101"):
+        return True
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return len(body) >= int(line[15:])
+    return body.endswith(b"0\r\n\r\n")
+
+
+def _upgrade(version: int) -> list[bytes]:
+    key = base64.b64encode(os.urandom(16))
+    return [
+        b"Upgrade: websocket",
+        b"Connection: Upgrade",
+        b"Sec-WebSocket-Version: %d" % version,
+        b"Sec-WebSocket-Key: " + key,
+    ]
+
+
+def _head(target: str, *fields: bytes, method: str = "GET") -> bytes:
+    return b"\r\n".join([f"{method} {target} HTTP/1.1".encode(), b"Host: localhost", *fields, b"", b""])
