@@ -75,6 +75,7 @@ def _traffic(gateway: Gateway) -> dict[str, Values]:
         "gateway_repeated_messages_total": hub.stats.repeated,
         "gateway_recoveries_total": _from_zero(OUTCOMES, server.arrivals.outcomes),
         "gateway_replayed_total": server.arrivals.replayed,
+        "gateway_questions_waiting": server.house.questions.waiting,
         "gateway_presence_sweeps_total": server.presence.sweeps,
     }
 

@@ -109,6 +109,11 @@ CATALOGUE = (
     Metric("gateway_corked_most_events", "gauge", "those of the socket that has most; sampled"),
     Metric("gateway_backlog_messages", "gauge", "messages that wait for a resync; sampled"),
     Metric("gateway_loop_lag_seconds", "histogram", "by how much a timer came late, ten times a second"),
+    Metric(
+        "gateway_questions_waiting",
+        "gauge",
+        "joins with history, and questions about presence, that wait for their tenant's turn",
+    ),
     Metric("gateway_presence_sweeps_total", "counter", "looks at who is still there"),
     Metric("gateway_file_limit", "gauge", "files that may be open; a socket takes one"),
     Metric("gateway_passed_on_total", "counter", "requests of long-polling sessions that another process holds"),

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from gateway.api.models import RoomQuery
-from gateway.core.replay import split_body
+from gateway.core.replay import as_past
+from gateway.limits.slices import Slices
 from gateway.sockets.house import House
 from publisher import wire
 from publisher.rooms import Room
@@ -37,10 +38,10 @@ async def room_now(house: House, query: RoomQuery) -> dict[str, Any]:
     }
 
 
-async def _events(house: House, tenant: str, room: Room, count: int) -> list[dict[str, Any]]:
+async def _events(house: House, tenant: str, room: Room, count: int) -> list[msgspec.Raw]:
     snapshot = await house.history.read(tenant, {room: 0}, newest=count)
-    found = []
+    found, slices = [], Slices()
     for entry in snapshot.logs[room].entries:
-        event, data = split_body(entry.body)
-        found.append({"event": event, "data": msgspec.Raw(data), "offset": f"{snapshot.epoch}-{entry.seq}"})
+        found.append(msgspec.Raw(as_past(entry.body, f"{snapshot.epoch}-{entry.seq}")))
+        await slices.did()
     return found

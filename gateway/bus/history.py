@@ -9,6 +9,7 @@ from gateway.bus.budget import Budget
 from gateway.bus.commands import Commands
 from gateway.bus.link import ReplyError
 from gateway.core.history import Entry, Kept, Log, judge
+from gateway.limits.slices import SLICE, Slices
 from publisher import wire
 from publisher.envelope import new_epoch
 from publisher.rooms import Room
@@ -21,6 +22,8 @@ class Snapshot(NamedTuple):
     seq: int
     """Every event at or below it was published before that moment, every other one after."""
     logs: dict[Room, Log]
+    size: int = 0
+    """Bytes that Redis sent, near enough."""
 
 
 class History:
@@ -52,16 +55,17 @@ class History:
         if rooms:
             async with self._budget.turn():
                 reply = await self._commands.run(self._read_logs, keys, *args)
-                self._budget.note(_size(reply))
+                size = _size(reply)
+                self._budget.note(size)
         else:
-            reply = await self._commands.run(self._read_logs, keys, *args)
+            reply, size = await self._commands.run(self._read_logs, keys, *args), 0
         epoch, seq, now = reply[0].decode(), int(reply[1]), int(reply[2])
         kept = self.kept._replace(size=limit)
-        logs = {
-            room: judge(after[room], _entries(rows), int(tail), now, kept, until=seq, sure=sure, heard=heard)
-            for room, (tail, rows) in zip(rooms, reply[3:], strict=True)
-        }
-        return Snapshot(epoch, seq, logs)
+        logs, slices = {}, Slices()
+        for room, (tail, rows) in zip(rooms, reply[3:], strict=True):
+            entries = await _entries(rows, slices)
+            logs[room] = judge(after[room], entries, int(tail), now, kept, until=seq, sure=sure, heard=heard)
+        return Snapshot(epoch, seq, logs, size)
 
     async def renew_epoch(self, tenant: str, epoch: str) -> str:
         """Begin a new epoch in place of this one, unless another replica has; gives the one that holds.
@@ -77,12 +81,17 @@ def _size(reply: Sequence[Any]) -> int:
     return sum(128 + len(flat[1]) for _, rows in reply[3:] for _, flat in rows)
 
 
-def _entries(rows: Sequence[Any]) -> list[Entry]:
+async def _entries(rows: list[Any], slices: Slices) -> list[Entry]:
     """Read stream entries, newest first, into entries, oldest first; raises `ReplyError` for a stranger's."""
+    entries: list[Entry] = []
     try:
-        return [_entry(ident, flat) for ident, flat in reversed(rows)]
+        for rest in range(len(rows), 0, -SLICE):
+            part = rows[max(rest - SLICE, 0) : rest]
+            entries += [_entry(ident, flat) for ident, flat in reversed(part)]
+            await slices.did(len(part))
     except (KeyError, ValueError):
         raise ReplyError("UNREADABLE a log holds an entry that no publisher wrote") from None
+    return entries
 
 
 def _entry(ident: bytes, flat: Sequence[bytes]) -> Entry:

@@ -65,3 +65,9 @@ def split_body(body: bytes) -> tuple[str, bytes]:
     """Take `["event",data]` apart without parsing the data: event names have nothing to escape."""
     end = body.index(b'"', 2)
     return body[2:end].decode(), body[end + 2 : -1]
+
+
+def as_past(body: bytes, offset: str) -> bytes:
+    """Return an event as answers show it: `{"event":...,"data":...,"offset":...}`."""
+    name, data = split_body(body)
+    return b'{"event":"%b","data":%b,"offset":"%b"}' % (name.encode(), data, offset.encode())

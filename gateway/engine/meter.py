@@ -12,16 +12,19 @@ _CHARGE_BYTES: Final = 1 << 14
 class Metered:
     """A session's token bucket, whose state is one number; it takes no timer, and no object of its own.
 
-    `over` is true while a message is handled that is more than the session may send.
+    `over` is true while a message is handled that is more than the session may send. What an answer costs is taken
+    from the same bucket afterwards, by `spend`, and may leave it in debt: the session is over until that is paid.
     """
 
-    __slots__ = ("_full_at", "over")
+    __slots__ = ("_full_at", "_owed_s", "over")
 
     hub: "Hub"
     closed: bool
 
     def __init__(self) -> None:
         self._full_at = 0.0
+        self._owed_s = 0.0
+        """What is left of `spend` in the bucket's time, at the most: only messages count as going on."""
         self.over = False
 
     def charge(self, size: int = 0) -> bool:
@@ -42,10 +45,20 @@ class Metered:
         if not self.over:
             return True
         hub.stats.limited["events_per_s"] += 1
-        if wait_s > rate.span_s and not self.closed:
+        if wait_s > rate.span_s + self._owed_s and not self.closed:
             hub.stats.limited["events_burst"] += 1
             self._flooded()
         return not self.closed
+
+    def spend(self, tokens: float) -> None:
+        """Take what an answer has cost, a whole burst at the most, whether it is there or not; never closes."""
+        rate = self.hub.rate
+        if rate is None:
+            return
+        now = self.hub.clock()
+        tokens = min(tokens, rate.burst)
+        self._full_at = rate.spend(self._full_at, now, tokens)
+        self._owed_s = min(self._owed_s + tokens * rate.interval_s, self._full_at - now)
 
     @property
     def wait_s(self) -> float:

@@ -21,6 +21,7 @@ LIMITS = (
     Limit("connect_timeout_s", "closed with 1008, `not authenticated in time`"),
     Limit("events_per_s", "`rate_limited` with `retry_after_ms`"),
     Limit("events_burst", "the same; after as many more closed with 1008, `too many messages`"),
+    Limit("max_waiting_questions", "`rate_limited` with `retry_after_ms`"),
     Limit("max_rooms_per_socket", "`too_many_rooms`"),
     Limit(
         "max_payload_bytes", "websocket: closed with 1009, `message too big`, before it is read; polling: HTTP 413"

@@ -89,6 +89,13 @@ class Limits(Group):
         description="events that it may send at once; beyond that they are refused, and after as many more it is "
         "closed",
     )
+    max_waiting_questions: int = Field(
+        5000,
+        ge=1,
+        alias="GATEWAY_MAX_WAITING_QUESTIONS",
+        description="joins with `since` or `history`, and questions about presence, of one organization that may "
+        "wait on this replica for their turn; two are answered at a time",
+    )
 
     @property
     def max_event_bytes(self) -> int:

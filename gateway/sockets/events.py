@@ -162,13 +162,20 @@ class Events:
         """Tell who is online, or who looks at a conversation that the socket is in."""
         if payload.get("conversation_id") is not None:
             return await self._viewers(member, conversation(payload["conversation_id"]))
-        return {"online": await online(self._house.commands, member.tenant.id, _user_ids(payload))}
+        asked = _user_ids(payload)
+        async with self._house.questions.turn(member):
+            found = await online(self._house.commands, member.tenant.id, asked)
+            names = len(found if asked is None else asked)
+            self._house.questions.charge(member, names=names, size=sum(map(len, found)))
+        return {"online": found}
 
     async def _viewers(self, member: Member, room: Room) -> Answer:
         if member.tenant.rooms.get(room) not in member.rooms:
             raise Refused("not_joined")
-        found = await self._house.people.read(member.tenant.id, [room], member.identity.user_id)
-        (people,) = found.rooms
+        async with self._house.questions.turn(member):
+            found = await self._house.people.read(member.tenant.id, [room], member.identity.user_id)
+            (people,) = found.rooms
+            self._house.questions.charge(member, size=len(people.viewers or b""))
         _, viewers = msgspec.json.decode(people.viewers or b"[0, {}]")
         return {**viewers, "typing": people.typists}
 

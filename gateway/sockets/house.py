@@ -19,6 +19,7 @@ from gateway.engine import Frame
 from gateway.relay import Relay
 from gateway.settings import Settings
 from gateway.sockets import packets
+from gateway.sockets.questions import Questions
 from publisher.envelope import Envelope
 
 log = structlog.get_logger("gateway.sockets")
@@ -46,6 +47,7 @@ class House:
         self.members: dict[str, Member] = {}
         self.limited: Counter[str] = Counter()
         """How often members hit a limit, by limit."""
+        self.questions = Questions(settings.max_waiting_questions, self.limited)
         self.refused: Counter[str] = Counter()
         """Events of members that were refused, by code."""
         self._publishing: set[asyncio.Future[Any]] = set()

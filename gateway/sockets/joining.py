@@ -6,7 +6,7 @@ cork has not is the history, everything else comes live behind the answer.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,9 +15,10 @@ from gateway.bus.sessions import Place
 from gateway.core.conflation import latest
 from gateway.core.history import Log
 from gateway.core.member import Corked, Member
-from gateway.core.replay import Missed, had_elsewhere, missed_events, split_body
+from gateway.core.replay import Missed, as_past, had_elsewhere, missed_events
 from gateway.core.rooms import RoomState
 from gateway.errors import Refused
+from gateway.limits.slices import Slices
 from gateway.sockets.doors import Doors
 from gateway.sockets.house import House, facts, holder, log
 from gateway.sockets.people import catch_up, in_place, of_room
@@ -26,6 +27,7 @@ from publisher.rooms import Room
 
 # Those of its user and of its organization, which nobody joins.
 OWN_ROOMS = 2
+NONE = msgspec.Raw(b"[]")
 
 
 class Joined(NamedTuple):
@@ -33,7 +35,8 @@ class Joined(NamedTuple):
 
     offset: str
     """The socket is in the room from here on: everything later comes live."""
-    events: list[dict[str, Any]]
+    events: msgspec.Raw
+    """A JSON array."""
     complete: bool
 
 
@@ -50,12 +53,29 @@ class Rooms:
         A socket that is in the room already stays in it and gets its answer all the same.
         """
         house = self._house
-        tenant = member.tenant
-        was_in = tenant.rooms.get(name) in member.rooms
+        was_in = member.tenant.rooms.get(name) in member.rooms
         if not was_in and len(member.rooms) >= house.settings.max_rooms_per_socket + OWN_ROOMS:
             house.limited["max_rooms_per_socket"] += 1
             raise Refused("too_many_rooms", limit="max_rooms_per_socket")
         changes = await self._doors.check(member, name, was_in=was_in)
+        if since is None and not history:
+            return await self._enter(member, name, changes, since, history, was_in=was_in)
+        async with house.questions.turn(member):
+            return await self._enter(member, name, changes, since, history, was_in=was_in)
+
+    async def _enter(
+        self,
+        member: Member,
+        name: Room,
+        changes: int,
+        since: Offset | None,
+        history: int | None,
+        *,
+        was_in: bool,
+    ) -> Joined:
+        """Do what `join` does for a socket that may join, whose turn it is."""
+        house = self._house
+        tenant = member.tenant
         (room,) = await house.relay.open(tenant, [name])
         member.hold()
         try:
@@ -108,22 +128,23 @@ class Rooms:
         tenant = member.tenant
         epoch = tenant.epoch or ""
         if since is None and not history:
-            return Joined(str(Offset(epoch, at)), [], complete=True)
+            return Joined(str(Offset(epoch, at)), NONE, complete=True)
         after = since.seq if since is not None and since.epoch == epoch else 0
         snapshot = await self._house.history.read(tenant.id, {room.name: after}, newest=history)
         self._house.relay.learn(tenant, Place(snapshot.epoch, snapshot.seq), [])
         log_read = snapshot.logs[room.name]
+        self._house.questions.charge(member, events=len(log_read.entries), size=snapshot.size)
         # What the answer tells must not come live any more, not even by a room that is joined later.
         await self._house.relay.catch_up(tenant, snapshot.seq)
         if since is not None and since.epoch != snapshot.epoch:
-            return Joined(str(Offset(snapshot.epoch, at)), [], complete=False)
+            return Joined(str(Offset(snapshot.epoch, at)), NONE, complete=False)
         missed = self._missed(member, room, log_read, since, was_in=was_in)
         missed = latest(missed, lambda event: event.entry.conflate)
         fitting = _newest_within(missed, self._house.settings.max_event_bytes)
         at = max([at, *(event.seq for event in missed)])
         if not was_in and room in member.rooms:
             member.rooms[room] = at
-        events = [_shown(event, snapshot.epoch) for event in fitting]
+        events = await _shown(fitting, snapshot.epoch)
         complete = since is None or (log_read.complete and len(fitting) == len(missed))
         return Joined(str(Offset(snapshot.epoch, at)), events, complete)
 
@@ -160,6 +181,10 @@ def _newest_within(missed: list[Missed], size: int) -> list[Missed]:
     return missed
 
 
-def _shown(event: Missed, epoch: str) -> dict[str, Any]:
-    name, data = split_body(event.entry.body)
-    return {"event": name, "data": msgspec.Raw(data), "offset": str(Offset(epoch, event.seq))}
+async def _shown(events: list[Missed], epoch: str) -> msgspec.Raw:
+    """Write events as the JSON array of an answer."""
+    shown, slices = [], Slices()
+    for event in events:
+        shown.append(as_past(event.entry.body, f"{epoch}-{event.seq}"))
+        await slices.did()
+    return msgspec.Raw(b"[%b]" % b",".join(shown))

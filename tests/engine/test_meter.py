@@ -120,3 +120,66 @@ async def test_without_a_rate_there_is_no_limit() -> None:
             peer.send("4x")
         await eventually(lambda: len(rig.notes.received) == 3000)
         assert not rig.socket.over
+
+
+async def test_what_an_answer_costs_is_taken_from_what_may_be_sent() -> None:
+    async with serve(**FEW) as rig, opened(rig.port) as peer:
+        peer.send("4x")
+        await eventually(lambda: len(rig.notes.received) == 1)
+        rig.socket.spend(5)
+        for _ in range(4):
+            peer.send("4x")
+        await eventually(lambda: len(rig.notes.received) == 5)
+        assert not rig.socket.over
+        peer.send("4x")
+        await eventually(lambda: len(rig.notes.received) == 6)
+        assert rig.socket.over
+
+
+async def test_a_debt_closes_nobody_but_who_goes_on_sending() -> None:
+    seen: list[bool] = []
+
+    def receiver(socket: EngineSocket, data: str | bytes) -> None:
+        seen.append(socket.over)
+
+    async with serve(receiver=receiver, **FEW) as rig, opened(rig.port) as peer:
+        for _ in range(10):
+            peer.send("4x")
+        await eventually(lambda: len(seen) == 10)
+        # Twice a burst, which messages alone would be closed for.
+        rig.socket.spend(10)
+        for _ in range(10):
+            peer.send("4x")
+        await eventually(lambda: len(seen) == 20)
+        assert seen == [False] * 10 + [True] * 10
+        assert rig.engine.stats.limited["events_burst"] == 0
+        peer.send("4x")
+        assert await peer.close_code() == CloseCode.POLICY
+
+
+async def test_answers_one_after_the_other_do_not_make_room_for_a_flood() -> None:
+    async with serve(**FEW) as rig, opened(rig.port) as peer:
+        peer.send("4x")
+        await eventually(lambda: len(rig.notes.received) == 1)
+        for _ in range(100):
+            rig.socket._full_at = rig.socket.hub.clock()
+            rig.socket.spend(10)
+        for _ in range(21):
+            peer.send("4x")
+        assert await peer.close_code() == CloseCode.POLICY
+
+
+async def test_one_answer_takes_all_but_no_more() -> None:
+    async with serve(**FEW) as rig, opened(rig.port) as peer:
+        peer.send("4x")
+        await eventually(lambda: len(rig.notes.received) == 1)
+        rig.socket.spend(1_000_000)
+        assert 0 <= rig.socket.wait_s <= 2.1 / FEW["messages_per_s"]
+
+
+async def test_without_a_rate_nothing_is_spent() -> None:
+    async with serve() as rig, opened(rig.port) as peer:
+        peer.send("4x")
+        await eventually(lambda: len(rig.notes.received) == 1)
+        rig.socket.spend(1_000_000)
+        assert rig.socket.wait_s == 0.0

@@ -89,6 +89,10 @@ class Arena:
             return 0.0, 0.0
         return int(ran_ns) / 1e9, int(waited_ns) / 1e9
 
+    def cpu_s(self) -> float:
+        """Give how long the replica's thread has run."""
+        return self._times_s()[0]
+
     def files(self) -> int:
         """How many files and sockets the replica has open."""
         return len(os.listdir(f"/proc/{self.replica.pid}/fd"))

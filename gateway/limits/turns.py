@@ -1,0 +1,90 @@
+"""A few things at a time, shared out between keys such as tenants, so that none of them takes what others need."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class TooManyWaiting(Exception):
+    """A key has as many waiting as it may have."""
+
+
+class Turns:
+    """At most `total` turns at a time; a key may take one while it has fewer of them than are free.
+
+    One key alone has half of them, two have a third each, and a key that comes finds one free or is the next. Of
+    one key it is first come, first served; the keys themselves go round. A key has `each` at the most, and as many
+    as `most_waiting` wait of it.
+    """
+
+    def __init__(self, total: int, most_waiting: int, each: int | None = None) -> None:
+        self.waiting = 0
+        """How many wait, of all keys."""
+        self._free = total
+        self._most_waiting = most_waiting
+        self._each = total if each is None else each
+        self._taken: dict[str, int] = {}
+        self._queues: OrderedDict[str, dict[asyncio.Future[None], None]] = OrderedDict()
+
+    @asynccontextmanager
+    async def turn(self, key: str) -> AsyncIterator[None]:
+        """Wait for a turn and have it for the block; raises `TooManyWaiting`. Safe to cancel."""
+        await self.take(key)
+        try:
+            yield
+        finally:
+            self.give_back(key)
+
+    async def take(self, key: str) -> None:
+        """Wait for a turn, which `give_back` ends; raises `TooManyWaiting`. Safe to cancel."""
+        queue = self._queues.get(key)
+        if queue is None and self._may_take(key):
+            self._start(key)
+            return
+        if queue is None:
+            queue = self._queues[key] = {}
+        if len(queue) >= self._most_waiting:
+            raise TooManyWaiting
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue[waiting] = None
+        self.waiting += 1
+        try:
+            await waiting
+        except asyncio.CancelledError:
+            if waiting.cancelled():
+                self._remove(key, waiting)
+            else:  # it was granted in the same turn of the loop
+                self.give_back(key)
+            raise
+
+    def give_back(self, key: str) -> None:
+        """End a turn."""
+        left = self._taken.pop(key) - 1
+        if left:
+            self._taken[key] = left
+        self._free += 1
+        # Keys that may not take one now have some: there are no more of those than there are turns.
+        while (granted := next(filter(self._may_take, self._queues), None)) is not None:
+            waiting = next(iter(self._queues[granted]))
+            self._remove(granted, waiting)
+            self._start(granted)
+            waiting.set_result(None)
+
+    def _may_take(self, key: str) -> bool:
+        return self._taken.get(key, 0) < min(self._free, self._each)
+
+    def _start(self, key: str) -> None:
+        self._free -= 1
+        self._taken[key] = self._taken.get(key, 0) + 1
+
+    def _remove(self, key: str, waiting: asyncio.Future[None]) -> None:
+        queue = self._queues[key]
+        del queue[waiting]
+        self.waiting -= 1
+        if queue:
+            self._queues.move_to_end(key)
+        else:
+            del self._queues[key]
