@@ -9,7 +9,7 @@
 -- Returns {epoch, seq, revoked fields, delay}: everything published so far is at or below seq, everything later
 -- above. `delay` ms later a sweep is due (-1: none).
 local p = people(ARGV[1], ARGV[2])
-local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl', 'max_event_bytes')
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl', 'max_event_bytes', 'brief')
 local seq = p.us
 local epoch = meta[1]
 if epoch then
@@ -19,6 +19,12 @@ else
 end
 local id = string.format('%.0f', seq)
 redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', id)
+if epoch == meta[1] and tonumber(meta[4] or 0) < tonumber(ARGV[5]) then
+  -- Events up to now are kept for less than those that come: that one has expired must not look like silence.
+  local ttl, until_seq, before = meta[4] or '0', string.match(meta[6] or '', '^(%d+) (%d+)$')
+  if before and tonumber(until_seq) > seq - ttl * 1000 then ttl = math.min(ttl, before) end
+  redis.call('HSET', KEYS[1], 'brief', id .. ' ' .. ttl)
+end
 if meta[3] ~= ARGV[4] or meta[4] ~= ARGV[5] or meta[5] ~= ARGV[16] then
   redis.call('HSET', KEYS[1], 'keep', ARGV[4], 'ttl', ARGV[5], 'max_event_bytes', ARGV[16])
 end
