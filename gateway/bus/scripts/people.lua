@@ -157,19 +157,35 @@ local function people(prefix, command)
     p.again(grace_ms)
   end
 
-  -- Sends the oldest of too many sockets of a user away for good.
-  function p.keep_to(most, user, pid)
+  -- Sends a socket away for good.
+  local function evict(pid, user)
+    local known = redis.call('HMGET', p.meta, 'epoch', 'seq')
+    redis.call(command, prefix .. 'room:user:' .. user,
+      known[1] .. '-' .. known[2] .. ' 0 c -\n{"do":"evict","pid":"' .. pid .. '"}')
+  end
+
+  -- Sends the oldest of too many sockets of a user away for good. In place of each one's session it is remembered for
+  -- `ms` that it has to go: its replica may not hear it now, and must not let it push another one out.
+  function p.keep_to(most, user, pid, ms)
     local over = most == 0 and 0 or redis.call('ZCOUNT', sockets_of(user), 0, '+inf') - most
     if over <= 0 then return end
-    local known = redis.call('HMGET', p.meta, 'epoch', 'seq')
     for _, oldest in ipairs(redis.call('ZRANGEBYSCORE', sockets_of(user), 0, '+inf', 'LIMIT', 0, over)) do
       if oldest ~= pid then
+        local session = prefix .. 'session:' .. oldest
         p.gone(oldest, user)
-        redis.call('DEL', prefix .. 'session:' .. oldest)
-        redis.call(command, prefix .. 'room:user:' .. user,
-          known[1] .. '-' .. known[2] .. ' 0 c -\n{"do":"evict","pid":"' .. oldest .. '"}')
+        redis.call('DEL', session)
+        redis.call('HSET', session, 'e', '1')
+        redis.call('PEXPIRE', session, ms)
+        evict(oldest, user)
       end
     end
+  end
+
+  -- Tells whether a socket has to go; its replica, which does not know that yet, is told again.
+  function p.has_to_go(pid, user)
+    if not redis.call('HGET', prefix .. 'session:' .. pid, 'e') then return false end
+    evict(pid, user)
+    return true
   end
 
   -- Sees those off whose lease has run out.
