@@ -3,8 +3,8 @@
 All names of a tenant carry its hash tag `{tenant}`: one tenant lives in one cluster slot, one script may
 touch all its keys, and one subscriber connection sees all its events in order.
 
-    rt:{t}:meta              hash    epoch, seq (the last one given), keep, ttl (what the gateways want kept), brief
-                                     ("<seq> <ms>": up to that seq events were kept for so long only),
+    rt:{t}:meta              hash    epoch, seq (the last one given), keep, ttl (what the gateways want kept),
+                                     brief ("<seq> <ms>": up to that seq events were kept for so long only),
                                      max_event_bytes (body of the largest event that they can hand out)
     rt:{t}:log:<room>        stream  the room's recent events; id <seq>-0; fields as in `LogField`
     rt:{t}:tail:<room>       string  seq of the room's newest event, for as long as its log lives
