@@ -70,9 +70,8 @@ class Turns:
         while (granted := next(filter(self._may_take, self._queues), None)) is not None:
             waiting = next(iter(self._queues[granted]))
             self._remove(granted, waiting)
-            if not waiting.done():  # given up in the same turn of the loop
-                self._start(granted)
-                waiting.set_result(None)
+            self._start(granted)
+            waiting.set_result(None)
 
     def _may_take(self, key: str) -> bool:
         return self._taken.get(key, 0) < min(self._free, self._each)
@@ -82,9 +81,7 @@ class Turns:
         self._taken[key] = self._taken.get(key, 0) + 1
 
     def _remove(self, key: str, waiting: asyncio.Future[None]) -> None:
-        queue = self._queues.get(key)
-        if queue is None or waiting not in queue:
-            return
+        queue = self._queues[key]
         del queue[waiting]
         self.waiting -= 1
         if queue:

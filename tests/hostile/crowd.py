@@ -1,4 +1,5 @@
-"""Healthy clients beside an attacker, in a process of their own: `python -m tests.hostile.crowd URL REDIS_URL`.
+"""Healthy clients beside an attacker, in a process of their own: `python -m tests.hostile.crowd URL REDIS_URL
+WEBSOCKETS POLLERS`.
 
 They are in one conversation, to which numbered events are published all the time, and one after the other they
 ask the gateway to answer a `ping`: the longest wait is how long the gateway's loop stood still, seen from outside.
@@ -21,8 +22,6 @@ from tests.support.client import RawClient
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import until
 
-WEBSOCKETS = 5
-POLLERS = 1
 EVENT_EVERY_S = 0.02
 # Twenty a second from each websocket: less than any limit.
 PING_EVERY_S = 0.01
@@ -62,7 +61,7 @@ class Report:
 class Crowd:
     """The clients, and the backend that publishes to them."""
 
-    def __init__(self, url: str, redis_url: str) -> None:
+    def __init__(self, url: str, redis_url: str, websockets: int, pollers: int) -> None:
         self.tenant, self.conversation, self.user = new_id(), new_id(), new_id()
         self._publisher = AsyncPublisher.from_url(redis_url)
         self._numbers = count(1)
@@ -72,8 +71,8 @@ class Crowd:
         self._pings_ms: list[float] = []
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self.websockets = [self._client(url, "websocket") for _ in range(WEBSOCKETS)]
-        self.clients = [*self.websockets, *(self._client(url, "polling") for _ in range(POLLERS))]
+        self.websockets = [self._client(url, "websocket") for _ in range(websockets)]
+        self.clients = [*self.websockets, *(self._client(url, "polling") for _ in range(pollers))]
 
     def _client(self, url: str, transport: Any) -> RawClient:
         return RawClient(url, mint(self.user, self.tenant), transport=transport)
@@ -146,9 +145,9 @@ def _numbers(client: RawClient) -> list[int]:
     return [event.data["n"] for event in client.events if event.name == "tick"]
 
 
-async def main(url: str, redis_url: str) -> None:
+async def main(url: str, redis_url: str, websockets: int, pollers: int) -> None:
     """Run until stdin ends."""
-    crowd = Crowd(url, redis_url)
+    crowd = Crowd(url, redis_url, websockets, pollers)
     await crowd.settle_in()
     chores = [asyncio.ensure_future(crowd.publish()), asyncio.ensure_future(crowd.ping())]
     lines = asyncio.StreamReader()
@@ -164,4 +163,4 @@ async def main(url: str, redis_url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2]))
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

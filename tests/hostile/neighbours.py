@@ -16,9 +16,9 @@ from tests.support.waiting import PATIENCE_S
 class Neighbours:
     """Healthy clients of one replica, in a process of their own so that the attack does not hold them up."""
 
-    def __init__(self, url: str, redis_url: str) -> None:
+    def __init__(self, url: str, redis_url: str, *, websockets: int = 5, pollers: int = 1) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.hostile.crowd", url, redis_url],
+            [sys.executable, "-m", "tests.hostile.crowd", url, redis_url, str(websockets), str(pollers)],
             env=clean_environment(),
             cwd=ROOT,
             stdin=subprocess.PIPE,

