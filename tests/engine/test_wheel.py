@@ -1,3 +1,5 @@
+from sys import getsizeof
+
 from gateway.engine.wheel import UNSET, Wheel
 
 
@@ -92,3 +94,55 @@ def test_timers_of_one_tick_fire_in_the_order_in_which_they_were_put() -> None:
     for note in notes:
         wheel.put(note, 3.5)
     assert list(wheel.due(3.5)) == notes
+
+
+def kept_bytes(wheel: Wheel) -> int:
+    """Return the size of what the wheel itself holds."""
+    buckets = wheel._buckets
+    return getsizeof(buckets) + getsizeof(wheel._order) + sum(getsizeof(bucket) for bucket in buckets.values())
+
+
+def test_timers_that_come_and_go_before_their_time_leave_nothing_behind() -> None:
+    # Tokens of an hour, of which a hundred end in the same second; their sockets leave at once.
+    wheel = Wheel(0.1)
+    kept = kept_bytes(wheel)
+    for second in range(3600):
+        notes = [Note() for _ in range(100)]
+        for note in notes:
+            wheel.put(note, 3600.0 + second)
+        for note in notes:
+            wheel.drop(note)
+    assert wheel.next_at() is None
+    assert kept_bytes(wheel) - kept < 2_000
+
+
+def test_a_crowd_that_leaves_one_behind_a_second_leaves_as_much_as_these_take() -> None:
+    wheel, crowded = Wheel(0.1), Wheel(0.1)
+    staying = [Note() for _ in range(600)]
+    for second, note in enumerate(staying):
+        wheel.put(note, 3600.0 + second)
+    alone = kept_bytes(wheel)
+    for second, note in enumerate(staying):
+        crowd = [Note() for _ in range(200)]
+        crowded.put(note, 3600.0 + second)
+        for other in crowd:
+            crowded.put(other, 3600.0 + second)
+        for other in crowd:
+            crowded.drop(other)
+    assert kept_bytes(crowded) < 4 * alone
+    run(crowded, 5000.0)
+    assert sum(len(note.fired) for note in staying) == 600
+
+
+def test_a_tick_that_was_left_and_taken_again_comes_once() -> None:
+    wheel, note = Wheel(0.1), Note()
+    for _ in range(1000):
+        wheel.put(note, 10.0)
+        wheel.drop(note)
+    wheel.put(note, 20.0)
+    assert wheel.next_at() == 20.0
+    wheel.put(note, 10.0)
+    assert wheel.next_at() == 10.0
+    run(wheel, 30.0)
+    assert note.fired == [30.0]
+    assert wheel.next_at() is None
