@@ -53,7 +53,7 @@ class Hub:
         self.closer = closer
         self.stats = EngineStats()
         self.timers = Timers(options.tick_s, clock, self._timer_failed)
-        self.deflater = Deflater(options.compression, options.max_payload_bytes) if options.compression else None
+        self.deflater = Deflater(options.compression) if options.compression else None
         self.rate = Rate(options.messages_per_s, options.messages_burst) if options.messages_per_s else None
         self.sockets: dict[str, EngineSocket] = {}
         self.parting: dict[str, Polling] = {}

@@ -4,9 +4,10 @@ The reader is pulled: whoever owns it takes one message at a time and stops when
 burst of small frames can be spread over several turns of the loop.
 """
 
-from collections.abc import Callable
+from codecs import IncrementalDecoder, getincrementaldecoder
 from typing import Final
 
+from gateway.engine.deflate import Inflation
 from gateway.engine.errors import CloseCode, ProtocolViolation
 
 CONTINUATION: Final = 0x0
@@ -15,6 +16,8 @@ BINARY: Final = 0x2
 CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
+# No opcode: work was done, and there is more of it before the next message.
+WORKED: Final = -1
 
 _KNOWN: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 _FIN: Final = 0x80
@@ -22,8 +25,13 @@ _RSV1: Final = 0x40
 _RSV23: Final = 0x30
 _MASKED: Final = 0x80
 _MAX_CONTROL_BYTES: Final = 125
-# Empty fragments cost CPU and no memory, so no size limit ends them.
+# Empty fragments cost CPU and no memory, so no size limit ends them: beyond so many they have so many bytes each.
 _MAX_FRAGMENTS: Final = 1024
+_LEAST_FRAGMENT_BYTES: Final = 32
+# Fragments that are taken in a row.
+_FRAGMENTS_AT_ONCE: Final = 256
+
+_TEXT_DECODER: Final = getincrementaldecoder("utf-8")
 
 Message = tuple[int, str | bytes]
 
@@ -41,23 +49,40 @@ def unmask(payload: bytes, key: bytes) -> bytes:
 class FrameReader:
     """Turns the bytes of one client into whole messages.
 
-    :meth:`next` gives ``(TEXT, str)``, ``(BINARY, bytes)``, ``(PING | PONG | CLOSE, bytes)`` or None when the
-    bytes that came so far hold no further message. It raises :class:`ProtocolViolation` as soon as the peer
-    is in the wrong, in the case of an oversized message when its header arrived and before its payload; after
-    that the reader is of no further use. `inflate` is given where compression was negotiated. `fragments` says in
-    how many frames the last message came.
+    :meth:`next` gives ``(TEXT, str)``, ``(BINARY, bytes)``, ``(PING | PONG | CLOSE, bytes)``, ``(WORKED, bytes)``
+    when it should be asked again, as one message takes so long, or None when the bytes that came so far hold no
+    further message. It raises :class:`ProtocolViolation` as soon as the peer is in the wrong, in the case of an
+    oversized message when its header arrived and before its payload, in the case of invalid UTF-8 when its first
+    byte arrived; after that the reader is of no further use. `deflated` says that compression was negotiated.
+    `fragments` says in how many frames the last message came.
     """
 
-    __slots__ = ("_at", "_buffer", "_compressed", "_inflate", "_kind", "_parts", "fragments", "limit")
+    __slots__ = (
+        "_at",
+        "_buffer",
+        "_checked",
+        "_compressed",
+        "_decoder",
+        "_deflated",
+        "_inflation",
+        "_kind",
+        "_parts",
+        "fragments",
+        "limit",
+    )
 
-    def __init__(self, max_bytes: int, inflate: Callable[[bytes], bytes] | None = None) -> None:
+    def __init__(self, max_bytes: int, *, deflated: bool = False) -> None:
         self.limit = max_bytes
-        self._inflate = inflate
+        self._deflated = deflated
         self._buffer: bytes | bytearray = b""
         self._at = 0
         self._kind = CONTINUATION
         self._compressed = False
         self._parts: bytearray | None = None
+        self._inflation: Inflation | None = None
+        # Of a text that is under way: what tells whether it is UTF-8 so far, and how much of a frame it has seen.
+        self._decoder: IncrementalDecoder | None = None
+        self._checked = 0
         self.fragments = 0
 
     def feed(self, data: bytes) -> None:
@@ -74,6 +99,12 @@ class FrameReader:
     def next(self) -> Message | None:
         """Return the next whole message, or None until more bytes come."""
         while True:
+            if self._inflation is not None:
+                data = self._inflation.step()
+                if data is None:
+                    return WORKED, b""
+                self._inflation = None
+                return self._finish(data)
             frame = self._frame()
             if frame is None:
                 return None
@@ -83,6 +114,8 @@ class FrameReader:
             message = self._join(first, payload)
             if message is not None:
                 return message
+            if self.fragments % _FRAGMENTS_AT_ONCE == 0:
+                return WORKED, b""
 
     def _frame(self) -> tuple[int, bytes] | None:
         buffer, at = self._buffer, self._at
@@ -106,6 +139,7 @@ class FrameReader:
         self._check(first, length)
         end = at + 4 + length
         if len(buffer) < end:
+            self._look_ahead(first, at)
             return None
         key, payload = bytes(buffer[at : at + 4]), bytes(buffer[at + 4 : end])
         if len(buffer) == end:
@@ -119,7 +153,7 @@ class FrameReader:
         opcode = first & 0x0F
         if opcode not in _KNOWN:
             raise ProtocolViolation(CloseCode.PROTOCOL, "unknown opcode")
-        if first & _RSV23 or (first & _RSV1 and (self._inflate is None or opcode not in (TEXT, BINARY))):
+        if first & _RSV23 or (first & _RSV1 and (not self._deflated or opcode not in (TEXT, BINARY))):
             raise ProtocolViolation(CloseCode.PROTOCOL, "reserved bits")
         if opcode & 0x08:
             if not first & _FIN or length > _MAX_CONTROL_BYTES:
@@ -130,32 +164,66 @@ class FrameReader:
         if length + (len(self._parts) if self._parts is not None else 0) > self.limit:
             raise ProtocolViolation(CloseCode.TOO_BIG, "message too big")
 
-    def _join(self, first: int, payload: bytes) -> Message | None:
-        """Return the message that this data frame completes, if it completes one."""
+    def _look_ahead(self, first: int, at: int) -> None:
+        """Refuse a text by what has come of a frame, whose key is at `at`."""
         opcode = first & 0x0F
+        if opcode == TEXT:
+            if first & _RSV1:
+                return
+        elif opcode != CONTINUATION or self._kind != TEXT or self._compressed:
+            return
+        key, begin = bytes(self._buffer[at : at + 4]), at + 4 + self._checked
+        if len(self._buffer) > begin:
+            turn = self._checked & 3
+            self._check_text(unmask(bytes(self._buffer[begin:]), key[turn:] + key[:turn]))
+            self._checked = len(self._buffer) - at - 4
+
+    def _check_text(self, data: bytes) -> None:
+        if self._decoder is None:
+            self._decoder = _TEXT_DECODER()
+        try:
+            self._decoder.decode(data)
+        except UnicodeDecodeError:
+            raise _bad_text() from None
+
+    def _join(self, first: int, payload: bytes) -> Message | None:
+        """Return the message that this data frame completes, if it completes one that need not be unpacked."""
+        opcode = first & 0x0F
+        checked, self._checked = self._checked, 0
         if opcode != CONTINUATION:
             self._kind, self._compressed = opcode, bool(first & _RSV1)
             self.fragments = 1
             if first & _FIN:
-                return self._finish(payload)
-            self._parts = bytearray(payload)
-            return None
+                return self._unpack(payload)
+            self._parts = bytearray()
+        else:
+            self.fragments += 1
         assert self._parts is not None
         self._parts += payload
-        self.fragments += 1
-        if self.fragments > _MAX_FRAGMENTS:
+        if self.fragments > _MAX_FRAGMENTS + len(self._parts) // _LEAST_FRAGMENT_BYTES:
             raise ProtocolViolation(CloseCode.POLICY, "too many fragments")
         if not first & _FIN:
+            if self._kind == TEXT and not self._compressed:
+                self._check_text(payload[checked:])
             return None
         whole, self._parts = bytes(self._parts), None
-        return self._finish(whole)
+        return self._unpack(whole)
+
+    def _unpack(self, payload: bytes) -> Message | None:
+        if not self._compressed:
+            return self._finish(payload)
+        self._inflation = Inflation(payload, self.limit)
+        return None
 
     def _finish(self, payload: bytes) -> Message:
-        if self._compressed and self._inflate is not None:
-            payload = self._inflate(payload)
+        self._decoder = None
         if self._kind == BINARY:
             return BINARY, payload
         try:
             return TEXT, payload.decode()
         except UnicodeDecodeError:
-            raise ProtocolViolation(CloseCode.BAD_TEXT, "invalid UTF-8") from None
+            raise _bad_text() from None
+
+
+def _bad_text() -> ProtocolViolation:
+    return ProtocolViolation(CloseCode.BAD_TEXT, "invalid UTF-8")

@@ -28,10 +28,9 @@ class WebSocket(asyncio.Protocol):
         self._transport = transport
         self._owner: Owner | None = None
         self._deflated = deflated
-        inflate = hub.deflater.inflate if deflated and hub.deflater is not None else None
         # Until there is an owner, which says what it takes.
         max_bytes = hub.options.max_stranger_bytes or hub.options.max_payload_bytes
-        self._reader: FrameReader | None = FrameReader(max_bytes, inflate)
+        self._reader: FrameReader | None = FrameReader(max_bytes, deflated=deflated)
         self._held = False
         self._slow = False
         self._linger: Call | None = None
@@ -137,7 +136,10 @@ class WebSocket(asyncio.Protocol):
             message = self._next()
             if message is None:
                 return
-            taken += share(message[1], self._reader.fragments if self._reader is not None else 1)
+            if message[0] == reader.WORKED:
+                taken += TURN
+            else:
+                taken += share(message[1], self._reader.fragments if self._reader is not None else 1)
             self._take(message)
         self._hold()
         self.resume()

@@ -1,10 +1,14 @@
+import random
 import zlib
 from typing import Any
 
-from gateway.engine import CloseCode, Compression, Frame
-from gateway.engine.reader import TEXT
+import pytest
+
+from gateway.engine import CloseCode, CloseReason, Compression, Frame
+from gateway.engine.reader import CONTINUATION, TEXT
+from gateway.engine.websocket import WebSocket
 from tests.engine.rig import serve
-from tests.engine.wire import Peer, frame, opened
+from tests.engine.wire import Peer, eventually, frame, opened
 
 OFFER = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
 
@@ -49,3 +53,48 @@ async def test_a_bomb_does_not_go_off() -> None:
     async with serve(**options) as rig, opened(rig.port, headers=OFFER) as peer:
         peer.raw(frame(TEXT, deflate(b"4" + bytes(5_000_000)), rsv=0x40))
         assert await peer.close_code() == CloseCode.TOO_BIG
+
+
+async def test_a_stranger_sends_no_more_packed_than_plain() -> None:
+    options: dict[str, Any] = {"compression": Compression(), "max_stranger_bytes": 16_384}
+    async with serve(**options) as rig, opened(rig.port, headers=OFFER) as peer:
+        peer.raw(frame(TEXT, deflate(b"4" + b"x" * 16_383), rsv=0x40))
+        assert len(await inflated(peer)) == 2
+        peer.raw(frame(TEXT, deflate(b"4" + b"x" * 900_000), rsv=0x40))
+        assert await peer.close_code() == CloseCode.TOO_BIG
+        assert [len(message) for message in rig.notes.received] == [16_383]
+
+
+async def test_a_member_sends_as_much_as_it_may() -> None:
+    options: dict[str, Any] = {"compression": Compression(), "max_stranger_bytes": 16_384}
+    async with serve(**options) as rig, opened(rig.port, headers=OFFER) as peer:
+        rig.socket.vouch()
+        peer.raw(frame(TEXT, deflate(b"4" + b"x" * 900_000), rsv=0x40))
+        first, data = await inflated(peer)
+        assert (first, len(data)) == (0xC1, 900_001)
+
+
+@pytest.mark.parametrize("fragments", [1, 4000])
+async def test_a_message_that_takes_long_lets_others_have_their_turn(fragments: int) -> None:
+    async with serve(compression=Compression()) as rig, opened(rig.port, headers=OFFER) as peer:
+        text = b"4" + random.Random(8).randbytes(499_999).hex().encode()
+        data = deflate(text)
+        size = len(data) // fragments + 1
+        channel = rig.socket.channel
+        assert isinstance(channel, WebSocket)
+        channel.data_received(frame(TEXT, data[:size], fin=fragments == 1, rsv=0x40))
+        for number in range(1, fragments):
+            piece = data[number * size : (number + 1) * size]
+            channel.data_received(frame(CONTINUATION, piece, fin=number == fragments - 1))
+        assert rig.notes.received == []
+        await inflated(peer)
+        assert [len(message) for message in rig.notes.received] == [999_998]
+
+
+async def test_what_it_takes_to_unpack_is_counted() -> None:
+    options: dict[str, Any] = {"compression": Compression(), "messages_per_s": 0.001, "messages_burst": 10}
+    async with serve(**options) as rig, opened(rig.port, headers=OFFER) as peer:
+        # A million bytes of blocks without content: 61 steps, and a message of nothing.
+        peer.raw(frame(TEXT, b"\x00\x00\x00\xff\xff" * 199_998 + b"\x00", rsv=0x40))
+        assert await peer.close_code() == CloseCode.POLICY
+        await eventually(lambda: rig.reasons == [CloseReason.FLOOD])

@@ -1,9 +1,11 @@
+import itertools
+import random
 import zlib
 
 import pytest
 
 from gateway.engine import BinaryFrame, CloseCode, Compression, Frame, ProtocolViolation
-from gateway.engine.deflate import Deflater, negotiate
+from gateway.engine.deflate import Deflater, Inflation, negotiate
 from gateway.engine.frame import PING, payload_offset
 
 TEXT = b'["message:new",' + b'{"a":"some words that come again, some words"}' * 10 + b"]"
@@ -16,7 +18,7 @@ def inflated(wire: bytes) -> bytes:
 
 
 def test_a_frame_is_compressed_once_for_all() -> None:
-    deflater, frame = Deflater(Compression(), 1000), Frame(TEXT)
+    deflater, frame = Deflater(Compression()), Frame(TEXT)
     wire = deflater.wire(frame)
     assert wire[0] == 0xC1
     assert len(wire) < len(frame.wire) / 2
@@ -25,33 +27,127 @@ def test_a_frame_is_compressed_once_for_all() -> None:
 
 
 def test_bytes_are_compressed_too() -> None:
-    wire = Deflater(Compression(), 1000).wire(BinaryFrame(bytes(1000)))
+    wire = Deflater(Compression()).wire(BinaryFrame(bytes(1000)))
     assert wire[0] == 0xC2
     assert inflated(wire) == bytes(1000)
 
 
 @pytest.mark.parametrize("frame", [Frame(b"x" * 100), PING, BinaryFrame(bytes(range(256)) * 1)])
 def test_what_is_small_or_does_not_shrink_stays_plain(frame: Frame) -> None:
-    assert Deflater(Compression(threshold_bytes=200), 1000).wire(frame) == frame.wire
+    assert Deflater(Compression(threshold_bytes=200)).wire(frame) == frame.wire
 
 
-def test_inflating_stops_at_the_limit() -> None:
-    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = stream.compress(bytes(50_000_000)) + stream.flush(zlib.Z_SYNC_FLUSH)
-    with pytest.raises(ProtocolViolation) as caught:
-        Deflater(Compression(), 1000).inflate(bomb[:-4])
-    assert caught.value.code == CloseCode.TOO_BIG
+def deflate(data: bytes, mode: int = zlib.Z_SYNC_FLUSH, *, wbits: int = -15) -> bytes:
+    stream = zlib.compressobj(9, zlib.DEFLATED, wbits)
+    return stream.compress(data) + stream.flush(mode)
+
+
+def packed(data: bytes) -> bytes:
+    """Return a message as a client sends it."""
+    return deflate(data).removesuffix(b"\x00\x00\xff\xff")
+
+
+def unpack(payload: bytes, max_bytes: int = 1000) -> tuple[bytes, int]:
+    """Return a message unpacked, and in how many steps."""
+    inflation = Inflation(payload, max_bytes)
+    steps = 1
+    while (data := inflation.step()) is None:
+        steps += 1
+    return data, steps
+
+
+def refused(payload: bytes, max_bytes: int = 1000) -> tuple[int, int, int]:
+    """Return how a message is refused: code, bytes that were unpacked, steps that it took."""
+    inflation = Inflation(payload, max_bytes)
+    for steps in itertools.count(1):
+        try:
+            assert inflation.step() is None
+        except ProtocolViolation as violation:
+            return violation.code, len(inflation._unpacked), steps
+    raise AssertionError
+
+
+def without_content(count: int) -> bytes:
+    """Return blocks with Huffman tables of their own and nothing in them: the dearest to unpack, 90 bits each.
+
+    Of 257 codes for literals all but the one for the end of the block are absent, in runs of zeros.
+    """
+    bits, size = 0, 0
+
+    def put(value: int, length: int) -> None:
+        nonlocal bits, size
+        bits |= value << size
+        size += length
+
+    for _ in range(count):
+        for value, length in ((0b100, 3), (0, 5), (0, 5), (14, 4)):
+            put(value, length)
+        for symbol in (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1):
+            put(symbol in (18, 1), 3)
+        for value, length in ((1, 1), (127, 7), (1, 1), (107, 7), (0, 1), (0, 1), (0, 1)):
+            put(value, length)
+    put(0, 3)  # an empty block without compression, of which the end is left out
+    return bits.to_bytes((size + 7) // 8, "little")
+
+
+@pytest.mark.parametrize("max_bytes", [1000, 16_384, 1_000_000])
+def test_a_bomb_is_unpacked_to_one_byte_more_than_the_limit(max_bytes: int) -> None:
+    code, unpacked, _ = refused(packed(bytes(50_000_000))[:16_384], max_bytes)
+    assert (code, unpacked) == (CloseCode.TOO_BIG, max_bytes + 1)
+
+
+def test_a_large_message_is_unpacked_step_by_step() -> None:
+    data, steps = unpack(packed(bytes(3_000_000)), 3_000_000)
+    assert data == bytes(3_000_000)
+    assert steps == 12
+    noise = random.Random(8).randbytes(1_000_000)
+    data, steps = unpack(packed(noise), 1_000_000)
+    assert data == noise
+    assert steps == 62
+
+
+def test_blocks_without_content_are_unpacked_step_by_step() -> None:
+    blocks = without_content(20_000)
+    assert unpack(blocks) == (b"", -(-(len(blocks) + 9) // 16_384))
 
 
 def test_a_message_of_exactly_the_limit_passes() -> None:
-    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
-    data = stream.compress(bytes(1000)) + stream.flush(zlib.Z_SYNC_FLUSH)
-    assert Deflater(Compression(), 1000).inflate(data[:-4]) == bytes(1000)
+    assert unpack(packed(bytes(1000))) == (bytes(1000), 1)
 
 
-def test_garbage_does_not_inflate() -> None:
-    with pytest.raises(ProtocolViolation):
-        Deflater(Compression(), 1000).inflate(b"\xff\xff\xff\xff")
+@pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", packed(TEXT)[:-9], packed(b"x" * 999)[:2]], ids=len)
+def test_garbage_and_what_was_cut_off_do_not_inflate(data: bytes) -> None:
+    assert refused(data)[0] == CloseCode.BAD_TEXT
+
+
+# As in RFC 7692, 7.2.3.
+EXAMPLES = {
+    "one block": ("f248cdc9c90700", b"Hello"),
+    "no compression": ("000500faff48656c6c6f00", b"Hello"),
+    "a last block": ("f348cdc9c9070000", b"Hello"),
+    "two blocks": ("f248050000 00ffffcac9c90700", b"Hello"),
+    "empty": ("00", b""),
+}
+
+
+@pytest.mark.parametrize(("payload", "data"), EXAMPLES.values(), ids=EXAMPLES)
+def test_the_examples_of_the_document(payload: str, data: bytes) -> None:
+    assert unpack(bytes.fromhex(payload))[0] == data
+
+
+def test_what_follows_a_block_that_says_to_be_the_last_is_not_lost() -> None:
+    first, second = deflate(TEXT, zlib.Z_FINISH), packed(TEXT)
+    assert unpack(first)[0] == TEXT
+    assert unpack(first + second)[0] == TEXT * 2
+    # The window goes on as well.
+    seen = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=TEXT)
+    again = seen.compress(TEXT) + seen.flush(zlib.Z_FINISH)
+    assert unpack(first + again + b"\x00")[0] == TEXT * 2
+
+
+def test_last_blocks_without_end_are_refused() -> None:
+    code, _, steps = refused(deflate(b"x", zlib.Z_FINISH) * 5000, 100_000)
+    assert (code, steps) == (CloseCode.POLICY, 64)
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.engine.errors import CloseCode, ProtocolViolation
-from gateway.engine.reader import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, FrameReader, Message
+from gateway.engine.reader import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WORKED, FrameReader, Message
 from tests.engine.wire import frame
 
 
 def messages(reader: FrameReader, data: bytes) -> Iterator[Message]:
     reader.feed(data)
     while (message := reader.next()) is not None:
-        yield message
+        if message[0] != WORKED:
+            yield message
 
 
 def read(data: bytes, max_bytes: int = 1000) -> list[Message]:
@@ -99,6 +100,57 @@ def test_what_the_rfc_forbids_is_a_protocol_error(data: bytes) -> None:
 
 def test_text_must_be_utf8() -> None:
     assert violation(frame(TEXT, b"4\xff\xfe")) == CloseCode.BAD_TEXT
+
+
+# As Autobahn's cases 6.4: a valid beginning, a code point that there is not, and a valid end.
+BEGINNING, BAD, END = "κόσμε".encode(), b"\xf4\x90\x80\x80", b"edited"
+
+
+def bytes_until_refused(data: bytes, size: int = 1) -> int:
+    """Feed a reader piece by piece; return how many bytes it took to see what is wrong."""
+    reader = FrameReader(1000)
+    for at in range(0, len(data), size):
+        reader.feed(data[at : at + size])
+        try:
+            assert reader.next() is None
+        except ProtocolViolation as violation:
+            return at + size if violation.code == CloseCode.BAD_TEXT else -violation.code
+    raise AssertionError("never")
+
+
+@pytest.mark.parametrize("bad", [BAD, BAD[:2]])
+def test_bad_text_is_refused_by_the_fragment_that_it_is_in(bad: bytes) -> None:
+    first = frame(TEXT, BEGINNING + bad[:1], fin=False)
+    second = frame(CONTINUATION, bad[1:], fin=False)
+    assert bytes_until_refused(first + second + frame(CONTINUATION, END)) == len(first) + 8 - 1
+
+
+def test_bad_text_is_refused_before_its_frame_is_whole() -> None:
+    data = frame(TEXT, BEGINNING + BAD + END)
+    assert bytes_until_refused(data) == 6 + len(BEGINNING) + 2
+    assert bytes_until_refused(data, size=19) == 19
+    pieces = frame(TEXT, BEGINNING, fin=False) + frame(CONTINUATION, BAD + END)
+    assert bytes_until_refused(pieces) == 6 + len(BEGINNING) + 6 + 2
+
+
+def test_text_that_came_in_pieces_is_whole() -> None:
+    reader, text = FrameReader(10_000), "4" + "κόσμε" * 200
+    data = (
+        frame(TEXT, text.encode()[:501], fin=False) + frame(PING, b"") + frame(CONTINUATION, text.encode()[501:])
+    )
+    got = [message for at in range(len(data)) for message in messages(reader, data[at : at + 1])]
+    assert got == [(PING, b""), (TEXT, text)]
+
+
+def test_small_fragments_of_a_large_message_are_taken_step_by_step() -> None:
+    count = 16_384
+    reader = FrameReader(1 << 20)
+    fragment = frame(CONTINUATION, b"x" * 64, fin=False)
+    reader.feed(frame(BINARY, b"x" * 64, fin=False) + fragment * (count - 2) + frame(CONTINUATION, b"x" * 64))
+    for _ in range(count // 256 - 1):
+        assert reader.next() == (WORKED, b"")
+    assert reader.next() == (BINARY, b"x" * (1 << 20))
+    assert reader.fragments == count
 
 
 def test_bytes_need_not_be_utf8() -> None:

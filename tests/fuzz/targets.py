@@ -21,10 +21,10 @@ from multidict import CIMultiDict
 from gateway.auth.keyset import KeySet
 from gateway.auth.tokens import Tokens
 from gateway.engine import handshake, payload
-from gateway.engine.deflate import Compression, Deflater, negotiate
+from gateway.engine.deflate import Compression, negotiate
 from gateway.engine.errors import ProtocolViolation, Refusal
 from gateway.engine.frame import SEPARATOR
-from gateway.engine.reader import FrameReader, Message
+from gateway.engine.reader import WORKED, FrameReader, Message
 from gateway.errors import Refused
 from gateway.limits.addresses import client_address, share_of
 from gateway.settings import load
@@ -81,7 +81,8 @@ def _read(reader: FrameReader, chunks: list[bytes]) -> tuple[list[Message], int 
         for chunk in chunks:
             reader.feed(chunk)
             while (message := reader.next()) is not None:
-                messages.append(message)
+                if message[0] != WORKED:
+                    messages.append(message)
     except ProtocolViolation as violation:
         return messages, violation.code
     return messages, None
@@ -97,9 +98,10 @@ def _read(reader: FrameReader, chunks: list[bytes]) -> tuple[list[Message], int 
 def websocket_frames(data: bytes) -> None:
     """Frames of websockets: however the bytes are cut, the same messages and the same verdict."""
     size, data = (data[0] % 16 + 1, data[1:]) if data else (1, b"")
-    for inflate in (None, Deflater(Compression(), MAX_BYTES).inflate):
-        whole = _read(FrameReader(MAX_BYTES, inflate), [data])
-        cut = _read(FrameReader(MAX_BYTES, inflate), [data[at : at + size] for at in range(0, len(data), size)])
+    for deflated in (False, True):
+        whole = _read(FrameReader(MAX_BYTES, deflated=deflated), [data])
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        cut = _read(FrameReader(MAX_BYTES, deflated=deflated), pieces)
         assert whole == cut
         assert all(len(content) <= MAX_BYTES for _, content in whole[0])
 
