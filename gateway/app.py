@@ -29,8 +29,9 @@ from gateway.contract import ContractPage
 from gateway.core.conflation import Pacer
 from gateway.core.history import Kept
 from gateway.core.hub import Hub
-from gateway.engine import Compression, EngineOptions
+from gateway.engine import Compression, EngineOptions, kernel
 from gateway.engine.intake import Intake, IntakeRunner
+from gateway.engine.replies import SERVER
 from gateway.errors import PortTaken, StartError, redis_trouble, shown_url
 from gateway.exposition import Page
 from gateway.figures import values
@@ -229,6 +230,7 @@ class Gateway:
             where = f"{self.settings.host}:{self.settings.port}"
             kind = PortTaken if error.errno == errno.EADDRINUSE else StartError
             raise kind(f"can't listen on {where}: {error.strerror or error}") from None
+        kernel.bound(runner.sites, self.settings.ping_interval_s + self.settings.ping_timeout_s)
         self.port = runner.addresses[0][1]
         await self.registry.start(self._advertised(), self.worker.socket if self.worker else "")
         stack.push_async_callback(self.registry.stop)
@@ -317,7 +319,7 @@ class Gateway:
 
 async def _unsigned(request: web.Request, response: web.StreamResponse) -> None:
     """Keep from strangers which versions run here."""
-    response.headers["Server"] = "gateway"
+    response.headers["Server"] = SERVER
 
 
 def _compression(settings: Settings) -> Compression | None:

@@ -40,12 +40,16 @@ def close_frame(code: int, reason: str = "") -> bytes:
 
 
 def close_code(payload: bytes | str) -> int:
-    """Return the code by which to answer a peer's close frame: its own, or 1002 if that makes no sense."""
+    """Return the code by which to answer a peer's close frame: its own, or what is wrong with it."""
     if not payload:
         return CloseCode.NORMAL
     if isinstance(payload, str) or len(payload) < 2:
         return CloseCode.PROTOCOL
     code = int.from_bytes(payload[:2], "big")
+    try:
+        payload[2:].decode()
+    except UnicodeDecodeError:
+        return CloseCode.BAD_TEXT
     # 1004 to 1006 and 1015 stand for states that are never sent.
     known = 1000 <= code <= 1014 and code not in (1004, 1005, 1006)
     return code if known or 3000 <= code <= 4999 else CloseCode.PROTOCOL

@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from aiohttp.web_server import Server
 
-from gateway.engine import replies
+from gateway.engine import kernel, replies
 from gateway.engine.errors import BAD_REQUEST, FAILED, HEADERS_TOO_LARGE, TOO_SLOW, Refusal
 from gateway.engine.stats import EngineStats
 from gateway.engine.takeover import on_disconnect
@@ -26,9 +26,14 @@ from gateway.engine.takeover import on_disconnect
 INTERNALS: Final = ("_close", "_next_keepalive_close_time", "_request_count", "_waiter")
 
 MAX_HEADERS: Final = 128
+# aiohttp would answer others as well, in their own words.
+_VERSIONS: Final = (HttpVersion10, HttpVersion11)
 # What is still on its way when a request is refused is read and dropped for this long: closing at once would
 # reset the connection under the client's hands, and it would not see why.
 _SEE_OFF_S: Final = 1.0
+# How often to look whether an answer has been taken: nobody says so.
+_FIRST_LOOK_S: Final = 0.005
+_LAST_LOOK_S: Final = 0.5
 # Of a body that nobody asked for.
 _LINGER_S: Final = 2.0
 
@@ -106,8 +111,7 @@ class Connection(RequestHandler):
         count = self._request_count
         super().data_received(data)
         if self._request_count != count:
-            if self._head_bytes + len(data) > self._intake.max_header_bytes:
-                self._check_heads()
+            self._check_heads(are_large=self._head_bytes + len(data) > self._intake.max_header_bytes)
             self._head_bytes = 0
         elif self._is_waiting and not self._upgraded:
             self._expect_more(len(data))
@@ -127,14 +131,20 @@ class Connection(RequestHandler):
         if self._head_bytes > self._intake.max_header_bytes:
             self._refuse(HEADERS_TOO_LARGE)
 
-    def _check_heads(self) -> None:
-        """Refuse a head that is too large although it came at once; none before it in the queue is."""
+    def _check_heads(self, *, are_large: bool) -> None:
+        """Refuse a head that is too large although it came at once, or of another HTTP; none before it is."""
         for number, (message, _) in enumerate(self._messages):
-            if isinstance(message, _ErrInfo) or _size(message) <= self._intake.max_header_bytes:
+            if isinstance(message, _ErrInfo):
+                continue
+            if message.version not in _VERSIONS:
+                refusal = BAD_REQUEST
+            elif are_large and _size(message) > self._intake.max_header_bytes:
+                refusal = HEADERS_TOO_LARGE
+            else:
                 continue
             while len(self._messages) > number:
                 self._messages.pop()
-            self._refuse(HEADERS_TOO_LARGE)
+            self._refuse(refusal)
             return
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -162,6 +172,8 @@ class Connection(RequestHandler):
         else:
             if not self._request_count:
                 self._intake.stats.limited[TOO_SLOW.limit] += 1
+            if self.transport is not None and _is_untaken(self.transport):
+                kernel.reset(self.transport)
             self.force_close()
 
     def _call_at(self, when: float) -> None:
@@ -196,12 +208,35 @@ class Connection(RequestHandler):
             self._watch(transport, left)
         else:
             self._intake.stats.limited[TOO_SLOW.limit] += 1
-            transport.abort()
+            kernel.reset(transport)
 
     def _stop_watching(self) -> None:
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; where it is the last, wait until the client has taken it."""
+        response, is_gone = await super().finish_response(request, resp, start_time)
+        if not is_gone and (self._close or not response.keep_alive):
+            await self._taken()
+        return response, is_gone
+
+    async def _taken(self) -> None:
+        """Wait until nothing of note is on its way; a client that takes none of it for too long is reset."""
+        step_s, left, due = _FIRST_LOOK_S, 0, 0.0
+        while self.transport is not None and _is_untaken(self.transport):
+            before, left = left, self.transport.get_write_buffer_size() + kernel.untaken_bytes(self.transport)
+            if left < before or not before:
+                due = self._loop.time() + self._intake.request_timeout_s
+            elif self._loop.time() >= due:
+                self._intake.stats.limited[TOO_SLOW.limit] += 1
+                kernel.reset(self.transport)
+                return
+            await asyncio.sleep(step_s)
+            step_s = min(2 * step_s, _LAST_LOOK_S)
 
     # -- requests that are no good
 
@@ -220,6 +255,7 @@ class Connection(RequestHandler):
             self._intake.log("http_handler_failed", path=request.path[:64], error=_described(exc))
         self._intake.stats.count_refusal(refusal)
         response = replies.refuse(request, refusal, cors=False)
+        response.headers["Server"] = replies.SERVER
         response.force_close()
         return response
 
@@ -236,6 +272,10 @@ class Connection(RequestHandler):
             return response
 
         return handler
+
+
+def _is_untaken(transport: asyncio.Transport) -> bool:
+    return transport.get_write_buffer_size() + kernel.untaken_bytes(transport) > kernel.SMALL_BYTES
 
 
 async def _see_off(request: web.BaseRequest, response: web.StreamResponse) -> None:

@@ -8,6 +8,8 @@ from aiohttp import web
 
 from gateway.engine.errors import Refusal
 
+# Strangers need not know which versions run here.
+SERVER: Final = "gateway"
 _TEXT: Final = "text/plain; charset=UTF-8"
 _GZIP_FROM_BYTES: Final = 1024
 

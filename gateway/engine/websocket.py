@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from gateway.engine import reader
+from gateway.engine import kernel, reader
 from gateway.engine.channel import Owner
 from gateway.engine.errors import CloseReason, ProtocolViolation
 from gateway.engine.frame import Frame, close_code, close_frame, pong_frame
@@ -17,8 +17,9 @@ class WebSocket(asyncio.Protocol):
     """Reads, writes and closes one websocket.
 
     A send goes straight to the transport. A peer that leaves more than `max_buffer_bytes` unread is cut: the
-    transport's own high-water mark says so, hence no check of ours on the way out. Closing says why, waits
-    for the peer's answer for `close_timeout_s` and then aborts.
+    transport's own high-water mark says so, hence no check of ours on the way out. Closing says why and waits for
+    the peer's answer, after a violation for none, then closes our side. A peer that has not closed its own
+    `close_timeout_s` later is reset: it may not even have taken what was sent.
     """
 
     __slots__ = ("_deflated", "_held", "_hub", "_linger", "_owner", "_reader", "_slow", "_transport")
@@ -77,11 +78,14 @@ class WebSocket(asyncio.Protocol):
             return
         self._transport.write(close_frame(code, text))
         self._expect_end()
+        if self._reader is None:
+            # Its answer could not be told from anything else that comes.
+            kernel.end(self._transport)
         self.resume()
 
     def abort(self) -> None:
         """Drop the connection and what is unsent."""
-        self._transport.abort()
+        kernel.reset(self._transport)
 
     def resume(self) -> None:
         """Go on with what was left unread, in the next turn of the loop."""
@@ -102,7 +106,7 @@ class WebSocket(asyncio.Protocol):
         if self._owner is not None:
             self._slow = True
             self._owner.mute()
-            self._transport.abort()
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end, unless it was ours."""
@@ -152,6 +156,8 @@ class WebSocket(asyncio.Protocol):
         except ProtocolViolation as violation:
             # What follows cannot be told apart any more; it is read and dropped until the peer hangs up.
             self._reader = None
+            if self._linger is not None:
+                kernel.end(self._transport)
             self._failed(violation)
             return None
 
@@ -192,11 +198,11 @@ class WebSocket(asyncio.Protocol):
         if self._linger is None:
             self._transport.write(close_frame(close_code(data)))
             self._expect_end()
-        self._transport.close()
+        kernel.end(self._transport)
         owner, self._owner = self._owner, None
         if owner is not None:
             owner.lost(CloseReason.TRANSPORT_CLOSE)
 
     def _expect_end(self) -> None:
         self._hub.closing[self] = None
-        self._linger = self._hub.timers.call_later(self._hub.options.close_timeout_s, self._transport.abort)
+        self._linger = self._hub.timers.call_later(self._hub.options.close_timeout_s, self.abort)

@@ -1,7 +1,8 @@
 """Serve the app for the official test suites: ``python -m tests.conformance --port 3000``.
 
 The suites are `docs/engine.io-protocol/v4-test-suite` and `docs/socket.io-protocol/v5-test-suite` of the
-repository socketio/socket.io; in each, ``npm ci && npm test``.
+repository socketio/socket.io; in each, ``npm ci && npm test``. With ``--echo`` it serves a plain websocket echo
+instead, for Autobahn's suite: see tests/README.md.
 """
 
 import argparse
@@ -11,11 +12,12 @@ import sys
 import uvloop
 
 from tests.conformance.app import serve
+from tests.conformance.echo import serve_echo
 
 
-async def run(host: str, port: int) -> None:
+async def run(host: str, port: int, *, echo: bool) -> None:
     """Serve until interrupted."""
-    async with serve(host, port) as bound:
+    async with serve_echo(host, port) if echo else serve(host, port) as bound:
         sys.stdout.write(f"listening on {host}:{bound}\n")
         sys.stdout.flush()
         await asyncio.Event().wait()
@@ -28,10 +30,11 @@ def main() -> None:
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--asyncio", action="store_true", help="asyncio's own loop instead of uvloop")
+    parser.add_argument("--echo", action="store_true", help="a plain websocket echo, without Engine.IO")
     given = parser.parse_args()
     runner = asyncio.run if given.asyncio else uvloop.run
     try:
-        runner(run(given.host, given.port))
+        runner(run(given.host, given.port, echo=given.echo))
     except KeyboardInterrupt:
         sys.stdout.write("stopped\n")
 

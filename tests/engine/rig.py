@@ -1,14 +1,14 @@
 """An engine on a real port, with an upper layer that echoes and takes notes."""
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
-from gateway.engine import EngineOptions, EngineServer, EngineSocket
+from gateway.engine import EngineOptions, EngineServer, EngineSocket, kernel
 from gateway.engine.intake import Intake, IntakeRunner
 
 
@@ -77,16 +77,22 @@ class Rig:
 
 @asynccontextmanager
 async def serve(
-    *, tls: ssl.SSLContext | None = None, intake: Mapping[str, Any] | None = None, **options: Any
+    *,
+    tls: ssl.SSLContext | None = None,
+    intake: Mapping[str, Any] | None = None,
+    routes: Iterable[web.RouteDef] = (),
+    **options: Any,
 ) -> AsyncIterator[Rig]:
     """Serve on a free port; see `EngineOptions` for the options, `Intake` for what `intake` may hold."""
     rig = Rig(**options)
+    rig.app.add_routes(routes)
     usual = {"request_timeout_s": 20.0, "idle_timeout_s": 75.0, "max_header_bytes": 16_384}
     limits = Intake(stats=rig.engine.stats, log=rig.log, **usual | dict(intake or {}))
     runner = IntakeRunner(rig.app, limits, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
+    kernel.bound(runner.sites, 45.0)
     rig.port = runner.addresses[0][1]
     try:
         yield rig

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_runner import AppRunner
 from aiohttp.web_server import Server
@@ -334,3 +335,46 @@ async def test_what_fails_while_a_request_is_handled_is_one_line_and_a_plain_wor
         ((event, fields),) = rig.notes.logged
         assert (event, fields["path"]) == ("http_handler_failed", "/engine.io/")
         assert str(fields["error"]).startswith("KeyError in test_intake.py, line ")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /engine.io/?EIO=4&transport=polling\r\n\r\n",
+        b"GET /engine.io/?EIO=4&transport=polling HTTP/0.9\r\n\r\n",
+        b"GET /engine.io/?EIO=4&transport=polling HTTP/2.0\r\nHost: x\r\n\r\n",
+    ],
+    ids=map(str, range(9)),
+)
+async def test_only_the_versions_of_http_that_are_meant_are_served(head: bytes) -> None:
+    async with serve() as rig, line(rig.port) as stranger:
+        stranger.send(head)
+        answer = await stranger.ended()
+        assert answer.startswith(b"HTTP/1.")
+        assert answer.split()[1] == b"400"
+        assert not rig.notes.opened
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/0.9\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 200 + b"\r\n",
+        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /fails HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ],
+    ids=map(str, range(9)),
+)
+async def test_an_error_does_not_say_what_runs_here(request_: bytes) -> None:
+    async def fail(request: web.Request) -> web.Response:
+        raise RuntimeError
+
+    async with serve(routes=[web.get("/fails", fail)]) as rig, line(rig.port) as stranger:
+        stranger.send(request_)
+        answer = (await stranger.ended()).lower()
+        assert answer.startswith(b"http/1.")
+        assert b"\r\nserver: gateway\r\n" in answer
+        assert b"python" not in answer
+        assert b"aiohttp" not in answer

@@ -60,7 +60,7 @@ async def test_a_poll_during_the_upgrade_takes_what_waits() -> None:
 
 
 async def test_nothing_is_lost_or_doubled_under_traffic() -> None:
-    async with serve() as rig, polling(rig.port) as client:
+    async with serve(ping_interval_s=300.0) as rig, polling(rig.port) as client:
         got: list[str] = []
         sent = 0
 

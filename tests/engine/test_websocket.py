@@ -134,6 +134,60 @@ async def test_the_clients_close_frame_is_answered_and_its_messages_handled() ->
         assert rig.reasons == [CloseReason.TRANSPORT_CLOSE]
 
 
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (b"", 1000),
+        (b"\x03", 1002),
+        (b"\x03\xe8", 1000),
+        (b"\x03\xe8" + "so long €".encode(), 1000),
+        (b"\x03\xe8" + b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited", 1007),
+        (b"\x03\xe8" + "€".encode()[:2], 1007),
+        (b"\x03\xed", 1002),
+        (b"\x13\x88", 1002),
+    ],
+    ids=map(str, range(99)),
+)
+async def test_a_close_frame_is_answered_with_its_code_or_what_is_wrong_with_it(payload: bytes, code: int) -> None:
+    async with serve(close_timeout_s=60.0) as rig, opened(rig.port) as peer:
+        peer.raw(frame(CLOSE, payload))
+        assert await peer.close_code() == code
+        await peer.eof()
+        assert rig.reasons == [CloseReason.TRANSPORT_CLOSE]
+
+
+async def test_after_a_violation_our_side_closes_at_once_whatever_the_peer_does() -> None:
+    async with serve(close_timeout_s=60.0) as rig, opened(rig.port) as peer:
+        peer.raw(frame(TEXT, b"4x", rsv=0x20) + b"what follows is nothing")
+        assert await peer.close_code() == CloseCode.PROTOCOL
+        await peer.eof()
+        assert rig.engine._hub.closing
+        peer.abort()
+        await eventually(rig.idle)
+
+
+async def test_after_our_close_our_side_closes_with_the_answer_and_not_before() -> None:
+    async with serve(close_timeout_s=60.0) as rig, opened(rig.port) as peer:
+        rig.socket.close("bye")
+        assert await peer.close_code() == CloseCode.NORMAL
+        # What was under way when the close came is no answer.
+        peer.raw(frame(TEXT, b"4late") + frame(PING, b""))
+        assert not peer.reader.at_eof()
+        peer.raw(frame(CLOSE, b"\x03\xe8"))
+        await peer.eof()
+        peer.writer.close()
+        await eventually(rig.idle)
+        assert rig.notes.received == []
+
+
+async def test_a_peer_that_answers_our_close_with_nonsense_is_not_waited_for() -> None:
+    async with serve(close_timeout_s=60.0) as rig, opened(rig.port) as peer:
+        rig.socket.close("bye")
+        await peer.close_code()
+        peer.raw(b"\xff\xff nonsense")
+        await peer.eof()
+
+
 async def test_engine_io_close_ends_the_session() -> None:
     async with serve() as rig, opened(rig.port) as peer:
         peer.send("1")
