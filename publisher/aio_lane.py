@@ -107,6 +107,17 @@ class AsyncCluster(AsyncServers):
         return self._clients[node]
 
 
+def is_lost(connection: Any) -> bool:
+    """Return whether the transport of a connection of redis-py's is closed; redis-py learns it only by reading.
+
+    Nothing may be written to such a transport. asyncio of Python 3.12, and of early releases of 3.13, then watches
+    the number of the closed file, which another socket of the process may have by then: that one never hears that
+    it is connected, or the loop spins (cpython#136234).
+    """
+    writer = connection._writer
+    return writer is not None and bool(writer.is_closing())
+
+
 class AsyncLane:
     """One queue, and the task that sends it, over one connection."""
 
@@ -191,6 +202,9 @@ class AsyncLane:
         There are several only while slots of one lane are on different nodes.
         """
         connection = self._connections.get(node)
+        if connection is not None and is_lost(connection):
+            await self._disconnect()
+            connection = None
         if connection is None:
             connection = self._connections[node] = self._servers.make_connection(node)
         await connection.connect()

@@ -61,6 +61,8 @@ class WebSocket(asyncio.Protocol):
 
     def send_all(self, frames: Sequence[Frame]) -> None:
         """Write several frames in one go."""
+        if self._transport.is_closing():
+            return  # asyncio of Python 3.12 would register the closed file's number (cpython#136234)
         if self._deflated and self._hub.deflater is not None:
             self._transport.writelines([self._hub.deflater.wire(frame) for frame in frames])
         else:

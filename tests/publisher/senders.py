@@ -40,6 +40,11 @@ class Sender:
     def unsent(self) -> int:
         return self.publisher.unsent
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether an event is under way just now."""
+        return any(item.under_way for lane in self.publisher._lanes for item in [*lane.buffer._items])
+
     async def emit(self, data: Any, to: Room | None = None, **more: Any) -> Receipt:
         """Publish `data` to the sender's own room, or another."""
         if isinstance(self.publisher, AsyncPublisher):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Iterable
@@ -12,18 +13,20 @@ import pytest
 import redis.asyncio
 
 from gateway.embedded import EmbeddedRedis
-from publisher import PublishError, Receipt, organization, wire
+from publisher import PublishError, Receipt, Sending, organization, wire
+from publisher.aio_lane import AsyncLane, is_lost
 from tests.publisher.senders import Sender, Senders, published
 from tests.support.proxy import Proxy
 from tests.support.pytake import incoming_message
-from tests.support.waiting import until
+from tests.support.tokens import new_id
+from tests.support.waiting import PATIENCE_S, SLACK_S, until
 
 Client = Any  # redis.asyncio.Redis, whose commands are not typed
 
 QUEUED = Receipt(None, queued=True)
-# A call may take its own time and what a busy machine adds to it.
-BUDGET_S = 0.1
-GENEROUS_S = 1.0
+# A call may take its own time and what a busy machine adds to it. Redis itself is waited for far longer.
+BUDGET_S = 0.5
+PATIENT = {"socket_timeout": 300.0}
 
 
 async def timed(sender: Sender, data: Iterable[Any]) -> list[tuple[Receipt, float]]:
@@ -41,31 +44,35 @@ async def settled(sender: Sender) -> None:
 
 async def begun(sender: Sender) -> Sender:
     """Give a sender that has its connection, and event 0 behind it."""
-    is_out = False
-    while not is_out:
-        try:
-            await sender.emit(0)
-            is_out = True
-        except PublishError as error:  # a busy machine, and a small budget
-            is_out = error.maybe_published
+    await surely(sender, 0)
     await settled(sender)
     return sender
+
+
+async def surely(sender: Sender, data: Any) -> None:
+    """Publish until it is out, or queued: on a busy machine a small budget may be over before."""
+    key = new_id()
+    is_taken = False
+    while not is_taken:
+        with contextlib.suppress(PublishError):
+            await sender.emit(data, key=key)
+            is_taken = True
 
 
 async def test_ac_4_redis_goes_and_comes_back_and_every_event_is_there_once_and_in_order(
     senders: Senders, lasting_redis_server: EmbeddedRedis
 ) -> None:
     server = lasting_redis_server
-    sender = senders(server.url, timeout_s=BUDGET_S)
-    assert not (await sender.emit(0)).queued
+    sender = await begun(senders(server.url, timeout_s=BUDGET_S))
     server.kill()
     calls = await timed(sender, range(1, 6))
     assert [receipt for receipt, _ in calls] == [QUEUED] * 5
-    assert max(took for _, took in calls) < GENEROUS_S
-    assert sender.unsent == sender.counters.queued == 5
+    assert max(took for _, took in calls) < SLACK_S
+    assert sender.unsent == 5
     server.start()
     await settled(sender)
-    assert not (await sender.emit(6)).queued
+    await sender.emit(6)
+    await settled(sender)
     assert await in_log(server, sender) == list(range(7))
     assert sender.counters.sent == 7
 
@@ -98,14 +105,37 @@ async def test_a_connection_that_is_cut_again_and_again_loses_doubles_and_reorde
     assert await published(redis_client, sender) == list(range(120))
 
 
+async def test_nothing_is_written_to_a_connection_that_is_lost(
+    redis_proxy: Proxy, redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    send = redis.asyncio.Connection.send_packed_command
+
+    async def noted(connection: Any, *args: Any, **more: Any) -> None:
+        found.append(connection._writer is not None and connection._writer.is_closing())
+        await send(connection, *args, **more)
+
+    monkeypatch.setattr(redis.asyncio.Connection, "send_packed_command", noted)
+    sender = await begun(Sender("async", redis_proxy.url, None, Sending(timeout_s=BUDGET_S), {}))
+    redis_proxy.cut()
+    (lane,) = sender.publisher._lanes
+    assert isinstance(lane, AsyncLane)
+    await until(lambda: all(map(is_lost, lane._connections.values())))
+    await sender.emit(1)
+    await settled(sender)
+    await sender.close()
+    assert await published(redis_client, sender) == [0, 1]
+    assert not any(found)
+
+
 async def test_a_network_that_stalls_costs_a_caller_no_more_than_its_budget(
     senders: Senders, redis_proxy: Proxy, redis_client: Client
 ) -> None:
-    sender = await begun(senders(redis_proxy.url, timeout_s=BUDGET_S))
+    sender = await begun(senders(redis_proxy.url, timeout_s=BUDGET_S, connection=PATIENT))
     redis_proxy.stall()
     calls = await timed(sender, range(1, 4))
     assert [receipt for receipt, _ in calls] == [QUEUED] * 3
-    assert max(took for _, took in calls) < GENEROUS_S
+    assert max(took for _, took in calls) < SLACK_S
     redis_proxy.resume()
     await settled(sender)
     assert await published(redis_client, sender) == [0, 1, 2, 3]
@@ -181,7 +211,7 @@ async def test_an_ephemeral_event_is_never_sent_twice(
 
 
 async def test_strict_says_whether_the_event_may_be_out(senders: Senders, redis_proxy: Proxy) -> None:
-    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=BUDGET_S))
+    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=BUDGET_S, connection=PATIENT))
     redis_proxy.stall()
     errors = []
     for i in (1, 2):
@@ -189,7 +219,7 @@ async def test_strict_says_whether_the_event_may_be_out(senders: Senders, redis_
         with pytest.raises(PublishError) as caught:
             await sender.emit(i)
         errors.append(caught.value.maybe_published)
-        assert time.monotonic() - begin < GENEROUS_S
+        assert time.monotonic() - begin < SLACK_S
     # The first one was under way, the second one never left.
     assert errors == [True, False]
 
@@ -217,14 +247,14 @@ async def test_strict_goes_on_after_a_late_answer(
     assert caught.value.maybe_published
     redis_proxy.resume()
     await settled(sender)
-    assert not (await sender.emit(2)).queued
+    await surely(sender, 2)
     assert await published(redis_client, sender) == [0, 1, 2]
 
 
 async def test_a_key_makes_it_safe_to_try_again_by_hand(
     senders: Senders, redis_proxy: Proxy, redis_client: Client
 ) -> None:
-    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=0.6, connection={"socket_timeout": 0.2}))
+    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=3.0, connection={"socket_timeout": 0.2}))
     redis_proxy.lose_replies()
     with pytest.raises(PublishError) as caught:
         await sender.emit(1, key="k")
@@ -239,12 +269,19 @@ async def test_a_key_makes_it_safe_to_try_again_by_hand(
 # -- overflow
 
 
+async def under_way(sender: Sender) -> None:
+    """Wait until the first of what waits is being sent: until then it may be dropped, too."""
+    await until(lambda: sender.is_sending, what="an event to be under way")
+
+
 async def test_overflow_drops_the_oldest_and_counts_and_says_so(
     senders: Senders, redis_proxy: Proxy, redis_client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     sender = await begun(senders(redis_proxy.url, timeout_s=0.02, buffer_events=5))
     redis_proxy.stall()
-    for i in range(1, 11):
+    await sender.emit(1)
+    await under_way(sender)
+    for i in range(2, 11):
         await sender.emit(i)
     assert sender.unsent == 5
     assert sender.counters.dropped == 5
@@ -261,6 +298,7 @@ async def test_overflow_counts_bytes_too(senders: Senders, redis_proxy: Proxy, r
     texts = [f"{i}" * 1000 for i in range(9)]
     for text in texts:
         await sender.emit(text)
+        await under_way(sender)
     assert sender.unsent == 4
     redis_proxy.resume()
     await settled(sender)
@@ -270,7 +308,7 @@ async def test_overflow_counts_bytes_too(senders: Senders, redis_proxy: Proxy, r
 async def test_an_event_larger_than_the_buffer_is_sent_all_the_same(
     senders: Senders, redis_server: EmbeddedRedis, redis_client: Client
 ) -> None:
-    sender = senders(redis_server.url, buffer_bytes=100)
+    sender = senders(redis_server.url, buffer_bytes=100, timeout_s=PATIENCE_S)
     assert not (await sender.emit("x" * 5000)).queued
     assert len(await published(redis_client, sender)) == 1
 
@@ -284,7 +322,7 @@ async def test_closing_sends_what_waits_within_its_deadline(
     sender = await begun(senders(redis_proxy.url, timeout_s=0.01))
     await redis_proxy.refuse()
     await sender.emit_all(range(1, 10))
-    closing = asyncio.ensure_future(sender.close(timeout_s=5.0))
+    closing = asyncio.ensure_future(sender.close(timeout_s=PATIENCE_S))
     await redis_proxy.start()
     assert await closing == 0
     assert await published(redis_client, sender) == list(range(10))
@@ -303,7 +341,7 @@ async def test_closing_says_how_much_is_unsent_and_sends_none_of_it_afterwards(
     await sender.emit_all(range(1, 5))
     begin = time.monotonic()
     assert await sender.close(timeout_s=0.2) == 4
-    assert time.monotonic() - begin < GENEROUS_S
+    assert time.monotonic() - begin < SLACK_S
     assert "4 events unsent" in caplog.text
     assert sender.unsent == 4
     await redis_proxy.start()
@@ -314,12 +352,12 @@ async def test_closing_says_how_much_is_unsent_and_sends_none_of_it_afterwards(
 async def test_closing_a_black_holed_connection_takes_no_longer_than_asked(
     senders: Senders, redis_proxy: Proxy
 ) -> None:
-    sender = await begun(senders(redis_proxy.url, timeout_s=0.01))
+    sender = await begun(senders(redis_proxy.url, timeout_s=0.01, connection=PATIENT))
     redis_proxy.stall()
     await sender.emit(1)
     begin = time.monotonic()
     assert await sender.close(timeout_s=0.2) == 1
-    assert time.monotonic() - begin < GENEROUS_S
+    assert time.monotonic() - begin < SLACK_S
 
 
 async def test_callers_that_wait_when_it_is_closed_are_told_at_once(senders: Senders, redis_proxy: Proxy) -> None:
@@ -328,5 +366,5 @@ async def test_callers_that_wait_when_it_is_closed_are_told_at_once(senders: Sen
     waiting = [asyncio.ensure_future(patient.emit(i)) for i in (1, 2)]
     await until(lambda: patient.unsent == 2)
     assert await patient.close(timeout_s=0.0) == 2
-    errors = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), GENEROUS_S)
+    errors = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), SLACK_S)
     assert [str(error) for error in errors] == ["the publisher was closed before the event was sent"] * 2

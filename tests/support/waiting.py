@@ -10,9 +10,17 @@ from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
-PATIENCE_S = 10.0
-"""Longer than anything takes that works, on a machine that is busy with something else."""
+PATIENCE_S = 60.0
+"""Longer than anything takes that works, on a slow machine that is busy with something else.
+
+It is no bound on anything: what works ends as soon as it is done, and only what does not work takes so long.
+"""
 STEP_S = 0.01
+SLACK_S = 30.0
+"""For what has a time of its own: so much a slow machine that is busy may add to it.
+
+Far below what the same thing would take if it did not mind its time at all, which every user of this sees to.
+"""
 
 
 @overload
