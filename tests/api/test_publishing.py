@@ -14,7 +14,7 @@ from tests.api.conftest import Caller
 from tests.support.client import Clients
 from tests.support.replica import Replica
 from tests.support.tokens import mint, new_id
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 def event(org: str, room: str, **more: Any) -> dict[str, Any]:
@@ -87,7 +87,7 @@ async def test_a_key_publishes_once_whoever_uses_it(
     api: Caller, shared_redis_server: EmbeddedRedis, org: str
 ) -> None:
     room = new_id()
-    async with AsyncPublisher.from_url(shared_redis_server.url) as events:
+    async with AsyncPublisher.from_url(shared_redis_server.url, timeout_s=PATIENCE_S) as events:
         first = await events.emit(org, "x:y", {}, to=conversation(room), key="k")
         again = await api.post("/v1/events", event(org, room, key="k"))
         assert again.body == {"offset": first.offset, "duplicate": True, "queued": False}
@@ -109,7 +109,7 @@ async def test_a_status_never_goes_back_whichever_way_it_comes(
 ) -> None:
     room, message = new_id(), new_id()
     status = {"organization_id": org, "conversation_id": room, "message_id": message}
-    async with AsyncPublisher.from_url(shared_redis_server.url) as events:
+    async with AsyncPublisher.from_url(shared_redis_server.url, timeout_s=PATIENCE_S) as events:
         await events.message_status(org, room, message, "read")
     assert (await api.post("/v1/message_status", status | {"status": "delivered"})).body["duplicate"]
     assert not (await api.post("/v1/message_status", status | {"status": "failed"})).body["duplicate"]

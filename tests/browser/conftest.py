@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,16 @@ Windows = Callable[..., Awaitable[Window]]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def windows(browser: Browser, artefacts: Path, request: pytest.FixtureRequest) -> AsyncIterator[Windows]:
+async def behind_windows() -> AsyncIterator[AsyncExitStack]:
+    """What the test's windows are connected through; it ends when they are closed, so that none sees it go."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def windows(
+    browser: Browser, artefacts: Path, request: pytest.FixtureRequest, behind_windows: AsyncExitStack
+) -> AsyncIterator[Windows]:
     """Open windows: `await windows("alice", url, phone=True)`; an error in one of them fails the test."""
     every: list[Window] = []
 
@@ -114,10 +124,9 @@ def replica(stage_redis: EmbeddedRedis, site: Site, tmp_path_factory: pytest.Tem
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def proxy(replica: Replica) -> AsyncIterator[Proxy]:
+async def proxy(replica: Replica, behind_windows: AsyncExitStack) -> Proxy:
     """The network between the pages and the replica."""
-    async with Proxy(replica.port) as proxy:
-        yield proxy
+    return await behind_windows.enter_async_context(Proxy(replica.port))
 
 
 @pytest.fixture
@@ -161,12 +170,16 @@ def console_replica(
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def network(wire: Proxy, console_replica: Replica) -> AsyncIterator[Proxy]:
+async def network(wire: Proxy, console_replica: Replica, behind_windows: AsyncExitStack) -> Proxy:
     """The console's network, whole again after the test."""
-    yield wire
-    wire.forbid(None)
-    await wire.refuse()
-    await wire.start()
+
+    async def mend() -> None:
+        wire.forbid(None)
+        await wire.refuse()
+        await wire.start()
+
+    behind_windows.push_async_callback(mend)
+    return wire
 
 
 TryIts = Callable[..., Awaitable[TryIt]]

@@ -96,7 +96,7 @@ def test_top_goes_on_when_redis_goes_and_comes_back(redis_server: EmbeddedRedis,
         redis_server.stop()
         command.printed("as it was: Redis can't be reached")
         redis_server.start()
-        until_sync(lambda: "can't" not in command.output().rpartition("replica")[0].splitlines()[-1], 15.0)
+        until_sync(lambda: "can't" not in command.output().rpartition("replica")[0].splitlines()[-1])
         assert command.interrupt() == 130
         assert not command.errors().strip()
 

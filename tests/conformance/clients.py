@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 
 from gateway.engine.reader import CLOSE, TEXT
 from tests.engine.wire import Peer, opened
-
-PATIENCE_S = 5.0
+from tests.support.waiting import PATIENCE_S
 
 
 async def receive(peer: Peer) -> str | bytes:

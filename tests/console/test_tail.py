@@ -17,7 +17,7 @@ from publisher.rooms import Room
 from tests.console.conftest import KEY, ON, Reader
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import new_id
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 Said = dict[str, Any]
 
@@ -60,7 +60,7 @@ def room() -> Room:
 
 def publisher(redis: EmbeddedRedis) -> AsyncPublisher:
     """A backend."""
-    return AsyncPublisher.from_url(redis.url, strict=True)
+    return AsyncPublisher.from_url(redis.url, strict=True, timeout_s=PATIENCE_S)
 
 
 async def test_each_event_is_told_without_what_it_carries(

@@ -40,7 +40,7 @@ def running(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> li
 @pytest_asyncio.fixture
 async def three(running: list[Replica]) -> list[Replica]:
     """They, once the clients of earlier tests are gone: polling ones by their heartbeats."""
-    await until(lambda: sockets(running) == [0, 0, 0], 60.0, "the sockets of earlier tests to go")
+    await until(lambda: sockets(running) == [0, 0, 0], what="the sockets of earlier tests to go")
     return running
 
 

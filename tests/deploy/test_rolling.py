@@ -10,7 +10,7 @@ import pytest
 from tests.deploy.rolling import ROWS, SHORT, roll
 from tests.faults.table import cells
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -18,8 +18,6 @@ from tests.support.replica import Replica
 from tests.support.tokens import new_id
 
 MATRIX = [(version, transport) for version in VERSIONS for transport in TRANSPORTS]
-BOUND_S = 2.0
-"""Far above the 100 ms that it may take on a quiet machine; the summary says what it took."""
 
 
 class Room:
@@ -75,9 +73,7 @@ def test_a_message_reaches_the_same_users_other_page_and_another_user_once(
     receipt = publisher.call("message_new", room.tenant.id, message)
     for page in room.pages:
         page.wait_for("message:new")
-        arrived = page.report_of("message:new")
-        assert arrived["at"] - began < BOUND_S
-        assert arrived["args"] == [as_seen(message), receipt.offset]
+        assert page.report_of("message:new")["args"] == [as_seen(message), receipt.offset]
     note_latency(began, *room.pages, event="message:new")
     assert_seen_once(room.pages, publisher, room.tenant, [as_seen(message)])
 

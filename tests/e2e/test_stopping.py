@@ -13,11 +13,9 @@ from tests.support.browsers import TRANSPORTS, VERSIONS
 from tests.support.channels import HandshakeRefused
 from tests.support.client import Clients
 from tests.support.replica import Replica, Replicas
-from tests.support.waiting import until, until_sync
+from tests.support.waiting import SLACK_S, until, until_sync
 
 GRACE_S = 1.5
-SLACK_S = 0.5
-"""What a busy machine may add."""
 
 
 @pytest.fixture
@@ -53,9 +51,10 @@ def test_it_ends_within_its_grace_with_every_kind_of_socket_connected(
 
 
 async def test_ready_turns_false_first_and_nobody_new_gets_in(
-    clients: Clients, going: Replica, tenant: Tenant
+    redis_server: EmbeddedRedis, replicas: Replicas, clients: Clients, tenant: Tenant
 ) -> None:
-    # So many that moving them away takes its time.
+    # So many, and so long a grace, that moving them away takes its time.
+    going = replicas(redis_server.url, GATEWAY_SHUTDOWN_GRACE_S="8")
     staying = [await clients(going.url, tenant.token()).connect() for _ in range(150)]
     going.terminate()
     await until(lambda: going.get("/health/ready")[0] == 503, what="ready to turn false")
@@ -88,7 +87,7 @@ async def test_sighup_ends_nobody_where_there_is_nothing_to_read_again(
 
 
 def test_a_second_signal_means_at_once(redis_server: EmbeddedRedis, replicas: Replicas) -> None:
-    slow = replicas(redis_server.url, GATEWAY_SHUTDOWN_GRACE_S="60")
+    slow = replicas(redis_server.url, GATEWAY_SHUTDOWN_GRACE_S="300")
     slow.terminate()
     until_sync(lambda: slow.log_lines("gateway_draining"), what="the drain to begin")
     slow.terminate()
@@ -118,6 +117,6 @@ async def test_it_ends_while_a_client_does_not_read(
 
 
 def test_without_sockets_it_ends_at_once(redis_server: EmbeddedRedis, replicas: Replicas) -> None:
-    patient = replicas(redis_server.url, GATEWAY_SHUTDOWN_GRACE_S="4")
+    patient = replicas(redis_server.url, GATEWAY_SHUTDOWN_GRACE_S="300")
     patient.terminate()
-    assert patient.wait(2.0) == 0
+    assert patient.wait() == 0

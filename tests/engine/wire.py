@@ -13,8 +13,7 @@ from typing import Any
 import aiohttp
 
 from gateway.engine.reader import BINARY, CLOSE, PING, TEXT, unmask
-
-PATIENCE_S = 10.0
+from tests.support.waiting import PATIENCE_S
 
 
 async def eventually(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:

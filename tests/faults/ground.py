@@ -22,8 +22,6 @@ from tests.support.replica import Replica
 from tests.support.waiting import until
 
 SAMPLE_S = 0.25
-READY_S = 120.0
-END_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class Ground:
             self.replicas.append(replica)
             replica.begin()
         for replica in self.replicas:
-            await until(replica._is_ready, READY_S, "the replica to be ready")
+            await until(replica._is_ready, what="the replica to be ready")
         if self.terrain.client_proxies:
             self.client_proxies = [await Proxy(replica.port).start() for replica in self.replicas]
         self.front = await Proxy(*(replica.port for replica in self.replicas)).start()
@@ -120,7 +118,7 @@ class Ground:
         troubles = []
         for replica in self.replicas:
             with contextlib.suppress(AssertionError):
-                await until(partial(_has_ended, replica), END_S)
+                await until(partial(_has_ended, replica))
             try:
                 replica.close()
             except AssertionError as error:

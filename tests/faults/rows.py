@@ -16,7 +16,7 @@ Play = Callable[[Stage], Awaitable[None]]
 
 ROWS: list[Row] = []
 
-# A call waits for Redis for 0.25 s; the rest is for a busy machine.
+# A call waits for Redis for 0.25 s; the rest is for a busy machine, beside the time for which all stood still.
 SLOWEST_CALL_S = 2.0
 # A replica without sockets takes some 65 MiB; no fault may have it keep what nobody takes.
 PEAK_MIB = 200.0

@@ -22,9 +22,7 @@ from tests.faults.watcher import Watcher, closed
 from tests.support.browsers import Node
 from tests.support.proxy import Proxy
 from tests.support.tokens import mint, new_id
-from tests.support.waiting import until
-
-SETTLE_S = 20.0
+from tests.support.waiting import PATIENCE_S, until
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,7 @@ class Stage:
         """How many events were acknowledged so far."""
         return sum(len(backend.published) for backend in self.backends)
 
-    async def published(self, more: int, within_s: float = 60.0) -> None:
+    async def published(self, more: int, within_s: float = PATIENCE_S) -> None:
         """Wait until so many more events have been acknowledged."""
         goal = self.acknowledged + more
         await until(lambda: self.acknowledged >= goal, within_s, f"{goal} events to be acknowledged")
@@ -194,7 +192,7 @@ class Stage:
         """Give all clients that mean to stay."""
         return [*(watcher for watcher in self.watchers if not watcher.diary.ended), *self.pages]
 
-    async def all_connected(self, within_s: float = SETTLE_S) -> None:
+    async def all_connected(self, within_s: float = PATIENCE_S) -> None:
         """Wait until everyone is connected and in the rooms that it wants."""
         await until(
             lambda: (
@@ -252,7 +250,7 @@ class Stage:
 
     async def _arrived(self, last: Published, tenant: str) -> None:
         waiting = [client for client in self.everyone() if client.tenant == tenant]
-        deadline = time.monotonic() + SETTLE_S
+        deadline = time.monotonic() + PATIENCE_S
         while waiting and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
             waiting = [client for client in waiting if not _has(client.diary, last.ident)]

@@ -16,7 +16,7 @@ NAMES = [row.name for row in ROWS]
 JOBS = 3
 """Rows at the same time: the short ones mostly wait."""
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")

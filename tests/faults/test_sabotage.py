@@ -13,7 +13,7 @@ from tests.faults.rows import Result, Row, run
 from tests.faults.stage import SHORT, Stage
 from tests.faults.watcher import Watcher
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def _played(play: Callable[[Stage], Awaitable[None]], folder: Path) -> Result:

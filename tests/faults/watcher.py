@@ -13,7 +13,7 @@ from typing import Any
 from tests.faults.checker import Asked, Connected, Diary, Got, Joined, Left
 from tests.support.channels import PollingChannel, WebSocketChannel
 from tests.support.client import RawClient, Transport
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 RETRY_S = 0.1
 
@@ -57,7 +57,7 @@ class Watcher(RawClient):
 
     # -- rooms
 
-    async def enter(self, rooms: Iterable[str], within_s: float = 20.0) -> None:
+    async def enter(self, rooms: Iterable[str], within_s: float = PATIENCE_S) -> None:
         """Join rooms, and be in them again whenever they were lost."""
         self.wanted.update(rooms)
         self._rejoin()

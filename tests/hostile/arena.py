@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from gateway.embedded import EmbeddedRedis
-from tests.hostile.crowd import Report
+from tests.hostile.crowd import Report, times_s
 from tests.hostile.neighbours import Neighbours
 from tests.support.replica import Replica, alive
 
@@ -25,7 +25,7 @@ class Cost:
     """What of that was still there afterwards."""
     cpu_s: float = 0.0
     waited_s: float = 0.0
-    """How long it would have run if others had not: on a busy machine neighbours wait for that, too."""
+    """How long it and the neighbours waited for a processor: on a busy machine an answer waits for that, too."""
     log_bytes: int = 0
     neighbours: Report = field(default_factory=Report)
 
@@ -47,11 +47,15 @@ class Arena:
         return self._neighbours
 
     def start(self) -> Self:
-        """Start everything."""
+        """Start everything, or nothing."""
         self.redis.start()
         alive.append(self.replica)
-        self.replica.start()
-        self._neighbours = Neighbours(self.replica.url, self.redis.url)
+        try:
+            self.replica.start()
+            self._neighbours = Neighbours(self.replica.url, self.redis.url)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     async def begin(self) -> None:
@@ -72,7 +76,7 @@ class Arena:
             peak_mib=(self._peak_kib() - memory_kib) / 1024,
             kept_mib=(self.replica.memory_kib() - memory_kib) / 1024,
             cpu_s=self._times_s()[0] - cpu_s,
-            waited_s=self._times_s()[1] - waited_s,
+            waited_s=self._times_s()[1] - waited_s + report.waited_s,
             log_bytes=self.replica.log.stat().st_size - log_bytes,
             neighbours=report,
         )
@@ -82,12 +86,7 @@ class Arena:
         return int(status.partition("VmHWM:")[2].split()[0])
 
     def _times_s(self) -> tuple[float, float]:
-        """Give how long the replica's one thread that matters ran, and how long it waited for a processor."""
-        try:
-            ran_ns, waited_ns, _ = Path(f"/proc/{self.replica.pid}/schedstat").read_text().split()
-        except FileNotFoundError:  # a kernel that does not count it: no figure for the table
-            return 0.0, 0.0
-        return int(ran_ns) / 1e9, int(waited_ns) / 1e9
+        return times_s(self.replica.pid)
 
     def cpu_s(self) -> float:
         """Give how long the replica's thread has run."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.engine.reader import CLOSE, TEXT
-from tests.engine.wire import Peer, frame, opened
+from tests.engine.wire import Peer, Poller, frame, opened
 from tests.support.tokens import mint
 from tests.support.waiting import PATIENCE_S
 
@@ -85,6 +85,15 @@ async def until_closed(peer: Peer, within_s: float = PATIENCE_S) -> End:
     end.after_s = loop.time() - began
     assert end.after_s < within_s, f"still open after {end.after_s:.1f} s and {end.messages} messages"
     return end
+
+
+async def poll_for(poller: Poller, text: str) -> str:
+    """Poll until something comes that has this in it, and give that; fails when the session has ended."""
+    while True:
+        code, body = await poller.poll()
+        assert code == 200, body
+        if text in body:
+            return body
 
 
 def _take(peer: Peer, end: End, first: int, payload: bytes) -> None:

@@ -11,23 +11,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field
 from itertools import count, cycle, pairwise
+from pathlib import Path
 from typing import Any
 
 from publisher import AsyncPublisher, conversation
 from tests.support.client import RawClient
 from tests.support.tokens import mint, new_id
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 EVENT_EVERY_S = 0.02
 # Twenty a second from each websocket: less than any limit.
 PING_EVERY_S = 0.01
 # A report waits for so many events: an attack may be over before the first.
 LEAST = 5
-SETTLE_S = 8.0
 
 
 @dataclass
@@ -40,6 +41,8 @@ class Report:
     disordered: int = 0
     drops: int = 0
     pings_ms: list[float] = field(default_factory=list)
+    waited_s: float = 0.0
+    """How long they themselves waited for a processor."""
 
     @property
     def worst_ms(self) -> float:
@@ -69,6 +72,7 @@ class Crowd:
         self._settled = 0
         self._drops = 0
         self._pings_ms: list[float] = []
+        self._waited_s = 0.0
         self._quiet = asyncio.Event()
         self._quiet.set()
         self.websockets = [self._client(url, "websocket") for _ in range(websockets)]
@@ -98,7 +102,7 @@ class Crowd:
         for client in cycle(self.websockets):
             began = time.perf_counter()
             try:
-                await client.call("ping", within_s=SETTLE_S)
+                await client.call("ping", within_s=PATIENCE_S)
             except (OSError, TimeoutError):
                 await asyncio.sleep(PING_EVERY_S)
                 continue
@@ -111,7 +115,7 @@ class Crowd:
 
     async def _join_again(self) -> None:
         """Do as pages do that came back and did not recover."""
-        await until(lambda: all(client.connected for client in self.clients), SETTLE_S, "everybody to be back")
+        await until(lambda: all(client.connected for client in self.clients), PATIENCE_S, "everybody to be back")
         for client in self.clients:
             await client.join(self.conversation)
 
@@ -119,12 +123,12 @@ class Crowd:
         """Let everything arrive that was published, and say what did since the last report."""
         if self._drops_so_far() > self._drops:
             await self._join_again()
-        await until(lambda: self._numbered >= self._settled + LEAST, SETTLE_S, "events to be published")
+        await until(lambda: self._numbered >= self._settled + LEAST, PATIENCE_S, "events to be published")
         self._quiet.clear()
         await asyncio.sleep(EVENT_EVERY_S * 2)
         first, last = self._settled + 1, self._numbered
         with contextlib.suppress(AssertionError):  # the figures say so
-            await until(lambda: all(_numbers(client)[-1:] == [last] for client in self.clients), SETTLE_S)
+            await until(lambda: all(_numbers(client)[-1:] == [last] for client in self.clients), PATIENCE_S)
         seen = Report(published=last - first + 1, pings_ms=[round(ms, 2) for ms in self._pings_ms])
         wanted = set(range(first, last + 1))
         for client in self.clients:
@@ -136,9 +140,20 @@ class Crowd:
         drops = self._drops_so_far()
         seen.drops, self._drops = drops - self._drops, drops
         self._pings_ms.clear()
+        waited_s = times_s(os.getpid())[1]
+        seen.waited_s, self._waited_s = waited_s - self._waited_s, waited_s
         self._settled = last
         self._quiet.set()
         return seen
+
+
+def times_s(pid: int) -> tuple[float, float]:
+    """Give how long a process' one thread that matters ran, and how long it waited for a processor."""
+    try:
+        ran_ns, waited_ns, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    except FileNotFoundError:  # a kernel that does not count it: no figure for the table
+        return 0.0, 0.0
+    return int(ran_ns) / 1e9, int(waited_ns) / 1e9
 
 
 def _numbers(client: RawClient) -> list[int]:

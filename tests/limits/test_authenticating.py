@@ -15,7 +15,7 @@ from tests.limits.conftest import SOCKETIO, limited
 from tests.support.client import Clients
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint
-from tests.support.waiting import until
+from tests.support.waiting import SLACK_S, until
 
 WEBSOCKET = f"{SOCKETIO}websocket"
 TIMEOUT_S = 1.0
@@ -55,7 +55,7 @@ async def test_ac_59_three_hundred_sockets_that_never_authenticate_or_were_refus
         began = time.monotonic()
         staying = [stay(peer, firsts[number % 3]) for number, peer in enumerate(peers)]
         assert set(await asyncio.gather(*staying)) == {1008}
-        assert time.monotonic() - began < TIMEOUT_S + 2
+        assert time.monotonic() - began < TIMEOUT_S + SLACK_S
         assert {peer.reason for peer in peers} == {"not authenticated in time"}
     await until(lambda: "gateway_engine_sessions 1.0" in replica.get("/metrics")[1])
     assert limited(replica)["connect_timeout_s"] == before + 300
@@ -81,9 +81,8 @@ async def test_ac_59_a_refused_socket_that_goes_on_is_closed_at_once(replica: Re
     async with opened(replica.port, target=WEBSOCKET) as peer:
         peer.send('40{"token":"nonsense"}')
         assert "token_invalid" in str(await peer.receive())
-        began = time.monotonic()
+        # Were it closed for its time alone, the code would be 1008.
         assert await stay(peer, "4" + then) == 1002
-        assert time.monotonic() - began < TIMEOUT_S / 2
 
 
 async def test_ac_59_who_tries_one_token_after_the_other_is_closed(replica: Replica) -> None:
@@ -108,4 +107,4 @@ async def test_who_leaves_its_namespace_and_stays_is_closed_as_well(replica: Rep
         assert str(await peer.receive()).startswith('40{"sid"')
         began = time.monotonic()
         assert await stay(peer, "41") == 1008
-        assert time.monotonic() - began < TIMEOUT_S + 1
+        assert time.monotonic() - began < TIMEOUT_S + SLACK_S

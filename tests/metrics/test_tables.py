@@ -58,7 +58,7 @@ async def test_ac_73_gauges_equal_the_tables_after_many_abrupt_cuts(
     # One socket in three rooms: its user's, its organization's, the conversation.
     left = {"gateway_rooms": 3, "gateway_tenants": 1, "gateway_subscriptions": 3}
     wanted = dict.fromkeys(TABLES, 1) | left
-    await until(lambda: tables(page_of(replica)) == wanted, 30.0, "the tables to hold what is left")
+    await until(lambda: tables(page_of(replica)) == wanted, what="the tables to hold what is left")
     heard = await redis_client.pubsub_channels("rt:{*}:room:*")
     assert len(heard) == wanted["gateway_subscriptions"]
     page = page_of(replica)

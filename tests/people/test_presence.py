@@ -15,7 +15,7 @@ from tests.support.browsers import Browser
 from tests.support.proxy import Proxy
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint, new_id
-from tests.support.waiting import until, until_sync
+from tests.support.waiting import SLACK_S, until, until_sync
 
 
 def opened(browsers: Browsers, replica: Replica, office: Office, user: str, **options: Any) -> Browser:
@@ -104,7 +104,7 @@ def test_ac_46_after_sigkill_users_are_offline_within_the_lease(
     back.wait("disconnect")
     opened(browsers, other, office, office.cid)
     until_sync(is_told(observer, office.ann, "offline"))
-    assert time.monotonic() - began < LEASE_S + 2
+    assert time.monotonic() - began < LEASE_S + SLACK_S
     a_grace_is_over(browsers, other, office, observer)
     gone = [told for told in statuses(observer) if told[0] in (office.ann, office.cid) and told[1] == "offline"]
     assert gone == [(office.ann, "offline")]
@@ -138,21 +138,20 @@ async def test_ac_49_a_black_holed_client_is_noticed(
         network.stall()
         began = time.monotonic()
         await until(is_told(observer, office.ann, "offline"))
-        assert time.monotonic() - began < interval_s + timeout_s + GRACE_S + 2
+        assert time.monotonic() - began < interval_s + timeout_s + GRACE_S + SLACK_S
         network.resume()
 
 
 def test_ac_51_presence_is_read_from_redis_and_not_from_peers(
-    browsers: Browsers, own_pair: list[Replica], office: Office
+    browsers: Browsers, redis_server: EmbeddedRedis, replicas: Replicas, office: Office
 ) -> None:
-    asked, silent = own_pair
+    # What the silent one said last is true for long.
+    asked, silent = (replicas(redis_server.url, GATEWAY_PRESENCE_LEASE_S="600") for _ in range(2))
     opened(browsers, silent, office, office.ann)
     page = opened(browsers, asked, office, office.bob)
     silent.pause()
     try:
-        began = time.monotonic()
         assert online(page) == {office.ann, office.bob}
-        assert time.monotonic() - began < LEASE_S / 2
     finally:
         silent.resume()
 

@@ -14,7 +14,7 @@ import redis
 from gateway.embedded import EmbeddedRedis
 from publisher import Publisher, conversation, wire
 from tests.support.tokens import new_id
-from tests.support.waiting import until_sync
+from tests.support.waiting import PATIENCE_S, until_sync
 
 ORG = new_id()
 
@@ -49,7 +49,7 @@ def ended_well(pid: int) -> bool:
 
 @pytest.fixture
 def events(redis_server: EmbeddedRedis) -> Iterator[Publisher]:
-    with Publisher.from_url(redis_server.url) as publisher:
+    with Publisher.from_url(redis_server.url, timeout_s=PATIENCE_S) as publisher:
         yield publisher
 
 
@@ -106,7 +106,7 @@ def test_a_lock_that_a_thread_held_at_the_fork_does_not_stop_the_child(
     def hold() -> None:
         with events._changed:
             held.set()
-            let_go.wait(10.0)
+            let_go.wait(PATIENCE_S)
 
     holder = threading.Thread(target=hold)
     holder.start()

@@ -12,6 +12,7 @@ from publisher import AsyncPublisher, Counters, Publisher, conversation
 from publisher.prometheus import CATALOGUE, PublisherCollector
 from tests.metrics.page import Page
 from tests.support.tokens import new_id
+from tests.support.waiting import PATIENCE_S
 
 ORG = new_id()
 
@@ -29,8 +30,8 @@ def test_every_counter_is_shown() -> None:
 
 async def test_both_publishers_are_shown_each_under_its_name(redis_server: EmbeddedRedis) -> None:
     room = conversation(new_id())
-    with Publisher.from_url(redis_server.url) as jobs:
-        async with AsyncPublisher.from_url(redis_server.url) as backend:
+    with Publisher.from_url(redis_server.url, timeout_s=PATIENCE_S) as jobs:
+        async with AsyncPublisher.from_url(redis_server.url, timeout_s=PATIENCE_S) as backend:
             collector = PublisherCollector(backend=backend, jobs=jobs)
             await backend.emit(ORG, "e", 1, to=room, key="k")
             await backend.emit(ORG, "e", 1, to=room, key="k")

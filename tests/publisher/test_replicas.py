@@ -12,7 +12,7 @@ from gateway.embedded import EmbeddedRedis
 from publisher import Receipt
 from tests.publisher.senders import Senders, published
 from tests.support.redis_server import RedisServers
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 async def pair(redis_servers: RedisServers) -> tuple[EmbeddedRedis, EmbeddedRedis]:
@@ -34,7 +34,7 @@ async def test_an_event_counts_as_sent_when_a_replica_has_it(
     senders: Senders, redis_servers: RedisServers
 ) -> None:
     server, replica = await pair(redis_servers)
-    sender = senders(server.url, wait_replicas=1, timeout_s=5.0)
+    sender = senders(server.url, wait_replicas=1, timeout_s=PATIENCE_S)
     assert (await sender.emit(1)).offset
     async with redis.asyncio.Redis.from_url(replica.url) as client:
         assert await published(client, sender) == [1]

@@ -14,6 +14,7 @@ from publisher.envelope import Options, build_control
 from publisher.verbs import STATUS_VERSION
 from tests.publisher.bus import KNOWN, PUBLISHED, STALE, Bus
 from tests.support.tokens import new_id
+from tests.support.waiting import PATIENCE_S
 
 # -- offsets
 
@@ -160,16 +161,18 @@ def test_a_log_lives_for_as_long_as_its_newest_entry_should(bus: Bus) -> None:
     least = []
     until = time.monotonic() + 1.0
     while time.monotonic() < until:
+        began = time.monotonic()
         bus.publish(options=options)
-        least.append(bus.client.pttl(wire.log_key(bus.org, bus.room)))
+        left_ms = bus.client.pttl(wire.log_key(bus.org, bus.room))
+        least.append(left_ms + (time.monotonic() - began) * 1000)
+        assert left_ms <= 2_500
     assert min(least) > 1_990
-    assert max(least) <= 2_500
 
 
 def test_what_is_too_old_goes_while_a_room_is_busy(bus: Bus) -> None:
     options = Options(history_ttl_s=0.2)
     first = [bus.publish(i, options=options)[1].seq for i in range(200)]
-    until = time.monotonic() + 5.0
+    until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until and bus.log()[0][0] in first:
         bus.publish("new", options=options)
     assert bus.log()[0][0] not in first
@@ -178,7 +181,7 @@ def test_what_is_too_old_goes_while_a_room_is_busy(bus: Bus) -> None:
 def test_a_room_that_was_silent_for_longer_than_its_log_lives_begins_anew(bus: Bus) -> None:
     options = Options(history_ttl_s=0.05)
     bus.publish("old", options=options)
-    until = time.monotonic() + 5.0
+    until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until and bus.client.exists(wire.log_key(bus.org, bus.room)):
         pass
     bus.publish("new", options=options)
@@ -206,7 +209,7 @@ def test_a_key_is_of_one_tenant(bus: Bus) -> None:
 def test_a_key_holds_for_its_window_and_no_longer(bus: Bus) -> None:
     options = Options(once_ttl_s=0.05)
     assert bus.publish(key="k", options=options)[0] == PUBLISHED
-    until = time.monotonic() + 5.0
+    until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until and bus.publish(key="k", options=options)[0] == KNOWN:
         pass
     assert len(bus.log()) == 2

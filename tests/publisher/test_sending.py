@@ -85,7 +85,7 @@ async def test_many_calls_at_once_share_one_connection(
     senders: Senders, redis_server: EmbeddedRedis, redis_client: Client
 ) -> None:
     asyncio.get_running_loop().set_debug(False)
-    sender = senders(redis_server.url, timeout_s=10.0)
+    sender = senders(redis_server.url, timeout_s=PATIENT_S)
     await asyncio.gather(*(sender.emit(i) for i in range(2000)))
     assert len(await published(redis_client, sender)) >= 500
     names = [client["name"] for client in await redis_client.client_list()]
@@ -128,7 +128,7 @@ async def test_a_connection_that_is_refused_by_rule_does_not_end_the_sending(
     await redis_client.acl_setuser(
         "app", enabled=True, nopass=True, keys="*", channels="*", commands=["+@all", "-client"]
     )
-    sender = senders(redis_server.url.replace("redis://", "redis://app:x@"))
+    sender = senders(redis_server.url.replace("redis://", "redis://app:x@"), timeout_s=PATIENT_S)
     assert (await sender.emit(1)).offset is None
     await redis_client.acl_setuser("app", enabled=True, commands=["+client"])
     assert (await sender.emit(2)).offset is not None
@@ -206,7 +206,7 @@ async def test_an_event_that_redis_refuses_for_good_is_said_to_be_lost(
 async def test_strict_raises_what_redis_refused(
     senders: Senders, redis_server: EmbeddedRedis, redis_client: Client
 ) -> None:
-    sender = senders(redis_server.url, strict=True)
+    sender = senders(redis_server.url, strict=True, timeout_s=PATIENT_S)
     await redis_client.set(wire.log_key(sender.org, sender.room), "no stream")
     with pytest.raises(PublishError, match="WRONGTYPE") as caught:
         await sender.emit("lost")
@@ -272,7 +272,7 @@ async def test_closing_in_the_middle_of_a_publish_always_ends(redis_server: Embe
             for n in range(5)
         ]
         await asyncio.sleep(0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENT_S):
             await publisher.aclose(timeout_s=0)
         await asyncio.gather(*sending, return_exceptions=True)
         assert publisher.unsent <= len(sending)

@@ -100,7 +100,7 @@ async def test_ac_04_a_publisher_without_redis_keeps_the_order_and_sends_it_all(
     publishers: Publishers,
 ) -> None:
     client = await agent(replicas(lasting_redis_server.url).url)
-    backend = publishers(lasting_redis_server.url)
+    backend = publishers(lasting_redis_server.url, timeout_s=0.25)
     lasting_redis_server.stop()
     receipts = await asyncio.gather(*(team.note(backend, number) for number in range(50)))
     assert all(receipt.queued for receipt in receipts)
@@ -119,7 +119,7 @@ async def test_ac_05_redis_in_maintenance_drops_no_socket_and_is_said_and_made_g
     publishers: Publishers,
 ) -> None:
     replica = replicas(lasting_redis_server.url)
-    backend = publishers(lasting_redis_server.url)
+    backend = publishers(lasting_redis_server.url, timeout_s=0.25)
     client = await agent(replica.url)
     lasting_redis_server.stop()
     await until(lambda: replica.get("/health/ready")[0] == 503)

@@ -15,7 +15,7 @@ from tests.recovery.conftest import Team, numbers
 from tests.support.client import Clients, RawClient
 from tests.support.redis_cluster import RedisCluster, ask, server_binaries
 from tests.support.redis_sentinel import Sentinels
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 # What a server's name begins with, and where it comes from.
 SERVERS = {
@@ -86,7 +86,7 @@ class Flow:
             self.sent += 1
             await asyncio.sleep(0.005)
 
-    async def more(self, count: int, within_s: float = 20.0) -> None:
+    async def more(self, count: int, within_s: float = PATIENCE_S) -> None:
         """Wait until so many more have gone out, or into the buffer."""
         goal = self.sent + count
         await until(lambda: self.sent >= goal, within_s, "more events")
@@ -98,7 +98,7 @@ class Flow:
         key = wire.meta_key(self.team.id)
         await until(lambda: ask(master, "HGET", key, "seq") == ask(replica, "HGET", key, "seq"))
 
-    async def flows(self, *clients: RawClient, within_s: float = 20.0) -> None:
+    async def flows(self, *clients: RawClient, within_s: float = PATIENCE_S) -> None:
         """Wait until clients get what is sent from now on."""
         goal = self.sent + 5
         await until(lambda: all(len(numbers(client)) > goal for client in clients), within_s, "events to arrive")
@@ -109,7 +109,7 @@ class Flow:
         self.going.set()
         await self._task
 
-    async def arrived(self, *clients: RawClient, within_s: float = 20.0) -> None:
+    async def arrived(self, *clients: RawClient, within_s: float = PATIENCE_S) -> None:
         """Stop, and see that each client has everything, once and in order."""
         await self.stop()
         for client in clients:

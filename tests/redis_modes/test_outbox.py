@@ -17,11 +17,11 @@ from tests.outbox.databases import BackendDatabase
 from tests.recovery.conftest import Team
 from tests.redis_modes.test_cluster import Fault, failed_over, killed, migrated, team_on
 from tests.support.redis_cluster import RedisCluster, ask
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 __all__ = ["relays"]
 
-FAILOVER_S = 30.0
+FAILOVER_S = PATIENCE_S
 
 
 @pytest.fixture

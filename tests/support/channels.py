@@ -108,7 +108,7 @@ class WebSocketChannel(asyncio.Protocol):
             self._frame(TEXT, b"1")
             self._frame(CLOSE, struct.pack("!H", 1000))
             self._transport.close()
-            await asyncio.wait((self._gone,), timeout=1.0)
+            await asyncio.wait((self._gone,), timeout=5.0)
             self.drop()
             await self._gone
 

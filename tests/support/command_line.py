@@ -21,7 +21,7 @@ def environment(**names: str) -> dict[str, str]:
     return clean_environment(PATH=f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", **names)
 
 
-def gateway(*args: str, within_s: float = 20.0, **names: str) -> subprocess.CompletedProcess[str]:
+def gateway(*args: str, within_s: float = PATIENCE_S, **names: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with these environment variables."""
     return subprocess.run(
         ["gateway", *args],
@@ -52,7 +52,7 @@ class Running:
 
     def printed(self, text: str) -> str:
         """Wait until it has printed something; gives all its output."""
-        return until_sync(lambda: self.output() if text in self.output() else "", 20.0, f"{text!r} to be printed")
+        return until_sync(lambda: self.output() if text in self.output() else "", what=f"{text!r} to be printed")
 
     def interrupt(self) -> int:
         """Press Ctrl-C; gives the exit status."""

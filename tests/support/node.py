@@ -40,7 +40,7 @@ def find(oldest: int = OLDEST) -> Tools:
 
 def _version(node: str) -> int:
     try:
-        answer = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=10.0, check=False)
+        answer = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60.0, check=False)
         return int(answer.stdout.strip().removeprefix("v").partition(".")[0])
     except (OSError, ValueError, subprocess.SubprocessError):
         return 0

@@ -28,6 +28,7 @@ from publisher import AsyncPublisher, Counters, Publisher, Receipt
 from tests.support.environment import ROOT, clean_environment
 from tests.support.waiting import PATIENCE_S
 
+ANSWER_S = 5.0
 Kind = Literal["async", "blocking"]
 TYPES: dict[str, Callable[[str], Any]] = {"UUID": UUID, "datetime": datetime.fromisoformat, "Decimal": Decimal}
 
@@ -44,7 +45,8 @@ class PublisherProcess:
     """A process that publishes. Calls are made there in the order in which they are made here."""
 
     def __init__(self, redis_url: str, kind: Kind = "async", **options: Any) -> None:
-        # Options are those of `from_url`: strict, timeout_s.
+        # Options are those of `from_url`: strict, timeout_s. By default a busy machine gives receipts, too.
+        options.setdefault("timeout_s", ANSWER_S)
         command = [sys.executable, "-m", "tests.support.publisher_process", kind, redis_url, json.dumps(options)]
         self._process = subprocess.Popen(
             command,

@@ -20,11 +20,10 @@ import redis
 
 from gateway.embedded import EmbeddedRedis, find_server
 from publisher.topology import SLOTS, slot_of
-from tests.support.waiting import until_sync
+from tests.support.waiting import PATIENCE_S, until_sync
 
 # Of the cluster's own: how long a node is silent before it counts as dead.
 NODE_TIMEOUT_MS = 1000
-START_S = 20.0
 
 
 @cache
@@ -113,13 +112,13 @@ class RedisCluster:
         for server in self.servers[1:]:
             ask(server, "CLUSTER", "MEET", "127.0.0.1", self.servers[0].port)
         until_sync(
-            lambda: all(self._knows(server, len(ids)) for server in self.servers), START_S, "all to have met"
+            lambda: all(self._knows(server, len(ids)) for server in self.servers), PATIENCE_S, "all to have met"
         )
         for i, server in enumerate(self.servers[self._count :]):
             ask(server, "CLUSTER", "REPLICATE", ids[i])
-        until_sync(lambda: all(map(self.is_ok, self.servers)), START_S, "the cluster to be ok")
+        until_sync(lambda: all(map(self.is_ok, self.servers)), PATIENCE_S, "the cluster to be ok")
         replicas = self.servers[self._count :]
-        until_sync(lambda: all(map(is_in_sync, replicas)), START_S, "the replicas to be in sync")
+        until_sync(lambda: all(map(is_in_sync, replicas)), PATIENCE_S, "the replicas to be in sync")
         return self
 
     def _server(self, number: int) -> EmbeddedRedis:
@@ -146,7 +145,7 @@ class RedisCluster:
     def owner(self, tenant: str) -> EmbeddedRedis:
         """Give the server that has a tenant, once one has it that runs."""
         slot = slot_of(f"{{{tenant}}}")
-        owner = until_sync(lambda: self._owner(slot), START_S, f"somebody to have slot {slot}")
+        owner = until_sync(lambda: self._owner(slot), PATIENCE_S, f"somebody to have slot {slot}")
         assert owner is not None
         return owner
 
@@ -179,7 +178,9 @@ class RedisCluster:
         """Have the replica of a master take its place, in good order; gives it."""
         replica = self.replica_of(master)
         ask(replica, "CLUSTER", "FAILOVER")
-        until_sync(lambda: info(replica, "replication")["role"] == "master", START_S, "the replica to be master")
+        until_sync(
+            lambda: info(replica, "replication")["role"] == "master", PATIENCE_S, "the replica to be master"
+        )
         return replica
 
     def migrate(self, slot: int, source: EmbeddedRedis, target: EmbeddedRedis) -> None:
@@ -197,7 +198,7 @@ class RedisCluster:
         """Move a slot in one step, as Valkey 9 can."""
         there = ask(target, "CLUSTER", "MYID").decode()
         ask(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", there)
-        until_sync(lambda: has_slot(target, slot, target), START_S, "the slot to have moved")
+        until_sync(lambda: has_slot(target, slot, target), PATIENCE_S, "the slot to have moved")
 
     def close(self) -> None:
         """End all servers."""

@@ -9,11 +9,10 @@ import redis
 
 from gateway.embedded import EmbeddedRedis
 from tests.support.redis_cluster import ask, info, is_in_sync
-from tests.support.waiting import until_sync
+from tests.support.waiting import PATIENCE_S, until_sync
 
 NAME = "mymaster"
 DOWN_AFTER_MS = 1000
-START_S = 20.0
 
 
 class Sentinel(EmbeddedRedis):
@@ -61,13 +60,13 @@ class Sentinels:
         """Start all, and wait until the Sentinels know each other and the replica."""
         master = self._server()
         self._server("--replicaof", f"127.0.0.1 {master.port}")
-        until_sync(lambda: is_in_sync(self.servers[1]), START_S, "the replica to be in sync")
+        until_sync(lambda: is_in_sync(self.servers[1]), PATIENCE_S, "the replica to be in sync")
         for i in range(3):
             folder = self._folder / f"sentinel-{i}"
             folder.mkdir()
             self.sentinels.append(Sentinel(folder, self._binary, master, quorum=2))
             self.sentinels[-1].start()
-        until_sync(self._know_each_other, START_S, "the Sentinels to know each other")
+        until_sync(self._know_each_other, PATIENCE_S, "the Sentinels to know each other")
         return self
 
     def _server(self, *options: str) -> EmbeddedRedis:
@@ -103,7 +102,7 @@ class Sentinels:
 
     def fail_over(self) -> None:
         """Have the Sentinels make the replica the master."""
-        until_sync(self._begin_failover, START_S, "the Sentinels to begin")
+        until_sync(self._begin_failover, PATIENCE_S, "the Sentinels to begin")
 
     def _begin_failover(self) -> bool:
         try:

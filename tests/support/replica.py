@@ -23,8 +23,8 @@ from tests.support.environment import clean_environment
 from tests.support.tokens import SECRET
 from tests.support.waiting import PATIENCE_S, until, until_sync
 
-START_S = 20.0
 GRACE_S = 0.5
+ANSWER_S = 20.0
 # As text, because a crash of the interpreter's own is no JSON.
 NEVER = ("Traceback (most recent call last)", "was never", "Task was destroyed", '"level": "error"')
 
@@ -87,13 +87,13 @@ class Replica:
     def start(self) -> Replica:
         """Start the process and wait until it is ready."""
         self.begin()
-        until_sync(self._is_ready, START_S, "the replica to be ready")
+        until_sync(self._is_ready, PATIENCE_S, "the replica to be ready")
         return self
 
     async def restarted(self) -> Replica:
         """Start it again, on its old port, without holding up the loop."""
         self.begin()
-        await until(self._is_ready, START_S, "the replica to be ready")
+        await until(self._is_ready, PATIENCE_S, "the replica to be ready")
         return self
 
     def _is_ready(self) -> bool:
@@ -199,10 +199,10 @@ def get_json(url: str) -> tuple[int, Any]:
     if parts.scheme == "https":
         unchecked = ssl._create_unverified_context()
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            parts.netloc, timeout=5.0, context=unchecked
+            parts.netloc, timeout=ANSWER_S, context=unchecked
         )
     else:
-        connection = http.client.HTTPConnection(parts.netloc, timeout=5.0)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=ANSWER_S)
     try:
         connection.request("GET", parts.path)
         response = connection.getresponse()

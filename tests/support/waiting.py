@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """Longer than anything takes that works, on a slow machine that is busy with something else.
 
 It is no bound on anything: what works ends as soon as it is done, and only what does not work takes so long.

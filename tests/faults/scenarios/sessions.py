@@ -50,6 +50,8 @@ async def expired(stage: Stage) -> None:
     for watcher in late:
         watcher.drop()
     await stage.published(20)
+    staying = len(stage.watchers) - len(late)
+    await until(lambda: stage.ground.sockets() == staying, what="the drops to be noticed")
     await asyncio.sleep(1.5)
     for watcher in late:
         greeting = await watcher.come_back()

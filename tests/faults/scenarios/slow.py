@@ -8,7 +8,6 @@ from tests.faults.stage import Stage
 from tests.support.client import Transport
 from tests.support.waiting import until
 
-CUT_S = 10.0
 EVENT_BYTES = 500
 
 
@@ -51,11 +50,11 @@ async def _stop_reading(stage: Stage, transport: Transport) -> None:
     times, pad = stage.scale.times(20_000, 20_000), EVENT_BYTES
     idents = await stage.backends[0].burst(stage.cast.tenant, room, times=times, pad=pad)
     stage.notes.append(f"{times} events in {stage.now() - began:.1f} s")
-    await until(lambda: replica.health()["slow_cut"] >= 1, CUT_S, "the slow client to be cut")
+    await until(lambda: replica.health()["slow_cut"] >= 1, what="the slow client to be cut")
     stage.notes.append(f"resident memory grew by {(replica.memory_kib() - before) / 1024:.1f} MiB")
-    await until(lambda: all(has(watcher, idents[-1]) for watcher in near), 20.0, "the others to have it all")
+    await until(lambda: all(has(watcher, idents[-1]) for watcher in near), what="the others to have it all")
     slow.hear_again()
     await slow.dropped()
     stage.let_stay(slow)
-    await until(lambda: slow.is_settled, 30.0, "the slow client to be back")
+    await until(lambda: slow.is_settled, what="the slow client to be back")
     await stage.published(40)

@@ -25,7 +25,7 @@ def _event(name: str, data: object = None) -> bytes:
 async def _flood(stage: Stage, peer: Peer, flood: bytes, count: int) -> None:
     began = stage.now()
     peer.raw(flood)
-    end = await until_closed(peer, within_s=30)
+    end = await until_closed(peer)
     assert end.code == CloseCode.POLICY, end
     assert any("rate_limited" in packet for packet in (*end.first, *end.last)), end
     assert end.messages < count / 2, "it was let through"
@@ -106,12 +106,12 @@ async def many_rooms(stage: Stage) -> None:
     stage.closed = f"50 left: a neighbour waited {seen.worst_ms:.0f} ms at most"
     for client in hoarders:
         client.drop()
-    await until(lambda: stage.arena.replica.health()["sockets"] == 6, 30.0, "the hoarders to be gone")
+    await until(lambda: stage.arena.replica.health()["sockets"] == 6, what="the hoarders to be gone")
     seen = await stage.arena.neighbours.report()
     assert seen.unharmed
     stage.note(f"all {sockets} with {rooms} rooms each cut at once: {seen.worst_ms:.0f} ms")
     # Rooms are given up some seconds after their last member has left.
-    await until(lambda: stage.arena.metric("gateway_rooms") < 100, 60.0, "the rooms to be given up")
+    await until(lambda: stage.arena.metric("gateway_rooms") < 100, what="the rooms to be given up")
     stage.note("giving all these rooms up: see the longest wait")
 
 
@@ -162,7 +162,7 @@ async def heavy_json(stage: Stage) -> None:
     for name, items in HEAVY.items():
         async with connecting(stage.port) as peer:
             peer.raw(frame(TEXT, b'42["ping",[' + items + b"]]") * stage.times(60, 30))
-            ends[name] = await until_closed(peer, within_s=30)
+            ends[name] = await until_closed(peer)
     assert {ends[name].code for name in ("lists", "objects")} == {CloseCode.PROTOCOL}
     assert {end.code for end in ends.values()} == {CloseCode.PROTOCOL, CloseCode.POLICY}
     most = max(end.messages for end in ends.values())

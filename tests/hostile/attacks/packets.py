@@ -73,7 +73,7 @@ async def hoarded_attachments(stage: Stage) -> None:
 async def attachments_before_connect(stage: Stage) -> None:
     async with opening(stage.port) as peer:
         peer.send(f'4510-["join_room",{PLACES}]')
-        end = await until_closed(peer, within_s=0.9)
+        end = await until_closed(peer)
     assert end.code == CloseCode.PROTOCOL
     stage.closed = "closed at the announcement, 1002 " + end.reason
 
@@ -133,7 +133,7 @@ async def forged_events(stage: Stage) -> None:
 async def left_and_stayed(stage: Stage) -> None:
     async with connecting(stage.port) as peer:
         peer.send("41")
-        end = await until_closed(peer, within_s=14)
+        end = await until_closed(peer)
     stage.closed = f"closed after {end.after_s:.1f} s"
 
 
@@ -142,7 +142,7 @@ async def refused_again_and_again(stage: Stage) -> None:
     packet = frame(TEXT, b"40" + json.dumps({"token": mint(secret="x" * 64)}).encode())
     async with opening(stage.port) as peer:
         peer.raw(packet * stage.times(20_000, 5_000))
-        end = await until_closed(peer, within_s=14)
+        end = await until_closed(peer)
     stage.closed = f"closed after {end.messages} refusals"
 
 
@@ -152,6 +152,6 @@ async def unknown_namespaces(stage: Stage) -> None:
         for i in range(stage.times(20_000, 5_000)):
             peer.send(f"40/n{i},")
         peer.send("42" + json.dumps(["join_conversation", {"conversation_id": new_id()}]))
-        end = await until_closed(peer, within_s=14)
+        end = await until_closed(peer)
     assert all(packet.startswith("44/n") for packet in end.first)
     stage.closed = f"each refused; closed after {end.messages}"
