@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from tests.engine.rig import serve
-from tests.engine.wire import PATIENCE_S, polling, websocket
+from tests.engine.wire import polling, websocket
+from tests.support.waiting import PATIENCE_S
 
 UPGRADE = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
