@@ -91,6 +91,7 @@ CATALOGUE = (
     Metric("gateway_token_keys_away", "gauge", "1 while the JWKS URL does not answer"),
     Metric("gateway_certificate_kept", "gauge", "1 while a renewed certificate could not be loaded"),
     Metric("gateway_authorize_total", "counter", "joins that the backend had to be asked about", "outcome"),
+    Metric("gateway_authorize_waiting", "gauge", "joins that wait for their tenant's turn to ask the backend"),
     Metric("gateway_authorize_cached", "gauge", "its answers that are kept"),
     Metric("gateway_authorize_away", "gauge", "1 while it is left alone because it did not answer"),
     Metric("gateway_limited_total", "counter", "times that a client hit a limit, by limit", "limit"),

@@ -6,6 +6,10 @@
 --       5 ms to remember it  6 with "before", seconds since 1970, of which the latest counts; else empty
 --       7 traceparent or empty
 -- Returns {0, offset}.
+--
+-- What is older than has to be remembered is forgotten with every 32nd thing that is taken away; `kept` is the longest
+-- time, in ms, that a publisher has asked for.
+local SWEPT_EVERY = 32
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
 local epoch = meta[1]
 local now = redis.call('TIME')
@@ -19,13 +23,26 @@ else
 end
 local id = string.format('%.0f', seq)
 redis.call('HSET', KEYS[1], 'seq', id)
+
+-- Forgets what was taken away longer ago than `ms`. Seqs are microseconds.
+local function sweep(ms)
+  local found, old = redis.call('HGETALL', KEYS[2]), {}
+  for i = 1, #found, 2 do
+    local what = found[i]
+    if what ~= 'before' and what ~= 'kept' and tonumber(found[i + 1]) < seq - ms * 1000 then old[#old + 1] = what end
+  end
+  for _, what in ipairs(old) do redis.call('HDEL', KEYS[2], what) end
+end
+
 if ARGV[4] ~= '' then
   local value = id
   if ARGV[6] ~= '' then
     local known = redis.call('HGET', KEYS[2], ARGV[4])
     value = known and tonumber(known) > tonumber(ARGV[6]) and known or ARGV[6]
   end
-  redis.call('HSET', KEYS[2], ARGV[4], value)
+  local kept = math.max(tonumber(redis.call('HGET', KEYS[2], 'kept') or 0), tonumber(ARGV[5]))
+  local is_new = redis.call('HSET', KEYS[2], ARGV[4], value, 'kept', string.format('%.0f', kept)) > 0
+  if is_new and redis.call('HLEN', KEYS[2]) % SWEPT_EVERY == 0 then sweep(kept) end
   if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[5]) then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
 end
 local offset = epoch .. '-' .. id

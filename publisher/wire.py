@@ -4,13 +4,15 @@ All names of a tenant carry its hash tag `{tenant}`: one tenant lives in one clu
 touch all its keys, and one subscriber connection sees all its events in order.
 
     rt:{t}:meta              hash    epoch, seq (the last one given), keep, ttl (what the gateways want kept),
+                                     brief ("<seq> <ms>": up to that seq events were kept for so long only),
                                      max_event_bytes (body of the largest event that they can hand out)
     rt:{t}:log:<room>        stream  the room's recent events; id <seq>-0; fields as in `LogField`
     rt:{t}:tail:<room>       string  seq of the room's newest event, for as long as its log lives
     rt:{t}:latest:<room>     string  "<seq> <previous> <key>" of the room's last conflated event
     rt:{t}:once:<key>        string  idempotency: "<offset> <version>" of the last event under that key
     rt:{t}:revoked:<user>    hash    room, "*" for all, "token/<id>" -> seq at which that access was taken away;
-                                     "before" -> Unix time in seconds before which tokens were issued that are void
+                                     "before" -> Unix time in seconds: tokens that were issued earlier are void;
+                                     "kept" -> ms for which all that is remembered
     rt:{t}:room:<room>       channel the room's events, as `Message`
     rt:{t}:notices           channel what gateways did: resyncs, recoveries that failed
 """

@@ -18,12 +18,15 @@ from gateway.access.breaker import Breaker
 from gateway.access.question import Away, Http
 from gateway.core.member import Identity
 from gateway.errors import Unavailable
+from gateway.limits.turns import TooManyWaiting, Turns
 from gateway.metrics import Values
 from gateway.settings import Settings
 from publisher.rooms import Room
 
-# Questions under way at the same time; the others wait for as long as an answer may take.
+# Questions under way at the same time, half of them for one tenant; the others wait as long as an answer may take.
 MAX_ASKING = 64
+# Of one tenant.
+MAX_WAITING = 1000
 
 _log = structlog.get_logger("gateway.access")
 
@@ -67,9 +70,14 @@ class Backend:
         self._timeout_s = timeout_s
         self._when_away = when_away
         self._now = now
-        self._slots = asyncio.Semaphore(MAX_ASKING)
+        self._turns = Turns(MAX_ASKING, MAX_WAITING)
         self._under_way: dict[_Question, asyncio.Task[bool]] = {}
         self._tasks: set[asyncio.Task[bool]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """How many questions wait for their turn."""
+        return self._turns.waiting
 
     async def start(self) -> None:
         """Get ready to ask."""
@@ -132,22 +140,22 @@ class Backend:
             task.exception()
 
     async def _answer(self, question: _Question, identity: Identity) -> bool:
-        await self._take_slot()
+        await self._take_turn(question.tenant)
         try:
             allowed = await self._ask_now(identity, question.room)
         finally:
-            self._slots.release()
+            self._turns.give_back(question.tenant)
         self.outcomes["allowed" if allowed else "denied"] += 1
         if self._under_way.get(question) is asyncio.current_task():
             user = (question.tenant, question.user_id)
             self.answers.put(user, question.role, question.room, allowed, self._now())
         return allowed
 
-    async def _take_slot(self) -> None:
+    async def _take_turn(self, tenant: str) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._slots.acquire()
-        except TimeoutError:
+                await self._turns.take(tenant)
+        except (TimeoutError, TooManyWaiting):
             self.outcomes["spared"] += 1
             raise Away("there are too many questions") from None
 
@@ -186,6 +194,7 @@ def access_values(backend: Backend | None) -> dict[str, Values]:
     """Give the figures for the metrics' page."""
     return {
         "gateway_authorize_total": backend.outcomes if backend else {},
+        "gateway_authorize_waiting": backend.waiting if backend else 0,
         "gateway_authorize_cached": len(backend.answers) if backend else 0,
         "gateway_authorize_away": int(backend.breaker.is_open) if backend else 0,
     }

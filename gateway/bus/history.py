@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 from gateway.bus.budget import Budget
 from gateway.bus.commands import Commands
 from gateway.bus.link import ReplyError
-from gateway.core.history import Entry, Kept, Log, judge
+from gateway.core.history import Brief, Entry, Kept, Log, judge
 from gateway.limits.slices import SLICE, Slices
 from publisher import wire
 from publisher.envelope import new_epoch
 from publisher.rooms import Room
+
+# Facts about the tenant in an answer, before those about its rooms.
+HEAD = 5
 
 
 class Snapshot(NamedTuple):
@@ -60,9 +63,9 @@ class History:
         else:
             reply, size = await self._commands.run(self._read_logs, keys, *args), 0
         epoch, seq, now = reply[0].decode(), int(reply[1]), int(reply[2])
-        kept = self.kept._replace(size=limit)
+        kept = self.kept._replace(size=limit, briefs=_briefs(now, *reply[3:HEAD]))
         logs, slices = {}, Slices()
-        for room, (tail, rows) in zip(rooms, reply[3:], strict=True):
+        for room, (tail, rows) in zip(rooms, reply[HEAD:], strict=True):
             entries = await _entries(rows, slices)
             logs[room] = judge(after[room], entries, int(tail), now, kept, until=seq, sure=sure, heard=heard)
         return Snapshot(epoch, seq, logs, size)
@@ -78,7 +81,16 @@ class History:
 
 def _size(reply: Sequence[Any]) -> int:
     """Give the bytes of an answer, near enough: bodies, and what is around them."""
-    return sum(128 + len(flat[1]) for _, rows in reply[3:] for _, flat in rows)
+    return sum(128 + len(flat[1]) for _, rows in reply[HEAD:] for _, flat in rows)
+
+
+def _briefs(now: int, ttl: bytes, brief: bytes) -> tuple[Brief, ...]:
+    """Tell which events are, or were, kept for less than by our settings."""
+    found = [Brief(now, int(ttl) / 1000)] if ttl else []
+    if brief:
+        until, ms = brief.split()
+        found.append(Brief(int(until), int(ms) / 1000))
+    return tuple(found)
 
 
 async def _entries(rows: list[Any], slices: Slices) -> list[Entry]:

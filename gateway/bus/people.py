@@ -17,6 +17,8 @@ SCRIPTS = ("tenant", "viewers", "typing", "people")
 """What stands before every script that changes or reads them."""
 # Rooms read by one call, which holds Redis up for that long.
 ROOM_BATCH = 50
+# What leases and clocks may add to a session's life.
+MARGIN_S = 20.0
 
 
 class PresenceTimes(NamedTuple):
@@ -28,6 +30,8 @@ class PresenceTimes(NamedTuple):
     """How long a user whose last socket went still counts as online."""
     typing_s: float = 6.0
     """How long typing lasts that nobody ends."""
+    missed_s: float = 305.0
+    """For how long a socket may have been away, or dead, that comes back and is told who came and went."""
 
     @property
     def renew_every_s(self) -> float:
@@ -37,7 +41,14 @@ class PresenceTimes(NamedTuple):
 
 def presence_times(settings: Settings) -> PresenceTimes:
     """Give the times as they are configured."""
-    return PresenceTimes(settings.presence_lease_s, settings.presence_grace_s, settings.typing_timeout_s)
+    dead_s = settings.ping_interval_s + settings.ping_timeout_s
+    return PresenceTimes(
+        settings.presence_lease_s,
+        settings.presence_grace_s,
+        settings.typing_timeout_s,
+        # A session lives for twice the window, or some seconds more than that.
+        missed_s=2 * settings.recovery_window_s + dead_s + MARGIN_S,
+    )
 
 
 class Swept(NamedTuple):
@@ -89,9 +100,9 @@ class People:
         """Renew the leases of sockets, each a pid and its user, and do what is due for their tenant."""
         leases = [f"{pid} {user_id}" for pid, user_id in sockets]
         lease_ms = int(self.times.lease_s * 1000)
-        keys = [wire.meta_key(tenant)]
+        keys, prefix, missed_ms = [wire.meta_key(tenant)], wire.prefix(tenant), int(self.times.missed_s * 1000)
         delay, *unknown = await self._commands.run(
-            self._sweep, keys, wire.prefix(tenant), self._commands.publishing, lease_ms, *leases
+            self._sweep, keys, prefix, self._commands.publishing, lease_ms, missed_ms, *leases
         )
         return Swept(delay, unknown)
 

@@ -39,7 +39,7 @@ class Log(NamedTuple):
     tail: int = 0
     """Seq of the room's newest event, 0 where that has expired."""
     horizon: int = 0
-    """Seq of the oldest event that may be kept still."""
+    """Seq from which on nothing has expired."""
 
     def lacks(self, seq: int) -> bool:
         """Tell whether Redis has lost the event of this seq, the room's newest that we had from it.
@@ -53,6 +53,13 @@ class Log(NamedTuple):
         return self.tail < seq or (first is not None and not first.conflate and first.previous < seq)
 
 
+class Brief(NamedTuple):
+    """Events up to a seq may have been kept for less than later ones."""
+
+    until: int
+    ttl_s: float
+
+
 class Kept(NamedTuple):
     """How much history there is by the settings; what Redis still has beyond it does not count."""
 
@@ -60,6 +67,13 @@ class Kept(NamedTuple):
     ttl_s: float
     max_event_bytes: int = ANY_SIZE
     """Body of the largest event that a socket can be given; what is larger counts as gone."""
+    briefs: tuple[Brief, ...] = ()
+    """What is kept for less than by the settings: another gateway has others, or had."""
+
+    def oldest(self, moment: int) -> int:
+        """Give the seq from which on nothing can have expired by a moment."""
+        since = [min(until, moment - int(ttl_s * SEQ_PER_S)) for until, ttl_s in self.briefs]
+        return max([moment - int(self.ttl_s * SEQ_PER_S), *since])
 
 
 def judge(
@@ -84,7 +98,7 @@ def judge(
 
     An entry that is too large to be given to anybody is a hole as well: only what came after it counts.
     Each entry names the one before it, so a hole shows; an entry that names none was published after a
-    silence of at least the time that a log is kept.
+    silence of at least the time that a log is kept, `kept.briefs` being heeded.
     """
     horizon = now - int(kept.ttl_s * SEQ_PER_S)
     fresh = [entry for entry in entries if entry.seq >= horizon][-kept.size :] if kept.size else []
@@ -93,11 +107,10 @@ def judge(
     quiet = max(known, heard)
     if fresh:
         first = fresh[0]
-        silence_from = first.seq - int(kept.ttl_s * SEQ_PER_S)
-        complete = 0 < first.previous <= known or (first.previous == 0 and quiet >= silence_from)
+        complete = 0 < first.previous <= known or (first.previous == 0 and quiet >= kept.oldest(first.seq))
     else:
-        complete = tail <= known if tail else quiet >= horizon
-    return Log(after, tuple(fresh), until, complete, tail, horizon)
+        complete = tail <= known if tail else quiet >= kept.oldest(now)
+    return Log(after, tuple(fresh), until, complete, tail, kept.oldest(now))
 
 
 def _after_oversized(entries: list[Entry], max_bytes: int) -> list[Entry]:

@@ -70,8 +70,9 @@ class Turns:
         while (granted := next(filter(self._may_take, self._queues), None)) is not None:
             waiting = next(iter(self._queues[granted]))
             self._remove(granted, waiting)
-            self._start(granted)
-            waiting.set_result(None)
+            if not waiting.done():  # given up in the same turn of the loop
+                self._start(granted)
+                waiting.set_result(None)
 
     def _may_take(self, key: str) -> bool:
         return self._taken.get(key, 0) < min(self._free, self._each)
@@ -81,7 +82,9 @@ class Turns:
         self._taken[key] = self._taken.get(key, 0) + 1
 
     def _remove(self, key: str, waiting: asyncio.Future[None]) -> None:
-        queue = self._queues[key]
+        queue = self._queues.get(key)
+        if queue is None or waiting not in queue:
+            return
         del queue[waiting]
         self.waiting -= 1
         if queue:

@@ -135,6 +135,7 @@ class Registry:
         with contextlib.suppress(LinkDown, ReplyError):
             await self._commands.ask("SET", KEY + self.name, msgspec.json.encode(entry), "PX", LIFE_MS)
             await self._commands.ask("ZADD", INDEX, time.time(), self.name)
+            await self._commands.ask("PEXPIRE", INDEX, int(FORGOTTEN_S * 1000))
 
     def _said(self) -> dict[str, Any]:
         """Give the own entry; no mistake in what it tells people keeps the others from finding this process."""

@@ -22,6 +22,8 @@ from tests.support.web import Answer, WebServer
 
 ANNA = Identity(new_id(), new_id(), "agent", 0.0)
 ROOM = conversation(new_id())
+# Questions of one tenant at a time.
+OF_ONE = MAX_ASKING // 2
 
 
 class Clock:
@@ -160,23 +162,49 @@ async def test_whoever_asks_the_same_meanwhile_gets_the_same_answer(web_server: 
 async def test_questions_are_asked_a_few_at_a_time(web_server: WebServer) -> None:
     web_server.hold()
     async with asking(web_server) as backend:
-        rooms = [conversation(new_id()) for _ in range(MAX_ASKING + 20)]
+        rooms = [conversation(new_id()) for _ in range(OF_ONE + 20)]
         answers = asyncio.gather(*(ask(backend, room=room) for room in rooms))
-        await web_server.wait_asked(MAX_ASKING)
+        await web_server.wait_asked(OF_ONE)
+        assert backend.waiting == 20
         web_server.go_on()
         assert set(await answers) == {"allowed"}
         assert len(web_server.asked) == len(rooms)
+
+
+async def test_a_tenant_whose_questions_are_slow_leaves_turns_to_the_others(web_server: WebServer) -> None:
+    web_server.hold()
+    async with asking(web_server, timeout_s=60.0) as backend:
+        slow = [asyncio.create_task(ask(backend, room=conversation(new_id()))) for _ in range(2 * MAX_ASKING)]
+        await web_server.wait_asked(OF_ONE)
+        other = asyncio.create_task(ask(backend, Identity(new_id(), new_id(), "agent", 0.0)))
+        await web_server.wait_asked(OF_ONE + 1)
+        assert web_server.asked[-1].body["tenant"] != ANNA.tenant
+        web_server.go_on()
+        assert set(await asyncio.gather(other, *slow)) == {"allowed"}
+
+
+async def test_more_than_may_wait_are_told_to_come_back(
+    web_server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.access.backend.MAX_WAITING", 5)
+    web_server.hold()
+    async with asking(web_server, timeout_s=60.0) as backend:
+        rooms = [conversation(new_id()) for _ in range(OF_ONE + 5 + 7)]
+        answers = asyncio.gather(*(ask(backend, room=room) for room in rooms))
+        await until(lambda: backend.outcomes["spared"] == 7)
+        web_server.go_on()
+        assert (await answers).count("unavailable") == 7
 
 
 async def test_who_waits_too_long_for_a_turn_may_come_back(web_server: WebServer) -> None:
     clock = Clock()
     web_server.hold()
     async with asking(web_server, timeout_s=0.5, clock=clock) as backend:
-        rooms = [conversation(new_id()) for _ in range(MAX_ASKING + 20)]
+        rooms = [conversation(new_id()) for _ in range(OF_ONE + 20)]
         answers = await asyncio.gather(*(ask(backend, room=room) for room in rooms))
         assert set(answers) == {"unavailable"}
         # The first that were given up made room for as many as it takes to open the breaker.
-        assert MAX_ASKING <= backend.outcomes["away"] <= MAX_ASKING + 3
+        assert OF_ONE <= backend.outcomes["away"] <= OF_ONE + 3
         assert backend.outcomes["spared"] == len(rooms) - backend.outcomes["away"]
 
 

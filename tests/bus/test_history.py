@@ -9,6 +9,7 @@ import pytest
 from gateway.bus.commands import Commands
 from gateway.bus.history import History
 from gateway.bus.link import LinkDown
+from gateway.bus.sessions import Holder, Sessions
 from gateway.core.history import Entry, Kept
 from publisher import Offset, Options, Room, conversation, parse_offset, wire
 from publisher.envelope import build_event
@@ -114,6 +115,107 @@ async def test_a_log_that_was_deleted_is_not_complete(tenant: Tenant, redis_clie
     await redis_client.delete(wire.log_key(tenant.id, tenant.room))
     log = (await tenant.history.read(tenant.id, {tenant.room: first.seq})).logs[tenant.room]
     assert (log.entries, log.complete) == ((), False)
+
+
+# -- times that are changed while events are kept
+
+
+class Changing:
+    """A tenant for which gateways want its history kept for now this and now that long."""
+
+    def __init__(self, commands: Commands, client: Client) -> None:
+        self.tenant = Tenant(commands, Kept(50, 3600.0))
+        self._commands = commands
+        self._redis = client
+
+    async def keep_for(self, ttl_s: float) -> int:
+        """Have a socket come to a gateway with this setting; gives the seq of that moment."""
+        kept = Kept(50, ttl_s)
+        sessions = Sessions(self._commands, window_s=60.0, renew_every_s=30.0, unnoticed_s=1.0, kept=kept)
+        return (await sessions.open(Holder(self.tenant.id, "bob", new_id()), {})).place.seq
+
+    async def expire(self) -> None:
+        """Wait until what is kept for a moment only is gone."""
+        await until(self._has_expired, what="the event to expire")
+
+    async def _has_expired(self) -> bool:
+        tenant, room = self.tenant.id, self.tenant.room
+        return not await self._redis.exists(wire.tail_key(tenant, room), wire.log_key(tenant, room))
+
+    async def is_complete(self, after: int) -> bool:
+        """Read as a gateway does that keeps events for an hour."""
+        found = await self.tenant.history.read(self.tenant.id, {self.tenant.room: after})
+        return found.logs[self.tenant.room].complete
+
+
+@pytest.fixture
+def changing(commands: Commands, redis_client: Client) -> Changing:
+    return Changing(commands, redis_client)
+
+
+@pytest.mark.parametrize("later", [0, 1], ids=["nothing later", "an event later"])
+@pytest.mark.parametrize("back", [False, True], ids=["raised", "raised by one gateway, lowered by another"])
+async def test_an_event_that_expired_under_a_shorter_time_is_no_silence(
+    changing: Changing, later: int, *, back: bool
+) -> None:
+    before = await changing.keep_for(0.2)
+    await changing.tenant.publish("missed")
+    if back:
+        await changing.keep_for(3600.0)
+        await changing.keep_for(0.2)
+        await changing.tenant.publish("missed, too")
+    await changing.expire()
+    if not back:
+        await changing.keep_for(3600.0)
+    for _ in range(later):
+        await changing.tenant.publish("later")
+    assert not await changing.is_complete(before)
+
+
+async def test_one_that_expires_after_the_time_was_raised_is_none_either(changing: Changing) -> None:
+    before = await changing.keep_for(0.5)
+    await changing.tenant.publish("missed")
+    await changing.keep_for(3600.0)
+    await changing.expire()
+    assert not await changing.is_complete(before)
+    await changing.tenant.publish("later")
+    assert not await changing.is_complete(before)
+
+
+async def test_an_event_that_expired_under_a_shorter_time_is_not_lost_by_redis(changing: Changing) -> None:
+    await changing.keep_for(0.2)
+    seq = (await changing.tenant.publish("had")).seq
+    await changing.expire()
+    await changing.keep_for(3600.0)
+    found = await changing.tenant.history.read(changing.tenant.id, {changing.tenant.room: seq})
+    assert not found.logs[changing.tenant.room].lacks(seq)
+
+
+async def test_silence_is_silence_where_the_shorter_time_was_long_enough(changing: Changing) -> None:
+    before = await changing.keep_for(1800.0)
+    await changing.keep_for(3600.0)
+    assert await changing.is_complete(before)
+    await changing.tenant.publish("later")
+    assert await changing.is_complete(before)
+    await changing.keep_for(7200.0)
+    await changing.keep_for(1800.0)
+    assert await changing.is_complete(before)
+
+
+async def test_a_shorter_time_that_no_event_of_the_present_one_can_have_lived_under_is_forgotten(
+    changing: Changing, redis_client: Client
+) -> None:
+    await changing.keep_for(0.01)
+    first = await changing.keep_for(0.2)
+    await until(lambda: _is_past(redis_client, first + 200_000))
+    await changing.keep_for(3600.0)
+    (brief,) = await redis_client.hmget(wire.meta_key(changing.tenant.id), "brief")
+    assert brief.endswith(b" 200")
+
+
+async def _is_past(client: Client, micros: int) -> bool:
+    seconds, fraction = await client.time()
+    return bool(seconds * 1_000_000 + fraction > micros)
 
 
 async def test_with_redis_away_it_says_so(tenant: Tenant, commands: Commands, redis_proxy: Proxy) -> None:

@@ -295,17 +295,6 @@ async def test_another_tenants_people_are_others(office: Office, commands: Comma
     await other.close()
 
 
-async def test_nothing_is_kept_for_ever_but_what_the_history_needs(office: Office) -> None:
-    ann, bob = await office.come("ann", office.talk), await office.come("bob", office.talk)
-    for number in range(6):
-        await office.come(f"user-{number}")
-    await office.type(ann)
-    await office.type(bob)
-    await office.type(bob, typing=False)
-    await office.drop(bob)
-    assert [name for name, left_ms in (await office.keys()).items() if left_ms < 0] == ["meta"]
-
-
 # -- viewers
 
 

@@ -381,8 +381,38 @@ async def test_of_too_many_sockets_the_oldest_goes(commands: Commands, redis_cli
         async for push in pubsub.listen():
             assert json.loads(parse_message(push["data"]).body) == {"do": "evict", "pid": pids[0]}
             break
-    assert not await redis_client.exists(session_key(case.tenant, pids[0]))
+    assert (await case.sessions.claim(case.holder._replace(pid=pids[0]))).session is None
     assert await redis_client.zcard(sockets(case)) == 2
+
+
+async def test_a_socket_that_never_heard_that_it_has_to_go_is_told_again_and_pushes_nobody_out(
+    commands: Commands, redis_client: Client
+) -> None:
+    case = Case(commands, most=1)
+    deaf, other = case.holder, case.holder._replace(pid=new_id())
+    await case.open()
+    async with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        await case.sessions.open(other, {BOB: None})
+        await pubsub.subscribe(wire.channel(case.tenant, BOB))
+        # Its replica renews what it has, finds its lease gone, and writes the session again.
+        await case.sessions.renew(case.tenant, [(deaf, 0)])
+        assert not (await case.sessions.join(deaf, case.room, 1)).known
+        await case.sessions.open(deaf, {BOB: 1, case.room: 1})
+        push = await anext(pubsub.listen())
+        assert json.loads(parse_message(push["data"]).body) == {"do": "evict", "pid": deaf.pid}
+        await case.sessions.forget(deaf)
+    assert await redis_client.zrange(sockets(case), 0, -1) == [other.pid.encode()]
+    assert not await redis_client.exists(session_key(case.tenant, deaf.pid))
+    assert (await case.sessions.claim(other)).session is not None
+
+
+async def test_that_a_socket_has_to_go_is_remembered_no_longer_than_its_session(
+    commands: Commands, redis_client: Client
+) -> None:
+    case = Case(commands, most=1)
+    await case.open()
+    await case.sessions.open(case.holder._replace(pid=new_id()), {BOB: None})
+    assert 0 < await redis_client.pttl(case.key) <= 120_000
 
 
 async def test_a_socket_that_is_gone_does_not_count_until_it_comes_back(
@@ -395,4 +425,4 @@ async def test_a_socket_that_is_gone_does_not_count_until_it_comes_back(
     await case.sessions.open(other, {BOB: None})
     assert await redis_client.exists(case.key)
     assert (await case.claim()).generation == 2
-    assert not await redis_client.exists(session_key(case.tenant, other.pid))
+    assert (await case.sessions.claim(other)).session is None

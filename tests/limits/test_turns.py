@@ -22,11 +22,10 @@ class Takers:
         self.holding: list[str] = []
         self.tasks: list[tuple[str, asyncio.Task[None], asyncio.Event]] = []
 
-    async def come(self, key: str, count: int = 1) -> None:
+    def come(self, key: str, count: int = 1) -> None:
         for _ in range(count):
             done = asyncio.Event()
             self.tasks.append((key, asyncio.ensure_future(self._hold(key, done)), done))
-        await self.settle()
 
     async def _hold(self, key: str, done: asyncio.Event) -> None:
         async with self.turns.turn(key):
@@ -37,7 +36,7 @@ class Takers:
                 self.holding.remove(key)
 
     async def settle(self) -> None:
-        for _ in range(5):
+        for _ in range(8):
             await asyncio.sleep(0)
         self.tasks = [entry for entry in self.tasks if not entry[1].done()]
 
@@ -49,26 +48,31 @@ class Takers:
 
 async def test_one_key_has_half_and_leaves_the_rest_to_who_comes() -> None:
     takers = Takers(Turns(TOTAL, 100))
-    await takers.come("loud", 50)
+    takers.come("loud", 50)
+    await takers.settle()
     assert Counter(takers.holding) == {"loud": TOTAL // 2}
     assert takers.turns.waiting == 50 - TOTAL // 2
-    await takers.come("calm")
+    takers.come("calm")
+    await takers.settle()
     assert Counter(takers.holding) == {"loud": TOTAL // 2, "calm": 1}
     await takers.end()
 
 
 async def test_a_key_has_no_more_than_it_may() -> None:
     takers = Takers(Turns(TOTAL, 100, each=2))
-    await takers.come("loud", 50)
+    takers.come("loud", 50)
+    await takers.settle()
     assert Counter(takers.holding) == {"loud": 2}
     await takers.end()
 
 
 async def test_keys_that_wait_go_round() -> None:
     takers = Takers(Turns(1, 100))
-    await takers.come("first")
+    takers.come("first")
+    await takers.settle()
     for key in ("loud", "loud", "loud", "calm"):
-        await takers.come(key)
+        takers.come(key)
+        await takers.settle()
     seen = []
     for _ in range(5):
         seen += takers.holding
@@ -80,7 +84,8 @@ async def test_keys_that_wait_go_round() -> None:
 
 async def test_as_many_wait_as_may() -> None:
     takers = Takers(Turns(2, 3))
-    await takers.come("loud", 4)
+    takers.come("loud", 4)
+    await takers.settle()
     with pytest.raises(TooManyWaiting):
         await takers.turns.take("loud")
     await takers.turns.take("calm")
@@ -88,23 +93,30 @@ async def test_as_many_wait_as_may() -> None:
     await takers.end()
 
 
-@given(st.lists(st.tuples(st.sampled_from("tgc"), st.integers(0, 30))), st.integers(1, 5))
+STEP = st.tuples(st.sampled_from("tgc"), st.integers(0, 30))
+
+
+@given(st.lists(st.lists(STEP, min_size=1, max_size=4)), st.integers(1, 5))
 def test_whatever_happens_no_turn_is_lost_and_nobody_waits_who_need_not(
-    steps: list[tuple[str, int]], total: int
+    rounds: list[list[tuple[str, int]]], total: int
 ) -> None:
+    """Steps of one round happen in one turn of the loop."""
+
     async def play() -> None:
         turns = Turns(total, 100)
         takers = Takers(turns)
-        for what, number in steps:
-            if what == "t":
-                await takers.come("abc"[number % 3])
-            elif takers.tasks:
-                _, task, done = takers.tasks[number % len(takers.tasks)]
-                if what == "g":
-                    done.set()
-                else:
-                    task.cancel()
-                await takers.settle()
+        for steps in rounds:
+            tasks = [*takers.tasks]
+            for what, number in steps:
+                if what == "t":
+                    takers.come("abc"[number % 3])
+                elif tasks:
+                    _, task, done = tasks[number % len(tasks)]
+                    if what == "g":
+                        done.set()
+                    else:
+                        task.cancel()
+            await takers.settle()
             held, free = Counter(takers.holding), total - len(takers.holding)
             assert turns._free == free >= 0
             assert turns.waiting == len(takers.tasks) - len(takers.holding)

@@ -38,5 +38,5 @@ for i = 1, #fields, 2 do
   end
 end
 p.enter(ARGV[8], ARGV[7], tonumber(ARGV[5]), rooms)
-p.keep_to(tonumber(ARGV[6]), ARGV[7], ARGV[8])
+p.keep_to(tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[4])
 return {epoch, id, fields, revoked, p.delay}

@@ -7,9 +7,9 @@
 --       14 token's id, or empty  15 Unix time in seconds at which it was issued
 --       16 bytes of the largest event that sockets can be given  17.. room, joined at ('' for now) ...
 -- Returns {epoch, seq, revoked fields, delay}: everything published so far is at or below seq, everything later
--- above. `delay` ms later a sweep is due (-1: none).
+-- above. `delay` ms later a sweep is due (-1: none). The session of a socket that was one too many is not written again.
 local p = people(ARGV[1], ARGV[2])
-local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl', 'max_event_bytes')
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl', 'max_event_bytes', 'brief')
 local seq = p.us
 local epoch = meta[1]
 if epoch then
@@ -19,9 +19,17 @@ else
 end
 local id = string.format('%.0f', seq)
 redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', id)
+if epoch == meta[1] and tonumber(meta[4] or 0) < tonumber(ARGV[5]) then
+  -- Events up to now are kept for less than those that come: that one has expired must not look like silence.
+  local ttl, until_seq, before = meta[4] or '0', string.match(meta[6] or '', '^(%d+) (%d+)$')
+  if before and tonumber(until_seq) > seq - ttl * 1000 then ttl = math.min(ttl, before) end
+  redis.call('HSET', KEYS[1], 'brief', id .. ' ' .. ttl)
+end
 if meta[3] ~= ARGV[4] or meta[4] ~= ARGV[5] or meta[5] ~= ARGV[16] then
   redis.call('HSET', KEYS[1], 'keep', ARGV[4], 'ttl', ARGV[5], 'max_event_bytes', ARGV[16])
 end
+local revoked = redis.call('HGETALL', KEYS[3])
+if p.has_to_go(ARGV[11], ARGV[9]) then return {epoch, id, revoked, -1} end
 local fields = {'u', ARGV[9], 's', ARGV[10], 'g', ARGV[12], 'at', id}
 if ARGV[13] ~= '' then
   fields[#fields + 1] = 'l'
@@ -36,9 +44,8 @@ end
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], unpack(fields))
 redis.call('PEXPIRE', KEYS[2], ARGV[6])
-local revoked = redis.call('HGETALL', KEYS[3])
 if not is_void(revoked, ARGV[14], tonumber(ARGV[15])) then
   p.enter(ARGV[11], ARGV[9], tonumber(ARGV[7]), rooms)
-  p.keep_to(tonumber(ARGV[8]), ARGV[9], ARGV[11])
+  p.keep_to(tonumber(ARGV[8]), ARGV[9], ARGV[11], ARGV[6])
 end
 return {epoch, id, revoked, p.delay}

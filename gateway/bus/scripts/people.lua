@@ -3,8 +3,8 @@
 --   leases          zset  "<pid> <user>" -> ms at which the socket counts as gone
 --   sockets:<user>  zset  pid -> us at which it came, -1 once it has gone and may still come back
 --   online          zset  users who are online -> us since when
---   changes         zset  user -> seq of the last change, for sockets that were away then
---   pending         zset  users whose change is still to be told
+--   changes         zset  user -> seq of the last change, for sockets that were away then; see `forget_changes`
+--   pending         zset  users whose change is still to be told, at most MOST_WAITING
 --   due             zset  what a sweep is to look at -> ms at which: see `look_later`
 --   meta            hash  also `beat` and `spare`: ms at which a sweep was last, until which nobody is seen off
 --
@@ -13,6 +13,9 @@
 -- event goes to all of it.
 local TOLD_ONE_BY_ONE = 5 -- changes within a pause
 local TOLD_TOGETHER = 200 -- users named in one event
+local MOST_WAITING = 10000 -- users whose change is to be told; beyond that the oldest never are
+local REMEMBERED = 1000 -- changes that are kept however old, for replicas that were away for long
+local FORGOTTEN_AT_ONCE = 10000 -- changes: some 2 ms
 local MOST_AT_ONCE = 100 -- sockets and their rooms that are seen off in one run
 local AT_A_TIME = 1000 -- arguments of one call
 
@@ -34,6 +37,8 @@ local function people(prefix, command)
 
   local function tell_together(users)
     for i = 1, #users do redis.call('ZADD', pending, p.us, users[i]) end
+    local over = redis.call('ZCARD', pending) - MOST_WAITING
+    if over > 0 then redis.call('ZREMRANGEBYRANK', pending, 0, over - 1) end
     p.keep(pending)
     p.again(pause_ms())
   end
@@ -70,6 +75,15 @@ local function people(prefix, command)
       p.publish('organization:' .. p.id, #users == 1 and '@' .. users[1] or '-', statuses_event(users))
     end
     p.again(pause)
+  end
+
+  -- Forgets changes that no socket which comes back can have missed.
+  local function forget_changes(missed_ms)
+    local over = redis.call('ZCARD', changes) - REMEMBERED
+    if over <= 0 then return end
+    local old = redis.call('ZCOUNT', changes, '-inf', p.us - missed_ms * 1000)
+    local forgotten = math.min(over, old, FORGOTTEN_AT_ONCE)
+    if forgotten > 0 then redis.call('ZREMRANGEBYRANK', changes, 0, forgotten - 1) end
   end
 
   local function changed_since(seq)
@@ -112,6 +126,7 @@ local function people(prefix, command)
     p.keep(sockets_of(user))
     if redis.call('ZADD', p.online, 'NX', p.us, user) == 1 then status(user, 'online') end
     p.keep(p.online)
+    p.keep(p.meta)
     for _, room in ipairs(rooms) do
       if conversation_of(room) then p.look_at(room, pid, user) end
     end
@@ -142,19 +157,35 @@ local function people(prefix, command)
     p.again(grace_ms)
   end
 
-  -- Sends the oldest of too many sockets of a user away for good.
-  function p.keep_to(most, user, pid)
+  -- Sends a socket away for good.
+  local function evict(pid, user)
+    local known = redis.call('HMGET', p.meta, 'epoch', 'seq')
+    redis.call(command, prefix .. 'room:user:' .. user,
+      known[1] .. '-' .. known[2] .. ' 0 c -\n{"do":"evict","pid":"' .. pid .. '"}')
+  end
+
+  -- Sends the oldest of too many sockets of a user away for good. In place of each one's session it is remembered for
+  -- `ms` that it has to go: its replica may not hear it now, and must not let it push another one out.
+  function p.keep_to(most, user, pid, ms)
     local over = most == 0 and 0 or redis.call('ZCOUNT', sockets_of(user), 0, '+inf') - most
     if over <= 0 then return end
-    local known = redis.call('HMGET', p.meta, 'epoch', 'seq')
     for _, oldest in ipairs(redis.call('ZRANGEBYSCORE', sockets_of(user), 0, '+inf', 'LIMIT', 0, over)) do
       if oldest ~= pid then
+        local session = prefix .. 'session:' .. oldest
         p.gone(oldest, user)
-        redis.call('DEL', prefix .. 'session:' .. oldest)
-        redis.call(command, prefix .. 'room:user:' .. user,
-          known[1] .. '-' .. known[2] .. ' 0 c -\n{"do":"evict","pid":"' .. oldest .. '"}')
+        redis.call('DEL', session)
+        redis.call('HSET', session, 'e', '1')
+        redis.call('PEXPIRE', session, ms)
+        evict(oldest, user)
       end
     end
+  end
+
+  -- Tells whether a socket has to go; its replica, which does not know that yet, is told again.
+  function p.has_to_go(pid, user)
+    if not redis.call('HGET', prefix .. 'session:' .. pid, 'e') then return false end
+    evict(pid, user)
+    return true
   end
 
   -- Sees those off whose lease has run out.
@@ -167,8 +198,8 @@ local function people(prefix, command)
     if lease[1] then p.again(math.max(lease[2] - p.ms, 0)) end
   end
 
-  -- Does what has become due; `lease_ms` is how long a lease runs.
-  function p.sweep(lease_ms)
+  -- Does what has become due; `lease_ms` is how long a lease runs, `missed_ms` for how long a socket may be away.
+  function p.sweep(lease_ms, missed_ms)
     local last, spare = unpack(redis.call('HMGET', p.meta, 'beat', 'spare'))
     redis.call('HSET', p.meta, 'beat', string.format('%.0f', p.ms))
     if not last or p.ms - last > lease_ms / 2 then
@@ -185,6 +216,8 @@ local function people(prefix, command)
     local first_due = redis.call('ZRANGE', p.due, 0, 0, 'WITHSCORES')[2]
     if first_due then p.again(math.max(first_due - p.ms, 0)) end
     tell_pending()
+    forget_changes(missed_ms)
+    p.keep(p.meta)
   end
 
   return p

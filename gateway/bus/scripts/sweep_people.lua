@@ -2,22 +2,22 @@
 --
 -- KEYS  1 meta
 -- ARGV  1 what the tenant's keys begin with  2 PUBLISH or SPUBLISH  3 ms a socket counts as there
---       4.. "<pid> <user>" of each socket
+--       4 ms for which a socket may have been away that comes back  5.. "<pid> <user>" of each socket
 -- Returns {delay, unknown...}: ms after which the next sweep is due (-1: none), and the sockets, by their place in
 -- ARGV, that were counted as gone and have to come anew.
 local p = people(ARGV[1], ARGV[2])
 local unknown = {}
-if #ARGV >= 4 then
+if #ARGV >= 5 then
   local ends, leases = p.ms + ARGV[3], {}
-  for i = 4, #ARGV do
+  for i = 5, #ARGV do
     leases[#leases + 1] = ends
     leases[#leases + 1] = ARGV[i]
   end
-  if redis.call('ZADD', p.leases, 'XX', 'CH', unpack(leases)) < #ARGV - 3 then
-    for i = 4, #ARGV do
-      if not redis.call('ZSCORE', p.leases, ARGV[i]) then unknown[#unknown + 1] = i - 4 end
+  if redis.call('ZADD', p.leases, 'XX', 'CH', unpack(leases)) < #ARGV - 4 then
+    for i = 5, #ARGV do
+      if not redis.call('ZSCORE', p.leases, ARGV[i]) then unknown[#unknown + 1] = i - 5 end
     end
   end
 end
-p.sweep(tonumber(ARGV[3]))
+p.sweep(tonumber(ARGV[3]), tonumber(ARGV[4]))
 return {p.delay, unpack(unknown)}

@@ -1,7 +1,7 @@
 -- What every script on people begins with: the time, the tenant's keys, and telling its rooms something.
 --
 -- All keys are made from `prefix`, which is "rt:{tenant}:". What is told is ephemeral: at most once, never replayed.
-local KEPT_MS = 30 * 86400000 -- keys of a tenant that nobody comes to any more: longer than a socket lives
+local KEPT_MS = 30 * 86400000 -- keys of a tenant that nobody comes to any more: no log is kept for longer
 local CROWD = 400 -- sockets told for each second of pause
 local MOST_SHOWN = 50 -- users named of one room
 local MOST_LOOKED_AT = 200 -- sockets of a room that are looked at to name them

@@ -1,7 +1,7 @@
 -- Who types in a conversation: told when it begins and when it ends, which it does by itself.
 --
 --   typing:<room>  zset  "<pid> <user> <whom not to tell>" -> ms at which it ends by itself
---   typed:<room>   zset  user -> seq at which its typing ended last, for sockets that were away then
+--   typed:<room>   zset  user -> seq at which its typing ended last, for sockets that were away then, for TYPED_MS
 local TYPED_MS = 3600000 -- longer than a socket is away whose page still shows it
 
 local function with_typing(p)
@@ -34,8 +34,9 @@ local function with_typing(p)
 
   -- Ends the typing of one socket and, with or without a pid, all that has gone on for long enough.
   function p.stop_typing(room, pid)
-    local ended, goes_on = {}, {}
-    for _, typing in ipairs(typing_in(room)) do
+    local ended, goes_on, found = {}, {}, typing_in(room)
+    if #found == MOST_LOOKED_AT then p.look_later('typing ' .. room, 'LT', 0) end
+    for _, typing in ipairs(found) do
       if typing.pid == pid or typing.left_ms <= 0 then
         redis.call('ZREM', p.prefix .. 'typing:' .. room, typing.entry)
         ended[#ended + 1] = typing
@@ -49,6 +50,7 @@ local function with_typing(p)
       if not goes_on[typing.user] then
         goes_on[typing.user] = true -- told once, however many of its sockets stopped
         redis.call('ZADD', typed, p.next_seq(), typing.user)
+        redis.call('ZREMRANGEBYSCORE', typed, '-inf', p.us - TYPED_MS * 1000)
         redis.call('PEXPIRE', typed, TYPED_MS)
         tell(room, typing.user, typing.skip, 'false')
       end

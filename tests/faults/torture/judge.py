@@ -230,7 +230,7 @@ class _Reader:
         life, rooms = self._live.get(seq, (0, frozenset[str]()))
         if asked.since and life == self._life and asked.room not in rooms:
             self._find("twice", seq, f"{where}: it came live before, on the same sid, for {sorted(rooms)}")
-        elif life == self._life or self._shown.get(seq) == self._life:
+        elif asked.since and (life == self._life or self._shown.get(seq) == self._life):
             self.verdict.again += 1
         self._shown[seq] = self._life
 

@@ -154,6 +154,14 @@ def _narrow(link: Link) -> None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
 
 
+async def oversized(chaos: Chaos) -> None:
+    """An event that no socket can be given: members are told of a gap."""
+    tenant = chaos.draw.choice(chaos.trial.tenants)
+    rooms = [chaos.draw.choice(tenant.rooms)]
+    chaos.trial.load.burst(tenant, rooms, 1, chaos.trial.buffer_bytes // 2 + 1000)
+    chaos.trial.say(f"an oversized event to {chaos.trial.short(rooms)}")
+
+
 FAULTS: Mapping[Fault, int] = {
     swap_rooms: 24,
     hop: 10,
@@ -169,5 +177,6 @@ FAULTS: Mapping[Fault, int] = {
     open_tab: 6,
     close_tab: 5,
     burst: 3,
+    oversized: 1,
 }
 """Each with how often it is drawn among the others."""

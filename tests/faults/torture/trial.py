@@ -76,13 +76,14 @@ class Trial:
         self.window_s = draw.choice((5.0, 30.0, 120.0))
         self.calm_s = draw.choice((2.5, 5.0, 10.0))
         """Between two faults of servers, on average."""
+        self.buffer_bytes = draw.choice((65_536, 262_144, 1_048_576))
         self.settings = {
             "GATEWAY_RECOVERY_WINDOW_S": str(self.window_s),
             "GATEWAY_PRESENCE_LEASE_S": "5",
             "GATEWAY_PING_INTERVAL_S": str(draw.choice((2.0, 5.0))),
             "GATEWAY_PING_TIMEOUT_S": "3",
             "GATEWAY_HISTORY_SIZE": str(draw.choice((100, 500, 5000))),
-            "GATEWAY_MAX_BUFFER_BYTES": str(draw.choice((65_536, 262_144, 1_048_576))),
+            "GATEWAY_MAX_BUFFER_BYTES": str(self.buffer_bytes),
             "GATEWAY_ROOM_LINGER_S": str(draw.choice((0.5, 5.0))),
             "GATEWAY_SHUTDOWN_GRACE_S": "1",
         }
