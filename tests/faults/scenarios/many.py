@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from typing import Any
 
+from publisher import wire
+from publisher.offsets import SEQ_PER_S
 from tests.faults.checker import Got
 from tests.faults.rows import row
 from tests.faults.stage import Stage
@@ -16,6 +20,10 @@ from tests.support.waiting import until
 # A machine that does nothing else needs a few seconds.
 PATIENCE_S = 120.0
 AT_A_TIME = 20
+# Users of yesterday, of whom nobody who comes back can have missed anything.
+FORMER_USERS = 20_000
+DAY_S = 86_400.0
+OF_EVENTS = ("log", "tail", "latest", "once", "lane", "versions")
 
 
 @row("3,500 tenants on a replica whose Redis link breaks", replicas=1, redis_proxies=True, long=True,
@@ -68,3 +76,47 @@ async def _publish_to_each(stage: Stage, crowd: list[Watcher]) -> None:
 
 def _has_two(watcher: Watcher) -> bool:
     return sum(isinstance(entry, Got) for entry in watcher.diary.entries) >= 2
+
+
+@row("users who come, join, are cut, and never come back, by the thousand", figure="B8", long=True,
+     settings={"GATEWAY_RECOVERY_WINDOW_S": "2", "GATEWAY_PING_INTERVAL_S": "4", "GATEWAY_PING_TIMEOUT_S": "4",
+               "GATEWAY_PRESENCE_GRACE_S": "1", "GATEWAY_PRESENCE_LEASE_S": "3"})  # fmt: skip
+async def passers_by(stage: Stage) -> None:
+    await stage.open(clients=8)
+    key = wire.prefix(stage.cast.tenant)
+    long_ago = (time.time() - DAY_S) * SEQ_PER_S
+    async with stage.ground.client_of(stage.cast.tenant) as client:
+        await client.zadd(f"{key}changes", {f"user-{i}": long_ago + i for i in range(FORMER_USERS)})
+        sizes, passed = [], 0
+        for _ in range(2):
+            ends = stage.now() + stage.scale.pick(45.0, 4.0)
+            while stage.now() < ends:
+                await _each(partial(_pass_by, stage) for _ in range(AT_A_TIME))
+                passed += AT_A_TIME
+            sizes.append(await _kept_of_people(client, key))
+        changes = await client.zcard(f"{key}changes")
+    assert changes < FORMER_USERS / 2, f"{changes} changes are remembered, most of them for nobody"
+    assert sizes[1] <= 1.5 * sizes[0] + 65_536, f"Redis grows: {sizes}"
+    shown = " and ".join(f"{size >> 10} KiB" for size in sizes)
+    stage.notes.append(
+        f"{passed} users passed by; Redis kept {shown} of people, after half of them and in the end"
+    )
+
+
+async def _pass_by(stage: Stage) -> None:
+    """Come as a new user, join a conversation, and be cut."""
+    one = stage.add(stage.random.choice(stage.ground.urls))
+    one.diary.ended = True
+    await one.arrive()
+    await one.enter([f"conversation:{stage.random.choice(stage.cast.conversations)}"])
+    one.drop()
+    await one.dropped()
+
+
+async def _kept_of_people(client: Any, prefix: str) -> int:
+    """Add up the memory of a tenant's keys but for those of its events."""
+    size = 0
+    async for key in client.scan_iter(f"{prefix}*".replace("{", "[{]"), count=1000):
+        if not key.startswith(tuple(f"{prefix}{family}:".encode() for family in OF_EVENTS)):
+            size += await client.memory_usage(key) or 0
+    return size
