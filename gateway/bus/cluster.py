@@ -134,14 +134,18 @@ class ClusterCommands(Commands):
         """The address that this machine has on the way to any node."""
         return next((found for shard in self._nodes.values() if (found := shard.own_address)), "")
 
-    async def wait_up(self, timeout_s: float) -> None:
-        """Wait until every shard can be asked; raises `LinkDown` when one can't for that long."""
+    async def wait_up(self, timeout_s: float, key: str | None = None) -> None:
+        """Wait until a key's shard can be asked, or every shard; raises `LinkDown` when it can't for that long."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not self.all_up:  # noqa: ASYNC110  # of several connections
+                while not (self.all_up if key is None else self._can_ask(key)):  # noqa: ASYNC110  # of several
                     await asyncio.sleep(PAUSE_S)
         except TimeoutError:
             raise LinkDown("a shard of Redis is away") from None
+
+    def _can_ask(self, key: str) -> bool:
+        owner = self.owner(slot_of(key))
+        return owner is not None and self.at(owner).is_up
 
     # -- asking
 

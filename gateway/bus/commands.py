@@ -107,8 +107,8 @@ class Commands:
         """The address that this machine has on the way to Redis, empty where that is no network's."""
         return self._link.own_address if self._link is not None else ""
 
-    async def wait_up(self, timeout_s: float) -> None:
-        """Wait until Redis can be asked; raises `LinkDown` when it can't for that long."""
+    async def wait_up(self, timeout_s: float, key: str | None = None) -> None:
+        """Wait until Redis can be asked, about one key or all; raises `LinkDown` when it can't for that long."""
         try:
             await asyncio.wait_for(self._up.wait(), timeout_s)
         except TimeoutError:

@@ -36,6 +36,10 @@ class LinkDown(ConnectionError):
     """Redis can't be asked just now; the connection is down or went down with the question under way."""
 
 
+class AnswerLost(LinkDown):
+    """The connection went down with the question under way: Redis may have done what it was asked, or not."""
+
+
 class ReplyError(Exception):
     """Redis answered with an error; the text begins with its code."""
 
@@ -249,7 +253,7 @@ class Link(asyncio.Protocol):
         asked, self._asked = self._asked, deque()
         for _, future in asked:
             if not future.done():
-                future.set_exception(LinkDown("the connection to Redis broke"))
+                future.set_exception(AnswerLost("the connection to Redis broke"))
         self._on_lost()
 
     async def close(self) -> None:

@@ -101,6 +101,7 @@ class WaitingSlots:
     async def _insist(self, slot: int, command: Command, until: float) -> Any:
         """Ask until there is an answer; raises `LinkDown` where there is none in time."""
         pause_s, asking = FIRST_PAUSE_S, None
+        trouble = LinkDown("Redis has nobody for this slot")
         while self._loop.time() < until:
             node = asking or self._nodes.owner(slot)
             asked = None
@@ -117,13 +118,14 @@ class WaitingSlots:
                 if node is None or not self._nodes.heed(error, node):
                     raise
                 asking = _target(error, node)
-            except LinkDown:
+            except LinkDown as error:
                 if self._nodes.owner(slot) == node:
                     raise
+                trouble = error
             self._nodes.refresh()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
-        raise LinkDown("Redis has nobody for this slot")
+        raise trouble
 
 
 def _target(error: ReplyError, node: Node) -> Node | None:
