@@ -133,6 +133,30 @@ class Relay:
         task = asyncio.ensure_future(self._history.read(tenant.id, {}))
         task.add_done_callback(lambda done: _pass_on(done, asking))
 
+    async def locate(self, tenant: Tenant, rooms: Iterable[RoomState], seq: int = 0) -> None:
+        """Have everything up to `seq` handed out, and learn where rooms that were just opened stand.
+
+        Only then may anybody enter them. A place that was asked for while the connection broke is worth nothing:
+        what was published between it and the new subscription nobody would look for. Raises `Unavailable`.
+        """
+        rooms = list(rooms)
+        while any(room.last_seq is None for room in rooms):
+            breaks = tenant.breaks
+            place = await self.place(tenant)
+            if tenant.breaks == breaks:
+                self.learn(tenant, place, rooms)
+                seq = max(seq, place.seq)
+            else:
+                await self._settled(tenant)
+        await self.catch_up(tenant, seq)
+
+    async def _settled(self, tenant: Tenant) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self.resync.settled(tenant)
+        except TimeoutError:
+            raise Unavailable from None
+
     def learn(self, tenant: Tenant, place: Place, rooms: Iterable[RoomState]) -> None:
         """Note a tenant's place: from there on these rooms, if just opened, are accounted for.
 
@@ -150,14 +174,18 @@ class Relay:
     async def catch_up(self, tenant: Tenant, seq: int) -> None:
         """Have everything up to `seq` handed out that will ever be; raises `Unavailable`."""
         if tenant.position < seq:
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    await self.subscriber.of(tenant.id).fence()
-                    # What has arrived may still wait for a resync.
-                    await self.resync.settled(tenant)
-            except (LinkDown, TimeoutError):
-                raise Unavailable from None
+            await self.fence(tenant)
             tenant.position = max(tenant.position, seq)
+
+    async def fence(self, tenant: Tenant) -> None:
+        """Have everything handed out that was published before this call; raises `Unavailable`."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self.subscriber.of(tenant.id).fence()
+                # What has arrived may still wait for a resync.
+                await self.resync.settled(tenant)
+        except (LinkDown, TimeoutError):
+            raise Unavailable from None
 
     async def _sweep(self) -> None:
         while True:

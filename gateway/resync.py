@@ -190,6 +190,7 @@ class Resync:
     def _hold(self, tenant: Tenant) -> None:
         if not tenant.backlog:
             tenant.backlog = []
+        tenant.breaks += 1
         # As of the first break: later probes come back over a connection that has not made good what was missed.
         if tenant.heard_until is None and tenant not in self._moving:
             tenant.heard_until = self.subscriber.of(tenant.id).heard_until
@@ -354,6 +355,8 @@ class Resync:
     def _settle(self, tenant: Tenant) -> None:
         """Go on live with a tenant."""
         tenant.backlog = None
+        for member in tenant.members:
+            member.handed_late()
         for waiter in self._unsettled.pop(tenant, ()):
             if not waiter.done():
                 waiter.set_result(None)

@@ -13,11 +13,16 @@ from typing import Any, NamedTuple
 from gateway.bus.commands import Commands
 from gateway.bus.people import SCRIPTS, PresenceTimes, RoomPeople, room_people
 from gateway.core.history import Kept
+from gateway.core.member import Stay
 from gateway.core.revoked import Revoked
 from publisher import wire
 from publisher.envelope import new_epoch
 from publisher.offsets import SEQ_PER_S
 from publisher.rooms import Room, user
+
+# How long after a session says that its socket leaves a room the socket may still get the room's events: until the
+# replica has Redis' answer, or gives the socket up.
+LEAVING = 10 * SEQ_PER_S
 
 
 class Holder(NamedTuple):
@@ -70,6 +75,8 @@ class Session(NamedTuple):
     """True when something that was for its socket is gone."""
     lost: str
     """Why the session before it was lost, which its socket may not have heard yet; empty where none was."""
+    stays: tuple[Stay, ...] = ()
+    """Its socket's last stays in rooms that it has left."""
 
 
 def session_key(tenant: str, pid: str) -> str:
@@ -84,6 +91,15 @@ class Opened(NamedTuple):
     revoked: Revoked
     session: Session | None = None
     """As it was claimed; of another user's nothing but whose it is."""
+
+
+class Renewed(NamedTuple):
+    """What Redis says of sessions that were renewed."""
+
+    now: int
+    """Redis' time, in microseconds."""
+    generations: list[int]
+    """Of whoever claimed each session last; 0 where it is gone."""
 
 
 class Entered(NamedTuple):
@@ -137,10 +153,19 @@ class Sessions:
         self._renew = commands.script("renew_session")
         self._mark = commands.script("mark_session")
 
-    async def open(self, holder: Holder, rooms: Mapping[Room, int | None], lost: str = "") -> Opened:
+    async def open(
+        self,
+        holder: Holder,
+        rooms: Mapping[Room, int | None],
+        lost: str = "",
+        *,
+        opened_at: int | None = None,
+        stays: Iterable[Stay] = (),
+    ) -> Opened:
         """Write a whole session; a room without a seq is joined now. Gives the moment it was written at.
 
-        Its user counts as there, unless the token is void. `lost` is why the session before it was lost.
+        Its user counts as there, unless the token is void. `lost` is why the session before it was lost. A session
+        that is written again was opened at `opened_at`.
         """
         tenant, user_id, pid, sid, generation, token_id, issued_at = holder
         args: list[str | int] = []
@@ -165,6 +190,8 @@ class Sessions:
             token_id,
             issued_at,
             self._kept.max_event_bytes,
+            "" if opened_at is None else opened_at,
+            _packed(stays),
             *args,
         )
         self._note(tenant, delay)
@@ -214,17 +241,24 @@ class Sessions:
         seq, *of_room = people
         return Entered(bool(known), int(seq), room_people(*of_room))
 
-    def leave(self, holder: Holder, room: Room) -> asyncio.Future[Any]:
-        """Take a room out, unless another socket has the session.
+    async def put_off(self, holder: Holder, rooms: Iterable[Room], joined_at: int) -> None:
+        """Note that a socket, which just opened its session, is in its rooms as of a later moment."""
+        fields = [word for room in rooms for word in (f"r:{room}", joined_at)]
+        await self._commands.ask("HSET", session_key(holder.tenant, holder.pid), *fields)
 
-        It is on its way from now on, awaited or not: a join that follows comes after it.
+    def leave(self, holder: Holder, room: Room, stays: Iterable[Stay]) -> Awaitable[Any]:
+        """Take a room out, unless another socket has the session; `stays` are those that are over, this one too.
+
+        It is on its way from now on, before what is asked later.
         """
-        return asyncio.ensure_future(self._changed(holder.tenant, self._change(holder, room, "", "")))
+        return self._changed(holder.tenant, self._change(holder, room, "", "", stays))
 
-    def _change(self, holder: Holder, room: Room, joined_at: int | str, after: int | str) -> Awaitable[Any]:
+    def _change(
+        self, holder: Holder, room: Room, joined_at: int | str, after: int | str, stays: Iterable[Stay] = ()
+    ) -> Awaitable[Any]:
         tenant, user_id, pid, _, generation, *_ = holder
         keys, prefix = [session_key(tenant, pid)], wire.prefix(tenant)
-        changes = (self._lease_ms, room, joined_at, pid, user_id, after, generation)
+        changes = (self._lease_ms, room, joined_at, pid, user_id, after, generation, _packed(stays))
         return self._commands.run(self._change_script, keys, prefix, self._commands.publishing, *changes)
 
     async def _changed(self, tenant: str, changing: Awaitable[Any]) -> tuple[Any, Any]:
@@ -232,13 +266,17 @@ class Sessions:
         self._note(tenant, delay)
         return known, people
 
-    async def renew(self, tenant: str, sessions: Iterable[tuple[Holder, int]]) -> list[bool]:
-        """Renew a tenant's sessions, each with the seq since which its socket is here; False: gone."""
+    async def renew(self, tenant: str, sessions: Iterable[tuple[Holder, int]]) -> Renewed:
+        """Renew a tenant's sessions, each with the seq since which its socket was handed everything at once.
+
+        One that another socket has by now is left as it is.
+        """
         found = list(sessions)
         keys = [session_key(tenant, holder.pid) for holder, _ in found]
         times = (self._lease_ms, self._unnoticed_us)
-        renewed = await self._commands.run(self._renew, keys, *times, *(since for _, since in found))
-        return [bool(alive) for alive in renewed]
+        sockets = [fact for holder, since in found for fact in (holder.generation, since)]
+        now, *generations = await self._commands.run(self._renew, keys, *times, *sockets)
+        return Renewed(int(now), [int(generation) for generation in generations])
 
     async def mark_holed(self, holders: Iterable[Holder]) -> None:
         """Note that something for these sockets is gone: whoever claims their sessions is told."""
@@ -328,4 +366,18 @@ def _session(fields: dict[str, str], revoked: Revoked) -> Session:
         ended=revoked.ends(opened_at),
         holed="x" in fields,
         lost=fields.get("l", ""),
+        stays=_unpacked(fields.get("p", "")),
+    )
+
+
+def _packed(stays: Iterable[Stay]) -> str:
+    return " ".join(f"{stay.room} {stay.joined_at} {stay.left_at}" for stay in stays)
+
+
+def _unpacked(text: str) -> tuple[Stay, ...]:
+    """Read stays; a room was left at some moment after the one that its session names."""
+    words = iter(text.split(" ") if text else ())
+    return tuple(
+        Stay(Room(room), int(joined_at), int(left_at), int(left_at) + LEAVING)
+        for room, joined_at, left_at in zip(words, words, words, strict=True)
     )

@@ -20,8 +20,14 @@ MAX_CORK = 10_000
 MAX_KEYS = 32
 
 
-# For `Member.since`: a socket of which nobody can say what it got.
+# Stays that a member remembers of rooms that it has left.
+MAX_STAYS = 32
+# Values of `Member.since` beyond any seq: nobody can ever say what the socket got, or not before a later renewal
+# of its session.
 NEVER = 2**53
+LATER = NEVER - 1
+# Likewise: a renewal is under way, and nothing was handed to the socket late since.
+RENEWING = NEVER - 2
 
 
 class Identity(NamedTuple):
@@ -46,6 +52,19 @@ class Corked(NamedTuple):
     key: bytes = b""
 
 
+class Stay(NamedTuple):
+    """A time that a member spent in a room.
+
+    It got every event of the room after `joined_at` and up to `left_at`, may have got those up to `maybe_until`,
+    and none later.
+    """
+
+    room: Room
+    joined_at: int
+    left_at: int
+    maybe_until: int = 0
+
+
 class Member:
     """One accepted socket.
 
@@ -63,14 +82,18 @@ class Member:
         "denied_at",
         "expiry",
         "generation",
+        "holds",
         "identity",
         "last_seq",
+        "opened_at",
         "pace",
         "pid",
         "rooms",
         "sid",
         "since",
         "socket",
+        "stays",
+        "stays_from",
         "takes_statuses",
         "tenant",
         "typing",
@@ -86,11 +109,19 @@ class Member:
         self.takes_statuses = False
         """Whether it takes several changes of presence in one event."""
         self.generation = 1
-        self.since = 0
-        """Seq of its arrival."""
+        self.opened_at = 0
+        """Seq at which its session was opened."""
+        self.since = LATER
+        """Seq since which everything for this socket was handed to its transport at once."""
         self.last_seq = 0
         self.rooms: dict[RoomState, int] = {}
         """Rooms it is in, each with the seq at which it joined."""
+        self.stays: list[Stay] | None = None
+        """The last stays in rooms that it has left, oldest first."""
+        self.stays_from = 0
+        """Seq up to which earlier stays are forgotten."""
+        self.holds = 0
+        """How many answers and changes it is corked for."""
         self.cork: list[Corked] | None = None
         self.pace: object | None = None
         """With whom it is paced; None while it is not, or while it is corked for an answer."""
@@ -102,9 +133,13 @@ class Member:
         """The timer that watches its token."""
 
     def hold(self) -> None:
-        """Cork it for an answer, until `uncork`; a pace ends with that, and what waited for it goes out."""
+        """Cork it for an answer, until `uncork`; a pace ends with that, and what waited for it goes out.
+
+        Whoever holds it calls `uncork` once; it goes on when all have.
+        """
         self.flush()
         self.pace = None
+        self.holds += 1
         if self.cork is None:
             self.cork = []
 
@@ -148,9 +183,39 @@ class Member:
         return latest(kept, attrgetter("key"))
 
     def uncork(self) -> None:
-        """Send what was kept for an answer, in order, and go on without a cork; a pace goes on."""
-        if self.pace is not None:
+        """End one hold; after the last one send what was kept, in order, and go on without a cork."""
+        if not self.holds:
+            return
+        self.holds -= 1
+        if self.holds:
             return
         kept, self.cork = self.cork or [], None
         if kept:
+            self.handed_late()
             self.socket.send_frames([corked.frame for corked in latest(kept, attrgetter("key"))])
+
+    def handed_late(self) -> None:
+        """Note that events are handed to the socket some time after they were published."""
+        if self.since != NEVER:
+            self.since = LATER
+
+    def leave(self, room: RoomState) -> None:
+        """Leave a room, and remember the stay."""
+        joined_at = self.rooms.get(room)
+        if joined_at is None:
+            return
+        room.remove(self)
+        stay = self.stay_in(room, joined_at)
+        if stay.left_at > joined_at:
+            self.remember(stay)
+
+    def stay_in(self, room: RoomState, joined_at: int) -> Stay:
+        """Return its stay in a room as of now."""
+        return Stay(room.name, joined_at, max(self.last_seq, self.tenant.position))
+
+    def remember(self, *stays: Stay) -> None:
+        """Remember stays that are over, the last `MAX_STAYS` of them."""
+        known = [*(self.stays or ()), *stays]
+        for forgotten in known[:-MAX_STAYS]:
+            self.stays_from = max(self.stays_from, forgotten.left_at)
+        self.stays = known[-MAX_STAYS:]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import NamedTuple
 
 from gateway.core.conflation import latest
 from gateway.core.history import Entry, Log
-from gateway.core.member import Corked
+from gateway.core.member import NEVER, Corked, Member, Stay
 from gateway.engine import Frame
 from publisher.rooms import Room
 
@@ -56,9 +56,33 @@ def event_frame(body: bytes, offset: str) -> Frame:
     return Frame(b'2%b,"%b"]' % (body[:-1], offset.encode()))
 
 
-def had_elsewhere(entry: Entry, room: Room, joined: Mapping[Room, int]) -> bool:
-    """Tell whether an event for several rooms reached the socket by another one that it is in."""
-    return any(name != room and joined.get(Room(name), entry.seq) < entry.seq for name in entry.rooms)
+class Told(NamedTuple):
+    """What the answer to a join may tell of a room's history."""
+
+    events: list[Missed]
+    doubtful: bool
+    """Whether something was left out of which nobody knows whether the socket was given it live."""
+
+
+def not_had(missed: Iterable[Missed], room: Room, member: Member) -> Told:
+    """Leave out of what a room has kept the events that the socket was given live, by whatever room.
+
+    An event that it may have got is left out as well, and makes the rest doubtful.
+    """
+    stays = [Stay(other.name, at, NEVER) for other, at in member.rooms.items() if other.name != room]
+    stays += member.stays or ()
+    events, doubtful = [], False
+    for event in missed:
+        rooms = event.entry.rooms or (room,)
+        there = [stay for stay in stays if stay.room in rooms and stay.joined_at < event.seq]
+        if any(event.seq <= stay.left_at for stay in there):
+            continue
+        forgotten = len(rooms) > 1 and member.opened_at < event.seq <= member.stays_from
+        if forgotten or any(event.seq <= stay.maybe_until for stay in there):
+            doubtful = True
+            continue
+        events.append(event)
+    return Told(events, doubtful)
 
 
 def split_body(body: bytes) -> tuple[str, bytes]:

@@ -12,10 +12,11 @@ class Tenant:
 
     `position` is the seq up to which everything of this tenant that concerns this replica has been handed
     out: what comes later is higher. While `backlog` is a list, live messages wait in it for a resync;
-    `overrun` says that there were too many and the resync must read once more.
+    `overrun` says that there were too many and the resync must read once more. `breaks` counts how often
+    something may have been missed, whether or not that has been made good.
     """
 
-    __slots__ = ("backlog", "epoch", "heard_until", "id", "members", "overrun", "position", "rooms")
+    __slots__ = ("backlog", "breaks", "epoch", "heard_until", "id", "members", "overrun", "position", "rooms")
 
     def __init__(self, ident: str) -> None:
         self.id = ident
@@ -25,6 +26,7 @@ class Tenant:
         self.members: set[Member] = set()
         self.backlog: list[tuple[RoomState, wire.Message]] | None = None
         self.overrun = False
+        self.breaks = 0
         self.heard_until: int | None = None
         """Seq up to which everything was heard for certain, while what came later has yet to be made good."""
 
@@ -32,7 +34,8 @@ class Tenant:
 class RoomState:
     """One room on this replica, from its first local member until some time after its last.
 
-    `last_seq` is the newest seq handed out here, None until the room is heard; from it a resync goes on.
+    `last_seq` is the newest seq handed out here, None until the room's place is known; from it a resync goes on.
+    No member enters before that: what it misses of such a room would show nowhere.
     `ready` is whatever the shell waits on while the room is not heard yet.
     """
 
@@ -52,6 +55,7 @@ class RoomState:
 
     def add(self, member: Member, joined_at: int) -> None:
         """Make a socket a member that gets every event above `joined_at`."""
+        assert self.last_seq is not None, "the room's place is not known"
         self.members[member] = None
         self._everyone = None
         member.rooms[self] = joined_at

@@ -22,12 +22,12 @@ from gateway.bus.sessions import Holder, Opened, Place, Session
 from gateway.core.member import NEVER, Corked, Identity, Member
 from gateway.core.replay import in_order, missed_events, newest
 from gateway.core.rooms import RoomState
-from gateway.engine import CloseReason, Frame
-from gateway.engine.errors import CloseCode
+from gateway.engine import Frame
 from gateway.errors import Refused, Unavailable
 from gateway.sockets import packets
+from gateway.sockets.changes import remove_room
 from gateway.sockets.doors import Doors, farewell
-from gateway.sockets.house import House, facts, holder, log
+from gateway.sockets.house import House, evict, facts, holder, log
 from gateway.sockets.pacing import is_small, send_paced
 from gateway.sockets.people import catch_up, in_place
 from gateway.sockets.upstream import Admission, Peer
@@ -136,18 +136,21 @@ class Arrivals:
         rooms = await self._open(member, names)
         told: list[Corked] = []
         try:
+            breaks = tenant.breaks
             opened = await house.sessions.open(holder(member), dict.fromkeys(names), lost.reason)
             place = opened.place
             if opened.revoked.blocks(identity):
                 raise Refused("token_revoked")
             if keep:
                 await self._check_standing(member, keep)
-            house.relay.learn(tenant, place, rooms)
+            house.relay.learn(tenant, place, rooms if tenant.breaks == breaks else ())
+            await house.relay.locate(tenant, rooms)
             # Everything up to here was before this socket's time, also what is still under way to us, and what
             # went to these rooms while the answer about the place was under way.
-            member.since = member.last_seq = max(
-                place.seq, tenant.position, *(room.last_seq or 0 for room in rooms)
-            )
+            member.opened_at = member.since = place.seq
+            member.last_seq = max(place.seq, *(room.last_seq or 0 for room in rooms))
+            if member.last_seq > place.seq:
+                await house.sessions.put_off(holder(member), names, member.last_seq)
             for room in rooms:
                 room.add(member, member.last_seq)
             house.enter(member)
@@ -164,7 +167,7 @@ class Arrivals:
             house.relay.release(rooms)
         news = in_place(member.take_cork(), told) if lost.reason else ()
         follow = [greeting, *map(farewell, (*closed, *lost.taken)), *(corked.frame for corked in news)]
-        return member, Admission(member.sid, member.pid, follow, member.uncork)
+        return member, Admission(member.sid, member.pid, follow, member.uncork if lost.reason else None)
 
     async def _open(self, member: Member, names: Iterable[Room]) -> list[RoomState]:
         """Have a member's rooms heard, as `Relay.open` does.
@@ -216,13 +219,15 @@ class Arrivals:
         member = Member(peer.socket, identity, tenant, session.sid, wanted.pid)
         member.takes_statuses = peer.takes_statuses
         member.generation = session.generation
+        member.opened_at = session.opened_at
+        member.remember(*session.stays)
         member.hold()
         self._send_away(session.sid)
         rooms = await self._open(member, session.rooms)
         try:
             # From here on nothing that was published before the claim is under way to this replica any more.
-            await house.relay.catch_up(tenant, place.seq)
-            position = member.since = member.last_seq = tenant.position
+            await house.relay.locate(tenant, rooms, place.seq)
+            position = member.last_seq = tenant.position
             for room in rooms:
                 room.add(member, session.rooms[room.name])
             house.enter(member)
@@ -233,6 +238,8 @@ class Arrivals:
             self._check_complete(snapshot.epoch, place.epoch, snapshot.logs, claimed)
             # After the logs: what was told before they were read, and is still under way, is not for it any more.
             told = await catch_up(house, member, session.rooms, max(after, session.seen_until))
+            for name in closed:
+                await remove_room(house, member, name)
         except BaseException:
             house.take_out(member)
             raise
@@ -243,8 +250,6 @@ class Arrivals:
         self.replayed += len(due)
         member.last_seq = max(member.last_seq, snapshot.seq, *(corked.seq for corked in due))
         greeting = _greeting(identity, Offset(snapshot.epoch, member.last_seq), recovered=True)
-        for name in closed:
-            unwatched(house.sessions.leave(holder(member), name))
         follow = [
             *(corked.frame for corked in in_place(due, told)),
             greeting,
@@ -318,12 +323,6 @@ class Arrivals:
             await send_paced(member.socket, follow)
             follow = [corked.frame for corked in member.take_cork()]
         member.uncork()
-
-
-def evict(house: House, member: Member) -> None:
-    """Close a socket whose session has moved on to another one."""
-    house.take_out(member)
-    member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
 
 
 def _greeting(identity: Identity, offset: Offset, *, recovered: bool, reason: str | None = None) -> Frame:

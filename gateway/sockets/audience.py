@@ -17,9 +17,8 @@ from gateway.engine import CloseReason, Frame
 from gateway.engine.errors import CloseCode
 from gateway.errors import Refused
 from gateway.sockets import packets
-from gateway.sockets.arrivals import evict
 from gateway.sockets.doors import put_out
-from gateway.sockets.house import House, facts, holder, log
+from gateway.sockets.house import House, evict, facts, holder, log
 from gateway.unreadable import is_tenants
 from publisher import InvalidEvent, parse_room, wire
 from publisher.rooms import Room, room_kind

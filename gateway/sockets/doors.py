@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable
 
-from gateway.bus.notices import unwatched
 from gateway.core.member import Identity, Member
 from gateway.engine import Frame
 from gateway.errors import Refused, Unavailable
 from gateway.sockets import packets
-from gateway.sockets.house import House, holder, log
+from gateway.sockets.changes import remove_room_later
+from gateway.sockets.house import House, log
 from publisher.rooms import Room, room_kind
 
 # Rooms that a socket is put into because of who it is: its token has allowed them.
@@ -96,12 +96,12 @@ def put_out(house: House, member: Member, name: Room) -> None:
     house.leave_room(member, room)
     if member.typing is not None:
         member.typing.pop(name, None)
-    unwatched(house.sessions.leave(holder(member), name))
     if member.cork is None:
         member.socket.send_frame(farewell(name))
     else:
         # Behind what the room gave it before.
         member.keep(member.last_seq, farewell(name))
+    remove_room_later(house, member, name)
 
 
 def farewell(name: Room) -> Frame:

@@ -89,12 +89,13 @@ class Events:
         try:
             answer = await outcome
         except Exception as error:  # noqa: BLE001
+            # What came of a room that it could not join comes before it hears so.
+            self._rooms.release(member)
             self._fail(member, packet, error)
         else:
             self._succeed(member, packet, handler, answer)
         finally:
-            if member.cork is not None:
-                member.uncork()
+            self._rooms.release(member)
 
     def _succeed(self, member: Member, packet: Packet, handler: Handler, answer: Answer) -> None:
         if packet.id is not None:

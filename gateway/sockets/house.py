@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
@@ -14,8 +15,9 @@ from gateway.bus.history import History
 from gateway.bus.people import People, presence_times
 from gateway.bus.sessions import Holder, Sessions
 from gateway.core.member import Member
-from gateway.core.rooms import RoomState
-from gateway.engine import Frame
+from gateway.core.rooms import RoomState, Tenant
+from gateway.engine import CloseReason, Frame
+from gateway.engine.errors import CloseCode
 from gateway.relay import Relay
 from gateway.settings import Settings
 from gateway.sockets import packets
@@ -61,8 +63,10 @@ class House:
 
     def take_out(self, member: Member) -> None:
         """Take a member out of its rooms and the tables; what its rooms get from now on is not for it."""
+        member.flush()
         for room in list(member.rooms):
-            self.leave_room(member, room)
+            room.remove(member)
+            self.relay.note_idle(room)
         if self.members.get(member.sid) is member:
             del self.members[member.sid]
         member.tenant.members.discard(member)
@@ -70,7 +74,7 @@ class House:
     def leave_room(self, member: Member, room: RoomState) -> None:
         """Take a member out of one room; what waits to be conflated is from before."""
         member.flush()
-        room.remove(member)
+        member.leave(room)
         self.relay.note_idle(room)
 
     def tell(self, member: Member, event: str, *args: Any) -> None:
@@ -88,10 +92,27 @@ class House:
         if not task.cancelled():
             task.exception()
 
-    async def write_session(self, member: Member) -> None:
+    async def write_again(self, tenant: Tenant, members: Iterable[Member]) -> None:
+        """Write sessions that are gone as they are now, but for members that were sent away by now.
+
+        First everything is heard that was published until now: a replica that was frozen would bring back a
+        session that ended meanwhile. Raises `LinkDown`, `ReplyError` or `Unavailable`.
+        """
+        await self.relay.fence(tenant)
+        for member in members:
+            if member in tenant.members and not member.socket.closed:
+                await self.write_session(member, opened_at=member.opened_at)
+
+    async def write_session(self, member: Member, *, opened_at: int | None = None) -> None:
         """Write a member's session as it is now; raises `LinkDown` or `ReplyError`."""
         rooms = {room.name: joined_at for room, joined_at in member.rooms.items()}
-        await self.sessions.open(holder(member), rooms)
+        await self.sessions.open(holder(member), rooms, opened_at=opened_at, stays=member.stays or ())
+
+
+def evict(house: House, member: Member) -> None:
+    """Close a socket whose session has moved on to another one."""
+    house.take_out(member)
+    member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
 
 
 def holder(member: Member) -> Holder:

@@ -6,21 +6,23 @@ cork has not is the history, everything else comes live behind the answer.
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
 import msgspec
 
-from gateway.bus.notices import unwatched
+from gateway.bus.link import LinkDown, ReplyError
 from gateway.bus.sessions import Place
 from gateway.core.conflation import latest
 from gateway.core.history import Log
 from gateway.core.member import Corked, Member
-from gateway.core.replay import Missed, as_past, had_elsewhere, missed_events
+from gateway.core.replay import Missed, Told, as_past, missed_events, not_had
 from gateway.core.rooms import RoomState
 from gateway.errors import Refused
 from gateway.limits.slices import Slices
+from gateway.sockets.changes import add_room, remove_room
 from gateway.sockets.doors import Doors
-from gateway.sockets.house import House, facts, holder, log
+from gateway.sockets.house import House, facts, log
 from gateway.sockets.people import catch_up, in_place, of_room
 from publisher import Offset
 from publisher.rooms import Room
@@ -46,6 +48,8 @@ class Rooms:
     def __init__(self, house: House, doors: Doors) -> None:
         self._house = house
         self._doors = doors
+        self._held: set[Member] = set()
+        """Members that are held for an answer."""
 
     async def join(self, member: Member, name: Room, since: Offset | None, history: int | None) -> Joined:
         """Make a socket a member of a room, with what it asks of the room's history.
@@ -77,12 +81,10 @@ class Rooms:
         house = self._house
         tenant = member.tenant
         (room,) = await house.relay.open(tenant, [name])
-        member.hold()
+        self._hold(member)
         try:
             if room.last_seq is None:
-                place = await house.relay.place(tenant)
-                house.relay.learn(tenant, place, [room])
-                await house.relay.catch_up(tenant, place.seq)
+                await house.relay.locate(tenant, [room])
             # Nothing at or below this is still to come for this socket.
             at = max(tenant.position, member.last_seq, room.last_seq or 0)
             if not was_in:
@@ -91,19 +93,18 @@ class Rooms:
             await self._doors.check_again(member, name, changes, was_in=was_in)
             joined = await self._history(member, room, at, since, history, was_in=was_in)
             knows = since.seq if since is not None and since.epoch == tenant.epoch else None
-            entered = await house.sessions.join(holder(member), name, member.rooms.get(room, at), knows)
-            # Gone because its user was disconnected meanwhile: then it must stay gone.
-            if not entered.known and not member.socket.closed:
-                await house.write_session(member)
+            entered = await add_room(house, member, name, member.rooms.get(room, at), knows)
             if room not in member.rooms and not member.socket.closed:
                 # Taken away meanwhile, as the socket has been told: what was just written of it goes again.
-                unwatched(house.sessions.leave(holder(member), name))
+                await remove_room(house, member, name)
                 raise Refused("forbidden", "you may not join this room")
             told: list[Corked] = []
             if entered.people is not None:
                 told = [Corked(entered.seq, frame) for frame in of_room(member, name, entered.people)]
             elif not entered.known and not member.socket.closed:
-                told = await catch_up(house, member, [name], knows)
+                # It is in the room by now, whether or not it can be told who else is.
+                with contextlib.suppress(LinkDown, ReplyError):
+                    told = await catch_up(house, member, [name], knows)
             member.cork = in_place(member.cork or (), told)
         except BaseException:
             if not was_in:
@@ -138,38 +139,53 @@ class Rooms:
         await self._house.relay.catch_up(tenant, snapshot.seq)
         if since is not None and since.epoch != snapshot.epoch:
             return Joined(str(Offset(snapshot.epoch, at)), NONE, complete=False)
-        missed = self._missed(member, room, log_read, since, was_in=was_in)
+        missed, doubtful = self._missed(member, room, log_read, since, was_in=was_in)
         missed = latest(missed, lambda event: event.entry.conflate)
         fitting = _newest_within(missed, self._house.settings.max_event_bytes)
         at = max([at, *(event.seq for event in missed)])
         if not was_in and room in member.rooms:
             member.rooms[room] = at
         events = await _shown(fitting, snapshot.epoch)
-        complete = since is None or (log_read.complete and len(fitting) == len(missed))
+        complete = since is None or (log_read.complete and not doubtful and len(fitting) == len(missed))
         return Joined(str(Offset(snapshot.epoch, at)), events, complete)
 
     def _missed(
         self, member: Member, room: RoomState, log_read: Log, since: Offset | None, *, was_in: bool
-    ) -> list[Missed]:
+    ) -> Told:
         """Give what the answer shows: after `since` only what this socket was not given live already."""
         missed = missed_events([log_read], member.cork or [], member.sid)
         if since is None:
-            return missed
+            return Told(missed, doubtful=False)
         if was_in:
             missed = [event for event in missed if event.seq <= member.rooms.get(room, 0)]
-        joined = {other.name: joined_at for other, joined_at in member.rooms.items()}
-        return [event for event in missed if not had_elsewhere(event.entry, room.name, joined)]
+        return not_had(missed, room.name, member)
 
     async def leave(self, member: Member, name: Room) -> None:
         """Take a socket out of a room; it need not be in."""
         room = member.tenant.rooms.get(name)
-        if room is None or room not in member.rooms:
+        joined_at = member.rooms.get(room) if room is not None else None
+        if room is None or joined_at is None:
             return
+        self._hold(member)
+        await remove_room(self._house, member, name, member.stay_in(room, joined_at))
         self._house.leave_room(member, room)
+        # What came meanwhile was still the room's: it goes out before the answer.
+        self.release(member)
         if member.typing is not None:
             member.typing.pop(name, None)
-        await self._house.sessions.leave(holder(member), name)
         log.info("socket_left", **facts(member), room=name)
+
+    def _hold(self, member: Member) -> None:
+        """Keep what comes for a member behind the answer to what it asks."""
+        if member not in self._held:
+            self._held.add(member)
+            member.hold()
+
+    def release(self, member: Member) -> None:
+        """Let a member go on, whose answer is out."""
+        if member in self._held:
+            self._held.discard(member)
+            member.uncork()
 
 
 def _newest_within(missed: list[Missed], size: int) -> list[Missed]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.core.member import NEVER, Member
+from gateway.core.member import LATER, NEVER, RENEWING, Member
 from gateway.core.rooms import Tenant
-from gateway.sockets.house import House, holder
+from gateway.sockets.house import House, evict, holder
 from gateway.sockets.rounds import Rounds
 
 
@@ -24,12 +24,23 @@ class Leases:
         await self.rounds.stop()
 
     async def _renew(self, tenant: Tenant, members: list[Member]) -> None:
-        renewed = await self._house.sessions.renew(tenant.id, ((holder(m), since(m)) for m in members))
-        for member, alive in zip(members, renewed, strict=True):
-            if not alive and not member.socket.closed:
-                await self._house.write_session(member)
+        for member in members:
+            if member.since == LATER:
+                member.since = RENEWING
+        renewing = self._house.sessions.renew(tenant.id, ((holder(m), since(m)) for m in members))
+        now, generations = await renewing
+        gone = []
+        for member, generation in zip(members, generations, strict=True):
+            if generation > member.generation:
+                evict(self._house, member)
+            elif generation == 0:
+                gone.append(member)
+            elif member.since == RENEWING:
+                member.since = now
+        if gone:
+            await self._house.write_again(tenant, gone)
 
 
 def since(member: Member) -> int:
-    """Give the seq since which a socket got everything, as far as its replica knows: in a resync it does not."""
-    return member.since if member.tenant.backlog is None else NEVER
+    """Return the seq since which a socket was handed everything at once; in a resync, or held, it is not."""
+    return NEVER if member.tenant.backlog is not None or member.holds else member.since

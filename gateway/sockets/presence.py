@@ -14,6 +14,7 @@ from gateway.bus.notices import unwatched
 from gateway.core.member import Member
 from gateway.core.rooms import Tenant
 from gateway.engine import CloseReason
+from gateway.sockets.changes import IN_DOUBT
 from gateway.sockets.house import House
 from gateway.sockets.rounds import Rounds
 
@@ -21,7 +22,7 @@ from gateway.sockets.rounds import Rounds
 MARGIN_MS = 20
 RETRY_MS = 1000
 # Why this replica closes sockets that come back by themselves, to wherever there is room for them.
-SENT_AWAY = (CloseReason.SHUTDOWN, "gap", "history lost")
+SENT_AWAY = (CloseReason.SHUTDOWN, "gap", "history lost", IN_DOUBT)
 
 CallLater = Callable[[float, Callable[[], object]], Any]
 
@@ -74,14 +75,8 @@ class Presence:
     async def _renew(self, tenant: Tenant, members: list[Member]) -> None:
         unknown = await self._sweep(tenant.id, members)
         if unknown:
-            await self._enter_again(unknown)
-
-    async def _enter_again(self, members: list[Member]) -> None:
-        """Have those come anew that were taken for gone, but for those who were sent away by now."""
-        await self._house.relay.subscriber.of(members[0].tenant.id).fence()
-        for member in members:
-            if member in member.tenant.members and not member.socket.closed:
-                await self._house.write_session(member)
+            # They were taken for gone.
+            await self._house.write_again(tenant, unknown)
 
     async def _sweep(self, tenant: str, members: list[Member]) -> list[Member]:
         """Renew leases and do what is due for their tenant; gives the members that have none."""

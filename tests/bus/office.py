@@ -100,7 +100,7 @@ class Office:
 
     async def leave(self, socket: Socket, room: Room | None = None) -> None:
         """Have it leave a conversation."""
-        await self.sessions.leave(socket.holder, room or self.talk)
+        await self.sessions.leave(socket.holder, room or self.talk, [])
 
     async def type(self, socket: Socket, *, skip: str = "", typing: bool = True, room: Room | None = None) -> int:
         """Have it type, or stop."""

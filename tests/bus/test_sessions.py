@@ -10,9 +10,9 @@ import pytest
 
 from gateway.bus.commands import Commands
 from gateway.bus.link import LinkDown
-from gateway.bus.sessions import Holder, Sessions, session_key
+from gateway.bus.sessions import LEAVING, Holder, Sessions, session_key
 from gateway.core.history import Kept
-from gateway.core.member import Identity
+from gateway.core.member import Identity, Stay
 from publisher import Options, Room, conversation, wire
 from publisher.envelope import build_control, build_event
 from publisher.offsets import SEQ_PER_S
@@ -179,15 +179,18 @@ async def test_joining_and_leaving_are_noted(case: Case) -> None:
     await case.open({BOB: None})
     assert (await case.sessions.join(case.holder, case.room, 42)).known
     assert (await case.claim()).rooms[case.room] == 42
-    await case.sessions.leave(case.holder._replace(generation=2), case.room)
-    assert case.room not in (await case.claim()).rooms
+    stays = [Stay(case.room, 42, 50)]
+    await case.sessions.leave(case.holder._replace(generation=2), case.room, stays)
+    session = await case.claim()
+    assert case.room not in session.rooms
+    assert session.stays == (Stay(case.room, 42, 50, 50 + LEAVING),)
 
 
 async def test_what_a_socket_asked_for_before_its_session_moved_on_changes_nothing(case: Case) -> None:
     other = conversation(new_id())
     await case.open({BOB: None, case.room: None})
     await case.claim()
-    await case.sessions.leave(case.holder, case.room)
+    await case.sessions.leave(case.holder, case.room, [])
     assert (await case.sessions.join(case.holder, other, 42)).known
     rooms = (await case.claim()).rooms
     assert (case.room in rooms, other in rooms) == (True, False)
@@ -195,8 +198,8 @@ async def test_what_a_socket_asked_for_before_its_session_moved_on_changes_nothi
 
 async def test_a_session_that_is_gone_says_so_and_is_not_half_made(case: Case, redis_client: Client) -> None:
     assert not (await case.sessions.join(case.holder, case.room, 42)).known
-    await case.sessions.leave(case.holder, case.room)
-    assert await case.sessions.renew(case.holder.tenant, [(case.holder, 0)]) == [False]
+    await case.sessions.leave(case.holder, case.room, [])
+    assert (await case.sessions.renew(case.holder.tenant, [(case.holder, 0)])).generations == [0]
     await case.sessions.begin_window(case.holder, 0)
     await case.sessions.mark_holed([case.holder])
     assert not await redis_client.exists(case.key)
@@ -269,7 +272,7 @@ async def test_a_session_lives_for_its_lease_and_for_the_window_once_its_socket_
     assert 119_000 < await redis_client.pttl(case.key) <= 120_000
     await case.sessions.begin_window(case.holder, 0)
     assert 59_000 < await redis_client.pttl(case.key) <= 60_000
-    assert await case.sessions.renew(case.holder.tenant, [(case.holder, 0)]) == [True]
+    assert (await case.sessions.renew(case.holder.tenant, [(case.holder, 0)])).generations == [1]
     assert 119_000 < await redis_client.pttl(case.key) <= 120_000
     await case.sessions.begin_window(case.holder, 0)
     await case.claim()
@@ -290,6 +293,16 @@ async def test_a_live_socket_surely_had_what_is_older_than_its_heartbeats(
     seconds, micros = await redis_client.time()
     seen = (await case.claim()).seen_until
     assert place.seq - SEQ_PER_S <= seen <= seconds * SEQ_PER_S + micros - SEQ_PER_S
+
+
+async def test_a_socket_whose_session_moved_on_does_not_renew_it(case: Case, redis_client: Client) -> None:
+    await case.open()
+    await case.claim()
+    await redis_client.pexpire(case.key, 10_000)
+    renewed = await case.sessions.renew(case.holder.tenant, [(case.holder, 0)])
+    assert renewed.generations == [2]
+    assert await redis_client.pttl(case.key) <= 10_000
+    assert (await case.claim()).seen_until == 0
 
 
 async def test_a_socket_that_just_came_back_surely_had_nothing(commands: Commands) -> None:

@@ -83,7 +83,7 @@ def test_what_a_socket_had_before_is_not_for_it_any_more(world: World) -> None:
 def test_a_corked_member_keeps_its_events_and_their_order(world: World) -> None:
     room = world.room()
     member, socket = world.member(room)
-    member.cork = []
+    member.hold()
     world.receive(room, 5)
     world.receive(room, 6, flag="e", previous=0)
     assert socket.data == []

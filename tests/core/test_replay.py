@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.history import Entry, Log
-from gateway.core.member import Corked
+from gateway.core.member import MAX_STAYS, Corked, Identity, Member, Stay
 from gateway.core.replay import (
     Missed,
     event_frame,
-    had_elsewhere,
     in_order,
     missed_events,
     newest,
+    not_had,
     split_body,
 )
+from gateway.core.rooms import RoomState, Tenant
 from gateway.engine import Frame
 from publisher import Room
 from publisher.envelope import EVENT_NAME, encode_event
@@ -74,13 +76,48 @@ def test_nothing_is_lost_doubled_or_out_of_order_between_logs_and_cork(
     assert [event.seq for event in due] == sorted(set().union(live, *logged))
 
 
-def test_an_event_that_reached_the_socket_by_another_room_was_had_elsewhere() -> None:
-    entry = log(5, rooms=("user:a", "user:b")).entries[0]
-    here, there = Room("user:a"), Room("user:b")
-    assert had_elsewhere(entry, here, {here: 9, there: 4})
-    assert not had_elsewhere(entry, here, {here: 9, there: 5})
-    assert not had_elsewhere(entry, here, {here: 1})
-    assert not had_elsewhere(log(5).entries[0], here, {there: 1})
+HERE, THERE = Room("user:a"), Room("user:b")
+
+
+@pytest.mark.parametrize(
+    ("rooms", "stays", "told"),
+    [
+        # Event 5 is for both rooms; the socket asks for what `HERE` has.
+        ({HERE: 9, THERE: 4}, [], (0, False)),
+        ({HERE: 9, THERE: 5}, [], (1, False)),
+        ({HERE: 1}, [], (1, False)),
+        ({}, [Stay(THERE, 4, 5)], (0, False)),
+        ({}, [Stay(THERE, 3, 4)], (1, False)),
+        ({}, [Stay(THERE, 5, 9)], (1, False)),
+        ({}, [Stay(HERE, 4, 5)], (0, False)),
+        # A recovery knows when a leave was under way, not when it was done.
+        ({}, [Stay(THERE, 3, 4, maybe_until=5)], (0, True)),
+        ({}, [Stay(THERE, 3, 4, maybe_until=4)], (1, False)),
+    ],
+)
+def test_what_the_socket_was_given_live_is_not_told_again(
+    rooms: dict[Room, int], stays: list[Stay], told: tuple[int, bool]
+) -> None:
+    member = member_in(rooms, stays)
+    events, doubtful = not_had(missed_events([log(5, rooms=(HERE, THERE))], [], "sid"), HERE, member)
+    assert (len(events), doubtful) == told
+
+
+def test_an_event_of_several_rooms_from_before_the_stays_that_are_remembered_is_doubtful() -> None:
+    member = member_in({}, [Stay(Room(f"user:{i}"), 1, 6) for i in range(MAX_STAYS + 1)])
+    both, one = log(5, rooms=(HERE, THERE)), log(5)
+    assert not_had(missed_events([both], [], "sid"), HERE, member) == ([], True)
+    assert len(not_had(missed_events([one], [], "sid"), HERE, member).events) == 1
+    member.opened_at = 5
+    assert len(not_had(missed_events([both], [], "sid"), HERE, member).events) == 1
+
+
+def member_in(rooms: dict[Room, int], stays: list[Stay]) -> Member:
+    tenant = Tenant("t")
+    member = Member(None, Identity("u", "t", "", 0.0), tenant, "sid", "pid")
+    member.rooms = {RoomState(tenant, name): joined_at for name, joined_at in rooms.items()}
+    member.remember(*stays)
+    return member
 
 
 NAMES = st.from_regex(EVENT_NAME, fullmatch=True).filter(lambda name: name not in ("connect", "disconnect"))

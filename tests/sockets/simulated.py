@@ -14,7 +14,7 @@ import socket as sockets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import hiredis
 
@@ -22,7 +22,7 @@ from gateway import relay
 from gateway.auth import Tokens
 from gateway.bus.commands import Commands
 from gateway.bus.history import History
-from gateway.bus.link import LinkDown, ReplyError
+from gateway.bus.link import AnswerLost, LinkDown, ReplyError
 from gateway.bus.people import RoomPeople, online_key
 from gateway.bus.sessions import Sessions
 from gateway.core.conflation import Pacer
@@ -217,7 +217,7 @@ class SimLink:
         self.leaving.clear()
         for future in futures:
             if not future.done():
-                future.set_exception(LinkDown("the connection to Redis broke"))
+                future.set_exception(AnswerLost("the connection to Redis broke"))
         self._on_lost()
 
 
@@ -357,6 +357,15 @@ class Span:
     """Whether it must; otherwise it only may."""
 
 
+class Question(NamedTuple):
+    """What a browser asked of a room, and its time there until then."""
+
+    event: str
+    room: Room
+    since: int | None
+    before: Span | None
+
+
 class SimChannel:
     """The transport of one engine socket: frames wait until the browser reads them."""
 
@@ -427,7 +436,7 @@ class Browser:
     answered: list[int] = field(default_factory=list)
     """Numbers of the events that came in the answer to a join."""
     spans: dict[Room, Span] = field(default_factory=dict)
-    asked: dict[int, tuple[str, Room, int | None]] = field(default_factory=dict)
+    asked: dict[int, Question] = field(default_factory=dict)
     sids: set[str] = field(default_factory=set)
     taken: set[Room] = field(default_factory=set)
     """Rooms that a backend took away and that were not asked for again."""
@@ -442,6 +451,8 @@ class Browser:
     shown: Shown = field(default_factory=Shown)
     looking: set[int] = field(default_factory=set)
     """Questions about who is online that are under way."""
+    noted: str | None = None
+    """An offset that it keeps for a later join."""
 
     # -- what it does
 
@@ -463,7 +474,7 @@ class Browser:
         assert self.socket is not None
         lost, self.socket, self.channel = self.socket, None, None
         self.is_accepted = self.is_up = False
-        for event, room, _ in self.asked.values():
+        for event, room, *_ in self.asked.values():
             if event == "leave_conversation":
                 self.spans[room].sure = False
             else:
@@ -481,7 +492,8 @@ class Browser:
         payload: dict[str, Any] = {"conversation_id": room.partition(":")[2]}
         if since is not None:
             payload["since"] = since
-        self.asked[number] = (event, room, parse_offset(since).seq if since else None)
+        before = self.spans.get(room)
+        self.asked[number] = Question(event, room, parse_offset(since).seq if since else None, before)
         if event == "join_conversation":
             self.taken.discard(room)
         if event == "leave_conversation" or room not in self.spans:
@@ -501,7 +513,7 @@ class Browser:
         self.socket.receive("42" + json.dumps([event, {"conversation_id": room.partition(":")[2]}]))
 
     def is_asking_for(self, room: Room) -> bool:
-        return any(room == other for _, other, _ in self.asked.values())
+        return any(room == question.room for question in self.asked.values())
 
     def lose(self, room: Room) -> None:
         """A backend takes a room away from it."""
@@ -576,6 +588,7 @@ class Browser:
         if recovered:
             return
         self.owed.clear()
+        self.noted = None
         self.shown = Shown()
         # It was told: what it missed is not owed to it any more. Rooms that were kept are news to it.
         self.spans = {room: Span(seq, sure=False) for room in self.spans}
@@ -600,14 +613,22 @@ class Browser:
             self.looking.discard(number)
             self.shown.online = set(answer["online"]) if answer["ok"] else self.shown.online
             return
-        event, room, since = self.asked.pop(number)
+        event, room, since, before = self.asked.pop(number)
         if not answer["ok"]:
-            self.spans[room].sure = self.spans[room].sure and event != "leave_conversation"
+            self._refused(room, before, answer["error"]["code"])
         elif event == "leave_conversation":
             del self.spans[room]
             self.shown.forget(room)
         else:
             self._joined(room, since, answer)
+
+    def _refused(self, room: Room, before: Span | None, code: str) -> None:
+        """What was refused changed nothing, but for a user who may not be in the room any more."""
+        if code == "forbidden" or before is None:
+            del self.spans[room]
+            self.shown.forget(room)
+        else:
+            self.spans[room] = before
 
     def _joined(self, room: Room, since: int | None, answer: dict[str, Any]) -> None:
         at = parse_offset(answer["offset"]).seq
@@ -616,11 +637,8 @@ class Browser:
             self.shown.forget(room)
         for shown in answer["events"]:
             number = shown["data"]
-            # What was told of one room's history may be told of another's as well, and what came by a room that
-            # was left since is unknown to the gateway.
-            others = [name for name in self.world.events[number].rooms if name != room]
-            left = any(name not in self.spans or not self.spans[name].sure for name in others)
-            assert left or number not in self.live, f"event {number} came live and in an answer"
+            # What was told of one room's history may be told of another's as well.
+            assert number not in self.live, f"event {number} came live and in an answer"
             self.answered.append(number)
         if since is not None and answer["complete"]:
             # Not here yet: what came live while the log was read comes behind the answer.

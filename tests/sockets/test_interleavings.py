@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from redis.backoff import NoBackoff
 
+from gateway.bus.sessions import session_key
 from gateway.embedded import EmbeddedRedis
 from gateway.settings import load
 from publisher import Room, conversation, wire
@@ -169,6 +170,16 @@ class Machine(RuleBasedStateMachine):
             if link.is_up and getattr(link, queue):
                 self.world.act(link.let_out if queue == "leaving" else link.let_in)
 
+    @rule(replica=REPLICAS, kind=KINDS)
+    def replica_hears_all_at_once(self, replica: int, kind: str) -> None:
+        link = self.world.replicas[replica].source.links[kind]
+
+        def hear() -> None:
+            for _ in range(len(link.arriving)):
+                link.let_in()
+
+        self.world.act(hear)
+
     @rule(replica=REPLICAS, times=st.integers(1, 12))
     def replica_goes_on(self, replica: int, times: int) -> None:
         for _ in range(times):
@@ -197,23 +208,30 @@ class Machine(RuleBasedStateMachine):
         for _ in range(times):
             self.world.act(self.world.browsers[browser].read)
 
+    @rule(browser=BROWSERS)
+    def note_an_offset(self, browser: int) -> None:
+        noting = self.world.browsers[browser]
+        if noting.is_up:
+            noting.noted = noting.offset
+
     @rule(browser=BROWSERS, room=ROOMS)
-    def join(self, browser: int, room: int) -> None:
+    def join_since_an_earlier_offset(self, browser: int, room: int) -> None:
+        self.join(browser, room, since=self.world.browsers[browser].noted)
+
+    @rule(browser=BROWSERS, room=ROOMS)
+    def join(self, browser: int, room: int, *, since: str | None = None) -> None:
         asking = self.world.browsers[browser]
         name = self.rooms[room]
         if asking.is_up and not asking.is_asking_for(name):
-            since = asking.offset if name not in asking.spans else None
+            if since is None and name not in asking.spans:
+                since = asking.offset
             self.world.act(lambda: asking.ask("join_conversation", name, since))
 
     @rule(browser=BROWSERS, room=ROOMS)
     def leave(self, browser: int, room: int) -> None:
         asking = self.world.browsers[browser]
         name = self.rooms[room]
-        if (
-            asking.is_up
-            and name in asking.spans
-            and not any(name == other for _, other, _ in asking.asked.values())
-        ):
+        if asking.is_up and name in asking.spans and not asking.is_asking_for(name):
             self.world.act(lambda: asking.ask("leave_conversation", name))
 
     @rule(browser=BROWSERS)
@@ -453,3 +471,179 @@ def test_who_waits_for_one_for_long_is_told(unreadable: LossyMachine, monkeypatc
     unreadable.logs_are_mended(replica=0)
     unreadable.settle()
     assert [browser.recoveries[-1] for browser in unreadable.world.browsers] == [False, False, False]
+
+
+# -- a session that Redis and the replica must not see differently
+
+
+@pytest.fixture
+def joined(state: LossyMachine) -> LossyMachine:
+    """Browser 0 is in room 0, and has heard so."""
+    state.join(browser=0, room=0)
+    state.all_goes_on()
+    state.browser_hears(browser=0, times=8)
+    assert state.world.browsers[0].spans[state.rooms[0]].sure
+    return state
+
+
+def hears_everything(state: LossyMachine) -> None:
+    state.all_goes_on()
+    state.browser_hears(browser=0, times=8)
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_who_could_not_leave_is_still_there(joined: LossyMachine, is_done: bool) -> None:
+    joined.leave(browser=0, room=0)
+    if is_done:
+        joined.redis_hears(kind="ask", replica=0, times=1)
+    joined.connection_breaks(kind="ask", replica=0)
+    joined.replica_goes_on(replica=0, times=1)
+    hears_everything(joined)
+    joined.publish(rooms={0}, sender=None, times=1, wide=False)
+    joined.publish(rooms=set(), sender=None, times=1, wide=True)
+    hears_everything(joined)
+    joined.drop(browser=0)
+    joined.come_back(browser=0, replica=1)
+    joined.settle()
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_who_could_not_join_is_told_later_what_was_there(joined: LossyMachine, is_done: bool) -> None:
+    browser = joined.world.browsers[0]
+    joined.join(browser=0, room=1)
+    for _ in range(20):
+        asks = joined.world.replicas[0].source.links["ask"]
+        if any("r:" in str(words) or joined.rooms[1] in words for _, words in asks.leaving):
+            break
+        joined.replica_goes_on(replica=0, times=1)
+    if is_done:
+        joined.redis_hears(kind="ask", replica=0, times=1)
+    joined.connection_breaks(kind="ask", replica=0)
+    hears_everything(joined)
+    joined.note_an_offset(browser=0)
+    joined.publish(rooms={1}, sender=None, times=1, wide=False)
+    joined.publish(rooms=set(), sender=None, times=1, wide=True)
+    hears_everything(joined)
+    joined.drop(browser=0)
+    joined.come_back(browser=0, replica=1)
+    hears_everything(joined)
+    assert browser.is_up
+    joined.join_since_an_earlier_offset(browser=0, room=1)
+    joined.settle()
+
+
+def test_what_came_by_a_room_that_was_left_since_is_not_told_of_another(joined: LossyMachine) -> None:
+    joined.note_an_offset(browser=0)
+    joined.publish(rooms={0, 1}, sender=None, times=1, wide=False)
+    hears_everything(joined)
+    joined.leave(browser=0, room=0)
+    hears_everything(joined)
+    joined.join_since_an_earlier_offset(browser=0, room=1)
+    joined.settle()
+
+
+def test_who_left_a_room_and_comes_again_is_not_told_what_it_had(joined: LossyMachine) -> None:
+    joined.note_an_offset(browser=0)
+    joined.publish(rooms={0}, sender=None, times=1, wide=False)
+    hears_everything(joined)
+    joined.leave(browser=0, room=0)
+    hears_everything(joined)
+    joined.publish(rooms={0}, sender=None, times=1, wide=False)
+    hears_everything(joined)
+    joined.join_since_an_earlier_offset(browser=0, room=0)
+    joined.settle()
+    assert len(joined.world.browsers[0].answered) == 1
+
+
+SWEEP = [(first, second) for first in range(2, 10) for second in range(4)]
+
+
+@pytest.mark.parametrize(("first", "second"), SWEEP)
+def test_who_arrives_hides_nothing_from_who_comes_back(state: LossyMachine, first: int, second: int) -> None:
+    for browser in (0, 2):
+        state.drop(browser)
+    state.world.browsers[2].pid = None
+    state.come_back(browser=0, replica=1)
+    state.replica_goes_on(replica=1, times=first)
+    state.come_back(browser=2, replica=1)
+    state.replica_goes_on(replica=1, times=second)
+    asks = state.world.replicas[1].source.links["ask"].leaving
+    while asks:
+        # Between what the one reads and what the other is told of its place.
+        if "bob" in asks[0][1]:
+            state.publish(rooms=set(), sender=None, times=1, wide=True)
+        state.redis_hears(kind="ask", replica=1, times=1)
+    state.replica_hears_all_at_once(kind="ask", replica=1)
+    state.settle()
+
+
+def test_who_drops_during_a_long_replay_is_told_what_is_lost_of_it(
+    state: LossyMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.sockets.pacing.PORTION_BYTES", 50)
+    for replica in state.world.replicas:
+        replica.sessions._unnoticed_us = 0
+    browser = state.world.browsers[0]
+    state.drop(browser=0)
+    state.publish(rooms=set(), sender=None, times=6, wide=True)
+    state.come_back(browser=0, replica=1)
+    state.replica_goes_on(replica=1, times=30)
+    assert browser.channel is not None
+    assert len(browser.channel.frames) < 6, "the replay is paced"
+    state.browser_hears(browser=0, times=2)
+    state.leases_are_renewed(replica=1)
+    state.replica_goes_on(replica=1, times=4)
+    state.drop(browser=0)
+    state.publish(rooms=set(), sender=None, times=6, wide=True)
+    state.come_back(browser=0, replica=0)
+    state.settle()
+    assert browser.recoveries[-1:] == [False]
+
+
+def test_a_frozen_replica_does_not_bring_back_a_session_that_ended_meanwhile(state: LossyMachine) -> None:
+    browser = state.world.browsers[0]
+    state.drop(browser=0)
+    state.come_back(browser=0, replica=1)
+    for _ in range(12):
+        state.world.act(state.world.replicas[1].step)
+    state.browser_hears(browser=0, times=8)
+    assert browser.recoveries == [False, True]
+    assert browser.socket is not None
+    state.world.act(lambda: browser.socket.receive("41"))  # type: ignore[union-attr]
+    for _ in range(4):
+        state.world.act(state.world.replicas[1].step)
+    key = session_key(state.world.tenant, browser.pid or "")
+    assert not state.world.server.execute(("HEXISTS", key, "u"))
+    state.world.server.execute(("DEL", key))
+    # What the frozen replica has yet to hear is on its way still.
+    state.leases_are_renewed(replica=0)
+    asks = state.world.replicas[0].source.links["ask"]
+    while asks.leaving or asks.arriving:
+        state.redis_hears(kind="ask", replica=0, times=1)
+        state.replica_hears(kind="ask", replica=0, times=1)
+    assert not state.world.server.execute(("EXISTS", key))
+    state.all_goes_on()
+    assert not state.world.server.execute(("EXISTS", key))
+
+
+def test_what_came_before_a_socket_was_in_its_rooms_it_did_not_get_there(state: LossyMachine) -> None:
+    browser = state.world.browsers[0]
+    earlier = browser.offset
+    state.drop(browser=0)
+    browser.pid = None
+    state.come_back(browser=0, replica=0)
+    asks, hears = (state.world.replicas[0].source.links[kind] for kind in ("ask", "hear"))
+    while not any("alice" in words for _, words in asks.leaving):
+        state.replica_goes_on(replica=0, times=1)
+    state.redis_hears(kind="ask", replica=0, times=len(asks.leaving))
+    state.publish(rooms={0}, sender=None, times=1, wide=True)
+    state.replica_hears(kind="hear", replica=0, times=len(hears.arriving))
+    hears_everything(state)
+    state.drop(browser=0)
+    state.come_back(browser=0, replica=0)
+    hears_everything(state)
+    assert browser.recoveries == [False, False, True]
+    browser.noted = earlier
+    state.join_since_an_earlier_offset(browser=0, room=0)
+    state.settle()
+    assert len(browser.answered) == 1

@@ -5,7 +5,9 @@
 --       5 ms kept  6 ms the session lives  7 ms a socket counts as there  8 sockets a user may have, 0 for any
 --       9 user  10 sid  11 pid  12 generation  13 why an earlier session was lost, or empty
 --       14 token's id, or empty  15 Unix time in seconds at which it was issued
---       16 bytes of the largest event that sockets can be given  17.. room, joined at ('' for now) ...
+--       16 bytes of the largest event that sockets can be given
+--       17 seq at which the session was opened first, or empty  18 the stays that its socket remembers
+--       19.. room, joined at ('' for now) ...
 -- Returns {epoch, seq, revoked fields, delay}: everything published so far is at or below seq, everything later
 -- above. `delay` ms later a sweep is due (-1: none). The session of a socket that was one too many is not written again.
 local p = people(ARGV[1], ARGV[2])
@@ -30,13 +32,17 @@ if meta[3] ~= ARGV[4] or meta[4] ~= ARGV[5] or meta[5] ~= ARGV[16] then
 end
 local revoked = redis.call('HGETALL', KEYS[3])
 if p.has_to_go(ARGV[11], ARGV[9]) then return {epoch, id, revoked, -1} end
-local fields = {'u', ARGV[9], 's', ARGV[10], 'g', ARGV[12], 'at', id}
+local fields = {'u', ARGV[9], 's', ARGV[10], 'g', ARGV[12], 'at', ARGV[17] ~= '' and ARGV[17] or id}
+if ARGV[18] ~= '' then
+  fields[#fields + 1] = 'p'
+  fields[#fields + 1] = ARGV[18]
+end
 if ARGV[13] ~= '' then
   fields[#fields + 1] = 'l'
   fields[#fields + 1] = ARGV[13]
 end
 local rooms = {}
-for i = 17, #ARGV, 2 do
+for i = 19, #ARGV, 2 do
   rooms[#rooms + 1] = ARGV[i]
   fields[#fields + 1] = 'r:' .. ARGV[i]
   fields[#fields + 1] = ARGV[i + 1] == '' and id or ARGV[i + 1]
