@@ -10,7 +10,7 @@ import hiredis
 import pytest
 
 from gateway.bus.commands import OPEN_ERRORS
-from gateway.bus.link import TURN_S, Link, LinkDown, ReplyError, Source
+from gateway.bus.link import TURN_S, AnswerLost, Link, LinkDown, ReplyError, Source
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
@@ -151,7 +151,7 @@ async def test_the_end_of_a_connection_ends_every_question(
     assert link.waiting_s() >= 0.0
     redis_proxy.cut()
     results = await asyncio.gather(*asked, return_exceptions=True)
-    assert [type(result) for result in results] == [LinkDown] * 3
+    assert [type(result) for result in results] == [AnswerLost] * 3
     assert lost.count == 1
     assert not link.is_up
 
