@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gateway.orphans import end_with_parent
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
 
 
 class EmbeddedError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.client import clients
 from tests.support.publisher_process import publishers, shared_publishers
@@ -32,6 +33,10 @@ __all__ = [
     "shared_replicas",
     "web_server",
 ]
+
+# A machine that does something else for a while is no finding.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 SHOWN = 12
 """Lines of a replica's log that go with a failure."""

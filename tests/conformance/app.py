@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -13,18 +14,35 @@ from gateway.engine import EngineOptions, EngineServer, EngineSocket, Frame
 from gateway.sockets import packets
 from gateway.sockets.upstream import Admission, Peer, SocketServer
 
-PING_INTERVAL_S = 0.3
-PING_TIMEOUT_S = 0.2
-CONNECT_TIMEOUT_S = 1.0
 MAX_PAYLOAD = 1_000_000
 
-OPTIONS = EngineOptions(
-    ping_interval_s=PING_INTERVAL_S,
-    ping_timeout_s=PING_TIMEOUT_S,
-    max_payload_bytes=MAX_PAYLOAD,
-    allow_origin=lambda origin: True,
-    log=lambda event, **fields: None,
-)
+
+@dataclass(frozen=True)
+class Times:
+    """How long the server waits for what."""
+
+    ping_interval_s: float
+    ping_timeout_s: float
+    connect_timeout_s: float
+
+    @property
+    def options(self) -> EngineOptions:
+        """The engine's options."""
+        return EngineOptions(
+            ping_interval_s=self.ping_interval_s,
+            ping_timeout_s=self.ping_timeout_s,
+            max_payload_bytes=MAX_PAYLOAD,
+            allow_origin=lambda origin: True,
+            log=lambda event, **fields: None,
+        )
+
+
+OFFICIAL = Times(ping_interval_s=0.3, ping_timeout_s=0.2, connect_timeout_s=1.0)
+"""What the official suites expect."""
+QUICK = Times(ping_interval_s=0.3, ping_timeout_s=3.0, connect_timeout_s=3.0)
+"""For what is about these times: a busy machine answers within them."""
+PATIENT = Times(ping_interval_s=120.0, ping_timeout_s=120.0, connect_timeout_s=120.0)
+"""For all else: none of them is ever over."""
 
 
 class SocketIO(SocketServer):
@@ -36,7 +54,7 @@ class SocketIO(SocketServer):
         return admission._replace(follow=[Frame(packets.event("auth", auth or {}, namespace=namespace))])
 
 
-def engine_io() -> EngineServer:
+def engine_io(times: Times) -> EngineServer:
     """Return an Engine.IO server that echoes."""
 
     def echo(socket: EngineSocket, data: str | bytes) -> None:
@@ -45,12 +63,12 @@ def engine_io() -> EngineServer:
         else:
             socket.send_binary(data)
 
-    return EngineServer(dataclasses.replace(OPTIONS, receiver=echo))
+    return EngineServer(dataclasses.replace(times.options, receiver=echo))
 
 
-def socket_io() -> SocketIO:
+def socket_io(times: Times) -> SocketIO:
     """Return a Socket.IO server with the suite's two events."""
-    sio = SocketIO(options=OPTIONS, connect_timeout_s=CONNECT_TIMEOUT_S, namespaces=["/", "/custom"])
+    sio = SocketIO(options=times.options, connect_timeout_s=times.connect_timeout_s, namespaces=["/", "/custom"])
 
     @sio.on("message")  # type: ignore[untyped-decorator]
     async def message(sid: str, *args: Any) -> None:
@@ -64,9 +82,9 @@ def socket_io() -> SocketIO:
 
 
 @asynccontextmanager
-async def serve(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
+async def serve(host: str = "127.0.0.1", port: int = 0, times: Times = OFFICIAL) -> AsyncIterator[int]:
     """Serve both; gives the port."""
-    app, engine, sio = web.Application(), engine_io(), socket_io()
+    app, engine, sio = web.Application(), engine_io(times), socket_io(times)
     engine.attach(app, "engine.io")
     sio.attach(app, "socket.io")
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

@@ -6,11 +6,17 @@ import json
 import aiohttp
 import pytest
 
+from tests.conformance.app import PATIENT, QUICK
 from tests.conformance.clients import closed, receive, stays_open
 from tests.engine.wire import Peer, Poller, http_client, opened, polling, websocket
 from tests.support.waiting import PATIENCE_S, SLACK_S
 
-FACTS = {"pingInterval": 300, "pingTimeout": 200, "maxPayload": 1_000_000}
+FACTS = {
+    "pingInterval": PATIENT.ping_interval_s * 1000,
+    "pingTimeout": PATIENT.ping_timeout_s * 1000,
+    "maxPayload": 1_000_000,
+}
+UNANSWERED_S = (QUICK.ping_interval_s + QUICK.ping_timeout_s) * 0.9
 
 
 @pytest.fixture(params=["/engine.io/", "/socket.io/"])
@@ -114,35 +120,35 @@ class TestWebsocketMessages:
 
 
 class TestHeartbeat:
-    async def test_polling_is_pinged(self, port: int) -> None:
-        async with polling(port) as client:
+    async def test_polling_is_pinged(self, quick_port: int) -> None:
+        async with polling(quick_port) as client:
             for _ in range(3):
                 assert await client.poll() == (200, "2")
                 assert await client.post("3") == (200, "ok")
 
-    async def test_polling_without_pongs_is_closed(self, port: int) -> None:
+    async def test_polling_without_pongs_is_closed(self, quick_port: int) -> None:
         loop = asyncio.get_running_loop()
-        async with polling(port) as client:
+        async with polling(quick_port) as client:
             started = loop.time()
             assert await client.poll() == (200, "2")
             assert await client.poll() == (200, "1")
-            assert loop.time() - started > 0.45
+            assert loop.time() - started > UNANSWERED_S
             assert (await client.poll())[0] == 400
 
-    async def test_a_websocket_is_pinged_and_stays(self, port: int) -> None:
-        async with opened(port) as peer:
+    async def test_a_websocket_is_pinged_and_stays(self, quick_port: int) -> None:
+        async with opened(quick_port) as peer:
             await stays_open(peer)
             peer.send("4x")
             assert await receive(peer) == "4x"
 
-    async def test_a_websocket_without_pongs_is_closed_in_time(self, port: int) -> None:
+    async def test_a_websocket_without_pongs_is_closed_in_time(self, quick_port: int) -> None:
         loop = asyncio.get_running_loop()
-        async with opened(port) as peer:
+        async with opened(quick_port) as peer:
             started = loop.time()
             assert await peer.receive() == "2"
             assert loop.time() - started > 0.25
             await peer.close_code()
-            assert 0.45 < loop.time() - started < SLACK_S
+            assert UNANSWERED_S < loop.time() - started < UNANSWERED_S + SLACK_S
 
 
 class TestClose:
@@ -192,8 +198,8 @@ class TestUpgrade:
             peer.send("4hello")
             assert await receive(peer) == "4hello"
 
-    async def test_heartbeats_go_on_after_the_change(self, port: int) -> None:
-        async with polling(port) as client, websocket(port, sid=client.sid) as peer:
+    async def test_heartbeats_go_on_after_the_change(self, quick_port: int) -> None:
+        async with polling(quick_port) as client, websocket(quick_port, sid=client.sid) as peer:
             await self.probe(peer)
             peer.send("5")
             await stays_open(peer)

@@ -19,7 +19,7 @@ from tests.support.tokens import mint, new_id
 
 __all__ = ["behind_proxy", "browsers", "node"]
 
-LEASE_S, GRACE_S, TYPING_S = 3.0, 1.0, 1.0
+LEASE_S, GRACE_S, TYPING_S = 6.0, 2.5, 2.0
 TIMES = {
     "GATEWAY_PRESENCE_LEASE_S": str(LEASE_S),
     "GATEWAY_PRESENCE_GRACE_S": str(GRACE_S),

@@ -274,9 +274,12 @@ async def test_who_can_not_be_recovered_is_told_as_well(
 
 
 async def test_a_crowd_that_comes_at_once_is_told_in_a_few_events(
-    connect: Connect, office: Office, pair: list[Replica]
+    connect: Connect, office: Office, redis_server: EmbeddedRedis, replicas: Replicas
 ) -> None:
     asyncio.get_running_loop().set_debug(False)
+    # A grace within which a crowd is back on any machine.
+    grace = {"GATEWAY_PRESENCE_GRACE_S": "10"}
+    pair = [replicas(redis_server.url, **TIMES | grace) for _ in range(2)]
     observer = await connect(pair[0].url, office.bob, statuses=True)
     pages = [await connect(pair[0].url, office.bob, transport=kind) for kind in ("websocket", "polling")]
     crowd = [new_id() for _ in range(120)]
