@@ -1,10 +1,10 @@
 -- Takes access away from a user, now and for what is to come, atomically, in one round trip.
 --
--- KEYS  1 meta  2 revoked  3 channel of the user's own room
+-- KEYS  1 meta  2 revoked  3 channel of the user's own room  4 what is there while a room may not be joined, if any
 -- ARGV  1 body, a JSON object for the gateways  2 PUBLISH or SPUBLISH  3 epoch to begin with
 --       4 what to remember: a room that is taken away, * for all, token/<id>, before; empty for nothing
 --       5 ms to remember it  6 with "before", seconds since 1970, of which the latest counts; else empty
---       7 traceparent or empty
+--       7 traceparent or empty  8 with the 4th key, ms that it is there from now on; 0 ends it
 -- Returns {0, offset}.
 --
 -- What is older than has to be remembered is forgotten with every 32nd thing that is taken away; `kept` is the longest
@@ -44,6 +44,9 @@ if ARGV[4] ~= '' then
   local is_new = redis.call('HSET', KEYS[2], ARGV[4], value, 'kept', string.format('%.0f', kept)) > 0
   if is_new and redis.call('HLEN', KEYS[2]) % SWEPT_EVERY == 0 then sweep(kept) end
   if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[5]) then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
+end
+if KEYS[4] then
+  if ARGV[8] == '0' then redis.call('PEXPIRE', KEYS[4], 0) else redis.call('SET', KEYS[4], id, 'PX', ARGV[8]) end
 end
 local offset = epoch .. '-' .. id
 local trace = ARGV[7] == '' and '' or ' t=' .. ARGV[7]

@@ -5,6 +5,7 @@ Both publishers, the HTTP API and the outbox send what this module makes.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -167,22 +168,29 @@ def build_control(
     *,
     revoke: str = "",
     value: str = "",
+    block: tuple[Room, float] | None = None,
 ) -> Envelope:
     """Make a message for the gateways that hold a user's sockets, and what of it is to be remembered.
 
-    `revoke` is a field of the user's hash of what was taken away (see `wire`), empty for nothing.
+    `revoke` is a field of the user's hash of what was taken away (see `wire`), empty for nothing. `block` is a
+    room that the user may not join for so many seconds; with 0 it may be joined again.
     """
     tenant, user_id = uuid_text(tenant, "organization_id"), user_text(user_id)
     keys = [wire.meta_key(tenant), wire.revoked_key(tenant, user_id), wire.channel(tenant, user(user_id))]
-    args = [
+    room, block_s = block or (None, 0.0)
+    args: list[str | int | bytes] = [
         encode(command),
         "SPUBLISH" if options.sharded else "PUBLISH",
         new_epoch(),
         revoke,
-        int(options.revoked_ttl_s * 1000),
+        # A recovery must not give back what may not be joined.
+        math.ceil(max(options.revoked_ttl_s, block_s) * 1000),
         value,
         _trace(options),
     ]
+    if room is not None:
+        keys.append(wire.blocked_key(tenant, user_id, room))
+        args.append(math.ceil(block_s * 1000))
     return Envelope("control", tenant, keys, args)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 MAX_TOKEN_ID = 128
+MAX_BLOCK_S = 30 * 86_400
 
 # Later in a message's life is higher: one that was read never falls back to delivered. A failure is
 # final, and hiding it would cost most, so nothing outranks it.
@@ -213,11 +214,21 @@ class Verbs(Generic[R]):
         control = build_control(organization_id, user_id, command, self._options, revoke=revoke, value=value)
         return self._send(control)
 
-    def leave_room(self, organization_id: Id, user_id: Id, room: Room | str) -> R:
-        """Take a room away from every socket of a user, on every replica; recovery does not give it back."""
+    def leave_room(self, organization_id: Id, user_id: Id, room: Room | str, *, block_s: float = 0.0) -> R:
+        """Take a room away from every socket of a user, on every replica; recovery does not give it back.
+
+        For `block_s` seconds from now on, 30 days at the most, the user's joins of the room are `forbidden`. With
+        0 nobody is held off: the next join is allowed, unless the gateway asks a backend that says no
+        (`GATEWAY_AUTHORIZE_URL`) or the role is not enough. The last of several calls counts: 0 also ends a block.
+        """
         name = parse_room(room)
+        if isinstance(block_s, bool) or not isinstance(block_s, (int, float)) or not 0 <= block_s <= MAX_BLOCK_S:
+            raise InvalidEvent(f"block_s must be a number of seconds from 0 to {MAX_BLOCK_S}")
         command = {"do": "leave", "room": name}
-        return self._send(build_control(organization_id, user_id, command, self._options, revoke=name))
+        block = (name, float(block_s))
+        return self._send(
+            build_control(organization_id, user_id, command, self._options, revoke=name, block=block)
+        )
 
 
 def _inboxes(organization_id: Id, inbox: bool | Id | Iterable[Id]) -> list[Room]:

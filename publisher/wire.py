@@ -61,6 +61,11 @@ def revoked_key(tenant: str, user_id: str) -> str:
     return f"rt:{{{tenant}}}:revoked:{user_id}"
 
 
+def blocked_key(tenant: str, user_id: str, room: Room) -> str:
+    """Name the string that is there while a user may not join a room."""
+    return f"{revoked_key(tenant, user_id)}:{room}"
+
+
 def channel(tenant: str, room: Room) -> str:
     """Name the pub/sub channel of a room."""
     return f"rt:{{{tenant}}}:room:{room}"

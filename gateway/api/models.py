@@ -21,6 +21,7 @@ from pydantic import (
 from publisher.envelope import EVENT_NAME, MAX_ROOMS
 from publisher.events import Status
 from publisher.rooms import parse_room, user_text, uuid_text
+from publisher.verbs import MAX_BLOCK_S
 
 MAX_USERS = 1000
 MAX_HISTORY = 100_000
@@ -155,6 +156,15 @@ class Leave(Model):
     organization_id: Uuid
     user_id: UserId
     room: RoomName
+    block_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=MAX_BLOCK_S,
+            description="seconds for which the user's joins of the room are `forbidden`; with 0 the next join is "
+            "allowed, unless GATEWAY_AUTHORIZE_URL or a role says no, and a block that was there is over",
+        ),
+    ] = 0.0
 
 
 class Receipt(Model):

@@ -303,6 +303,15 @@ class Sessions:
         """Look up what was taken away from a user."""
         return Revoked(_pairs(await self._commands.ask("HGETALL", wire.revoked_key(tenant, user_id))))
 
+    async def blocked(self, tenant: str, user_id: str, rooms: Iterable[Room]) -> set[Room]:
+        """Return those rooms that a user may not join for now."""
+        keys = {wire.blocked_key(tenant, user_id, room): room for room in rooms}
+        # All at once: nearly always there is none.
+        if not keys or not await self._commands.ask("EXISTS", *keys):
+            return set()
+        found = await asyncio.gather(*(self._commands.ask("EXISTS", key) for key in keys))
+        return {room for room, there in zip(keys.values(), found, strict=True) if there}
+
     async def begin_window(
         self, holder: Holder, since: int, typing: Iterable[Room] = (), *, moving: bool = False
     ) -> None:

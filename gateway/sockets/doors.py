@@ -31,16 +31,23 @@ class Doors:
         """Have a socket's join allowed; gives `Access.changes` as of the question.
 
         A socket that was in the room before is asked about as well: the answer to the join may carry the room's
-        history. If it is refused, it is put out. Raises `Refused`, or `Unavailable` when nobody can say.
+        history. If it is refused, it is put out. Raises `Refused`, or `Unavailable`, `LinkDown` or `ReplyError`
+        when nobody can say.
         """
         changes = self._house.access.changes
-        verdict = self._house.access.may_join(member.identity, name)
-        if not (verdict if isinstance(verdict, bool) else await verdict):
+        if not await self._may_join(member.identity, name):
             self.denied += 1
             if was_in:
                 put_out(self._house, member, name)
             raise Refused("forbidden", "you may not join this room")
         return changes
+
+    async def _may_join(self, identity: Identity, name: Room) -> bool:
+        """Ask whether the user is held off, and whether it may be in the room otherwise."""
+        if await self._house.sessions.blocked(identity.tenant, identity.user_id, [name]):
+            return False
+        verdict = self._house.access.may_join(identity, name)
+        return verdict if isinstance(verdict, bool) else await verdict
 
     async def check_again(self, member: Member, name: Room, changes: int, *, was_in: bool) -> None:
         """Have a join allowed once more, as `check` does, if what it was told then may be wrong by now."""
@@ -50,10 +57,25 @@ class Doors:
     async def closed_to(self, identity: Identity, rooms: Iterable[Room]) -> set[Room]:
         """Give those rooms of a returning user that they may not be in any more.
 
+        Raises `LinkDown` or `ReplyError`.
+        """
+        asked = [name for name in rooms if room_kind(name) not in OWN]
+        blocked = await self._house.sessions.blocked(identity.tenant, identity.user_id, asked)
+        closed = blocked | await self._not_allowed(identity, [name for name in asked if name not in blocked])
+        self._withheld(identity, closed)
+        return closed
+
+    def _withheld(self, identity: Identity, closed: set[Room]) -> None:
+        if closed:
+            self.denied += len(closed)
+            log.info("rooms_withheld", user=identity.user_id, tenant=identity.tenant, rooms=len(closed))
+
+    async def _not_allowed(self, identity: Identity, asked: list[Room]) -> set[Room]:
+        """Give those rooms that the user's role or the backend does not allow.
+
         Where nobody can say in time they stay: they were allowed once, what a backend takes away is remembered
         in Redis, and a backend's restart would otherwise put everybody out who comes back meanwhile.
         """
-        asked = [name for name in rooms if room_kind(name) not in OWN]
         closed: set[Room] = set()
         try:
             async with asyncio.timeout(self._house.settings.authorize_timeout_s):
@@ -61,9 +83,6 @@ class Doors:
                     closed |= await self._closed(identity, asked[i : i + AT_ONCE])
         except TimeoutError:
             pass
-        if closed:
-            self.denied += len(closed)
-            log.info("rooms_withheld", user=identity.user_id, tenant=identity.tenant, rooms=len(closed))
         return closed
 
     async def _closed(self, identity: Identity, names: list[Room]) -> set[Room]:
@@ -77,7 +96,10 @@ class Doors:
 
     async def review(self, member: Member) -> None:
         """Put a socket out of the rooms that its new role does not open."""
-        for name in await self.closed_to(member.identity, [room.name for room in member.rooms]):
+        identity, names = member.identity, [room.name for room in member.rooms]
+        closed = await self._not_allowed(identity, [name for name in names if room_kind(name) not in OWN])
+        self._withheld(identity, closed)
+        for name in closed:
             put_out(self._house, member, name)
 
 

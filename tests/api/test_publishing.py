@@ -273,6 +273,21 @@ async def test_leave_takes_a_room_away(api: Caller, replica: Replica, clients: C
     assert not client.named("x:y")
 
 
+async def test_leave_holds_a_user_off_for_a_while(
+    api: Caller, replica: Replica, clients: Clients, org: str
+) -> None:
+    who, room = new_id(), new_id()
+    client = await clients(replica.url, mint(who, org)).connect()
+    body = {"organization_id": org, "user_id": who, "room": conversation(room)}
+    for block_s, code in ((60, "forbidden"), (0, None), (1.5e1, "forbidden")):
+        assert (await api.post("/v1/leave", body | {"block_s": block_s})).status == 200
+        answer = await client.call("join_conversation", {"conversation_id": room})
+        assert answer.get("error", {}).get("code") == code
+    for wrong in (-1, "60", None, 31 * 86_400, True):
+        refusal = await api.post("/v1/leave", body | {"block_s": wrong})
+        assert (refusal.status, refusal.body["errors"][0]["field"]) == (400, "block_s")
+
+
 # -- a key may act for every organization, each request for one
 
 

@@ -274,6 +274,24 @@ def test_taken_access_is_remembered_and_told(bus: Bus) -> None:
     assert 86_000_000 < bus.client.pttl(revoked) <= 86_400_000
 
 
+def test_a_room_is_blocked_until_its_time_is_over_or_it_is_allowed_again(bus: Bus) -> None:
+    key = wire.blocked_key(bus.org, "bob", bus.room)
+
+    def leave(block_s: float) -> None:
+        bus.run(
+            build_control(bus.org, "bob", {"do": "leave"}, Options(), revoke=bus.room, block=(bus.room, block_s))
+        )
+
+    leave(60.0)
+    assert 50_000 < bus.client.pttl(key) <= 60_000
+    leave(120.0)
+    assert 60_000 < bus.client.pttl(key) <= 120_000
+    leave(0.0)
+    assert not bus.client.exists(key)
+    leave(0.0)
+    assert not bus.client.exists(key)
+
+
 def test_a_control_message_may_have_nothing_to_remember(bus: Bus) -> None:
     bus.run(build_control(bus.org, "bob", {"do": "x"}, Options()))
     assert not bus.client.exists(wire.revoked_key(bus.org, "bob"))

@@ -123,6 +123,13 @@ def test_taking_a_room_away_is_remembered_too() -> None:
     envelope = events.leave_room(ORG, UID, f"conversation:{CID.upper()}")
     assert json.loads(envelope.args[0]) == {"do": "leave", "room": conversation(CID)}
     assert envelope.args[3] == conversation(CID)
+    assert (envelope.keys[3], envelope.args[7]) == (wire.blocked_key(ORG, UID, conversation(CID)), 0)
+
+
+def test_a_room_that_is_blocked_is_remembered_as_taken_for_as_long() -> None:
+    envelope = events.leave_room(ORG, UID, conversation(CID), block_s=7 * 86_400)
+    assert envelope.args[7] == envelope.args[4] == 7 * 86_400_000
+    assert events.leave_room(ORG, UID, conversation(CID), block_s=0.5).args[4] == 86_400_000
 
 
 BAD: dict[str, Callable[[], object]] = {
@@ -137,6 +144,10 @@ BAD: dict[str, Callable[[], object]] = {
     "an inbox of a user who is none": lambda: events.message_new(ORG, {"conversation_id": CID}, inbox=["a b"]),
     "an inbox of too many": lambda: events.message_new(ORG, {"conversation_id": CID}, inbox=map(str, range(65))),
     "a count of half a message": lambda: events.message_new(ORG, {"conversation_id": CID}, inbox=True, unread=0.5),  # type: ignore[arg-type]
+    "a block that is no number": lambda: events.leave_room(ORG, UID, conversation(CID), block_s="1"),  # type: ignore[arg-type]
+    "a block of nan": lambda: events.leave_room(ORG, UID, conversation(CID), block_s=float("nan")),
+    "a block below nothing": lambda: events.leave_room(ORG, UID, conversation(CID), block_s=-1),
+    "a block for good": lambda: events.leave_room(ORG, UID, conversation(CID), block_s=31 * 86_400),
     "an unread count below nothing": lambda: events.unread_update(ORG, UID, CID, -1),
     "an unread count that is a yes": lambda: events.unread_update(ORG, UID, CID, True),
     "a notification without an id": lambda: events.notification_new(ORG, UID, {"subject": "s"}),
