@@ -18,6 +18,8 @@ from publisher.address import parse_address
 
 GOOD_KEY_CHARACTERS = 32
 RENEW_BEFORE = timedelta(days=14)
+# Of a private network; one with more addresses has other things in it, too.
+MOST_PROXIES = 256
 # What is warned of where it is 0; sockets from one address are not among them, which only a proxy can tell.
 NEEDED_LIMITS = ("max_sockets_per_user", "connects_per_s", "max_pending_connects", "events_per_s")
 
@@ -141,6 +143,11 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
     everybody = [str(network) for network in settings.trusted_proxies if network.prefixlen == 0]
     if everybody:
         yield warn(f"GATEWAY_TRUSTED_PROXIES: with {everybody[0]} anybody may say which address they come from")
+    elif shared := [str(n) for n in settings.trusted_proxies if n.is_private and n.num_addresses > MOST_PROXIES]:
+        yield warn(
+            f"GATEWAY_TRUSTED_PROXIES: whatever runs in {shared[0]} may say which address it comes from; name the "
+            "proxies alone, replicas need not be named"
+        )
     elif settings.trusted_proxies:
         yield ok(f"X-Forwarded-For is believed of {', '.join(map(str, settings.trusted_proxies))}")
 

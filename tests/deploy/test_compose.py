@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from tests.support.tokens import SECRET
 
 FILE = ROOT / "deploy" / "compose.yaml"
 TEXT = FILE.read_text()
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+PARSED = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = PARSED["services"]
 REDIS, GATEWAY, NGINX = (SERVICES[name] for name in ("redis", "gateway", "nginx"))
 FILLED_IN = {"JWT_SECRET_KEY": SECRET, "REDIS_PASSWORD": "a1b2c3"}
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(?::([-?])((?:[^{}$]|\$\{[^{}]*\})*))?\}")
@@ -105,6 +107,17 @@ def test_what_faces_browsers_can_write_nothing_and_has_no_rights() -> None:
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["ulimits"]["nofile"] >= 65536
+
+
+def test_nginx_alone_is_believed_about_the_clients_address() -> None:
+    (network,) = PARSED["networks"]["front"]["ipam"]["config"]
+    address = NGINX["networks"]["front"]["ipv4_address"]
+    given = yaml.safe_load(filled_in(TEXT, FILLED_IN))["services"]["gateway"]["environment"]
+    assert given["GATEWAY_TRUSTED_PROXIES"] == address
+    assert ip_address(address) in ip_network(network["subnet"])
+    # No other container is ever given that address.
+    assert ip_address(address) not in ip_network(network["ip_range"])
+    assert GATEWAY["networks"] == ["default", "front"]
 
 
 def test_redis_is_not_reachable_from_outside() -> None:

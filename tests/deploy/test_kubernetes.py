@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from ipaddress import ip_network
 from typing import Any
 
 import kubernetes_validate
@@ -203,3 +204,10 @@ def test_the_alerts_become_a_rule_of_the_operators_by_the_runbooks_command() -> 
     )
     assert (made["kind"], made["metadata"]["name"]) == ("PrometheusRule", "realtime-gateway")
     assert made["spec"] == plain
+
+
+def test_no_network_of_everybody_is_believed_about_the_clients_address() -> None:
+    settings = the(production(), "ConfigMap", "realtime-gateway-settings")["data"]
+    networks = [ip_network(text) for text in settings["GATEWAY_TRUSTED_PROXIES"].split(",")]
+    assert networks
+    assert all(network.num_addresses <= 256 for network in networks), networks
