@@ -1,6 +1,6 @@
 # Everything starts from a bare clone with Python 3.11 or newer and make.
 .DEFAULT_GOAL := help
-.PHONY: help run console wheel test bench faults hostile check audit format docs lock clean
+.PHONY: help run console wheel test bench faults hostile check audit images format docs lock clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
@@ -47,6 +47,9 @@ check: $(VENV)/.dev ## format, lint, strict types, module borders
 
 audit: $(VENV)/.dev ## ask about advisories for every pinned version; needs a network
 	$(BIN)/python -m tests.deploy.audit $(ARGS)
+
+images: $(VENV)/.dev ## find the digests of the base images; needs docker and a network
+	$(BIN)/python -m tests.deploy.images
 
 format: $(VENV)/.dev ## put the code into its format
 	$(BIN)/ruff format .

@@ -1,7 +1,8 @@
 """Is a pinned version known to be vulnerable? `make audit` asks pip-audit about every lock file.
 
-It ends with 1 where one is. A version about which nobody could be asked, as without a network, is said and is no
-failure, except with --strict. What can be known without a network is tested: `tests/deploy/test_supply_chain.py`.
+It ends with 1 where one is. A version about which nobody could be asked, as without a network, is said and is
+no failure, except with --strict. So is an image that is named by its tag alone. What can be known without a
+network is tested: `tests/deploy/test_supply_chain.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.deploy.images import unpinned
 from tests.support.environment import ROOT
 
 LOCKS = (*sorted((ROOT / "deploy").glob("*.lock")), ROOT / "tests/requirements.lock")
@@ -70,16 +72,18 @@ def say(lock: Path, verdict: Verdict | None) -> None:
         print(f"  {line}")
 
 
-def main() -> int:
-    """Audit every lock file; gives the exit status."""
+def main(words: list[str] | None = None) -> int:
+    """Audit every lock file, and look for images without a digest; gives the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.deploy.audit", description=__doc__)
     parser.add_argument("--strict", action="store_true", help="fail for what could not be audited, too")
     parser.add_argument("--service", choices=SERVICES, default=SERVICES[0], help="whose list of advisories")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     verdicts = {lock: audit(lock, arguments.service) for lock in LOCKS}
     for lock, verdict in verdicts.items():
         say(lock, verdict)
-    complete = all(verdict is not None and not verdict.unknown for verdict in verdicts.values())
+    if tags := unpinned():
+        print(f"NOT PINNED by digest: {', '.join(tags)}; `make images` asks for them")
+    complete = not tags and all(verdict is not None and not verdict.unknown for verdict in verdicts.values())
     vulnerable = any(verdict is not None and verdict.vulnerable for verdict in verdicts.values())
     return int(vulnerable or (arguments.strict and not complete))
 

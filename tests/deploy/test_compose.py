@@ -15,6 +15,7 @@ import yaml
 from gateway.docs import COMPOSE_ONLY
 from gateway.embedded import EmbeddedRedis
 from gateway.settings import Settings, variable_names
+from tests.deploy.images import IMAGES
 from tests.support.environment import ROOT
 from tests.support.redis_server import RedisServers
 from tests.support.replica import Replicas
@@ -57,7 +58,7 @@ def test_every_variable_of_the_gateway_is_a_setting() -> None:
 
 
 def test_every_variable_that_is_asked_for_is_in_the_example() -> None:
-    asked = set(re.findall(r"\$\{([A-Z_]+)", TEXT)) - {"HTTP_PORT"}
+    asked = set(re.findall(r"\$\{([A-Z_]+)", TEXT)) - {"HTTP_PORT", *IMAGES}
     assert asked <= set(variable_names()) | set(COMPOSE_ONLY)
     assert set(COMPOSE_ONLY) <= asked
 
@@ -77,7 +78,10 @@ def test_pytakes_names_are_passed_on() -> None:
 
 
 def test_images_are_named_without_a_registry() -> None:
-    for image in (REDIS["image"], NGINX["image"]):
+    images = [filled_in(service["image"], {}) for service in (REDIS, NGINX)]
+    images.append(filled_in(GATEWAY["build"]["args"]["PYTHON_IMAGE"], {}))
+    assert sorted(images) == sorted(IMAGES.values())
+    for image in images:
         host, slash, _ = image.partition("/")
         assert not (slash and re.search(r"[.:]", host)), image
         assert re.search(r":\d", image), f"{image} is not pinned"

@@ -17,6 +17,7 @@ import pytest
 from gateway.embedded import EmbeddedRedis, free_port
 from gateway.health import installed_version
 from tests.deploy.dockerfile import Instruction, named, parse
+from tests.deploy.images import IMAGES
 from tests.support.environment import ROOT, clean_environment
 from tests.support.replica import Replicas, get_json
 from tests.support.tokens import SECRET
@@ -48,7 +49,8 @@ def test_hadolint_finds_nothing() -> None:
 
 
 def test_the_base_image_is_named_without_a_registry() -> None:
-    assert {the(stage, "FROM").words[0] for stage in STAGES} == {"python:${PYTHON}-slim"}
+    assert {the(stage, "FROM").words[0] for stage in STAGES} == {"${PYTHON_IMAGE}"}
+    assert re.findall(r"^ARG PYTHON_IMAGE=(.+)$", DOCKERFILE.read_text(), re.M) == [IMAGES["PYTHON_IMAGE"]]
 
 
 def test_what_is_copied_exists_and_gets_past_dockerignore() -> None:
