@@ -131,8 +131,7 @@ class Arrivals:
         names = list(dict.fromkeys((*own, *(name for name in keep if name not in closed))))
         member = Member(peer.socket, identity, tenant, new_id(15), new_id(18))
         member.takes_statuses = peer.takes_statuses
-        if lost.reason:
-            member.hold()
+        member.hold()
         rooms = await self._open(member, names)
         told: list[Corked] = []
         try:
@@ -149,12 +148,12 @@ class Arrivals:
             # went to these rooms while the answer about the place was under way.
             member.opened_at = member.since = place.seq
             member.last_seq = max(place.seq, *(room.last_seq or 0 for room in rooms))
-            if member.last_seq > place.seq:
-                await house.sessions.put_off(holder(member), names, member.last_seq)
+            offset = Offset(place.epoch, member.last_seq)
             for room in rooms:
                 room.add(member, member.last_seq)
             house.enter(member)
-            offset = Offset(place.epoch, member.last_seq)
+            if member.last_seq > place.seq:
+                await house.sessions.put_off(holder(member), names, member.last_seq)
             greeting = _greeting(identity, offset, recovered=False, reason=lost.reason or None)
             if lost.reason:
                 seq = after.seq if after is not None and after.epoch == place.epoch else None
@@ -165,9 +164,9 @@ class Arrivals:
             raise
         finally:
             house.relay.release(rooms)
-        news = in_place(member.take_cork(), told) if lost.reason else ()
+        news = in_place(member.take_cork(), told)
         follow = [greeting, *map(farewell, (*closed, *lost.taken)), *(corked.frame for corked in news)]
-        return member, Admission(member.sid, member.pid, follow, member.uncork if lost.reason else None)
+        return member, Admission(member.sid, member.pid, follow, member.uncork)
 
     async def _open(self, member: Member, names: Iterable[Room]) -> list[RoomState]:
         """Have a member's rooms heard, as `Relay.open` does.

@@ -64,12 +64,20 @@ class Watcher(RawClient):
         await until(lambda: self.wanted <= self._joined, within_s, f"{self.name} to be in {self.wanted}")
 
     async def exit(self, room: str) -> None:
-        """Leave a room; when the answer is lost nobody knows whether it was done, and it is owed nothing."""
+        """Leave a room, as often as it takes; who is refused is still in it, and owed everything.
+
+        When the answer is lost nobody knows whether it was done, and it is owed nothing.
+        """
         self.wanted.discard(room)
-        self._joined.discard(room)
-        self.diary.entries.append(Left(f"{self.tenant}/{room}"))
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            await self.call(*_request("leave", room))
+        while room in self._joined:
+            asked_at = len(self.diary.entries)
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                answer = await self.call(*_request("leave", room))
+                if not answer["ok"]:
+                    await asyncio.sleep(RETRY_S)
+                    continue
+            self._joined.discard(room)
+            self.diary.entries.insert(asked_at, Left(f"{self.tenant}/{room}"))
 
     @property
     def settled_rooms(self) -> list[str]:

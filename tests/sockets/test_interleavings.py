@@ -636,7 +636,12 @@ def test_what_came_before_a_socket_was_in_its_rooms_it_did_not_get_there(state: 
     state.redis_hears(kind="ask", replica=0, times=len(asks.leaving))
     state.publish(rooms={0}, sender=None, times=1, wide=True)
     state.replica_hears(kind="hear", replica=0, times=len(hears.arriving))
+    state.replica_hears_all_at_once(kind="ask", replica=0)
+    # In its rooms by now, and the session that says since when is on its way.
+    state.publish(rooms={0}, sender=None, times=1, wide=True)
+    state.replica_hears_all_at_once(kind="hear", replica=0)
     hears_everything(state)
+    assert len(browser.live) == 1
     state.drop(browser=0)
     state.come_back(browser=0, replica=0)
     hears_everything(state)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 
-MODULES = ("connections", "sessions", "replicas", "redis_gone", "failovers", "bus", "slow", "many", "everything")
+MODULES = (
+    *("connections", "sessions", "rooms", "replicas", "redis_gone", "failovers"),
+    *("bus", "slow", "many", "everything"),
+)
 
 
 def load_all() -> None:
