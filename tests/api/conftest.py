@@ -13,6 +13,7 @@ import pytest_asyncio
 from gateway.embedded import EmbeddedRedis
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import new_id
+from tests.support.waiting import PATIENCE_S
 
 KEY = "first-n0Zt4QyRk7vJ2mWc9xLb5sEd8uGf1hPa"
 OTHER_KEY = "other-Zx81uVqW3oLk9dTe6rYb2nMf7cHs4gJp"
@@ -73,7 +74,7 @@ def replica(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> Re
 @pytest_asyncio.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """A client for HTTP."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as session:
         yield session
 
 

@@ -14,6 +14,7 @@ from tests.api.conftest import KEY
 from tests.support.environment import ROOT, clean_environment
 from tests.support.replica import Replica
 from tests.support.tokens import new_id
+from tests.support.waiting import PATIENCE_S
 
 
 def test_the_examples_work_as_they_are(replica: Replica, org: str) -> None:
@@ -27,7 +28,7 @@ def test_the_examples_work_as_they_are(replica: Replica, org: str) -> None:
         env=clean_environment(**names),
         capture_output=True,
         text=True,
-        timeout=20.0,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,7 +18,7 @@ from publisher import conversation
 from tests.api.conftest import KEY, MAX_BYTES, ON, OTHER_KEY, Caller
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import SECRET, mint, new_id
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 PATHS = ["/v1/presence", "/v1/openapi.json", "/v1/rooms/x", "/v1/events", "/v1/nothing", "/", ""]
 
@@ -175,7 +175,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
         f"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode()
     )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 408")
             assert b'"too_slow"' in await reader.readuntil(b"}")

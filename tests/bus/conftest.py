@@ -12,6 +12,7 @@ from gateway.bus.link import Source
 from gateway.bus.subscriber import Subscriber
 from gateway.embedded import EmbeddedRedis
 from tests.support.proxy import Proxy
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest_asyncio.fixture
@@ -74,4 +75,4 @@ async def ear(source: Source, commands: Commands) -> AsyncIterator[Ear]:
 
 
 async def subscribed(ear: Ear, *channels: bytes) -> None:
-    await asyncio.wait_for(asyncio.gather(*map(ear.subscriber.subscribe, channels)), 10.0)
+    await asyncio.wait_for(asyncio.gather(*map(ear.subscriber.subscribe, channels)), PATIENCE_S)

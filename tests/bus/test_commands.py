@@ -15,7 +15,7 @@ from publisher import Options, conversation
 from publisher.envelope import build_event
 from tests.support.proxy import Proxy
 from tests.support.tokens import new_id
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 Client = Any  # redis.asyncio.Redis, whose commands are not typed
 
@@ -119,7 +119,7 @@ async def test_a_half_open_connection_is_noticed_and_replaced(
     redis_proxy.abandon()
     asked = commands.ask("PING")
     with pytest.raises(LinkDown):
-        await asyncio.wait_for(asked, 10.0)
+        await asyncio.wait_for(asked, PATIENCE_S)
     await commands.wait_up(10.0)
     assert await commands.ask("PING") == b"PONG"
     assert commands.reconnects == 1

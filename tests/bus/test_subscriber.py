@@ -11,7 +11,7 @@ from gateway.bus import subscriber as subscriber_module
 from gateway.bus.link import LinkDown
 from tests.bus.conftest import Ear, subscribed
 from tests.support.proxy import Proxy
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 Client = Any  # redis.asyncio.Redis, whose commands are not typed
 
@@ -60,7 +60,7 @@ async def test_a_channel_that_is_given_up_and_wanted_again_counts_as_heard_only_
     heard_when_confirmed: list[bool] = []
     again.add_done_callback(lambda _: heard_when_confirmed.append(ear.subscriber._unconfirmed.get(b"a", 0) == 0))
     redis_proxy.resume()
-    await asyncio.wait_for(again, 10.0)
+    await asyncio.wait_for(again, PATIENCE_S)
     assert heard_when_confirmed == [True]
     assert await redis_client.publish("a", "1") == 1
 
@@ -79,7 +79,7 @@ async def test_a_fence_that_can_not_come_back_says_so(ear: Ear, redis_proxy: Pro
     await asyncio.sleep(0)
     redis_proxy.cut()
     with pytest.raises(LinkDown):
-        await asyncio.wait_for(fence, 10.0)
+        await asyncio.wait_for(fence, PATIENCE_S)
     redis_proxy.resume()
 
 
@@ -109,7 +109,7 @@ async def test_a_channel_that_was_asked_for_during_a_break_is_confirmed_after_it
     ear.subscriber.subscribe(b"given up")
     ear.subscriber.unsubscribe([b"given up"])
     await redis_proxy.start()
-    await asyncio.wait_for(wanted, 10.0)
+    await asyncio.wait_for(wanted, PATIENCE_S)
     assert await redis_client.publish("late", "1") == 1
     assert await redis_client.publish("given up", "1") == 0
 

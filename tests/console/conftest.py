@@ -14,6 +14,7 @@ from yarl import URL
 from gateway.embedded import EmbeddedRedis
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import new_id
+from tests.support.waiting import PATIENCE_S
 
 KEY = "first-n0Zt4QyRk7vJ2mWc9xLb5sEd8uGf1hPa"
 ON = {"GATEWAY_API_KEYS": KEY}
@@ -68,7 +69,7 @@ class Reader:
 @pytest_asyncio.fixture
 async def reader() -> AsyncIterator[Reader]:
     """A client for HTTP that unpacks nothing by itself."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as http:
         yield Reader(http)
 
 

@@ -20,6 +20,7 @@ from publisher.events import COMMANDS, EVENTS
 from tests.support import node
 from tests.support.environment import ROOT
 from tests.support.replica import Replicas
+from tests.support.waiting import PATIENCE_S
 
 JS = Path(__file__).with_name("js")
 NO_REGISTRY = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONN|ETIMEDOUT|ENETUNREACH|E40[134]|no Node from version")
@@ -119,7 +120,7 @@ def resolved(document: dict[str, Any], reference: dict[str, str]) -> dict[str, A
 
 def test_a_gateway_serves_it_to_anybody(redis_server: EmbeddedRedis, replicas: Replicas) -> None:
     replica = replicas(redis_server.url)
-    connection = http.client.HTTPConnection("127.0.0.1", replica.port, timeout=10.0)
+    connection = http.client.HTTPConnection("127.0.0.1", replica.port, timeout=PATIENCE_S)
     connection.request("GET", "/asyncapi.json", headers={"Origin": "https://studio.asyncapi.com"})
     response = connection.getresponse()
     body = response.read()

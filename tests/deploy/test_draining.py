@@ -14,7 +14,7 @@ from tests.support.client import Clients, RawClient
 from tests.support.publisher_process import Publishers
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint, new_id
-from tests.support.waiting import until
+from tests.support.waiting import SLACK_S, until
 
 SOCKETS = 200
 GRACE_S = 4.0
@@ -60,7 +60,7 @@ async def test_ac_64_a_graceful_shutdown_refuses_newcomers_and_ends_in_time_with
     backend = publishers(redis_server.url)
     published: list[str] = []
     leaving.terminate()
-    ended = asyncio.create_task(leaving.ended(GRACE_S + 1.0))
+    ended = asyncio.create_task(leaving.ended(GRACE_S + SLACK_S))
     await until(lambda: leaving.get("/health/ready")[0] == 503, what="ready to turn false")
     with pytest.raises(HandshakeRefused, match="503"):
         await clients(leaving.url, mint()).connect()
@@ -84,7 +84,7 @@ async def test_ac_65_sockets_are_moved_in_paced_batches(
     for client in everybody:
         client.stay(staying.url)
     leaving.terminate()
-    assert await leaving.ended(GRACE_S + 1.0) == 0
+    assert await leaving.ended(GRACE_S + SLACK_S) == 0
     (draining,) = leaving.log_lines("gateway_draining")
     assert (draining["sockets"], draining["over_s"]) == (SOCKETS, OVER_S)
     lines = leaving.log_lines("socket_disconnected")

@@ -26,7 +26,7 @@ from tests.support.publisher_process import PublisherProcess
 from tests.support.pytake import incoming_message
 from tests.support.replica import Replica, get_json
 from tests.support.tokens import SECRET, new_id
-from tests.support.waiting import until_sync
+from tests.support.waiting import PATIENCE_S, until_sync
 
 TOKEN = re.compile(r"^\s+(ey[\w-]+\.[\w-]+\.[\w-]+)$", re.MULTILINE)
 COMMANDS = ["serve", "dev", "token", "publish", "tail", "check"]
@@ -73,7 +73,7 @@ def test_devs_publish_line_works_as_it_is_printed(dev: Running, browsers: Browse
         page.join(_value(dev, "conversation"))
     (line,) = re.findall(r"^\s+(gateway publish .+)$", dev.output(), re.MULTILINE)
     done = subprocess.run(
-        line, shell=True, env=environment(), capture_output=True, text=True, timeout=20.0, check=False
+        line, shell=True, env=environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stderr
     receipt = json.loads(done.stdout)

@@ -12,6 +12,7 @@ from tests.support.browsers import VERSIONS, Version
 from tests.support.channels import HandshakeRefused
 from tests.support.client import Clients, Transport
 from tests.support.replica import Replica, Replicas
+from tests.support.waiting import PATIENCE_S
 
 ALLOWED = ["https://app.pytake.example", "http://localhost:3000"]
 FOREIGN = [
@@ -84,7 +85,7 @@ async def test_without_a_list_no_page_connects_but_programs_do(
 
 
 def _ask(replica: Replica, method: str, origin: str) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", replica.port, timeout=5.0)
+    connection = http.client.HTTPConnection("127.0.0.1", replica.port, timeout=PATIENCE_S)
     headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
     try:
         connection.request(method, "/socket.io/?EIO=4&transport=polling", headers=headers)

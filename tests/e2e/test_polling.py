@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.conftest import Browsers, Tenant
 from tests.support.browsers import VERSIONS, Version
 from tests.support.replica import Replica
-from tests.support.waiting import until_sync
+from tests.support.waiting import PATIENCE_S, until_sync
 
 PACKETS = 100
 
@@ -18,7 +18,7 @@ PACKETS = 100
 async def test_ac_63_a_post_of_many_packets_is_answered_packet_by_packet_and_in_order(
     replica: Replica, tenant: Tenant
 ) -> None:
-    timeout = aiohttp.ClientTimeout(total=20)
+    timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
     async with aiohttp.ClientSession(replica.url, timeout=timeout) as http:
         path = "/socket.io/?EIO=4&transport=polling"
         async with http.get(path) as opened:

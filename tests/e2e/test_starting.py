@@ -15,6 +15,7 @@ from gateway.embedded import EmbeddedRedis, free_port
 from tests.support.environment import clean_environment
 from tests.support.replica import Replicas
 from tests.support.tokens import SECRET
+from tests.support.waiting import PATIENCE_S
 
 NO_REDIS = f"redis://:hunter2-the-password@127.0.0.1:{free_port()}/0"
 GOOD = {"JWT_SECRET_KEY": SECRET, "REDIS_URL": NO_REDIS, "GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": "0"}
@@ -56,7 +57,7 @@ def _start(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=20.0,
+        timeout=PATIENCE_S,
         check=False,
     )
 

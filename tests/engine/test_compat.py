@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gateway.engine import EngineOptions, EngineServer
 from tests.engine.wire import eventually
+from tests.support.waiting import PATIENCE_S
 
 
 class SocketIO(socketio.AsyncServer):  # type: ignore[misc]
@@ -53,7 +54,7 @@ async def test_events_acks_and_attachments(transports: list[str]) -> None:
     async with serve(sio) as url, socketio.AsyncSimpleClient() as client:
         await client.connect(url, transports=transports)
         assert await client.call("echo", ({"a": "é"}, b"\x00\x01")) == ({"a": "é"}, b"\x00\x01")
-        assert await client.receive(timeout=5) == ["back", {"a": "é"}, b"\x00\x01"]
+        assert await client.receive(timeout=PATIENCE_S) == ["back", {"a": "é"}, b"\x00\x01"]
         assert sio.transport(client.sid) == transports[-1]
         async with sio.session(client.sid) as session:
             session["user"] = "me"
@@ -87,8 +88,8 @@ async def test_rooms_and_broadcasts() -> None:
         await b.connect(url, transports=["polling"])
         await asyncio.gather(a.call("join", "x"), b.call("join", "x"))
         await sio.emit("news", {"n": 1}, room="x")
-        assert await a.receive(timeout=5) == ["news", {"n": 1}]
-        assert await b.receive(timeout=5) == ["news", {"n": 1}]
+        assert await a.receive(timeout=PATIENCE_S) == ["news", {"n": 1}]
+        assert await b.receive(timeout=PATIENCE_S) == ["news", {"n": 1}]
 
 
 async def test_upstreams_helpers_are_there() -> None:

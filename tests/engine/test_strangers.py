@@ -9,6 +9,7 @@ from gateway.engine import CloseCode
 from gateway.engine.reader import CONTINUATION, TEXT
 from tests.engine.rig import serve
 from tests.engine.wire import eventually, frame, opened, polling, websocket
+from tests.support.waiting import PATIENCE_S
 
 LIMITS: dict[str, Any] = {"max_stranger_bytes": 1000, "max_payload_bytes": 50_000}
 LARGE = b"4" + b"x" * 20_000
@@ -68,7 +69,7 @@ async def test_it_holds_through_an_upgrade(when: str) -> None:
             if when == "never":
                 assert await peer.close_code() == CloseCode.TOO_BIG
             else:
-                assert await asyncio.wait_for(peer.receive(), 5) == LARGE.decode()
+                assert await asyncio.wait_for(peer.receive(), PATIENCE_S) == LARGE.decode()
 
 
 async def test_a_websocket_that_nobody_takes_holds_no_more() -> None:

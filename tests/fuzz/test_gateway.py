@@ -19,6 +19,7 @@ from tests.engine.wire import Peer, frame, polling
 from tests.fuzz.conftest import Port, fuzzing
 from tests.fuzz.strategies import BODIES, EVENTS, FRAMES, ODD_TEXT, PACKETS, PAYLOADS, REQUESTS
 from tests.hostile.attacker import connecting, opening, status
+from tests.support.waiting import PATIENCE_S
 
 # 500 and 504 are nobody's fault but ours.
 STATUSES = {0, 101, 200, 204, 400, 403, 404, 405, 408, 413, 414, 415, 417, 426, 431, 503}
@@ -110,7 +111,7 @@ async def test_requests_are_answered_or_the_connection_is_closed(unharmed: Port,
         writer.write(request)
         writer.write_eof()
         try:
-            answer = await asyncio.wait_for(reader.readline(), 10.0)
+            answer = await asyncio.wait_for(reader.readline(), PATIENCE_S)
         except ConnectionError:
             answer = b""
         assert status(answer) in STATUSES, (status(answer), request)

@@ -20,7 +20,7 @@ from tests.support.channels import HandshakeRefused
 from tests.support.client import Clients
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint
-from tests.support.waiting import until
+from tests.support.waiting import SLACK_S, until
 
 RETRY_S = 0.3
 
@@ -57,7 +57,7 @@ async def test_ac_39_a_storm_is_metered_and_everybody_gets_in(
         GATEWAY_CONNECTS_PER_S="40",
         GATEWAY_EVENTS_PER_S="0",
         GATEWAY_PING_INTERVAL_S="0.5",
-        GATEWAY_PING_TIMEOUT_S="1",
+        GATEWAY_PING_TIMEOUT_S="20",
     )
     calm = await clients(replica.url, mint()).connect()
     refused: list[HandshakeRefused] = []
@@ -85,7 +85,7 @@ async def test_ac_39_a_storm_is_metered_and_everybody_gets_in(
     assert {json.loads(refusal.body)["limit"] for refusal in refused} == {"connects_per_s"}
     assert limited(replica)["connects_per_s"] == len(refused)
     assert calm.connected
-    assert slowest < 5.0
+    assert slowest < SLACK_S
     assert len(replica.log_lines("connect_limited")) < 30
 
 
@@ -104,7 +104,7 @@ async def test_ac_39_a_refusal_says_when_to_come_back(
 def test_ac_39_browsers_come_back_by_themselves_and_get_in(
     redis_server: EmbeddedRedis, replicas: Replicas, browsers: Browsers, transports: list[str]
 ) -> None:
-    replica = replicas(redis_server.url, GATEWAY_CONNECTS_PER_S="5")
+    replica = replicas(redis_server.url, GATEWAY_CONNECTS_PER_S="2")
     pages = [browsers(replica.url, mint(), transports=transports) for _ in range(12)]
     for page in pages:
         page.connected()
@@ -114,7 +114,7 @@ def test_ac_39_browsers_come_back_by_themselves_and_get_in(
 def test_ac_39_who_comes_back_is_a_connect_like_any_other(
     redis_server: EmbeddedRedis, replicas: Replicas, browsers: Browsers
 ) -> None:
-    replica = replicas(redis_server.url, GATEWAY_CONNECTS_PER_S="3")
+    replica = replicas(redis_server.url, GATEWAY_CONNECTS_PER_S="0.5")
     page = browsers(replica.url, mint())
     page.connected()
     for turn in range(2, 6):

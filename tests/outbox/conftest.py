@@ -18,6 +18,7 @@ from publisher.outbox import OutboxRelay, Relaying
 from tests.outbox.databases import BackendDatabase
 from tests.outbox.postgres import PostgresServer, find_binaries
 from tests.outbox.relay_process import RelayProcess
+from tests.support.waiting import PATIENCE_S
 
 Relays = Callable[..., OutboxRelay]
 
@@ -82,7 +83,7 @@ async def relays(redis_server: Any) -> AsyncIterator[Relays]:
     yield start
     for relay, task, engine in running:
         relay.stop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await task
         disposed = engine.dispose()
         if disposed is not None:

@@ -18,7 +18,7 @@ from publisher import conversation
 from tests.metrics.page import page_of
 from tests.peers.conftest import Tenant, Trio
 from tests.support.publisher_process import PublisherProcess
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
 
@@ -59,7 +59,7 @@ class Wanderer:
 
 @pytest_asyncio.fixture
 async def wanderer(trio: Trio) -> AsyncIterator[Wanderer]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as http:
         yield Wanderer(http, trio)
 
 

@@ -18,7 +18,7 @@ from tests.support.browsers import TRANSPORTS, Node
 from tests.support.pytake import incoming_message
 from tests.support.replica import Replica
 from tests.support.tokens import mint, new_id
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.tls.authority import Authority
 from tests.tls.conftest import TlsClients
 
@@ -98,7 +98,7 @@ async def test_what_comes_in_one_segment_with_the_handshake_is_not_lost(
     connect = b"40" + json.dumps({"token": mint(None, organization)}).encode()
     writer.write(request + _frame(connect) + _frame(b'42["ping"]'))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             assert b'42["pong",' in await reader.readuntil(b'"}]')
     finally:
         writer.transport.abort()
