@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import secrets
 import socket
 from collections.abc import Callable
@@ -212,10 +213,12 @@ class Gateway:
             self.api.attach(app)
         if self._routes is not None:
             self._routes(app, self)
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         intake = Intake(
             request_timeout_s=self.settings.request_timeout_s,
             idle_timeout_s=max(KEEPALIVE_S, self.settings.request_timeout_s),
             max_header_bytes=self.settings.max_header_bytes,
+            max_connections=self.settings.max_http_connections or files // 2,
             stats=self.server.eio.stats,
             log=self.server.eio.options.log,
         )

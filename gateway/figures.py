@@ -129,6 +129,7 @@ def _sampled(gateway: Gateway) -> dict[str, Values]:
         "gateway_corked_most_events": seen.corked_most,
         "gateway_backlog_messages": seen.backlog,
         "gateway_loop_lag_seconds": gateway.vitals.lag,
+        "gateway_files_exhausted_total": gateway.vitals.files_exhausted,
     }
 
 

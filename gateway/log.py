@@ -19,6 +19,7 @@ EVENTS = {
     "gateway_started": ("info", "url, replica"),
     "worker_ended": ("error", "worker, status"),
     "few_files": ("warning", "limit, enough"),
+    "files_exhausted": ("error", "limit"),
     "gateway_draining": ("info", "sockets, over_s"),
     "gateway_stopped": ("info", ""),
     "peer_unreadable": ("warning", "peer"),
@@ -67,6 +68,7 @@ EVENTS = {
 
 # What strangers, and our own mistakes, can cause without end: a burst of each, then one line a second.
 RARE = (
+    "files_exhausted",
     *("connect_limited", "socket_refused", "socket_denied", "engine_bad_peer"),
     *("body_refused", "peer_unreadable", "api_refused", "api_unavailable"),
     *("http_handler_failed", "engine_handler_failed", "engine_closer_failed", "handler_failed"),

@@ -116,6 +116,7 @@ CATALOGUE = (
         "joins with history, and questions about presence, that wait for their tenant's turn",
     ),
     Metric("gateway_presence_sweeps_total", "counter", "looks at who is still there"),
+    Metric("gateway_files_exhausted_total", "counter", "times that no more files could be opened, once a second"),
     Metric("gateway_file_limit", "gauge", "files that may be open; a socket takes one"),
     Metric("gateway_passed_on_total", "counter", "requests of long-polling sessions that another process holds"),
     Metric("gateway_tunnels", "gauge", "websockets that run through this process to one that holds their session"),

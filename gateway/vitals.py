@@ -8,10 +8,16 @@ what the last round over all of them found.
 from __future__ import annotations
 
 import asyncio
+import errno
+import itertools
+import os
+import resource
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+
+import structlog
 
 from gateway.core.histogram import Histogram
 
@@ -21,11 +27,15 @@ if TYPE_CHECKING:
 TICK_S = 0.1
 # Looked at in one tick: a round over 10,000 sockets takes 4 s.
 SLICE = 500
+# Ticks between two looks whether files can still be opened.
+FILES_EVERY = 10
 # Ticks between two rounds, however few sockets there are.
 REST = 10
 LAG_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 T = TypeVar("T")
+
+_log = structlog.get_logger("gateway")
 
 
 @dataclass(slots=True)
@@ -51,6 +61,8 @@ class Vitals:
         self.lag = Histogram(*LAG_S)
         """Seconds by which a timer came late, ten times a second."""
         self.seen = Seen()
+        self.files_exhausted = 0
+        """Looks, one a second, that found no file to be had."""
         self._server = server
         self._task: asyncio.Task[None] | None = None
 
@@ -66,12 +78,24 @@ class Vitals:
 
     async def _run(self) -> None:
         rounds = self.rounds()
-        while True:
+        for tick in itertools.count():
             # Not the loop's own clock: uvloop's stands still while a callback runs.
             due = time.monotonic() + TICK_S
             await asyncio.sleep(TICK_S)
             self.lag.observe(max(0.0, time.monotonic() - due))
             next(rounds)
+            if tick % FILES_EVERY == 0:
+                self.look_for_files()
+
+    def look_for_files(self) -> None:
+        """Say so when no more files can be opened: libuv closes new connections then, and tells nobody."""
+        try:
+            os.close(os.dup(2))
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                return
+            self.files_exhausted += 1
+            _log.error("files_exhausted", limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
     def rounds(self) -> Iterator[None]:
         """Go round and round, a slice at each step."""

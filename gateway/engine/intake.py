@@ -9,6 +9,7 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -37,6 +38,9 @@ _LAST_LOOK_S: Final = 0.5
 # Of a body that nobody asked for.
 _LINGER_S: Final = 2.0
 
+# Connections that are looked at for one that may be closed.
+_LOOKED_AT: Final = 100
+
 _REFUSALS: Final = {408: TOO_SLOW, 431: HEADERS_TOO_LARGE, 500: FAILED, 504: FAILED}
 
 
@@ -48,12 +52,14 @@ class Intake:
     for another from its first byte on. Also the time in which something of an answer must be read.
     `idle_timeout_s`: how long a connection that has served a request may wait for the next.
     `max_header_bytes`: the size of a whole head, and so of its lines.
+    `max_connections`: how many there may be, but for those that became websockets; 0 is any number.
     `stats`, `log`: as the engine's.
     """
 
     request_timeout_s: float
     idle_timeout_s: float
     max_header_bytes: int
+    max_connections: int
     stats: EngineStats
     log: Callable[..., Any]
 
@@ -87,6 +93,41 @@ class _Connections(Server):
             made.request_handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs
         )
         self._intake = intake
+        self.silent: dict[RequestHandler, None] = {}
+        """Connections that have not asked anything yet."""
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Take one more; where there are too many, one that waits for a request goes, or else this one."""
+        super().connection_made(handler, transport)
+        self.silent[handler] = None
+        most = self._intake.max_connections
+        if not most or len(self._connections) <= most:
+            return
+        self._intake.stats.limited["max_http_connections"] += 1
+        remote = str((transport.get_extra_info("peername") or ("",))[0])
+        self._intake.log("connect_limited", limit="max_http_connections", remote=remote)
+        self._spare(handler).force_close()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget one that has ended, or is a websocket by now."""
+        super().connection_lost(handler, exc)
+        self.silent.pop(handler, None)
+
+    def _spare(self, newest: RequestHandler) -> RequestHandler:
+        """Find a connection that serves nobody, first the oldest of those that never asked anything.
+
+        Those that serve somebody are looked at last the next time.
+        """
+        oldest = next(iter(self.silent))
+        if oldest is not newest:
+            # It may take a moment to go.
+            del self.silent[oldest]
+            return oldest
+        for other in [*islice(self._connections, _LOOKED_AT)]:
+            if isinstance(other, Connection) and other.is_waiting:
+                return other
+            self._connections[other] = self._connections.pop(other)
+        return newest
 
     def __call__(self) -> RequestHandler:
         return Connection(self._intake, self, loop=self._loop, **self._kwargs)
@@ -111,13 +152,15 @@ class Connection(RequestHandler):
         count = self._request_count
         super().data_received(data)
         if self._request_count != count:
+            if not count and isinstance(self._manager, _Connections):
+                self._manager.silent.pop(self, None)
             self._check_heads(are_large=self._head_bytes + len(data) > self._intake.max_header_bytes)
             self._head_bytes = 0
-        elif self._is_waiting and not self._upgraded:
+        elif self.is_waiting and not self._upgraded:
             self._expect_more(len(data))
 
     @property
-    def _is_waiting(self) -> bool:
+    def is_waiting(self) -> bool:
         """Whether nothing is handled, and nothing is there to be handled."""
         return self._waiter is not None and not self._waiter.done()
 
@@ -151,14 +194,14 @@ class Connection(RequestHandler):
         """Answer in place of a request, take no more, and close."""
         error = _ErrInfo(refusal.status, BadHttpMessage(refusal.message), refusal.message)
         self._messages.append((error, EMPTY_PAYLOAD))
-        if self._is_waiting and self._waiter is not None:
+        if self.is_waiting and self._waiter is not None:
             self._waiter.set_result(None)
         self._close = True
 
     def _process_keepalive(self) -> None:
         """Do what aiohttp's timer does, for three times: of the first request, of another, and between them."""
         self._keepalive_handle = None
-        if self._force_close or not self._is_waiting:
+        if self._force_close or not self.is_waiting:
             return
         due = self._next_keepalive_close_time
         if self._head_bytes:

@@ -17,6 +17,7 @@ LIMITS = (
     Limit("connects_per_s", "HTTP 503 with `Retry-After`"),
     Limit("max_pending_connects", "HTTP 503 with `Retry-After`"),
     Limit("max_sockets_per_address", "HTTP 503 with `Retry-After`"),
+    Limit("max_http_connections", "a connection that waits for a request is closed"),
     Limit("max_sockets_per_user", "the oldest socket is closed with 1008"),
     Limit("connect_timeout_s", "closed with 1008, `not authenticated in time`"),
     Limit("events_per_s", "`rate_limited` with `retry_after_ms`"),

@@ -64,6 +64,13 @@ class Limits(Group):
         description="sockets from one address on this replica; 0 is no limit, as behind a proxy that is not in "
         "GATEWAY_TRUSTED_PROXIES everybody has the same address",
     )
+    max_http_connections: int = Field(
+        0,
+        ge=0,
+        alias="GATEWAY_MAX_HTTP_CONNECTIONS",
+        description="connections on this replica that are no websockets, those of long-polling among them; with "
+        "one more, one that waits for a request is closed; 0 is half of the files that may be open",
+    )
     connects_per_s: float = Field(
         2000.0,
         ge=0,

@@ -86,7 +86,7 @@ async def serve(
     """Serve on a free port; see `EngineOptions` for the options, `Intake` for what `intake` may hold."""
     rig = Rig(**options)
     rig.app.add_routes(routes)
-    usual = {"request_timeout_s": 20.0, "idle_timeout_s": 75.0, "max_header_bytes": 16_384}
+    usual = {"request_timeout_s": 20.0, "idle_timeout_s": 75.0, "max_header_bytes": 16_384, "max_connections": 0}
     limits = Intake(stats=rig.engine.stats, log=rig.log, **usual | dict(intake or {}))
     runner = IntakeRunner(rig.app, limits, access_log=None, shutdown_timeout=0.1)
     await runner.setup()

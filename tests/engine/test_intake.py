@@ -7,7 +7,7 @@ import inspect
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -32,6 +32,8 @@ DIGESTS = {
     RequestHandler.start: "2e565fd40c8e04fb",
     Server.__init__: "ceb06418afb91a22",
     Server.__call__: "c5700549e688b164",
+    Server.connection_made: "c57094db35388e6d",
+    Server.connection_lost: "fff3ade6ffe866a8",
     AppRunner._make_server: "2d5358865abd00e3",
 }
 
@@ -92,6 +94,62 @@ async def line(port: int) -> AsyncIterator[Line]:
     finally:
         writer.transport.abort()
         await asyncio.sleep(0)
+
+
+# -- how many
+
+
+async def test_beyond_the_limit_one_that_waits_makes_room_for_one_that_asks() -> None:
+    async with serve(intake={"max_connections": 2}) as rig, line(rig.port) as first, line(rig.port) as second:
+        for asking in (first, second):
+            asking.send(GET + b"\r\n")
+            assert (await asking.answer())[0] == 200
+        async with line(rig.port) as third:
+            assert await first.ended() == b""
+            third.send(GET + b"\r\n")
+            assert (await third.answer())[0] == 200
+            second.send(GET + b"\r\n")
+            assert (await second.answer())[0] == 200
+        assert rig.engine.stats.limited == {"max_http_connections": 1}
+        assert [fields["limit"] for name, fields in rig.notes.logged if name == "connect_limited"] == [
+            "max_http_connections"
+        ]
+
+
+async def test_a_flood_of_connections_that_say_nothing_leaves_room() -> None:
+    async with serve(intake={"max_connections": 5}) as rig, AsyncExitStack() as stack:
+        silent = [await stack.enter_async_context(line(rig.port)) for _ in range(50)]
+        async with line(rig.port) as asking:
+            asking.send(GET + b"\r\n")
+            assert (await asking.answer())[0] == 200
+        for connection in silent[:40]:
+            assert await connection.ended() == b""
+
+
+async def test_where_all_are_served_the_one_that_comes_is_closed() -> None:
+    started, release = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: web.Request) -> web.Response:
+        started.set()
+        await release.wait()
+        return web.Response()
+
+    limit = {"max_connections": 1}
+    async with serve(intake=limit, routes=[web.get("/wait", wait)]) as rig, line(rig.port) as served:
+        served.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+        await eventually(started.is_set)
+        async with line(rig.port) as late:
+            assert await late.ended() == b""
+        release.set()
+        assert (await served.answer())[0] == 200
+
+
+async def test_websockets_are_not_among_them() -> None:
+    async with serve(intake={"max_connections": 1}) as rig, opened(rig.port) as first, opened(rig.port) as second:
+        for peer in (first, second):
+            peer.send("4x")
+            assert await peer.receive() == "4x"
+        assert not rig.engine.stats.limited
 
 
 # -- time

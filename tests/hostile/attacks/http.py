@@ -44,6 +44,9 @@ NONSENSE = {
 }
 
 
+FEW_CONNECTIONS = {"GATEWAY_MAX_HTTP_CONNECTIONS": "50"}
+
+
 @case("bytes that are no HTTP, or two requests in one", log_kib=1)
 async def no_http(stage: Stage) -> None:
     statuses = {}
@@ -67,6 +70,23 @@ async def huge_headers(stage: Stage) -> None:
     for attempt in attempts:
         assert await ask(stage.port, attempt) in (0, 400, 413, 431)
     stage.closed = f"{len(attempts)} of {len(attempts)} refused"
+
+
+@case("connections that say nothing, more than may be open", settings=FEW_CONNECTIONS, memory_mib=16, log_kib=20)
+async def connections_beyond_the_limit(stage: Stage) -> None:
+    count, before = stage.times(2000, 200), stage.arena.metric("gateway_limited_total")
+    writers = []
+    try:
+        for _ in range(count):
+            _, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+            writers.append(writer)
+        assert await ask(stage.port, request("GET", "/health")) == 200
+        closed = stage.arena.metric("gateway_limited_total") - before
+        assert closed >= count - int(FEW_CONNECTIONS["GATEWAY_MAX_HTTP_CONNECTIONS"])
+    finally:
+        for writer in writers:
+            writer.transport.abort()
+    stage.closed = f"{closed} of {count} closed for others; a request is answered"
 
 
 @case("half-open HTTP requests: headers that never end, 200 connections", memory_mib=16)
