@@ -114,6 +114,7 @@ class _Reader:
         """The highest seq of what came live and of `connected`. An answer's is about its room alone."""
         self._life = 0
         self._sid = ""
+        self._is_greeted = False
         self._sids: set[str] = set()
         self._live: dict[int, tuple[int, frozenset[str]]] = {}
         """What came live: in which life, and of its rooms those that the page may have been in."""
@@ -137,7 +138,8 @@ class _Reader:
                 self._greet(entry)
             case Gone():
                 self._drop()
-                self.verdict.counts["drops"] += 1
+                self.verdict.counts["drops"] += self._is_greeted
+                self._is_greeted = False
             case Closed():
                 self._is_closed = True
 
@@ -166,6 +168,7 @@ class _Reader:
 
     def _greet(self, entry: Greeted) -> None:
         seq = seq_of(entry.offset)
+        self._is_greeted = True
         if entry.recovered:
             self.verdict.counts["recovered"] += 1
         else:
