@@ -650,3 +650,23 @@ def test_what_came_before_a_socket_was_in_its_rooms_it_did_not_get_there(state: 
     state.join_since_an_earlier_offset(browser=0, room=0)
     state.settle()
     assert len(browser.answered) == 1
+
+
+def test_what_comes_while_an_arrival_writes_that_it_is_in_its_rooms_later_is_for_it(state: LossyMachine) -> None:
+    browser = state.world.browsers[0]
+    state.drop(browser=0)
+    browser.pid = None
+    state.come_back(browser=0, replica=0)
+    asks, hears = (state.world.replicas[0].source.links[kind] for kind in ("ask", "hear"))
+    while not any("alice" in words for _, words in asks.leaving):
+        state.replica_goes_on(replica=0, times=1)
+    state.redis_hears(kind="ask", replica=0, times=len(asks.leaving))
+    state.publish(rooms=set(), sender=None, times=1, wide=True)
+    state.replica_hears(kind="hear", replica=0, times=len(hears.arriving))
+    while not any(words[0] == "HSET" for _, words in asks.leaving):
+        state.replica_hears(kind="ask", replica=0, times=1)
+    state.publish(rooms=set(), sender=None, times=2, wide=True)
+    state.replica_hears(kind="hear", replica=0, times=len(hears.arriving))
+    assert browser.channel is None or not browser.channel.frames, "nothing comes before CONNECT"
+    hears_everything(state)
+    state.settle()
