@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from publisher.address import Address, Node, client_of, sentinels_of
 from publisher.buffer import BROKEN, Buffer, Item
+from publisher.calls import calls_of, results_of
 from publisher.connecting import (
     REFRESH_TIMEOUT_S,
     REPLICAS_TIMEOUT_MS,
@@ -23,8 +25,8 @@ from publisher.connecting import (
     note_retry,
     unowned,
 )
-from publisher.lanes import heed, slot_of_item
-from publisher.scripts import SCRIPTS, command
+from publisher.lanes import command_of, heed, slot_of_item
+from publisher.scripts import SCRIPTS
 from publisher.topology import Topology, slot_of
 
 _log = logging.getLogger("publisher")
@@ -158,7 +160,7 @@ class AsyncLane:
         task = asyncio.current_task()
         # Python 3.11's `wait_for`, under redis-py, may swallow a cancellation: then this sees it.
         while task is None or not task.cancelling():
-            items = self.buffer.take(pace.most, self._of)
+            items = self.buffer.take(pace.most, time.time(), self._of)
             if not items:
                 self._emptied.set()
                 self._filled.clear()
@@ -178,23 +180,26 @@ class AsyncLane:
                 await self._servers.look_again()
 
     async def _execute(self, items: Sequence[Item]) -> Sequence[Any]:
-        """Send a batch in one write and read its replies; an error reply stands for its item."""
+        """Send a batch in one write and read its replies; an error reply stands for the items of its call."""
         node = self._node = await self._servers.owner(items[0].envelope.keys[0])
         connection = await self._connect(node)
-        packed = [connection.pack_command("EVALSHA", *command(item.envelope)) for item in items]
+        envelopes = [item.envelope for item in items]
+        calls = calls_of(envelopes)
+        commands = (command_of([items[i] for i in call], self.buffer.lane) for call in calls)
+        packed = [connection.pack_command("EVALSHA", *command) for command in commands]
         wanted = self._sending.wait_replicas
         if wanted:
             packed.append(connection.pack_command("WAIT", wanted, REPLICAS_TIMEOUT_MS))
         await connection.send_packed_command([b"".join(chunks) for chunks in packed])
-        results: list[Any] = []
+        answers: list[Any] = []
         for _ in packed:
             try:
-                results.append(await connection.read_response())
+                answers.append(await connection.read_response())
             except ResponseError as error:
-                results.append(error)
+                answers.append(error)
         if wanted:
-            check_replicas(results, wanted)
-        return heed(self._servers.topology, results, node)
+            check_replicas(answers, wanted)
+        return results_of(envelopes, calls, heed(self._servers.topology, answers, node))
 
     async def _connect(self, node: Node | None) -> Any:
         """Give the one connection to a server, without the pool's and the client's work at every command.

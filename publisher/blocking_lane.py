@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from redis.exceptions import RedisError
 
 from publisher.address import Address, Node, client_of, sentinels_of
 from publisher.buffer import BROKEN, Buffer, Item
+from publisher.calls import calls_of, results_of
 from publisher.connecting import (
     REFRESH_TIMEOUT_S,
     REPLICAS_TIMEOUT_MS,
@@ -23,8 +25,8 @@ from publisher.connecting import (
     note_retry,
     unowned,
 )
-from publisher.lanes import heed, slot_of_item
-from publisher.scripts import SCRIPTS, command
+from publisher.lanes import command_of, heed, slot_of_item
+from publisher.scripts import SCRIPTS
 from publisher.topology import Topology
 
 _log = logging.getLogger("publisher")
@@ -161,20 +163,25 @@ class Lane:
     def _next(self, most: int) -> list[Item] | None:
         """Wait for something to send; None when nothing will be sent any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._given_up or self._closed or len(self.buffer))
-            return None if self._given_up else self.buffer.take(most, self._of) or None
+            while True:
+                self._changed.wait_for(lambda: self._given_up or self._closed or len(self.buffer))
+                items = [] if self._given_up else self.buffer.take(most, time.time(), self._of)
+                if items or self._given_up or self._closed:
+                    return items or None
 
     def _execute(self, items: Sequence[Item], node: Node | None) -> Sequence[Any]:
+        envelopes = [item.envelope for item in items]
+        calls = calls_of(envelopes)
         with self._servers.client(node).pipeline(transaction=False) as pipe:
-            for item in items:
-                pipe.evalsha(*command(item.envelope))
+            for call in calls:
+                pipe.evalsha(*command_of([items[i] for i in call], self.buffer.lane))
             wanted = self._sending.wait_replicas
             if wanted:
                 pipe.execute_command("WAIT", wanted, REPLICAS_TIMEOUT_MS)  # type: ignore[no-untyped-call]
-            results = pipe.execute(raise_on_error=False)
+            answers = pipe.execute(raise_on_error=False)
         if wanted:
-            check_replicas(results, wanted)
-        return heed(self._servers.topology, results, node)
+            check_replicas(answers, wanted)
+        return results_of(envelopes, calls, heed(self._servers.topology, answers, node))
 
     def _load_scripts(self, node: Node | None) -> None:
         try:

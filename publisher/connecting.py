@@ -19,7 +19,7 @@ from publisher.verbs import Receipt
 
 _log = logging.getLogger("publisher")
 
-# Events in one pipeline: enough to drain a backlog fast, little enough to answer the first one soon.
+# Events in one write: enough to drain a backlog fast, little enough to answer the first one soon.
 BATCH = 64
 # How long Redis may wait for its replicas, where `wait_replicas` asks for them.
 REPLICAS_TIMEOUT_MS = 1000
@@ -65,7 +65,7 @@ class Sending:
         if self.strict:
             raise result
         _log.error("event lost: %s", result)
-        return Receipt(None)
+        return Receipt(None, refused=result.code)
 
 
 def check_replicas(results: list[Any], wanted: int) -> None:
@@ -122,8 +122,7 @@ def new_backoff() -> AbstractBackoff:
 class Pace:
     """How much to send next and how long to pause, from how the last attempts went.
 
-    The first event, and the first after a failure, goes ahead alone: were the server to change its mind in
-    the middle of a batch, later events would overtake earlier ones.
+    The first event, and the first after a failure, goes ahead alone, to find out whether the server takes any.
     """
 
     def __init__(self) -> None:

@@ -37,11 +37,19 @@ class Options:
     max_payload_bytes: int = 1_000_000
     """Largest event; a larger one raises `InvalidEvent` at the call."""
     history_size: int = 500
-    """Events kept a room for recovery, where no gateway has said otherwise (`GATEWAY_HISTORY_SIZE`)."""
+    """Events kept a room, where no gateway has said otherwise (`GATEWAY_HISTORY_SIZE`)."""
     history_ttl_s: float = 3600.0
-    """How long they are kept, where no gateway has said otherwise (`GATEWAY_HISTORY_TTL_S`)."""
+    """How long they are kept (`GATEWAY_HISTORY_TTL_S`)."""
+    history_window_s: float = 135.0
+    """How long all of a room's events are kept (`GATEWAY_RECOVERY_WINDOW_S`, and a margin)."""
+    history_max_events: int = 10_000
+    """At most so many a room, and never fewer than `history_size` (`GATEWAY_HISTORY_MAX_EVENTS`)."""
+    history_max_bytes: int = 16 << 20
+    """At most so much a room (`GATEWAY_HISTORY_MAX_BYTES`)."""
     once_ttl_s: float = 600.0
-    """How long an idempotency key holds."""
+    """How long an idempotency key holds; a publisher's own retries are told apart for longer."""
+    version_ttl_s: float = 7 * 86_400.0
+    """How long the version of a key is remembered at least: WhatsApp repeats a webhook for days."""
     revoked_ttl_s: float = 86_400.0
     """How long access that was taken away is remembered: at least as long as tokens live."""
     sharded: bool = False
@@ -54,10 +62,10 @@ class Options:
     def __post_init__(self) -> None:
         if self.validate not in get_args(Validate):
             raise ValueError(f"validate must be one of {', '.join(get_args(Validate))}")
-        for name in ("max_payload_bytes", "history_size"):
+        for name in ("max_payload_bytes", "history_size", "history_max_events", "history_max_bytes"):
             if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be 1 or more")
-        for name in ("history_ttl_s", "once_ttl_s", "revoked_ttl_s"):
+        for name in ("history_ttl_s", "history_window_s", "once_ttl_s", "version_ttl_s", "revoked_ttl_s"):
             # Redis counts in milliseconds, and takes none for an error.
             if not getattr(self, name) >= 0.001:
                 raise ValueError(f"{name} must be 0.001 or more")
@@ -81,6 +89,8 @@ class Envelope:
     keys: list[str]
     args: list[Any]
     also: Envelope | None = None
+    head: tuple[Any, ...] = ()
+    """Of `publish`: the arguments that all events of a call share."""
 
     @property
     def size(self) -> int:
@@ -135,11 +145,15 @@ def build_event(
     keys = [
         wire.meta_key(tenant),
         *(wire.log_key(tenant, room) for room in rooms),
-        *(wire.tail_key(tenant, room) for room in rooms),
         *(wire.channel(tenant, room) for room in rooms),
+        *(wire.tail_key(tenant, room) for room in rooms),
     ]
     if conflate is not None:
         keys += [wire.latest_key(tenant, room) for room in rooms]
+    field = b""
+    if version is not None:
+        field = wire.version_field(once)
+        keys.append(wire.versions_key(tenant, field))
     if not ephemeral:
         keys.append(wire.once_key(tenant, once))
     args = [
@@ -148,16 +162,26 @@ def build_event(
         wire.Flag.EPHEMERAL if ephemeral else wire.Flag.RECOVERABLE,
         skip,
         " ".join(rooms),
+        "" if version is None else version,
+        conflate or "",
+        _trace(options),
+        field,
+    ]
+    return Envelope("publish", tenant, keys, args, head=_head(options))
+
+
+def _head(options: Options) -> tuple[Any, ...]:
+    return (
         "SPUBLISH" if options.sharded else "PUBLISH",
         new_epoch(),
         options.history_size,
         int(options.history_ttl_s * 1000),
+        int(options.history_window_s * 1000),
+        options.history_max_events,
+        options.history_max_bytes,
         int(options.once_ttl_s * 1000),
-        "" if version is None else version,
-        conflate or "",
-        _trace(options),
-    ]
-    return Envelope("publish", tenant, keys, args)
+        int(options.version_ttl_s * 1000),
+    )
 
 
 def build_control(

@@ -14,9 +14,11 @@ class InvalidEvent(ValueError):
 class PublishError(Exception):
     """The event was not published, or nobody can tell: `maybe_published` says which.
 
-    Publishing again with the same `key` is safe in both cases.
+    Publishing again with the same `key` is safe in both cases, and never helps where there is a `code`:
+    `too_large` is an event that is larger than the gateways hand out.
     """
 
-    def __init__(self, message: str, *, maybe_published: bool = False) -> None:
+    def __init__(self, message: str, *, maybe_published: bool = False, code: str = "") -> None:
         super().__init__(message)
         self.maybe_published = maybe_published
+        self.code = code

@@ -6,15 +6,16 @@ moved to another shard keeps its lane until that is empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from redis.exceptions import AskError, MovedError, TryAgainError
 
 from publisher.address import Node
-from publisher.buffer import Buffer, Counters, Item
+from publisher.buffer import LANE_TTL_S, Buffer, Counters, Item
 from publisher.envelope import Envelope, Options
+from publisher.scripts import command
 from publisher.topology import Topology, slot_of
 
 
@@ -25,6 +26,7 @@ class Lane(Protocol):
 
 
 L = TypeVar("L", bound=Lane)
+LANE_MS = int(LANE_TTL_S * 1000)
 
 
 class Lanes(Generic[L]):
@@ -72,6 +74,12 @@ class Lanes(Generic[L]):
             for name in Counters.__slots__:
                 setattr(total, name, getattr(total, name) + getattr(lane.buffer.counters, name))
         return total
+
+
+def command_of(items: Sequence[Item], lane: str) -> tuple[Any, ...]:
+    """Return the arguments of `evalsha` for items of one tenant that go in one call."""
+    numbers = [item.number for item in items]
+    return command(*(item.envelope for item in items), lane=lane, lane_ms=LANE_MS, numbers=numbers)
 
 
 def slot_of_item(item: Item) -> int:

@@ -38,6 +38,7 @@ CATALOGUE = (
     Metric("publisher_queued_total", "counter", "calls that were answered before Redis had the event"),
     Metric("publisher_dropped_total", "counter", "events lost because the buffer was full"),
     Metric("publisher_failed_total", "counter", "events given up: refused for good, or ephemeral and cut off"),
+    Metric("publisher_uncertain_total", "counter", "events given up though Redis may have them"),
     Metric("publisher_retries_total", "counter", "batches that had to be sent again"),
     Metric("publisher_unsent", "gauge", "events that wait in the buffer"),
 )

@@ -37,11 +37,14 @@ class Receipt(NamedTuple):
     """What became of a publish."""
 
     offset: str | None
-    """Where the event stands in the tenant's history; None while it waits in the buffer."""
+    """Where the event stands in the tenant's history; None while it waits in the buffer, and where it is lost."""
     duplicate: bool = False
-    """The key was published before, or a later version of it: nothing was sent. `offset` is of that event."""
+    """The key was published before, or a later version of it: nothing was sent. `offset` is that event's, None
+    where it was longer ago than keys hold."""
     queued: bool = False
     """Redis did not answer in time: the event waits in the buffer and goes out in order once it does."""
+    refused: str = ""
+    """Why the event can't be published at all: `too_large`, as gateways have a limit. Empty where it can."""
 
 
 class Verbs(Generic[R]):

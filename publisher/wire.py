@@ -3,13 +3,17 @@
 All names of a tenant carry its hash tag `{tenant}`: one tenant lives in one cluster slot, one script may
 touch all its keys, and one subscriber connection sees all its events in order.
 
-    rt:{t}:meta              hash    epoch, seq (the last one given), keep, ttl (what the gateways want kept),
-                                     brief ("<seq> <ms>": up to that seq events were kept for so long only),
+    rt:{t}:meta              hash    epoch, seq (the last one given); what the gateways want kept: keep (events a
+                                     room), ttl (ms), window (ms of which all is kept), most (events), bytes;
+                                     brief ("<seq> <ms>": up to that seq events were kept for so long only);
                                      max_event_bytes (body of the largest event that they can hand out)
     rt:{t}:log:<room>        stream  the room's recent events; id <seq>-0; fields as in `LogField`
-    rt:{t}:tail:<room>       string  seq of the room's newest event, for as long as its log lives
+    rt:{t}:tail:<room>       string  "<seq> <bytes> <n>": seq of the room's newest event, for as long as its log
+                                     lives; how much that holds, near enough; events since it was trimmed
     rt:{t}:latest:<room>     string  "<seq> <previous> <key>" of the room's last conflated event
     rt:{t}:once:<key>        string  idempotency: "<offset> <version>" of the last event under that key
+    rt:{t}:lane:<lane>       string  number of the last event that was taken from a publisher's queue
+    rt:{t}:versions:<n>:<p>  hash    digest of a key -> its last version; sixteen for each half of a week
     rt:{t}:revoked:<user>    hash    room, "*" for all, "token/<id>" -> seq at which that access was taken away;
                                      "before" -> Unix time in seconds: tokens that were issued earlier are void;
                                      "kept" -> ms for which all that is remembered
@@ -19,6 +23,7 @@ touch all its keys, and one subscriber connection sees all its events in order.
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 from publisher.rooms import Room
@@ -54,6 +59,25 @@ def latest_key(tenant: str, room: Room) -> str:
 def once_key(tenant: str, key: str) -> str:
     """Name the record of what was published under an idempotency key."""
     return f"rt:{{{tenant}}}:once:{key}"
+
+
+def lane_key(tenant: str, lane: str) -> str:
+    """Name the number of the last event that was taken from a publisher's queue, which only grows."""
+    return f"rt:{{{tenant}}}:lane:{lane}"
+
+
+def version_field(key: str) -> bytes:
+    """Name a key in the hashes of versions, where a million of them are to be small."""
+    return hashlib.blake2b(key.encode(), digest_size=8).digest()
+
+
+def versions_key(tenant: str, field: bytes) -> str:
+    """Name the hashes of versions that a field may be in, to which the script adds the period.
+
+    There are several, so that those of a small tenant are packed, and none of a large one takes long to move or to
+    delete.
+    """
+    return f"rt:{{{tenant}}}:versions:{field[0] % 16:x}"
 
 
 def revoked_key(tenant: str, user_id: str) -> str:

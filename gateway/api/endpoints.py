@@ -11,13 +11,12 @@ from gateway.api.models import Model
 from gateway.api.reading import invalid
 from gateway.api.rooms import room_now
 from gateway.bus.online import online
+from gateway.errors import Refused
 from gateway.sockets.house import House
-from publisher import InvalidEvent
+from publisher import InvalidEvent, PublishError
+from publisher.calls import PUBLISHED
 from publisher.envelope import Envelope, Options
 from publisher.verbs import Verbs
-
-# The script's status; the others say that the key was known, or a later version of it.
-PUBLISHED = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +78,11 @@ class Endpoints:
         """Publish one after the other: were Redis to refuse one, the next would overtake it."""
         receipts = []
         for envelope in envelopes:
-            status, offset = await self._house.commands.publish(envelope)
-            receipts.append({"offset": offset, "duplicate": status != PUBLISHED, "queued": False})
+            try:
+                taken = await self._house.commands.publish(envelope)
+            except PublishError as error:
+                raise Refused(error.code or "unavailable", str(error)) from None
+            receipts.append({"offset": taken.offset, "duplicate": taken.status != PUBLISHED, "queued": False})
         return receipts
 
     async def _presence(self, query: models.PresenceQuery) -> dict[str, Any]:

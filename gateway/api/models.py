@@ -170,7 +170,13 @@ class Leave(Model):
 class Receipt(Model):
     """What became of it."""
 
-    offset: Annotated[str, Field(description="where it stands in the organization's history")]
+    offset: Annotated[
+        str | None,
+        Field(
+            description="where it stands in the organization's history; null of a duplicate whose first event was "
+            "published longer ago than keys hold"
+        ),
+    ]
     duplicate: Annotated[
         bool, Field(description="nothing was sent: the key was known; `offset` is of the first event under it")
     ]

@@ -31,7 +31,7 @@ async def room_now(house: House, query: RoomQuery) -> dict[str, Any]:
         "room": room,
         "members": len(state.members) if state is not None else 0,
         "replicas": subscribers,
-        "offset": f"{epoch.decode()}-{newest.decode()}" if epoch and newest else None,
+        "offset": f"{epoch.decode()}-{newest.split()[0].decode()}" if epoch and newest else None,
         "kept": min(int(kept), house.history.kept.size),
         # Reading the history of an organization that never had an event would begin one.
         "events": await _events(house, tenant, room, query.history) if epoch and query.history else [],

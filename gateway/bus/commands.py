@@ -13,8 +13,10 @@ from redis.exceptions import RedisError
 
 from gateway.bus.link import Link, LinkDown, ReplyError, Source
 from publisher.address import Node
+from publisher.calls import Taken, results_of
 from publisher.connecting import Backoff
 from publisher.envelope import Envelope
+from publisher.errors import PublishError
 from publisher.scripts import SCRIPTS, command
 
 # A question that has been without an answer this long means that the connection is half-open.
@@ -127,11 +129,19 @@ class Commands:
         words = (script.sha, len(keys), *keys, *args)
         return self._evaluate(self.ask("EVALSHA", *words), words)
 
-    async def publish(self, envelope: Envelope) -> tuple[int, str]:
-        """Send an envelope of the publisher's; gives the status and offset of its event, of two the first."""
-        words = command(envelope, self.publishing)
-        status, offset, *_ = await self._evaluate(self.ask("EVALSHA", *words), words)
-        return status, offset.decode()
+    async def publish(self, envelope: Envelope) -> Taken:
+        """Send an envelope of the publisher's; return what Redis has of its event, of two the first.
+
+        The same errors as `ask`; `PublishError` with a code for an event that can't be published at all.
+        """
+        words = command(envelope, publishing=self.publishing)
+        answer = await self._evaluate(self.ask("EVALSHA", *words), words)
+        (result,) = results_of([envelope], [[0]], [answer])
+        if isinstance(result, PublishError):
+            raise result
+        if result is None or isinstance(result, Exception):
+            raise ReplyError(str(result))
+        return result[0]
 
     async def _evaluate(self, asked: asyncio.Future[Any], words: tuple[Any, ...]) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Publishing rows to Redis: each tenant's in order, the next only once the one before is acknowledged.
+"""Publishing rows to Redis: each tenant's in order, those behind one that Redis refused not at all.
 
 Of a cluster, a shard that is away holds up no other's rows.
 """
@@ -18,10 +18,11 @@ from redis.exceptions import NoScriptError
 
 from publisher.address import Node
 from publisher.aio_lane import AsyncServers
-from publisher.buffer import BROKEN
-from publisher.connecting import REPLICAS_TIMEOUT_MS, check_replicas
+from publisher.buffer import BATCH_BYTES, BROKEN
+from publisher.calls import PUBLISHED, Result, calls_of, results_of
+from publisher.connecting import BATCH, REPLICAS_TIMEOUT_MS, check_replicas
 from publisher.envelope import Envelope, Options
-from publisher.errors import InvalidEvent
+from publisher.errors import InvalidEvent, PublishError
 from publisher.lanes import heed
 from publisher.outbox.claim import Stored
 from publisher.outbox.entry import CONTROL, envelope_of
@@ -61,17 +62,17 @@ class Delivery:
     ) -> Outcome:
         """Publish rows, but begin nothing more at `until`; never raises for trouble with Redis.
 
-        A round trip carries one row of each tenant. More of them would be faster, but a server that
-        refuses one and takes the next, being short of memory, would change their order.
+        A round trip carries one call of each tenant: a server that refuses a row of it refuses what follows.
         """
         outcome = Outcome()
         queues = self._queues(rows, outcome)
         while queues and clock() < until:
-            heads = [queue.popleft() for queue in queues.values()]
+            heads = [item for queue in queues.values() for item in _next_call(queue)]
             for item, result in zip(heads, await self._execute(heads), strict=True):
                 tenant = item.envelope.tenant
-                if not _note(item, result, outcome) or not queues[tenant]:
+                if tenant in queues and not _note(item, result, outcome):
                     del queues[tenant]
+            queues = {tenant: queue for tenant, queue in queues.items() if queue}
         return outcome
 
     async def release(self, keys: Sequence[str]) -> None:
@@ -131,42 +132,60 @@ class Delivery:
     async def _execute_at(self, node: Node | None, items: Sequence[_Item]) -> Sequence[Any]:
         """The same with the items that one node takes."""
         client = self._servers.client(node)
+        envelopes = [item.envelope for item in items]
+        calls = calls_of(envelopes)
+        commands = [command(*(envelopes[i] for i in call)) for call in calls]
         try:
-            results = await self._send(client, items)
-            unknown = [i for i, result in enumerate(results) if isinstance(result, NoScriptError)]
+            answers = await self._send(client, commands)
+            unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
             if unknown:
                 for script in SCRIPTS.values():
                     await client.script_load(script.source)
-                again = await self._send(client, [items[i] for i in unknown])
-                for i, result in zip(unknown, again, strict=True):
-                    results[i] = result
+                again = await self._send(client, [commands[i] for i in unknown])
+                for i, answer in zip(unknown, again, strict=True):
+                    answers[i] = answer
         except BROKEN as error:
             return [error] * len(items)
-        return heed(self._servers.topology, results, node)
+        return results_of(envelopes, calls, heed(self._servers.topology, answers, node))
 
-    async def _send(self, client: redis.asyncio.Redis, items: Sequence[_Item]) -> list[Any]:
+    async def _send(self, client: redis.asyncio.Redis, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         async with client.pipeline(transaction=False) as pipe:
-            for item in items:
-                pipe.evalsha(*command(item.envelope))
+            for each in commands:
+                pipe.evalsha(*each)
             if self._replicas:
                 pipe.execute_command("WAIT", self._replicas, REPLICAS_TIMEOUT_MS)
-            results: list[Any] = await pipe.execute(raise_on_error=False)
+            answers: list[Any] = await pipe.execute(raise_on_error=False)
         if self._replicas:
-            check_replicas(results, self._replicas)
-        return results
+            check_replicas(answers, self._replicas)
+        return answers
 
 
-def _note(item: _Item, result: Any, outcome: Outcome) -> bool:
+def _next_call(queue: deque[_Item]) -> list[_Item]:
+    """Take what of a tenant goes in one call off its queue."""
+    items = [queue.popleft()]
+    size = items[0].envelope.size
+    while queue and len(items) < BATCH and CONTROL not in (items[0].envelope.script, queue[0].envelope.script):
+        size += queue[0].envelope.size
+        if size > BATCH_BYTES:
+            break
+        items.append(queue.popleft())
+    return items
+
+
+def _note(item: _Item, result: Result, outcome: Outcome) -> bool:
     """Keep what Redis said of a row; False where the tenant's next one must wait.
 
-    Whatever it is that Redis says no to, it is never about one row: they were checked when they were
-    written. So none is given up for it.
+    Rows were checked when they were written, so what Redis says no to is never about one row, and none is given up
+    for it; but for one that is larger than the gateways hand out, which will never get through.
     """
-    if isinstance(result, Exception):
+    if isinstance(result, PublishError) and result.code:
+        outcome.refused[item.id] = str(result)
+        return True
+    if result is None or isinstance(result, Exception):
         outcome.trouble = outcome.trouble or result
         return False
     outcome.done.append(item.id)
-    outcome.duplicates += bool(result[0])
+    outcome.duplicates += result[0].status != PUBLISHED
     if item.envelope.script != CONTROL:
         outcome.keys.append(item.envelope.keys[-1])
     return True

@@ -66,9 +66,9 @@ def _entry_of(envelope: Envelope) -> Entry:
         # Every event has one: without a key of the caller's, the builder drew one. It stays the same at
         # each attempt, in every relay, and in a database restored from a copy, where ids are given again.
         key=envelope.keys[-1].removeprefix(wire.once_key(tenant, "")),
-        version=None if args[10] == "" else args[10],
+        version=None if args[5] == "" else args[5],
         skip_sid=None if args[3] == "-" else args[3],
-        conflate=args[11] or None,
+        conflate=args[6] or None,
     )
 
 

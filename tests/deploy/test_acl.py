@@ -340,7 +340,7 @@ def _granted(name: str) -> set[str]:
 
 def _scripted(*folders: str) -> set[str]:
     sources = [path.read_text() for folder in folders for path in (ROOT / folder).glob("*.lua")]
-    return {name.lower() for source in sources for name in re.findall(r"redis\.call\('([A-Z]+)'", source)}
+    return {name.lower() for source in sources for name in re.findall(r"redis\.p?call\('([A-Z]+)'", source)}
 
 
 def _asked(folder: str) -> set[str]:

@@ -26,9 +26,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from publisher import Options, PublishError, Receipt, conversation
-from publisher.buffer import Buffer, Item, is_passing
+from publisher.buffer import BATCH_BYTES, RETRY_S, Buffer, Item, is_passing
+from publisher.calls import Taken, calls_of, results_of
 from publisher.connecting import BATCH, Pace
-from publisher.envelope import build_event
+from publisher.envelope import build_control, build_event
 from tests.support.tokens import new_id
 
 ORG = new_id()
@@ -52,8 +53,12 @@ def outcome(item: Item) -> Any:
     return item.waiter.result(timeout=0)
 
 
-def reply(status: int = 0) -> list[Any]:
-    return [status, b"e-1"]
+def reply(status: int = 0, offset: str = "e-1") -> list[Taken]:
+    return [Taken(status, offset)]
+
+
+def take(buffer: Buffer, most: int) -> list[Item]:
+    return buffer.take(most, now=0.0)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +107,7 @@ def test_one_refused_event_does_not_hold_up_the_others() -> None:
     items = [new_item() for _ in range(3)]
     for item in items:
         buffer.put(item)
-    assert buffer.settle(buffer.take(3), [reply(), REFUSED, reply(1)]) is None
+    assert buffer.settle(take(buffer, 3), [reply(), REFUSED, reply(1)]) is None
     assert [outcome(item) for item in items[::2]] == [Receipt("e-1"), Receipt("e-1", duplicate=True)]
     assert not outcome(items[1]).maybe_published
     assert (buffer.counters.sent, buffer.counters.failed, buffer.counters.duplicates) == (1, 1, 1)
@@ -114,16 +119,16 @@ def test_what_broke_stays_at_the_head_in_order() -> None:
     items = [new_item() for _ in range(4)]
     for item in items:
         buffer.put(item)
-    assert buffer.settle(buffer.take(3), BROKE) is BROKE
-    assert buffer.take(10) == items
+    assert buffer.settle(take(buffer, 3), BROKE) is BROKE
+    assert take(buffer, 10) == items
 
 
 def test_a_key_that_a_retry_meets_is_its_own() -> None:
     buffer = Buffer(10, 10_000)
     item = new_item()
     buffer.put(item)
-    buffer.settle(buffer.take(1), BROKE)
-    buffer.settle(buffer.take(1), [reply(1)])
+    buffer.settle(take(buffer, 1), BROKE)
+    buffer.settle(take(buffer, 1), [reply(1)])
     assert outcome(item) == Receipt("e-1", duplicate=False)
 
 
@@ -132,8 +137,8 @@ def test_a_key_that_a_refused_event_meets_later_is_anothers(error: Exception) ->
     buffer = Buffer(10, 10_000)
     item = new_item()
     buffer.put(item)
-    buffer.settle(buffer.take(1), [error])
-    buffer.settle(buffer.take(1), [reply(1)])
+    buffer.settle(take(buffer, 1), [error])
+    buffer.settle(take(buffer, 1), [reply(1)])
     assert outcome(item) == Receipt("e-1", duplicate=True)
 
 
@@ -141,8 +146,8 @@ def test_an_ephemeral_event_is_not_sent_again_once_it_may_be_out() -> None:
     buffer = Buffer(10, 10_000)
     item = new_item(ephemeral=True)
     buffer.put(item)
-    assert buffer.settle(buffer.take(1), [UNWILLING]) is UNWILLING
-    assert buffer.take(1) == [item]
+    assert buffer.settle(take(buffer, 1), [UNWILLING]) is UNWILLING
+    assert take(buffer, 1) == [item]
     assert buffer.settle([item], BROKE) is BROKE
     assert outcome(item).maybe_published
     assert len(buffer) == 0
@@ -153,7 +158,7 @@ def test_an_item_under_way_can_not_be_withdrawn_and_is_not_sent_again() -> None:
     item, next_item = new_item(), new_item()
     buffer.put(item)
     buffer.put(next_item)
-    taken = buffer.take(1)
+    taken = take(buffer, 1)
     assert not buffer.withdraw(item)
     assert buffer.withdraw(next_item)
     assert buffer.settle(taken, BROKE) is BROKE
@@ -164,7 +169,7 @@ def test_a_late_answer_for_a_withdrawn_item_does_no_harm() -> None:
     buffer = Buffer(10, 10_000)
     item = new_item()
     buffer.put(item)
-    taken = buffer.take(1)
+    taken = take(buffer, 1)
     buffer.withdraw(item)
     assert buffer.settle(taken, [reply()]) is None
     assert (len(buffer), buffer.counters.sent) == (0, 1)
@@ -178,7 +183,7 @@ def test_two_events_of_one_call_are_counted_as_two() -> None:
     item = new_item(two=True)
     buffer.put(item)
     assert len(buffer) == 2
-    buffer.settle(buffer.take(1), [[0, b"e-1", 0, b"e-2"]])
+    buffer.settle(take(buffer, 1), [[*reply(), *reply(0, "e-2")]])
     assert outcome(item) == Receipt("e-1")
     assert (len(buffer), buffer.counters.sent) == (0, 2)
 
@@ -188,7 +193,7 @@ def test_each_of_two_events_may_be_a_duplicate_and_the_receipt_is_of_the_first()
     items = [new_item(two=True) for _ in range(2)]
     for item in items:
         buffer.put(item)
-    buffer.settle(buffer.take(2), [[1, b"e-1", 0, b"e-2"], [0, b"e-3", 1, b"e-2"]])
+    buffer.settle(take(buffer, 2), [[*reply(1), *reply(0, "e-2")], [*reply(0, "e-3"), *reply(1, "e-2")]])
     assert [outcome(item) for item in items] == [Receipt("e-1", duplicate=True), Receipt("e-3")]
     assert (buffer.counters.sent, buffer.counters.duplicates) == (2, 2)
 
@@ -197,8 +202,8 @@ def test_two_events_that_a_retry_meets_are_its_own() -> None:
     buffer = Buffer(10, 10_000)
     item = new_item(two=True)
     buffer.put(item)
-    buffer.settle(buffer.take(1), BROKE)
-    buffer.settle(buffer.take(1), [[1, b"e-1", 1, b"e-2"]])
+    buffer.settle(take(buffer, 1), BROKE)
+    buffer.settle(take(buffer, 1), [[*reply(1), *reply(1, "e-2")]])
     assert outcome(item) == Receipt("e-1")
     assert (buffer.counters.sent, buffer.counters.duplicates) == (2, 0)
 
@@ -208,7 +213,7 @@ def test_two_events_stay_and_go_together() -> None:
     items = [new_item(two=True) for _ in range(2)]
     assert [buffer.put(item) for item in items] == [0, 2]
     assert buffer.counters.dropped == 2
-    buffer.settle(buffer.take(2), [REFUSED])
+    buffer.settle(take(buffer, 2), [REFUSED])
     assert (len(buffer), buffer._bytes, buffer.counters.failed) == (0, 0, 2)
 
 
@@ -243,7 +248,7 @@ class BufferMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.taken)
     @rule(most=st.integers(1, 4))
     def take(self, most: int) -> None:
-        self.taken = self.buffer.take(most)
+        self.taken = take(self.buffer, most)
         assert self.taken == list(self.queue)[:most]
 
     @precondition(lambda self: self.taken)
@@ -254,7 +259,7 @@ class BufferMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.taken)
     @rule(data=st.data())
     def answer(self, data: st.DataObject) -> None:
-        possible = st.sampled_from([reply(), reply(1), reply(2), REFUSED, UNWILLING])
+        possible = st.sampled_from([reply(), reply(1), reply(2), REFUSED, UNWILLING, None])
         results = [data.draw(possible) for _ in self.taken]
         self.settle(results, results)
 
@@ -264,9 +269,9 @@ class BufferMachine(RuleBasedStateMachine):
         trouble = self.buffer.settle(taken, given)
         assert (trouble is not None) == any(isinstance(r, Exception) and is_passing(r) for r in results)
         for item, result in zip(taken, results, strict=True):
-            stays = isinstance(result, Exception) and is_passing(result)
+            stays = result is None or (isinstance(result, Exception) and is_passing(result))
             stays = stays and id(item) not in was_abandoned
-            stays = stays and not (item.envelope.ephemeral and item.attempted)
+            stays = stays and not (item.envelope.ephemeral and item.attempted and result is not None)
             if not stays:
                 self.queue.remove(item)
                 assert item.waiter.done() or item.abandoned
@@ -289,6 +294,95 @@ class BufferMachine(RuleBasedStateMachine):
 
 
 TestBuffer = BufferMachine.TestCase
+
+
+# -- what goes out together
+
+
+def test_a_batch_has_one_call_of_each_tenant() -> None:
+    """A server that took a later call of a tenant, and not the one before, would change its order."""
+    buffer = Buffer(10, 10_000)
+    other = Item(build_event(new_id(), "e", 1, ROOM, Options()), Future())
+    control = Item(build_control(ORG, "bob", {"do": "x"}, Options()), Future())
+    items = [new_item(), other, new_item(), control, new_item()]
+    for item in items:
+        buffer.put(item)
+    first = take(buffer, 10)
+    assert first == items[:3]
+    assert calls_of(item.envelope for item in first) == [[0, 2], [1]]
+    buffer.settle(first, [reply()] * 3)
+    assert take(buffer, 10) == [control]
+    buffer.settle([control], [reply()])
+    assert take(buffer, 10) == items[4:]
+
+
+def test_two_commands_of_one_tenant_are_two_calls() -> None:
+    buffer = Buffer(10, 10_000)
+    items = [Item(build_control(ORG, "bob", {"do": "x"}, Options()), Future()) for _ in range(2)]
+    for item in items:
+        buffer.put(item)
+    assert take(buffer, 10) == items[:1]
+
+
+def test_a_batch_is_no_larger_than_what_redis_may_take_at_once() -> None:
+    buffer = Buffer(10, 10 * BATCH_BYTES)
+    items = [new_item(size=BATCH_BYTES // 2 + 10) for _ in range(3)]
+    for item in items:
+        buffer.put(item)
+    batches = []
+    while len(buffer):
+        batches.append(take(buffer, 10))
+        buffer.settle(batches[-1], [reply()] * len(batches[-1]))
+    assert batches == [[item] for item in items]
+
+
+def test_what_redis_did_not_look_at_behind_a_refused_event_stays_in_order() -> None:
+    buffer = Buffer(10, 10_000)
+    items = [new_item() for _ in range(4)]
+    for item in items:
+        buffer.put(item)
+    taken = take(buffer, 4)
+    envelopes = [item.envelope for item in taken]
+    answer = [0, b"e-1", 4, b"WRONGTYPE Operation against a key holding the wrong kind of value"]
+    assert buffer.settle(taken, results_of(envelopes, calls_of(envelopes), [answer])) is None
+    assert outcome(items[0]) == Receipt("e-1")
+    assert not outcome(items[1]).maybe_published
+    assert take(buffer, 4) == items[2:]
+
+
+def test_an_event_that_is_too_large_for_the_gateways_is_refused_with_a_code() -> None:
+    buffer = Buffer(10, 10_000)
+    items = [new_item() for _ in range(2)]
+    for item in items:
+        buffer.put(item)
+    taken = take(buffer, 2)
+    envelopes = [item.envelope for item in taken]
+    results = results_of(envelopes, calls_of(envelopes), [[3, b"524288", 0, b"e-2"]])
+    assert buffer.settle(taken, results) is None
+    assert (outcome(items[0]).code, outcome(items[0]).maybe_published) == ("too_large", False)
+    assert "524288" in str(outcome(items[0]))
+    assert outcome(items[1]) == Receipt("e-2")
+
+
+def test_what_redis_may_have_is_not_tried_again_for_ever() -> None:
+    """After a day Redis does not know any more what it took from this queue last."""
+    buffer = Buffer(10, 10_000)
+    tried, untried = new_item(), new_item()
+    buffer.put(tried)
+    buffer.settle(buffer.take(1, now=10.0), BROKE)
+    buffer.settle(buffer.take(1, now=9.0 + RETRY_S), BROKE)
+    buffer.put(untried)
+    assert buffer.take(10, now=11.0 + RETRY_S) == [untried]
+    assert outcome(tried).maybe_published
+    assert (buffer.counters.uncertain, len(buffer)) == (1, 1)
+
+
+def test_what_was_refused_for_long_is_tried_for_as_long() -> None:
+    buffer = Buffer(10, 10_000)
+    item = new_item()
+    buffer.put(item)
+    buffer.settle(buffer.take(1, now=0.0), [UNWILLING])
+    assert buffer.take(1, now=10 * RETRY_S) == [item]
 
 
 # -- pace

@@ -9,6 +9,7 @@ from redis.exceptions import MovedError, TryAgainError
 from publisher import Options, conversation
 from publisher.address import Node
 from publisher.buffer import Buffer, Item
+from publisher.calls import PUBLISHED, Taken
 from publisher.envelope import Envelope, build_event
 from publisher.lanes import Lanes, heed
 from publisher.topology import SLOTS, Topology, slot_of
@@ -61,7 +62,7 @@ def test_a_slot_that_moved_keeps_its_lane_until_that_is_empty() -> None:
     there = B if topology.owner(slot) == A else A
     topology.moved(slot, there.host, there.port, A)
     assert lanes.of(first) is lane
-    lane.buffer.settle(lane.buffer.take(1), [[0, b"e-1"]])
+    lane.buffer.settle(lane.buffer.take(1, now=0.0), [[Taken(PUBLISHED, "e-1")]])
     assert lanes.of(first) is not lane
 
 

@@ -13,7 +13,7 @@ import pytest
 import redis.asyncio
 
 from gateway.embedded import EmbeddedRedis
-from publisher import PublishError, Receipt, Sending, organization, wire
+from publisher import Options, PublishError, Receipt, Sending, organization, wire
 from publisher.aio_lane import AsyncLane, is_lost
 from tests.publisher.senders import Sender, Senders, published
 from tests.support.proxy import Proxy
@@ -184,6 +184,43 @@ async def test_a_retry_after_a_lost_reply_doubles_and_loses_neither_of_two_event
     previews = [data["preview"] for data in await published(redis_client, sender, organization(sender.org))]
     assert texts == previews == ["0", "1", "2", "3", "4"]
     assert (sender.counters.sent, sender.counters.duplicates) == (11, 0)
+
+
+async def test_a_retry_after_a_lost_reply_does_not_double_though_its_key_has_ended(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client
+) -> None:
+    options = Options(once_ttl_s=0.5)
+    sender = await begun(
+        senders(redis_proxy.url, timeout_s=0.05, connection={"socket_timeout": 0.2}, options=options)
+    )
+    redis_proxy.lose_replies()
+    await sender.emit_all(range(1, 10))
+    await until(lambda: sender.counters.retries > 0)
+
+    async def ended() -> bool:
+        return not await redis_client.keys(f"rt:{{{sender.org}}}:once:*")
+
+    await until(ended, what="the keys to end")
+    retries = sender.counters.retries
+    await until(lambda: sender.counters.retries > retries + 2)
+    redis_proxy.resume()
+    await settled(sender)
+    assert await published(redis_client, sender) == list(range(10))
+    assert (sender.counters.sent, sender.counters.duplicates) == (10, 0)
+
+
+async def test_what_redis_may_have_and_can_not_tell_any_more_is_given_up_and_said_to_be(
+    senders: Senders, redis_proxy: Proxy, redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.buffer.RETRY_S", 0.3)
+    sender = await begun(senders(redis_proxy.url, timeout_s=0.05, connection={"socket_timeout": 0.1}))
+    redis_proxy.lose_replies()
+    await sender.emit(1)
+    await until(lambda: sender.counters.uncertain == 1)
+    redis_proxy.resume()
+    await sender.emit(2)
+    await settled(sender)
+    assert await published(redis_client, sender) == [0, 1, 2]
 
 
 async def test_an_ephemeral_event_is_never_sent_twice(

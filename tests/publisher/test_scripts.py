@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.exceptions import OutOfMemoryError
 
 from publisher import Room, conversation, wire
-from publisher.envelope import Options, build_control
+from publisher.calls import FAILED, KNOWN, PUBLISHED, STALE, TOO_LARGE
+from publisher.envelope import Options, build_control, build_event
+from publisher.scripts import command
 from publisher.verbs import STATUS_VERSION
-from tests.publisher.bus import KNOWN, PUBLISHED, STALE, Bus
+from tests.publisher.bus import Bus
 from tests.support.tokens import new_id
 from tests.support.waiting import PATIENCE_S
 
@@ -140,7 +145,7 @@ def test_nothing_of_a_tenant_lies_outside_its_slot(bus: Bus) -> None:
 
 def test_a_log_keeps_what_it_should_and_little_more(bus: Bus) -> None:
     for i in range(350):
-        bus.publish(i, options=Options(history_size=50))
+        bus.publish(i, options=Options(history_size=50, history_window_s=0.001))
     kept = bus.data()
     # Whole nodes of a hundred entries go at once: that is what trimming costs least.
     assert 50 <= len(kept) <= 150 if bus.is_real else len(kept) >= 50
@@ -148,7 +153,9 @@ def test_a_log_keeps_what_it_should_and_little_more(bus: Bus) -> None:
 
 
 def test_what_the_gateways_want_kept_comes_before_the_publishers_default(bus: Bus) -> None:
-    bus.client.hset(wire.meta_key(bus.org), mapping={"epoch": "e1", "seq": 1, "keep": 20, "ttl": 5_000})
+    bus.client.hset(
+        wire.meta_key(bus.org), mapping={"epoch": "e1", "seq": 1, "keep": 20, "ttl": 5_000, "window": 1}
+    )
     for i in range(250):
         bus.publish(i)
     assert len(bus.log()) <= 120 if bus.is_real else len(bus.log()) >= 20
@@ -189,6 +196,54 @@ def test_a_room_that_was_silent_for_longer_than_its_log_lives_begins_anew(bus: B
     assert (fields[b"p"], fields[b"d"]) == (b"0", b'["e","new"]')
 
 
+def test_everything_of_the_window_is_kept_and_beyond_it_the_newest(bus: Bus) -> None:
+    options = Options(history_size=50, history_window_s=30.0)
+    for i in range(700):
+        bus.publish(i, options=options)
+    assert bus.data() == list(range(700))
+    options = Options(history_size=50, history_window_s=0.001)
+    for i in range(700, 720):
+        bus.publish(i, options=options)
+    kept = bus.data()
+    assert 50 <= len(kept) <= 200 if bus.is_real else len(kept) >= 50
+    assert kept == list(range(720))[-len(kept) :]
+
+
+def test_the_window_is_kept_up_to_a_number_of_events(bus: Bus) -> None:
+    options = Options(history_size=50, history_max_events=200)
+    for i in range(700):
+        bus.publish(i, options=options)
+    kept = bus.data()
+    assert 200 <= len(kept) <= 350 if bus.is_real else len(kept) >= 200
+    assert kept == list(range(700))[-len(kept) :]
+
+
+def test_the_window_is_kept_up_to_a_number_of_bytes(bus: Bus) -> None:
+    options = Options(history_size=10, history_max_bytes=50_000)
+    for i in range(400):
+        bus.publish([i, "x" * (980 if i % 4 else 10)], options=options)
+    kept = bus.data()
+    held = sum(len(fields[b"d"]) for _, fields in bus.log())
+    # A quarter of them is small, and what an average says is near enough.
+    assert 25_000 <= held <= 75_000 if bus.is_real else held >= 25_000
+    assert [i for i, _ in kept] == list(range(400))[-len(kept) :]
+
+
+def test_a_large_event_among_small_ones_ends_no_history(bus: Bus) -> None:
+    options = Options(history_size=10, history_max_bytes=200_000)
+    for i in range(100):
+        bus.publish("x" * (100_000 if i == 50 else 10), options=options)
+    assert len(bus.log()) == 100
+
+
+def test_a_conflation_key_counts_once_whatever_it_reports(bus: Bus) -> None:
+    options = Options(history_size=10, history_max_bytes=20_000)
+    bus.publish("first", options=options)
+    for i in range(200):
+        bus.publish([i, "x" * 1_000], conflate="k", options=options)
+    assert [len(data) for data in bus.data()] == [5, 2]
+
+
 # -- idempotency
 
 
@@ -222,7 +277,136 @@ def test_a_duplicate_gives_no_seq_away(bus: Bus) -> None:
     assert bus.client.hgetall(wire.meta_key(bus.org)) == before
 
 
+def test_an_event_that_a_lane_sent_before_is_not_published_again(bus: Bus) -> None:
+    """Its key may have ended meanwhile: the number in its queue tells."""
+    lane: Any = {"lane": "lane-1", "lane_ms": 60_000}
+    envelopes = [build_event(bus.org, "e", i, bus.room, Options(once_ttl_s=0.001)) for i in range(4)]
+    run = bus.client.evalsha
+    assert run(*command(*envelopes[:2], **lane, numbers=(1, 2)))[::2] == [PUBLISHED] * 2
+    deadline = time.monotonic() + 5.0
+    while bus.client.exists(*(envelope.keys[-1] for envelope in envelopes)) and time.monotonic() < deadline:
+        pass
+    assert run(*command(*envelopes[:3], **lane, numbers=(1, 2, 3)))[::2] == [KNOWN, KNOWN, PUBLISHED]
+    assert run(*command(envelopes[3], lane="lane-2", lane_ms=60_000, numbers=(1,)))[0] == PUBLISHED
+    assert bus.data() == [0, 1, 2, 3]
+    assert 0 < bus.client.pttl(wire.lane_key(bus.org, "lane-1")) <= 60_000
+
+
+def test_two_events_of_one_call_have_one_number(bus: Bus) -> None:
+    both = replace(
+        build_event(bus.org, "e", 1, bus.room, Options()), also=build_event(bus.org, "e", 2, bus.room, Options())
+    )
+    lane: Any = {"lane": "lane-1", "lane_ms": 60_000, "numbers": (1,)}
+    assert bus.client.evalsha(*command(both, **lane))[::2] == [PUBLISHED] * 2
+    assert bus.client.evalsha(*command(both, **lane))[::2] == [KNOWN] * 2
+    assert bus.data() == [1, 2]
+
+
+# -- what can't be published
+
+
+@pytest.mark.parametrize("conflate", [None, "k"])
+def test_an_event_that_one_of_its_rooms_refuses_goes_to_none(bus: Bus, conflate: str | None) -> None:
+    rooms = [bus.room, conversation(new_id()), conversation(new_id())]
+    if conflate is not None:
+        bus.publish("before", rooms, conflate=conflate)
+    spoilt = wire.log_key(bus.org, rooms[1])
+    bus.client.delete(spoilt)
+    bus.client.set(spoilt, "not a log")
+    listener = bus.listen(*rooms)
+    before = bus.log(rooms[0])
+    envelope = build_event(bus.org, "e", "x", rooms, Options(), key="k", version=1, conflate=conflate)
+    later = build_event(bus.org, "e", "later", bus.room, Options())
+    answer = bus.client.evalsha(*command(envelope, later))
+    # What follows was not looked at, or it would go out before it.
+    assert (answer[0], len(answer)) == (FAILED, 2)
+    assert b"WRONGTYPE" in answer[1]
+    assert listener.heard() == []
+    assert bus.log(rooms[0]) == before
+    bus.client.delete(spoilt)
+    assert bus.run(envelope)[0] == PUBLISHED
+    assert all(bus.data(room)[-1] == "x" for room in rooms)
+
+
+def test_keys_of_a_strange_type_that_hold_no_event_are_written_over(bus: Bus) -> None:
+    envelope = build_event(bus.org, "e", "x", bus.room, Options(), key="k", conflate="c")
+    for key in (wire.tail_key(bus.org, bus.room), wire.latest_key(bus.org, bus.room), wire.once_key(bus.org, "k")):
+        bus.client.rpush(key, "x")
+    assert bus.run(envelope)[0] == PUBLISHED
+    assert bus.run(envelope)[0] == KNOWN
+    assert bus.data() == ["x"]
+
+
+def test_a_server_without_memory_takes_nothing_of_a_call(bus: Bus) -> None:
+    if not bus.is_real:
+        pytest.skip("fakeredis has no end of memory")
+    rooms = [bus.room, conversation(new_id())]
+    envelopes = [build_event(bus.org, "e", i, rooms, Options()) for i in range(3)]
+    bus.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(OutOfMemoryError):
+            bus.client.evalsha(*command(*envelopes))
+    finally:
+        bus.client.config_set("maxmemory", 0)
+    assert [bus.log(room) for room in rooms] == [[], []]
+    assert bus.client.evalsha(*command(*envelopes))[::2] == [PUBLISHED] * 3
+
+
+def test_what_is_larger_than_gateways_hand_out_is_refused_and_the_rest_is_not(bus: Bus) -> None:
+    bus.client.hset(wire.meta_key(bus.org), mapping={"epoch": "e1", "seq": 1, "max_event_bytes": 100})
+    envelopes = [
+        build_event(bus.org, "e", "x" * size, bus.room, Options(), key=f"k{size}") for size in (92, 93, 1)
+    ]
+    answer = bus.client.evalsha(*command(*envelopes))
+    assert answer[::2] == [PUBLISHED, TOO_LARGE, PUBLISHED]
+    assert answer[3] == b"100"
+    assert [len(fields[b"d"]) for _, fields in bus.log()] == [100, 9]
+    bus.client.hset(wire.meta_key(bus.org), "max_event_bytes", 1000)
+    assert bus.run(envelopes[1])[0] == PUBLISHED
+
+
 # -- versions
+
+
+def test_a_version_is_remembered_when_its_key_has_ended(bus: Bus) -> None:
+    options = Options(once_ttl_s=0.001)
+    once = wire.once_key(bus.org, "k")
+
+    def publish(version: int) -> int:
+        envelope = build_event(bus.org, "e", version, bus.room, options, key="k", version=version)
+        deadline = time.monotonic() + 5.0
+        while bus.client.exists(once) and time.monotonic() < deadline:
+            pass
+        status: int = bus.client.evalsha(*command(envelope))[0]
+        return status
+
+    assert [publish(version) for version in (3, 2, 3, 4, 3)] == [PUBLISHED, STALE, KNOWN, PUBLISHED, STALE]
+    assert bus.data() == [3, 4]
+
+
+def test_a_version_is_remembered_for_its_time_and_no_longer_than_half_as_long_again(bus: Bus) -> None:
+    options = Options(once_ttl_s=0.001, version_ttl_s=0.4)
+    bus.publish(3, key="k", version=3, options=options)
+    began = time.monotonic()
+    (hash_key,) = bus.client.keys(f"rt:{{{bus.org}}}:versions:*")
+    assert 0 < bus.client.pttl(hash_key) <= 600
+    status, lasted = STALE, 0.0
+    while status == STALE and lasted < 5.0:
+        envelope = build_event(bus.org, "e", 2, bus.room, options, key="k", version=2)
+        lasted = time.monotonic() - began
+        status = bus.client.evalsha(*command(envelope))[0]
+    assert status == PUBLISHED
+    assert lasted > 0.39
+
+
+def test_a_thousand_versions_take_few_bytes(bus: Bus) -> None:
+    if not bus.is_real:
+        pytest.skip("fakeredis has no memory of Redis' kind")
+    for i in range(1000):
+        bus.publish(1, key=f"message:status:{i}", version=1)
+    hashes = bus.client.keys(f"rt:{{{bus.org}}}:versions:*")
+    assert len(hashes) <= 32  # sixteen, or twice as many where a period has just begun
+    assert sum(bus.client.memory_usage(name) for name in hashes) / 1000 < 40
 
 
 def test_a_version_that_is_older_than_the_last_is_dropped(bus: Bus) -> None:

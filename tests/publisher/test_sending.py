@@ -163,6 +163,34 @@ async def test_a_server_that_takes_no_writes_just_now_gets_them_later(
     assert sender.counters.failed == sender.counters.dropped == 0
 
 
+async def test_a_server_that_changes_its_mind_in_the_middle_changes_no_order(
+    senders: Senders, redis_server: EmbeddedRedis, redis_client: Client
+) -> None:
+    sender = senders(redis_server.url, timeout_s=0.0)
+    over = asyncio.Event()
+
+    async def change_its_mind() -> None:
+        while not over.is_set():
+            for least in ("1", "0"):
+                await redis_client.config_set("min-replicas-to-write", least)
+
+    sent = 0
+    changing = asyncio.ensure_future(change_its_mind())
+    try:
+        while sender.counters.retries < 20:
+            for _ in range(200):
+                await sender.emit(sent)
+                sent += 1
+            await until(lambda: sender.unsent < 1000)
+    finally:
+        over.set()
+        await changing
+    await until(lambda: sender.unsent == 0)
+    found = await published(redis_client, sender)
+    assert found == list(range(sent))[-len(found) :]
+    assert sender.counters.sent == sent
+
+
 async def test_a_busy_server_gets_the_event_when_it_is_free(
     senders: Senders, redis_server: EmbeddedRedis, redis_client: Client
 ) -> None:
@@ -201,6 +229,30 @@ async def test_an_event_that_redis_refuses_for_good_is_said_to_be_lost(
     other = conversation(new_id())
     assert (await sender.emit("next", other)).offset
     assert await published(redis_client, sender, other) == ["next"]
+
+
+async def test_an_event_that_is_too_large_for_the_gateways_is_refused_with_a_code(
+    senders: Senders, redis_server: EmbeddedRedis, redis_client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = senders(redis_server.url, timeout_s=PATIENT_S)
+    await sender.emit("before")
+    await redis_client.hset(wire.meta_key(sender.org), "max_event_bytes", 1000)
+    with caplog.at_level(logging.ERROR, logger="publisher"):
+        assert await sender.emit("x" * 2000) == Receipt(None, refused="too_large")
+    assert "at most 1000 bytes" in caplog.text
+    assert (await sender.emit("after")).offset
+    assert await published(redis_client, sender) == ["before", "after"]
+    assert (sender.counters.failed, sender.unsent) == (1, 0)
+
+
+async def test_strict_raises_what_is_too_large_for_the_gateways(
+    senders: Senders, redis_server: EmbeddedRedis, redis_client: Client
+) -> None:
+    sender = senders(redis_server.url, strict=True, timeout_s=PATIENT_S)
+    await redis_client.hset(wire.meta_key(sender.org), mapping={"epoch": "e1", "seq": 1, "max_event_bytes": 10})
+    with pytest.raises(PublishError, match="at most 10 bytes") as caught:
+        await sender.emit("x" * 20)
+    assert (caught.value.code, caught.value.maybe_published) == ("too_large", False)
 
 
 async def test_strict_raises_what_redis_refused(

@@ -68,7 +68,7 @@ def test_a_status_names_its_message_and_knows_its_place() -> None:
     }
     assert datetime.fromisoformat(data["timestamp"]).tzinfo is not None
     assert once(envelope) == f"message:status:{MID}"
-    assert envelope.args[10] == STATUS_VERSION["delivered"]
+    assert envelope.args[5] == STATUS_VERSION["delivered"]
 
 
 def test_every_later_status_outranks_every_earlier_one() -> None:

@@ -17,6 +17,6 @@ local found = {meta[1], meta[2], micros, meta[3] or '', meta[4] or ''}
 for i = 1, n do
   local entries = redis.call('XREVRANGE', KEYS[1 + i], '+', '(' .. ARGV[3 + i] .. '-0',
     'COUNT', tonumber(ARGV[3]) + 1)
-  found[#found + 1] = {redis.call('GET', KEYS[1 + n + i]) or '0', entries}
+  found[#found + 1] = {string.match(redis.call('GET', KEYS[1 + n + i]) or '0', '^%d+'), entries}
 end
 return found
