@@ -62,6 +62,7 @@ class Case:
     async def publish(self) -> int:
         envelope = build_event(self.tenant, "e", 1, self.room, Options())
         _, offset = await self.commands.publish(envelope)
+        assert offset is not None
         return int(offset.partition("-")[2])
 
     async def control(self, revoke: str, value: str = "") -> None:
