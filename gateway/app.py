@@ -22,13 +22,12 @@ from gateway.api import Api
 from gateway.auth import MAX_TOKEN_BYTES, Tokens, jwks_of
 from gateway.bus.cluster import commands_of
 from gateway.bus.commands import OPEN_ERRORS
-from gateway.bus.history import History
+from gateway.bus.history import History, kept_by
 from gateway.bus.link import ReplyError
 from gateway.bus.people import presence_times
 from gateway.bus.sessions import Sessions
 from gateway.contract import ContractPage
 from gateway.core.conflation import Pacer
-from gateway.core.history import Kept
 from gateway.core.hub import Hub
 from gateway.engine import Compression, EngineOptions, kernel
 from gateway.engine.intake import Intake, IntakeRunner
@@ -117,7 +116,7 @@ class Gateway:
         settings = self.settings
         if self.tracing is not None:
             stack.push_async_callback(self.tracing.stop)
-        kept = Kept(settings.history_size, settings.history_ttl_s, settings.max_event_bytes)
+        kept = kept_by(settings)
         url = settings.redis_url.get_secret_value()
         try:
             self.commands = commands = commands_of(url, name="gateway", **settings.redis_options())
@@ -127,7 +126,7 @@ class Gateway:
                 commands,
                 window_s=settings.recovery_window_s,
                 renew_every_s=renew_s,
-                unnoticed_s=settings.ping_interval_s + settings.ping_timeout_s + 5.0,
+                unnoticed_s=settings.unnoticed_s,
                 kept=kept,
                 presence=presence_times(settings),
                 most_sockets=settings.max_sockets_per_user,

@@ -26,6 +26,7 @@ from gateway.core.conflation import latest
 from gateway.core.history import Entry, Log
 from gateway.core.hub import Hub, is_strange, merge
 from gateway.core.rooms import RoomState, Tenant
+from gateway.portions import Portions
 from gateway.unreadable import Unreadable, is_tenants
 from publisher import wire
 from publisher.offsets import SEQ_PER_S
@@ -40,6 +41,8 @@ AT_ONCE = 32
 MOST_BYTES = 64 << 20
 # What an event takes beside its body.
 ENTRY_BYTES = 512
+# Of it, handed out in one go: well below what a socket may have unsent.
+PORTION_BYTES = 128 << 10
 # How long the connection that asks may take to be back after the one that hears.
 PATIENCE_S = 5.0
 # After a failover the new master's clock may be behind the old one's.
@@ -320,6 +323,7 @@ class Resync:
 
         Once more came than is kept, what is left of it has a hole: it is dropped, and the logs are read again.
         """
+        portions = Portions(min(PORTION_BYTES, self._history.kept.max_event_bytes // 2))
         while True:
             live, tenant.backlog = tenant.backlog or [], []
             if tenant.overrun:
@@ -332,6 +336,7 @@ class Resync:
                     self._hub.stats.repeated += 1
                     continue
                 await self._dispatch(room, message)
+                await portions.did(ENTRY_BYTES + len(message.body), tenant.members)
                 if i % DISPATCH_BATCH == DISPATCH_BATCH - 1:
                     await asyncio.sleep(0)
             if tenant.overrun:

@@ -40,7 +40,7 @@ class Options:
     """Events kept a room, where no gateway has said otherwise (`GATEWAY_HISTORY_SIZE`)."""
     history_ttl_s: float = 3600.0
     """How long they are kept (`GATEWAY_HISTORY_TTL_S`)."""
-    history_window_s: float = 135.0
+    history_window_s: float = 170.0
     """How long all of a room's events are kept (`GATEWAY_RECOVERY_WINDOW_S`, and a margin)."""
     history_max_events: int = 10_000
     """At most so many a room, and never fewer than `history_size` (`GATEWAY_HISTORY_MAX_EVENTS`)."""

@@ -15,7 +15,7 @@ import pytest_asyncio
 from gateway import resync as resync_module
 from gateway.bus.history import Snapshot
 from gateway.bus.link import LinkDown, ReplyError
-from gateway.core.history import Entry, Log
+from gateway.core.history import Entry, Kept, Log
 from gateway.core.hub import Hub
 from gateway.core.rooms import RoomState, Tenant
 from gateway.resync import AT_ONCE, Resync
@@ -32,6 +32,8 @@ class Redis:
     """What a resync asks: the logs, the connection that hears, and the one that asks."""
 
     publishing = "PUBLISH"
+
+    kept = Kept(500, 3600.0)
 
     def __init__(self) -> None:
         self.heard_until = 1

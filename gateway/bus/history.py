@@ -10,12 +10,24 @@ from gateway.bus.commands import Commands
 from gateway.bus.link import ReplyError
 from gateway.core.history import Brief, Entry, Kept, Log, judge
 from gateway.limits.slices import SLICE, Slices
+from gateway.settings import Settings
 from publisher import wire
 from publisher.envelope import new_epoch
 from publisher.rooms import Room
 
 # Facts about the tenant in an answer, before those about its rooms.
 HEAD = 5
+# What one script call gives, near enough: it holds Redis up for that long.
+PAGE_BYTES = 1 << 20
+
+
+class Tail(NamedTuple):
+    """The end of a room's log."""
+
+    seq: int
+    """Of its newest event, 0 where that has expired."""
+    more: bool
+    """Whether there may be more than was read."""
 
 
 class Snapshot(NamedTuple):
@@ -40,21 +52,59 @@ class History:
         self._budget = Budget()
 
     async def read(
-        self, tenant: str, after: Mapping[Room, int], *, newest: int | None = None, sure: int = 0, heard: int = 0
+        self,
+        tenant: str,
+        after: Mapping[Room, int],
+        *,
+        newest: int | None = None,
+        most_bytes: int = PAGE_BYTES,
+        sure: int = 0,
+        heard: int = 0,
     ) -> Snapshot:
-        """Read each room after its seq, all in one round trip and at one moment.
+        """Read each room after its seq, as of one moment.
 
-        `newest` asks for fewer entries than are kept; `sure` and `heard` are as for `judge`. Raises `LinkDown` or
-        `ReplyError`.
+        All that is kept is read, in pages of `most_bytes`. `newest` asks for at most so many entries, and no more
+        than fit into one page. `sure` and `heard` are as for `judge`. Raises `LinkDown` or `ReplyError`.
         """
-        rooms = list(after)
         limit = self.kept.size if newest is None else min(newest, self.kept.size)
+        slices = Slices()
+        found: dict[Room, list[Entry]] = {}
+        head, tails, size = await self._page(
+            tenant, after, found, slices, newest=None if newest is None else limit, most_bytes=most_bytes
+        )
+        epoch, seq, now = head[0].decode(), int(head[1]), int(head[2])
+        rest = tails if newest is None else {}
+        while due := [room for room, tail in rest.items() if tail.more]:
+            begin = {room: found[room][-1].seq if found[room] else after[room] for room in due}
+            _, rest, more = await self._page(tenant, begin, found, slices, until=seq, most_bytes=most_bytes)
+            size += more
+        kept = self.kept._replace(size=limit, briefs=_briefs(now, *head[3:]))
+        logs = {
+            room: judge(after[room], found[room], tail.seq, now, kept, until=seq, sure=sure, heard=heard)
+            for room, tail in tails.items()
+        }
+        return Snapshot(epoch, seq, logs, size)
+
+    async def _page(
+        self,
+        tenant: str,
+        after: Mapping[Room, int],
+        found: dict[Room, list[Entry]],
+        slices: Slices,
+        *,
+        newest: int | None = None,
+        until: int | None = None,
+        most_bytes: int,
+    ) -> tuple[Sequence[bytes], dict[Room, Tail], int]:
+        """Read what one script call gives behind what was found; return its head, the rooms' tails, its size."""
+        rooms = list(after)
         keys = [
             wire.meta_key(tenant),
             *(wire.log_key(tenant, room) for room in rooms),
             *(wire.tail_key(tenant, room) for room in rooms),
         ]
-        args: list[str | int] = [len(rooms), new_epoch(), limit, *(after[room] for room in rooms)]
+        limits = ("" if newest is None else newest, "" if until is None else until, most_bytes)
+        args: list[str | int] = [len(rooms), new_epoch(), *limits, *after.values()]
         if rooms:
             async with self._budget.turn():
                 reply = await self._commands.run(self._read_logs, keys, *args)
@@ -62,13 +112,15 @@ class History:
                 self._budget.note(size)
         else:
             reply, size = await self._commands.run(self._read_logs, keys, *args), 0
-        epoch, seq, now = reply[0].decode(), int(reply[1]), int(reply[2])
-        kept = self.kept._replace(size=limit, briefs=_briefs(now, *reply[3:HEAD]))
-        logs, slices = {}, Slices()
-        for room, (tail, rows) in zip(rooms, reply[HEAD:], strict=True):
-            entries = await _entries(rows, slices)
-            logs[room] = judge(after[room], entries, int(tail), now, kept, until=seq, sure=sure, heard=heard)
-        return Snapshot(epoch, seq, logs, size)
+        tails: dict[Room, Tail] = {}
+        for room, (seq, rows, more) in zip(rooms, reply[HEAD:], strict=True):
+            entries = await _entries(rows[::-1] if newest is not None else rows, slices)
+            before = found.get(room)
+            if before and entries and entries[0].previous > before[-1].seq:
+                before = None  # trimmed meanwhile: what is behind the hole is all that counts
+            found[room] = [*before, *entries] if before else entries
+            tails[room] = Tail(int(seq), bool(more))
+        return reply[:HEAD], tails, size
 
     async def renew_epoch(self, tenant: str, epoch: str) -> str:
         """Begin a new epoch in place of this one, unless another replica has; gives the one that holds.
@@ -79,9 +131,21 @@ class History:
         return found.decode()
 
 
+def kept_by(settings: Settings) -> Kept:
+    """Return how much history there is by the settings."""
+    return Kept(
+        max(settings.history_size, settings.history_max_events),
+        settings.history_ttl_s,
+        settings.max_event_bytes,
+        settings.history_window_s,
+        settings.history_size,
+        settings.history_max_bytes,
+    )
+
+
 def _size(reply: Sequence[Any]) -> int:
     """Give the bytes of an answer, near enough: bodies, and what is around them."""
-    return sum(128 + len(flat[1]) for _, rows in reply[HEAD:] for _, flat in rows)
+    return sum(128 + len(flat[1]) for _, rows, _ in reply[HEAD:] for _, flat in rows)
 
 
 def _briefs(now: int, ttl: bytes, brief: bytes) -> tuple[Brief, ...]:
@@ -94,12 +158,12 @@ def _briefs(now: int, ttl: bytes, brief: bytes) -> tuple[Brief, ...]:
 
 
 async def _entries(rows: list[Any], slices: Slices) -> list[Entry]:
-    """Read stream entries, newest first, into entries, oldest first; raises `ReplyError` for a stranger's."""
+    """Read stream entries into entries; raises `ReplyError` for a stranger's."""
     entries: list[Entry] = []
     try:
-        for rest in range(len(rows), 0, -SLICE):
-            part = rows[max(rest - SLICE, 0) : rest]
-            entries += [_entry(ident, flat) for ident, flat in reversed(part)]
+        for begin in range(0, len(rows), SLICE):
+            part = rows[begin : begin + SLICE]
+            entries += [_entry(ident, flat) for ident, flat in part]
             await slices.did(len(part))
     except (KeyError, ValueError):
         raise ReplyError("UNREADABLE a log holds an entry that no publisher wrote") from None

@@ -168,6 +168,7 @@ class Sessions:
         that is written again was opened at `opened_at`.
         """
         tenant, user_id, pid, sid, generation, token_id, issued_at = holder
+        kept = self._kept
         args: list[str | int] = []
         for room, joined_at in rooms.items():
             args += [room, "" if joined_at is None else joined_at]
@@ -177,8 +178,8 @@ class Sessions:
             wire.prefix(tenant),
             self._commands.publishing,
             new_epoch(),
-            self._kept.size,
-            int(self._kept.ttl_s * 1000),
+            kept.size if kept.beyond is None else kept.beyond,
+            int(kept.ttl_s * 1000),
             self._lease_ms,
             self._presence_ms,
             self._most_sockets,
@@ -189,9 +190,12 @@ class Sessions:
             lost,
             token_id,
             issued_at,
-            self._kept.max_event_bytes,
+            kept.max_event_bytes,
             "" if opened_at is None else opened_at,
             _packed(stays),
+            int(kept.window_s * 1000),
+            kept.size,
+            kept.max_bytes,
             *args,
         )
         self._note(tenant, delay)

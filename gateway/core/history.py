@@ -64,9 +64,16 @@ class Kept(NamedTuple):
     """How much history there is by the settings; what Redis still has beyond it does not count."""
 
     size: int
+    """Events a room, at most."""
     ttl_s: float
     max_event_bytes: int = ANY_SIZE
     """Body of the largest event that a socket can be given; what is larger counts as gone."""
+    window_s: float = 0.0
+    """How long all events of a room are kept, up to its size."""
+    beyond: int | None = None
+    """Events a room that are kept for longer than that; None for as many as its size is."""
+    max_bytes: int = ANY_SIZE
+    """Bytes of events a room, at most."""
     briefs: tuple[Brief, ...] = ()
     """What is kept for less than by the settings: another gateway has others, or had."""
 

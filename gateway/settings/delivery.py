@@ -46,7 +46,26 @@ class Delivery(Group):
         description="how long a socket that was dropped may come back and miss nothing",
     )
     history_size: int = Field(
-        500, ge=0, le=100_000, alias="GATEWAY_HISTORY_SIZE", description="events kept a room; 0 keeps none"
+        500,
+        ge=0,
+        le=100_000,
+        alias="GATEWAY_HISTORY_SIZE",
+        description="events kept a room that are older than the recovery window",
+    )
+    history_max_events: int = Field(
+        10_000,
+        ge=0,
+        le=100_000,
+        alias="GATEWAY_HISTORY_MAX_EVENTS",
+        description="events kept a room at most, all of the recovery window otherwise; never fewer than "
+        "`GATEWAY_HISTORY_SIZE`; both 0 keep none",
+    )
+    history_max_bytes: int = Field(
+        16 << 20,
+        ge=65_536,
+        le=1 << 30,
+        alias="GATEWAY_HISTORY_MAX_BYTES",
+        description="bytes of events kept a room at most",
     )
     history_ttl_s: float = Field(
         3600.0, ge=0.01, le=30 * 86_400, alias="GATEWAY_HISTORY_TTL_S", description="how long they are kept"
@@ -93,6 +112,16 @@ class Delivery(Group):
             raise ValueError("GATEWAY_REDIS_CERT_FILE and GATEWAY_REDIS_KEY_FILE belong together")
         parse_address(self.redis_url.get_secret_value())
         return self
+
+    @property
+    def unnoticed_s(self) -> float:
+        """Return how long a socket may be gone before anybody knows."""
+        return self.ping_interval_s + self.ping_timeout_s + 5.0
+
+    @property
+    def history_window_s(self) -> float:
+        """Return how long all events are kept: what a socket may miss that comes back in the recovery window."""
+        return self.recovery_window_s + self.unnoticed_s
 
     def redis_options(self) -> dict[str, Any]:
         """Give what redis-py needs beside the URL; raises `ConfigurationError` where it would not help."""

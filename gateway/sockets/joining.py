@@ -131,7 +131,10 @@ class Rooms:
         if since is None and not history:
             return Joined(str(Offset(epoch, at)), NONE, complete=True)
         after = since.seq if since is not None and since.epoch == epoch else 0
-        snapshot = await self._house.history.read(tenant.id, {room.name: after}, newest=history)
+        kept, most_bytes = self._house.history.kept, self._house.settings.max_event_bytes
+        snapshot = await self._house.history.read(
+            tenant.id, {room.name: after}, newest=history or kept.size, most_bytes=most_bytes
+        )
         self._house.relay.learn(tenant, Place(snapshot.epoch, snapshot.seq), [])
         log_read = snapshot.logs[room.name]
         self._house.questions.charge(member, events=len(log_read.entries), size=snapshot.size)
@@ -141,7 +144,7 @@ class Rooms:
             return Joined(str(Offset(snapshot.epoch, at)), NONE, complete=False)
         missed, doubtful = self._missed(member, room, log_read, since, was_in=was_in)
         missed = latest(missed, lambda event: event.entry.conflate)
-        fitting = _newest_within(missed, self._house.settings.max_event_bytes)
+        fitting = _newest_within(missed, most_bytes)
         at = max([at, *(event.seq for event in missed)])
         if not was_in and room in member.rooms:
             member.rooms[room] = at

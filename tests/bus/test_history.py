@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -38,6 +39,59 @@ class Tenant:
 @pytest.fixture
 def tenant(commands: Commands) -> Tenant:
     return Tenant(commands, Kept(5, 3600.0))
+
+
+async def test_a_long_history_is_read_in_pages_and_is_one(commands: Commands) -> None:
+    """A call that gave all of it would hold Redis up, and its answer would fill Redis' memory."""
+    tenant = Tenant(commands, Kept(10_000, 3600.0))
+    other = conversation(new_id())
+    expected: dict[Room, list[int]] = {tenant.room: [], other: []}
+    for i in range(120):
+        room = other if i % 3 else tenant.room
+        expected[room].append((await tenant.publish("x" * 1000, room)).seq)
+    before = await calls(commands)
+    after = {room: seqs[0] - 1 for room, seqs in expected.items()}
+    snapshot = await tenant.history.read(tenant.id, after, most_bytes=20_000)
+    assert await calls(commands) - before > 3
+    for room, seqs in expected.items():
+        assert [entry.seq for entry in snapshot.logs[room].entries] == seqs
+        assert snapshot.logs[room].complete
+
+
+async def test_what_is_trimmed_while_it_is_read_is_a_hole(
+    commands: Commands, redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = Tenant(commands, Kept(10_000, 3600.0))
+    seqs = [(await tenant.publish("x" * 1000)).seq for _ in range(200)]
+    run, read = commands.run, tenant.history._read_logs
+
+    async def run_and_trim(script: Any, keys: list[str], *args: Any) -> Any:
+        found = await run(script, keys, *args)
+        if script is read:
+            await redis_client.xtrim(wire.log_key(tenant.id, tenant.room), maxlen=60, approximate=False)
+        return found
+
+    monkeypatch.setattr(commands, "run", run_and_trim)
+    snapshot = await tenant.history.read(tenant.id, {tenant.room: seqs[0] - 1}, most_bytes=20_000)
+    log = snapshot.logs[tenant.room]
+    assert [entry.seq for entry in log.entries] == seqs[-60:]
+    assert not log.complete
+
+
+async def test_the_newest_are_no_more_than_fit_into_a_page(commands: Commands) -> None:
+    tenant = Tenant(commands, Kept(10_000, 3600.0))
+    seqs = [(await tenant.publish("x" * 1000)).seq for _ in range(200)]
+    snapshot = await tenant.history.read(tenant.id, {tenant.room: seqs[0]}, newest=10_000, most_bytes=20_000)
+    log = snapshot.logs[tenant.room]
+    assert 18 <= len(log.entries) <= 100
+    assert [entry.seq for entry in log.entries] == seqs[-len(log.entries) :]
+    assert not log.complete
+
+
+async def calls(commands: Commands) -> int:
+    """Count the scripts that Redis ran."""
+    lines = (await commands.ask("INFO", "commandstats")).decode().splitlines()
+    return next((int(re.findall(r"calls=(\d+)", line)[0]) for line in lines if "evalsha" in line), 0)
 
 
 async def test_a_log_is_read_after_a_seq_oldest_first(tenant: Tenant) -> None:

@@ -152,7 +152,7 @@ async def test_a_history_that_is_too_short_is_a_gap(
     pages: OpenPage, replicas: Replicas, redis_server: EmbeddedRedis, tenant: Tenant, publishers: Publishers
 ) -> None:
     backend = publishers(redis_server.url)
-    short = replicas(redis_server.url, GATEWAY_HISTORY_SIZE="5")
+    short = replicas(redis_server.url, GATEWAY_HISTORY_SIZE="5", GATEWAY_HISTORY_MAX_EVENTS="5")
     async with Proxy(short.port) as proxy:
         page = pages(proxy.http_url)
         page.connect(tenant.token())

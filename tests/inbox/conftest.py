@@ -52,7 +52,8 @@ def stage_redis() -> Iterator[EmbeddedRedis]:
 def pair(stage_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Replica]]:
     """Two replicas that nobody is to break."""
     for start in replica_factory(tmp_path_factory.mktemp("inbox")):
-        yield [start(stage_redis.url, GATEWAY_HISTORY_SIZE=str(HISTORY)) for _ in range(2)]
+        kept = {"GATEWAY_HISTORY_SIZE": str(HISTORY), "GATEWAY_HISTORY_MAX_EVENTS": str(HISTORY)}
+        yield [start(stage_redis.url, **kept) for _ in range(2)]
 
 
 @pytest.fixture(scope="package")

@@ -186,7 +186,7 @@ async def test_ac_18_trimmed_history_is_told_to_both_kinds_of_client(
     replicas: Replicas,
     publishers: Publishers,
 ) -> None:
-    replica = replicas(redis_server.url, GATEWAY_HISTORY_SIZE="5")
+    replica = replicas(redis_server.url, GATEWAY_HISTORY_SIZE="5", GATEWAY_HISTORY_MAX_EVENTS="5")
     backend = publishers(redis_server.url)
     client = await agent(replica.url)
     await team.note(backend, 0)

@@ -21,12 +21,11 @@ import hiredis
 from gateway import relay
 from gateway.auth import Tokens
 from gateway.bus.commands import Commands
-from gateway.bus.history import History
+from gateway.bus.history import History, kept_by
 from gateway.bus.link import AnswerLost, LinkDown, ReplyError
 from gateway.bus.people import RoomPeople, online_key
 from gateway.bus.sessions import Sessions
 from gateway.core.conflation import Pacer
-from gateway.core.history import Kept
 from gateway.engine import EngineOptions, EngineSocket, Frame
 from gateway.settings import Settings
 from gateway.sockets.house import House
@@ -270,7 +269,7 @@ class Replica:
     def __init__(self, server: Server, settings: Settings) -> None:
         self.source = SimSource(server)
         source: Any = self.source
-        kept = Kept(settings.history_size, settings.history_ttl_s, settings.max_event_bytes)
+        kept = kept_by(settings)
         self.commands = Commands(source)
         history = History(self.commands, kept)
         self.sessions = Sessions(

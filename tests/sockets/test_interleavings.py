@@ -31,6 +31,7 @@ ROOMS = st.integers(0, 2)
 CONFIGURATION: dict[str, Any] = {
     "jwt_secret_key": SECRET,
     "history_size": 6,
+    "history_max_events": 6,
     "room_linger_s": 0.0,
     "typing_timeout_s": 60.0,
 }

@@ -7,11 +7,13 @@
 --       14 token's id, or empty  15 Unix time in seconds at which it was issued
 --       16 bytes of the largest event that sockets can be given
 --       17 seq at which the session was opened first, or empty  18 the stays that its socket remembers
---       19.. room, joined at ('' for now) ...
+--       19 ms of which all events are kept, up to  20 events and  21 bytes a room
+--       22.. room, joined at ('' for now) ...
 -- Returns {epoch, seq, revoked fields, delay}: everything published so far is at or below seq, everything later
 -- above. `delay` ms later a sweep is due (-1: none). The session of a socket that was one too many is not written again.
 local p = people(ARGV[1], ARGV[2])
-local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl', 'max_event_bytes', 'brief')
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl', 'max_event_bytes', 'brief',
+  'window', 'most', 'bytes')
 local seq = p.us
 local epoch = meta[1]
 if epoch then
@@ -27,8 +29,10 @@ if epoch == meta[1] and tonumber(meta[4] or 0) < tonumber(ARGV[5]) then
   if before and tonumber(until_seq) > seq - ttl * 1000 then ttl = math.min(ttl, before) end
   redis.call('HSET', KEYS[1], 'brief', id .. ' ' .. ttl)
 end
-if meta[3] ~= ARGV[4] or meta[4] ~= ARGV[5] or meta[5] ~= ARGV[16] then
-  redis.call('HSET', KEYS[1], 'keep', ARGV[4], 'ttl', ARGV[5], 'max_event_bytes', ARGV[16])
+if meta[3] ~= ARGV[4] or meta[4] ~= ARGV[5] or meta[5] ~= ARGV[16] or meta[7] ~= ARGV[19] or meta[8] ~= ARGV[20]
+  or meta[9] ~= ARGV[21] then
+  redis.call('HSET', KEYS[1], 'keep', ARGV[4], 'ttl', ARGV[5], 'max_event_bytes', ARGV[16], 'window', ARGV[19],
+    'most', ARGV[20], 'bytes', ARGV[21])
 end
 local revoked = redis.call('HGETALL', KEYS[3])
 if p.has_to_go(ARGV[11], ARGV[9]) then return {epoch, id, revoked, -1} end
@@ -42,7 +46,7 @@ if ARGV[13] ~= '' then
   fields[#fields + 1] = ARGV[13]
 end
 local rooms = {}
-for i = 19, #ARGV, 2 do
+for i = 22, #ARGV, 2 do
   rooms[#rooms + 1] = ARGV[i]
   fields[#fields + 1] = 'r:' .. ARGV[i]
   fields[#fields + 1] = ARGV[i + 1] == '' and id or ARGV[i + 1]

@@ -1,10 +1,11 @@
 -- Reads what rooms of one tenant have kept after a given seq, all at one moment.
 --
 -- KEYS  1 meta | n logs | n tails
--- ARGV  1 n  2 epoch to begin with  3 most entries a room, the newest | n seqs
--- Returns {epoch, seq, now, ttl, brief, {tail, entries}...}, entries newest first, at most one more than asked for;
--- `ttl` is for how many ms events are kept as of now, and `brief` "<seq> <ms>": up to that seq it was less. Both may be
--- empty.
+-- ARGV  1 n  2 epoch to begin with  3 most entries a room: the newest, those first; empty for all, the oldest first
+--       4 seq up to which they are wanted, empty for all there are  5 bytes after which no more are read | n seqs
+-- Returns {epoch, seq, now, ttl, brief, {tail, entries, more}...}, of the newest at most one more than asked for; `more`
+-- is 1 where there may be more of them. `ttl` is for how many ms events are kept as of now, and `brief` "<seq> <ms>":
+-- up to that seq it was less. Both may be empty.
 local n = tonumber(ARGV[1])
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'ttl', 'brief')
 local now = redis.call('TIME')
@@ -14,9 +15,23 @@ if not meta[1] then
   meta = {ARGV[2], micros, false, false}
 end
 local found = {meta[1], meta[2], micros, meta[3] or '', meta[4] or ''}
+local newest, left = tonumber(ARGV[3]), tonumber(ARGV[5])
 for i = 1, n do
-  local entries = redis.call('XREVRANGE', KEYS[1 + i], '+', '(' .. ARGV[3 + i] .. '-0',
-    'COUNT', tonumber(ARGV[3]) + 1)
-  found[#found + 1] = {string.match(redis.call('GET', KEYS[1 + n + i]) or '0', '^%d+'), entries}
+  local log, entries, more = KEYS[1 + i], {}, 0
+  local from, to = '(' .. ARGV[5 + i] .. '-0', ARGV[4] == '' and '+' or ARGV[4] .. '-0'
+  while more == 0 do
+    if left <= 0 then more = 1 break end
+    local count = newest and math.min(50, newest + 1 - #entries) or 50
+    local part = newest and redis.call('XREVRANGE', log, to, from, 'COUNT', count)
+      or redis.call('XRANGE', log, from, to, 'COUNT', count)
+    for _, entry in ipairs(part) do
+      entries[#entries + 1] = entry
+      left = left - 128 - #(entry[2][2] or '')
+    end
+    if #part < count or newest and #entries > newest then break end
+    local last = '(' .. part[#part][1]
+    if newest then to = last else from = last end
+  end
+  found[#found + 1] = {string.match(redis.call('GET', KEYS[1 + n + i]) or '0', '^%d+'), entries, more}
 end
 return found
