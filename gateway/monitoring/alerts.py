@@ -33,8 +33,8 @@ REDIS = (
         "{{ $labels.instance }} has not heard Redis for a minute",
         "The replica's own probe does not come back over the connection that brings events. Its sockets stay "
         "connected and get nothing; new ones are kept off, as it is not ready. What is missed meanwhile is "
-        "made good from the history once it hears again, as far as that reaches (`GATEWAY_HISTORY_SIZE`, "
-        "`GATEWAY_HISTORY_TTL_S`).",
+        "made good from the history once it hears again, as far as that reaches "
+        "(`GATEWAY_RECOVERY_WINDOW_S`, up to `GATEWAY_HISTORY_MAX_EVENTS` a room).",
         "if all replicas say so, it is Redis or the network: `redis-cli ping`, its log, its memory, "
         "`client-output-buffer-limit pubsub`. If one does, restart that one: its clients move on and "
         "recover. `gateway check` on its machine says what it can reach.",

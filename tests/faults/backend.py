@@ -90,9 +90,9 @@ class Backend:
         (ident,) = await self._tell("burst", tenant=tenant, rooms=rooms, times=1, pad=0, more=more)
         return self.published[ident]
 
-    async def burst(self, tenant: str, *rooms: str, times: int, pad: int = 0) -> list[str]:
-        """Publish as fast as it goes, `pad` bytes each; gives the idents."""
-        return await self._tell("burst", tenant=tenant, rooms=rooms, times=times, pad=pad, more={})
+    async def burst(self, tenant: str, *rooms: str, times: int, pad: int = 0, **more: Any) -> list[str]:
+        """Publish as fast as it goes, `pad` bytes each; `more` are `emit`'s. Gives the idents."""
+        return await self._tell("burst", tenant=tenant, rooms=rooms, times=times, pad=pad, more=more)
 
     async def counters(self) -> dict[str, int]:
         """Give the publisher's counters."""

@@ -6,7 +6,7 @@ from importlib import import_module
 
 MODULES = (
     *("connections", "sessions", "rooms", "replicas", "redis_gone", "failovers"),
-    *("bus", "slow", "many", "everything"),
+    *("bus", "publishing", "slow", "many", "everything"),
 )
 
 

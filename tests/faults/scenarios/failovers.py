@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from publisher.topology import slot_of
 from tests.faults.rows import row
-from tests.faults.scenarios.redis_gone import _delivering
+from tests.faults.scenarios.redis_gone import delivering
 from tests.faults.stage import Stage
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_sentinel import Sentinels
@@ -27,7 +27,7 @@ async def shard_killed(stage: Stage) -> None:
     await stage.open()
     await stage.published(60)
     await asyncio.to_thread(cluster.owner(stage.cast.tenant).kill)
-    await _delivering(stage, lambda: None)
+    await delivering(stage, lambda: None)
     await stage.published(60)
 
 
@@ -39,7 +39,7 @@ async def shard_failed_over(stage: Stage) -> None:
     for _ in range(2):
         await stage.published(60)
         await asyncio.to_thread(lambda: cluster.fail_over(cluster.owner(stage.cast.tenant)))
-        await _delivering(stage, lambda: None)
+        await delivering(stage, lambda: None)
 
 
 @row("a tenant's slot moved to another shard under load, key by key, and back", redis="cluster",
@@ -61,7 +61,7 @@ async def master_killed(stage: Stage) -> None:
     await stage.open()
     await stage.published(60)
     await asyncio.to_thread(sentinels.master.kill)
-    await _delivering(stage, lambda: None)
+    await delivering(stage, lambda: None)
     await stage.published(60)
 
 
@@ -76,7 +76,7 @@ async def master_failed_over(stage: Stage) -> None:
     before = sentinels.replica
     await asyncio.to_thread(sentinels.fail_over)
     await until(lambda: asyncio.to_thread(sentinels.is_master, before), what="the replica to be master")
-    await _delivering(stage, lambda: None)
+    await delivering(stage, lambda: None)
     await stage.published(60)
 
 
@@ -88,7 +88,7 @@ async def _migrate(stage: Stage, migrate: Callable[..., None]) -> None:
     for here, there in ((source, target), (target, source)):
         await stage.published(60)
         await asyncio.to_thread(migrate, cluster, slot_of(f"{{{tenant}}}"), here, there)
-        await _delivering(stage, lambda: None)
+        await delivering(stage, lambda: None)
     await stage.published(60)
 
 

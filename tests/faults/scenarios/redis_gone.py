@@ -30,7 +30,7 @@ async def cut_off(stage: Stage) -> None:
     comebacks = sum(watcher.comebacks for watcher in stage.watchers)
     for proxy in away:
         await proxy.start()
-    await _delivering(stage, lambda: None)
+    await delivering(stage, lambda: None)
     assert sum(watcher.comebacks for watcher in stage.watchers) == comebacks, "sockets were dropped"
     stage.notes.append(f"{len(away)} of {len(stage.ground.replicas)} replicas were cut off")
 
@@ -47,7 +47,7 @@ async def half_open(stage: Stage) -> None:
     stage.notes.append(f"not ready after {stage.now() - began:.1f} s")
     await asyncio.sleep(stage.scale.pick(20.0, 0.0))
     proxy.resume()
-    await _delivering(stage, lambda: None, within_s=stage.scale.pick(5.0, PATIENCE_S))
+    await delivering(stage, lambda: None, within_s=stage.scale.pick(5.0, PATIENCE_S))
 
 
 @row("the subscriber's link alone goes silent for good", redis_proxies=True, settings=LONG_HISTORY, may_log=DEAF,
@@ -109,7 +109,7 @@ async def restarted(stage: Stage) -> None:
         await asyncio.to_thread(stage.ground.redis.stop)
         await asyncio.sleep(stage.scale.pick(2.0, 0.3))
         await asyncio.to_thread(stage.ground.redis.start)
-        await _delivering(stage, lambda: None)
+        await delivering(stage, lambda: None)
 
 
 @row("Redis killed, back after 2 s with its data", persist=True, settings=LONG_HISTORY, figure="1")
@@ -119,7 +119,7 @@ async def redis_killed(stage: Stage) -> None:
     await asyncio.to_thread(stage.ground.redis.kill)
     await asyncio.sleep(2.0)
     await asyncio.to_thread(stage.ground.redis.start)
-    await _delivering(stage, lambda: None)
+    await delivering(stage, lambda: None)
     await stage.published(stage.scale.times(1000, 60))
 
 
@@ -172,11 +172,11 @@ async def away(stage: Stage) -> None:
     await asyncio.sleep(stage.scale.pick(35.0, 5.0))
     await asyncio.to_thread(stage.ground.redis.start)
     began = stage.now()
-    await _delivering(stage, lambda: None, within_s=stage.scale.pick(2.0, PATIENCE_S))
+    await delivering(stage, lambda: None, within_s=stage.scale.pick(2.0, PATIENCE_S))
     stage.notes.append(f"everyone hears again {stage.now() - began:.2f} s after its return")
 
 
-async def _delivering(stage: Stage, before: Callable[[], None], within_s: float = PATIENCE_S) -> None:
+async def delivering(stage: Stage, before: Callable[[], None], within_s: float = PATIENCE_S) -> None:
     """Wait until everyone gets what is published from now on."""
     before()
     counts = {watcher: len(watcher.diary.entries) for watcher in stage.watchers}

@@ -162,7 +162,7 @@ async def typing(stage: Stage) -> None:
 
 
 @row("history trimmed while a client is away", tells=("trimmed",), figure="AC-18",
-     settings={"GATEWAY_HISTORY_SIZE": "20"})  # fmt: skip
+     settings={"GATEWAY_HISTORY_SIZE": "20", "GATEWAY_HISTORY_MAX_EVENTS": "20"})  # fmt: skip
 async def trimmed(stage: Stage) -> None:
     await stage.open(stay=False)
     room = f"conversation:{stage.cast.conversations[0]}"
