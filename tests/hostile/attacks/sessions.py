@@ -116,6 +116,7 @@ async def forged_addresses(stage: Stage) -> None:
                 "X-Forwarded-For": f"203.0.113.{i}",
                 "X-Real-IP": f"203.0.113.{i}",
                 "Forwarded": f"for=203.0.113.{i}",
+                "X-Gateway-Passed-On": f"1;{i};1;203.0.113.{i}",
             }
             try:
                 statuses.append((await stack.enter_async_context(opening(stage.port, headers))).status)
