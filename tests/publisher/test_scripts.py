@@ -454,7 +454,8 @@ def test_taken_access_is_remembered_and_told(bus: Bus) -> None:
     (message,) = listener.heard()
     assert (message.flag, message.seq, message.body) == (b"c", offset.seq, b'{"do":"leave"}')
     revoked = wire.revoked_key(bus.org, "bob")
-    assert bus.client.hgetall(revoked) == {bus.room.encode(): str(offset.seq).encode()}
+    remembered = {bus.room.encode(): str(offset.seq).encode(), b"kept": b"86400000"}
+    assert bus.client.hgetall(revoked) == remembered
     assert 86_000_000 < bus.client.pttl(revoked) <= 86_400_000
 
 
