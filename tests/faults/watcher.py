@@ -70,6 +70,7 @@ class Watcher(RawClient):
         """
         self.wanted.discard(room)
         while room in self._joined:
+            await self._is_there()
             asked_at = len(self.diary.entries)
             with contextlib.suppress(ConnectionError, TimeoutError):
                 answer = await self.call(*_request("leave", room))
@@ -78,6 +79,10 @@ class Watcher(RawClient):
                     continue
             self._joined.discard(room)
             self.diary.entries.insert(asked_at, Left(f"{self.tenant}/{room}"))
+
+    async def _is_there(self) -> None:
+        """Wait for its connection: what is asked before that is answered by nobody."""
+        await until(lambda: self.connected and self._greeted, what=f"{self.name} to be connected")
 
     @property
     def settled_rooms(self) -> list[str]:
@@ -92,6 +97,7 @@ class Watcher(RawClient):
         """Join what is missing, as often as it takes: Redis may be away, and the connection may go again."""
         while missing := sorted(self.wanted - self._joined):
             room = missing[0]
+            await self._is_there()
             self._asked[self._next_ack + 1] = room
             try:
                 answer = await self.call(*_request("join", room))
