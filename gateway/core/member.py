@@ -180,6 +180,8 @@ class Member:
     def take_cork(self) -> list[Corked]:
         """Give what has been kept so far, of each conflation key the latest, and go on keeping."""
         kept, self.cork = self.cork or [], []
+        if kept:
+            self.handed_late()
         return latest(kept, attrgetter("key"))
 
     def uncork(self) -> None:
