@@ -115,6 +115,8 @@ class _Reader:
         self._life = 0
         self._sid = ""
         self._is_greeted = False
+        self._heard_at = 0.0
+        """When something came from the server."""
         self._sids: set[str] = set()
         self._live: dict[int, tuple[int, frozenset[str]]] = {}
         """What came live: in which life, and of its rooms those that the page may have been in."""
@@ -125,6 +127,11 @@ class _Reader:
 
     def read(self, entry: Entry) -> None:
         """Take one entry in."""
+        self._take_in(entry)
+        if not isinstance(entry, Gone | Asked | Closed | Opened):
+            self._heard_at = entry.at
+
+    def _take_in(self, entry: Entry) -> None:
         match entry:
             case Got():
                 self._take(entry)
@@ -173,9 +180,17 @@ class _Reader:
             self.verdict.counts["recovered"] += 1
         else:
             self.verdict.counts[f"told: {entry.reason}" if entry.reason else "new"] += 1
+            self._doubt(entry)
             for room in self._diary.own:
                 self._rooms[room].enter(seq)
         self._last = max(self._last, seq)
+
+    def _doubt(self, entry: Greeted) -> None:
+        """Look whether there is a reason for what a page is told: Redis loses nothing here."""
+        away_s = entry.at - self._heard_at
+        hasty = entry.reason in ("expired", "unknown") and away_s < self._diary.window_s
+        if hasty or entry.reason in ("epoch", "identity"):
+            self._find("strange", self._last, f"was told {entry.reason} after {away_s:.1f} s")
 
     # -- rooms
 

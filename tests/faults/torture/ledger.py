@@ -102,6 +102,8 @@ class Diary:
     tenant: str
     own: tuple[str, ...]
     """The rooms that it is in by itself."""
+    window_s: float = 0.0
+    """How long it may be away and be recovered."""
     entries: list[Entry] = field(default_factory=list)
 
 

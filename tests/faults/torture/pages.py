@@ -46,7 +46,15 @@ class Tab:
     """One tab."""
 
     def __init__(
-        self, node: Node, name: str, proxy: Proxy, token: str, tenant: str, user: str, **options: Any
+        self,
+        node: Node,
+        name: str,
+        proxy: Proxy,
+        token: str,
+        tenant: str,
+        user: str,
+        window_s: float,
+        **options: Any,
     ) -> None:
         self.name = name
         self.proxy = proxy
@@ -54,7 +62,7 @@ class Tab:
         self.user = user
         self.wanted: set[str] = set()
         self.rooms: dict[str, View] = {}
-        self.diary = Diary(name, tenant, (f"user:{user}", f"organization:{tenant}"))
+        self.diary = Diary(name, tenant, (f"user:{user}", f"organization:{tenant}"), window_s)
         self.sid = ""
         self.last = ""
         """The newest offset that came with an event. An answer's is about its room alone."""

@@ -53,8 +53,8 @@ def back(n: int, *replayed: Entry) -> tuple[Entry, ...]:
     return Gone(n, "transport close"), opened(recovered=True), *replayed, greeted(n, recovered=True)
 
 
-def told(n: int, sid: str = "other") -> tuple[Entry, ...]:
-    return Gone(n, "transport close"), opened(sid=sid), greeted(n, reason="expired")
+def told(n: int, sid: str = "other", reason: str = "trimmed") -> tuple[Entry, ...]:
+    return Gone(n, "transport close"), opened(sid=sid), greeted(n, reason=reason)
 
 
 def join(
@@ -72,7 +72,7 @@ def leave(n: int, code: str = "", room: str = TALK) -> tuple[Entry, ...]:
 
 def verdict(published: list[Event], *entries: Entry) -> Verdict:
     truth = Truth({(one.tenant, one.seq): one for one in published})
-    return judge(truth, Diary("tab", "t", (OWN,), list(entries)))
+    return judge(truth, Diary("tab", "t", (OWN,), 1.5, list(entries)))
 
 
 def found(published: list[Event], *entries: Entry) -> dict[str, int]:
@@ -159,6 +159,12 @@ def test_who_is_told_is_forgiven_what_it_missed_but_nothing_before() -> None:
 def test_who_is_told_is_owed_its_own_rooms_from_there() -> None:
     own = [event(1, OWN), event(2, OWN), event(3, OWN)]
     assert found(own, *arrived(), got(1), *told(2)) == {"lost": 1}
+
+
+def test_what_there_is_no_reason_to_tell_is_found() -> None:
+    assert found([], *arrived(), *told(2, reason="expired")) == {}
+    assert found([], *arrived(), *told(1, reason="expired")) == {"strange": 1}
+    assert found([], *arrived(), *told(2, reason="epoch")) == {"strange": 1}
 
 
 def test_what_a_replica_kept_for_who_is_told_may_come() -> None:

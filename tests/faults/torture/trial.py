@@ -152,7 +152,7 @@ class Trial:
         token = mint(user, tenant.ident, ttl_s=TOKEN_S)
         name = f"tab-{len(self.tabs)}"
         options = {"version": version, "transports": TRANSPORTS[kind]}
-        tab = Tab(self._node, name, proxy, token, tenant.ident, user, **options)
+        tab = Tab(self._node, name, proxy, token, tenant.ident, user, self.window_s, **options)
         tab.wanted = set(wanted) or set(draw.sample(tenant.rooms, draw.randrange(2, 5)))
         self.tabs.append(tab)
         self.say(f"{name} is {user[:4]} of {tenant.ident[:4]}, {kind}, {version}, wants {self.short(tab.wanted)}")
@@ -190,8 +190,7 @@ class Trial:
         for line in (*outcome.troubles, *outcome.stories):
             self._log.write(f"{line}\n")
         self._log.close()
-        if outcome.verdict.findings:
-            self._keep(events)
+        self._keep(events)
         return outcome
 
     async def _play(self) -> None:
