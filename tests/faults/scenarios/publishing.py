@@ -18,7 +18,7 @@ from tests.support.waiting import until
 TRIES_S = 20.0
 
 
-@row("answers of publishes are lost until their keys have ended, and they are tried again", figure="B5")
+@row("answers of publishes are lost until their keys have ended, and they are tried again")
 async def answers_lost_for_long(stage: Stage) -> None:
     proxy = await Proxy(stage.ground.redis.port).start()
     stage.proxies.append(proxy)
@@ -40,7 +40,7 @@ async def answers_lost_for_long(stage: Stage) -> None:
     await stage.published(30)
 
 
-@row("webhooks that WhatsApp repeats when their keys have ended: a status never falls back", figure="B5",
+@row("webhooks that WhatsApp repeats when their keys have ended: a status never falls back",
      harmless=True)  # fmt: skip
 async def late_webhooks(stage: Stage) -> None:
     await stage.open()
@@ -61,7 +61,7 @@ async def late_webhooks(stage: Stage) -> None:
     assert not found, f"{len(found)} of {len(late)} statuses fell back"
 
 
-@row("Redis refuses writes again and again, in the middle of batches", figure="B6")
+@row("Redis refuses writes again and again, in the middle of batches")
 async def refused_in_the_middle(stage: Stage) -> None:
     await stage.open()
     await stage.published(20)
@@ -86,7 +86,7 @@ async def refused_in_the_middle(stage: Stage) -> None:
     await stage.published(20)
 
 
-@row("events that are too large for the gateways: refused, and nobody is cut", figure="B7",
+@row("events that are too large for the gateways: refused, and nobody is cut",
      settings={"GATEWAY_MAX_BUFFER_BYTES": "65536"})  # fmt: skip
 async def too_large(stage: Stage) -> None:
     await stage.open()
@@ -103,7 +103,7 @@ async def too_large(stage: Stage) -> None:
 
 
 @row("Redis unreachable for 60 s while 183 events a second are published, default history", redis_proxies=True,
-     may_log=("redis_subscriber_deaf",), figure="B9", long=True)  # fmt: skip
+     may_log=("redis_subscriber_deaf",), long=True)  # fmt: skip
 async def black_hole(stage: Stage) -> None:
     await stage.open(rate=183.0)
     await stage.published(60)
@@ -118,7 +118,7 @@ async def black_hole(stage: Stage) -> None:
     await delivering(stage, lambda: None)
 
 
-@row("Redis away for 10 s while 100 events a second are published, default history", persist=True, figure="B9",
+@row("Redis away for 10 s while 100 events a second are published, default history", persist=True,
      long=True)  # fmt: skip
 async def away_with_defaults(stage: Stage) -> None:
     await stage.open(rate=100.0)
