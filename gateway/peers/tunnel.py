@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from gateway.engine import kernel
 from gateway.engine.handshake import VOUCHED, switching_protocols
 from gateway.engine.takeover import Taken, take_over, upgradable
 from gateway.limits.connects import Connects
@@ -116,16 +117,16 @@ class End(asyncio.Protocol):
         self._linger: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
-        """Close once what is under way has gone out, or after `LAST_BYTES_S`."""
+        """Close behind what is under way; who has not taken it after `LAST_BYTES_S` is reset."""
         if self.transport is not None:
-            self.transport.close()
-            self._linger = asyncio.get_running_loop().call_later(LAST_BYTES_S, self.transport.abort)
+            kernel.end(self.transport)
+            self._linger = asyncio.get_running_loop().call_later(LAST_BYTES_S, kernel.reset, self.transport)
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on."""
         if self._is_peer:
             self._tunnel.heard()
-        if self.other is not None and self.other.transport is not None:
+        if self.other is not None and self.other.transport is not None and not self._tunnel.has_ended:
             self.other.transport.write(data)
 
     def eof_received(self) -> bool:
