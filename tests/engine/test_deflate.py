@@ -7,6 +7,7 @@ import pytest
 from gateway.engine import BinaryFrame, CloseCode, Compression, Frame, ProtocolViolation
 from gateway.engine.deflate import Deflater, Inflation, negotiate
 from gateway.engine.frame import PING, payload_offset
+from tests.engine.wire import without_content
 
 TEXT = b'["message:new",' + b'{"a":"some words that come again, some words"}' * 10 + b"]"
 PLAIN = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
@@ -65,29 +66,6 @@ def refused(payload: bytes, max_bytes: int = 1000) -> tuple[int, int, int]:
         except ProtocolViolation as violation:
             return violation.code, len(inflation._unpacked), steps
     raise AssertionError
-
-
-def without_content(count: int) -> bytes:
-    """Return blocks with Huffman tables of their own and nothing in them: the dearest to unpack, 90 bits each.
-
-    Of 257 codes for literals all but the one for the end of the block are absent, in runs of zeros.
-    """
-    bits, size = 0, 0
-
-    def put(value: int, length: int) -> None:
-        nonlocal bits, size
-        bits |= value << size
-        size += length
-
-    for _ in range(count):
-        for value, length in ((0b100, 3), (0, 5), (0, 5), (14, 4)):
-            put(value, length)
-        for symbol in (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1):
-            put(symbol in (18, 1), 3)
-        for value, length in ((1, 1), (127, 7), (1, 1), (107, 7), (0, 1), (0, 1), (0, 1)):
-            put(value, length)
-    put(0, 3)  # an empty block without compression, of which the end is left out
-    return bits.to_bytes((size + 7) // 8, "little")
 
 
 @pytest.mark.parametrize("max_bytes", [1000, 16_384, 1_000_000])

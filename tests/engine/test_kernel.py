@@ -19,6 +19,7 @@ from gateway.engine.reader import CLOSE, TEXT
 from tests.engine.rig import Rig, serve
 from tests.engine.test_takeover import certificate
 from tests.engine.wire import eventually, frame, opened
+from tests.support.kernel import kept_by_peer, kept_bytes
 
 PEERS = 8
 UPGRADE = (
@@ -27,17 +28,6 @@ UPGRADE = (
     f"Sec-WebSocket-Key: {base64.b64encode(bytes(16)).decode()}\r\n\r\n"
 ).encode()
 POLL = b"GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-def kept(port: int) -> dict[str, int]:
-    """Return what the kernel keeps to be sent from a port, by its connections' other ends."""
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    rows = [line.split() for line in lines]
-    return {row[2]: int(row[4].partition(":")[0], 16) for row in rows if row[1] == f"0100007F:{port:04X}"}
-
-
-def kept_bytes(port: int) -> int:
-    return sum(kept(port).values())
 
 
 class Silent:
@@ -131,7 +121,7 @@ async def test_what_is_kept_of_one_that_may_still_read_is_bounded() -> None:
     async with serve() as rig, silent(rig):
         await fill(rig)
         # Twice what was asked for, and one packet beyond it.
-        assert max(kept(rig.port).values()) < 2 * SEND_BUFFER_BYTES + 65_536
+        assert max(kept_by_peer(rig.port).values()) < 2 * SEND_BUFFER_BYTES + 65_536
 
 
 async def test_nothing_is_kept_of_a_poll_that_is_not_read() -> None:

@@ -40,6 +40,19 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, masked
     return head + key + unmask(payload, key)
 
 
+def without_content(count: int) -> bytes:
+    """Return compressed blocks with Huffman tables of their own and nothing in them: the dearest to unpack.
+
+    Each has 90 bits. Of 257 codes for literals all but the one for the block's end are absent, in runs of zeros.
+    """
+    block = [(0b100, 3), (0, 5), (0, 5), (14, 4)]
+    block += [(symbol in (18, 1), 3) for symbol in (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1)]
+    block += [(1, 1), (127, 7), (1, 1), (107, 7), (0, 1), (0, 1), (0, 1)]
+    # Bits go from the lowest up; behind the blocks comes an empty one without compression, but for its end.
+    text = "".join(f"{value:0{length}b}"[::-1] for value, length in block) * count + "000"
+    return int(text[::-1], 2).to_bytes((len(text) + 7) // 8, "little")
+
+
 class Peer:
     """One websocket as a client sees it: raw frames, nothing answered by itself."""
 

@@ -8,9 +8,10 @@ import zlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+from gateway.app import STRANGER_BYTES
 from gateway.engine.errors import CloseCode
 from gateway.engine.reader import BINARY, CONTINUATION, PING, TEXT
-from tests.engine.wire import Peer, frame
+from tests.engine.wire import Peer, frame, without_content
 from tests.hostile.attacker import connecting, opening, until_closed
 from tests.hostile.cases import Stage, case
 from tests.support.tokens import mint
@@ -84,6 +85,49 @@ async def deflate_bombs(stage: Stage) -> None:
     codes = await asyncio.gather(*(attack() for _ in range(10)))
     assert set(codes) == {CloseCode.TOO_BIG}
     stage.closed = "closed at the first, unpacked to 1 MB at most, 1009"
+
+
+@case(
+    "compressed frames of strangers, 10 KB that unpack to 10 MB each",
+    settings={"GATEWAY_COMPRESSION": "shared"},
+)
+async def deflate_bombs_of_strangers(stage: Stage) -> None:
+    bomb = frame(TEXT, _bomb(10_000_000), rsv=0x40)
+    assert len(bomb) < STRANGER_BYTES
+    count = stage.times(500, 50)
+
+    async def attack(data: bytes) -> int:
+        async with opening(stage.port, headers=COMPRESSING) as peer:
+            peer.raw(data)
+            return (await until_closed(peer)).code
+
+    async def cpu_ms(data: bytes, code: int) -> float:
+        began = stage.arena.cpu_s()
+        assert {await attack(data) for _ in range(count)} == {code}
+        return (stage.arena.cpu_s() - began) / count * 1e3
+
+    plain_ms = await cpu_ms(frame(TEXT, bytes(len(bomb) - 8)), CloseCode.PROTOCOL)
+    bomb_ms = await cpu_ms(bomb, CloseCode.TOO_BIG)
+    stage.note(f"{bomb_ms:.2f} ms of CPU each with its connect; {plain_ms:.2f} of one that is plain nonsense")
+    stage.closed = "closed at the first, unpacked to 16 KiB and one byte, 1009"
+
+
+@case(
+    "a megabyte of compressed blocks without content from each of 5 sockets",
+    settings={"GATEWAY_COMPRESSION": "shared"},
+    memory_mib=24,
+)
+async def deflate_without_content(stage: Stage) -> None:
+    data = frame(TEXT, without_content(stage.times(80_000, 20_000)), rsv=0x40)
+
+    async def attack() -> int:
+        async with connecting(stage.port, headers=COMPRESSING) as peer:
+            peer.raw(data)
+            return (await until_closed(peer)).code
+
+    codes = await asyncio.gather(*(attack() for _ in range(5)))
+    assert set(codes) == {CloseCode.PROTOCOL}
+    stage.closed = f"{len(data):,} bytes of nothing, unpacked in turns of 16 KiB; 1002"
 
 
 @case(

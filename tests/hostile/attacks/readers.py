@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
-from publisher import AsyncPublisher, conversation
+from publisher import AsyncPublisher, conversation, user
+from tests.hostile.attacker import connecting
 from tests.hostile.cases import Stage, case
 from tests.support.client import RawClient, Transport
+from tests.support.kernel import kept_bytes, tcp_mib
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import until
 
@@ -48,3 +51,32 @@ def slow_is_gone(stage: Stage, cut: int, transport: Transport) -> bool:
 @case("a reader that stops during 20,000 times 500 B", row="11", plain="+26 MB, never closed")
 async def reader_stops(stage: Stage) -> None:
     await _stop_reading(stage, "websocket")
+
+
+@case(
+    "200 readers of one user that are cut, and whose kernels go on answering",
+    plain="562 MB in the kernel, for ever",
+    log_kib=150,
+)
+async def readers_that_stay(stage: Stage) -> None:
+    """They hold their ends open: what the kernel keeps for them is what is looked at, not what the process has."""
+    tenant, agent = new_id(), new_id()
+    sessions, before_mib, highest = stage.arena.sessions(), tcp_mib(), 0
+    total, at_once = stage.times(200, 20), stage.times(40, 20)
+    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
+    began = stage.now()
+    try:
+        async with AsyncExitStack() as stack:
+            for _ in range(0, total, at_once):
+                for _ in range(at_once):
+                    peer = await stack.enter_async_context(connecting(stage.port, mint(agent, tenant)))
+                    peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
+                while stage.arena.sessions() > sessions:
+                    await publisher.emit(tenant, "big", {"pad": "x" * 100_000}, to=user(agent))
+                    highest = max(highest, kept_bytes(stage.port))
+            await until(lambda: kept_bytes(stage.port) < 1 << 20, what="the kernel to let go")
+            stage.note(f"kernel {kept_bytes(stage.port) >> 10} KiB of {highest / 2**20:.1f} MiB at the most")
+            stage.note(f"sockstat {tcp_mib() - before_mib:+.1f} MiB")
+    finally:
+        await publisher.aclose()
+    stage.closed = f"{total} cut and reset within {stage.now() - began:.1f} s"
