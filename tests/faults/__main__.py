@@ -1,6 +1,7 @@
 """Runs the rows and prints the table: `python -m tests.faults [--seed N] [--short] [--list] [row ...]`.
 
 `python -m tests.faults torture --seeds 1-10 --minutes 5` does everything at random: see `tests/faults/torture`.
+`python -m tests.faults soak --minutes 30` has users come and go, and looks at what that leaves behind.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.faults import soak
 from tests.faults.pool import JOBS, run_rows
 from tests.faults.rows import ROWS, Result
 from tests.faults.scenarios import load_all
@@ -45,6 +47,8 @@ def main() -> int:
     """Run what is asked for; gives the exit status."""
     if sys.argv[1:2] == ["torture"]:
         return torture.main(sys.argv[2:])
+    if sys.argv[1:2] == ["soak"]:
+        return soak.main(sys.argv[2:])
     load_all()
     arguments = parse()
     if arguments.list:
