@@ -90,6 +90,7 @@ async def deflate_bombs(stage: Stage) -> None:
 @case(
     "compressed frames of strangers, 10 KB that unpack to 10 MB each",
     settings={"GATEWAY_COMPRESSION": "shared"},
+    log_kib=40,
 )
 async def deflate_bombs_of_strangers(stage: Stage) -> None:
     bomb = frame(TEXT, _bomb(10_000_000), rsv=0x40)

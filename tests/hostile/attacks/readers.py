@@ -76,7 +76,7 @@ async def readers_that_stay(stage: Stage) -> None:
                     highest = max(highest, kept_bytes(stage.port))
             await until(lambda: kept_bytes(stage.port) < 1 << 20, what="the kernel to let go")
             stage.note(f"kernel {kept_bytes(stage.port) >> 10} KiB of {highest / 2**20:.1f} MiB at the most")
-            stage.note(f"sockstat {tcp_mib() - before_mib:+.1f} MiB")
+            stage.note(f"sockstat {tcp_mib() - before_mib:+.1f} MiB, what the readers have not read among it")
     finally:
         await publisher.aclose()
     stage.closed = f"{total} cut and reset within {stage.now() - began:.1f} s"
