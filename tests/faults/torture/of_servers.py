@@ -16,7 +16,7 @@ from tests.support.proxy import Link, Proxy
 from tests.support.replica import Replica
 from tests.support.waiting import until
 
-READY_S = 60.0
+READY_S = 300.0
 
 # -- ways between replicas and Redis
 

@@ -28,7 +28,7 @@ from tests.support.waiting import until
 LOOK_S = 0.03
 # Between two faults of tabs, on average.
 SMALL_S = 0.3
-SETTLE_S = 90.0
+SETTLE_S = 180.0
 TOKEN_S = 6 * 3600.0
 # What a replica may log as an error: each belongs to a fault that is done to it.
 MAY_LOG = ("redis_subscriber_deaf",)
