@@ -117,6 +117,27 @@ async def slow_tab(chaos: Chaos) -> None:
     chaos.last(chaos.after(seconds, lambda: tab.proxy.throttle(None), f"{tab.name} fast"))
 
 
+async def slow_replay(chaos: Chaos) -> None:
+    """What a tab missed comes slowly, while more is published than is kept; then it drops again."""
+    tab = chaos.tab()
+    if tab.wanted and tab.proxy._listener is not None:
+        chaos.last(_slow_replay(chaos, tab, sorted(tab.wanted)[:1]))
+
+
+async def _slow_replay(chaos: Chaos, tab: Tab, rooms: list[str]) -> None:
+    tenant, load = chaos.trial.tenant_of(tab), chaos.trial.load
+    await tab.proxy.refuse()
+    load.burst(tenant, rooms, 400, 1500)
+    chaos.trial.say(f"{tab.name} misses {chaos.trial.short(rooms)}, and gets it slowly")
+    tab.proxy.throttle(40_000)
+    await _online(chaos, tab, chaos.draw.uniform(0.5, 2.0))
+    await asyncio.sleep(chaos.draw.uniform(5.0, 18.0))
+    load.burst(tenant, rooms, 700, 100)
+    tab.proxy.cut()
+    tab.proxy.throttle(None)
+    chaos.trial.say(f"{tab.name} cut during its replay, fast")
+
+
 async def deaf_tab(chaos: Chaos) -> None:
     """Read nothing of what the server sends, with little room for it."""
     tab, seconds = chaos.tab(), chaos.draw.uniform(1.0, 12.0)
@@ -173,6 +194,7 @@ FAULTS: Mapping[Fault, int] = {
     black_hole: 3,
     offline: 5,
     slow_tab: 4,
+    slow_replay: 1,
     deaf_tab: 4,
     open_tab: 6,
     close_tab: 5,

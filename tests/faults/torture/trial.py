@@ -96,7 +96,7 @@ class Trial:
             may_log=MAY_LOG,
         )
         self.ground = Ground(folder, terrain)
-        self.tenants = [tenant(4, 6, 2) for _ in range(scale.tenants)]
+        self.tenants = [tenant(7, 6, 2) for _ in range(scale.tenants)]
         self.most_tabs, self.least_tabs, self.most_rooms = int(scale.tabs * 1.3), int(scale.tabs * 0.7), 6
         self.tabs: list[Tab] = []
         self.troubles: list[str] = []
