@@ -212,7 +212,8 @@ class _Reader:
             if entry.code not in PASSING:
                 self._find("strange", self._last, f"{asked} was refused: {entry.code}")
         elif asked.verb == "leave":
-            membership.is_possible = False
+            # A join that went out behind it may be under way.
+            membership.is_possible = any(other.room == asked.room for other in self._asked.values())
         else:
             self._join(asked, entry, membership)
 

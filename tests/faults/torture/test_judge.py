@@ -263,6 +263,11 @@ def test_a_join_behind_a_leave_in_one_breath_that_is_cut_may_have_been_done() ->
     assert found(THREE, *arrived(), *join(0), got(1), *hop, opened(recovered=True), got(2)) == {}
 
 
+def test_what_comes_during_a_join_behind_a_leave_may_be_for_it() -> None:
+    hop = (Asked(1, 51, "leave", TALK), Asked(1, 2, "join", TALK, "e-150"), Answered(1, 51), got(2))
+    assert found(THREE, *arrived(), *join(0), got(1), *hop, Answered(2, 2, "unavailable")) == {}
+
+
 def test_a_refusal_is_found() -> None:
     assert found([], *arrived(), Asked(1, 1, "join", TALK), Answered(1, 1, "forbidden")) == {"strange": 1}
 
