@@ -39,6 +39,7 @@ EVENTS = {
     "socket_denied": ("warning", "sid, user, tenant, event_name, code"),
     "socket_disconnected": ("info", "sid, user, tenant, reason"),
     "socket_evicted": ("info", "sid, user, tenant"),
+    "session_in_doubt": ("warning", "sid, user, tenant"),
     "user_disconnected": ("info", "user, tenant, sockets"),
     "access_taken_away": ("info", "user, tenant, room, sockets"),
     "connect_limited": ("warning", "limit, remote"),

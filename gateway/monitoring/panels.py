@@ -216,8 +216,11 @@ ROWS = (
                     Query(f"sum by (publisher) (rate(publisher_dropped_total{RATE}))", "dropped {{publisher}}"),
                     Query(f"sum by (publisher) (rate(publisher_failed_total{RATE}))", "failed {{publisher}}"),
                     Query(f"sum by (publisher) (rate(publisher_retries_total{RATE}))", "retries {{publisher}}"),
+                    Query(
+                        f"sum by (publisher) (rate(publisher_uncertain_total{RATE}))", "uncertain {{publisher}}"
+                    ),
                 ),
-                "dropped: the buffer was full; failed: Redis refused it",
+                "dropped: the buffer was full; failed: Redis refused it; uncertain: nobody can tell any more",
             ),
         ),
     ),

@@ -12,6 +12,7 @@ from tests.faults.scenarios.bus import garbage
 from tests.hostile.cases import Stage, case
 from tests.support.client import RawClient
 from tests.support.tokens import mint, new_id
+from tests.support.waiting import PATIENCE_S
 
 EVENTS = 200
 
@@ -25,7 +26,7 @@ async def malformed_messages(stage: Stage) -> None:
     tenant, ident = new_id(), new_id()
     room = conversation(ident)
     client = RawClient(stage.arena.replica.url, mint(new_id(), tenant))
-    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
+    publisher = AsyncPublisher.from_url(stage.arena.redis.url, timeout_s=PATIENCE_S)
     sent = 0
     async with redis.asyncio.Redis.from_url(stage.arena.redis.url) as bus:
         try:

@@ -164,7 +164,7 @@ async def heavy_json(stage: Stage) -> None:
     ends = {}
     for name, items in HEAVY.items():
         async with connecting(stage.port) as peer:
-            peer.raw(frame(TEXT, b'42["ping",[' + items + b"]]") * stage.times(60, 30))
+            peer.raw(frame(TEXT, b'42["ping",[' + items + b"]]") * stage.times(120, 60))
             ends[name] = await until_closed(peer)
     assert {ends[name].code for name in ("lists", "objects")} == {CloseCode.PROTOCOL}
     assert {end.code for end in ends.values()} == {CloseCode.PROTOCOL, CloseCode.POLICY}
