@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -31,6 +32,11 @@ class Neighbours:
         self.conversation: str = facts["conversation"]
         self.user: str = facts["user"]
 
+    @property
+    def are_gone(self) -> bool:
+        """Whether the process has ended by itself."""
+        return self._process.poll() is not None
+
     def _read(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -48,7 +54,8 @@ class Neighbours:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            stdin.close()
         try:
             self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:

@@ -29,14 +29,22 @@ class Arenas:
         self._folder = folder
         self._full = full
         self._arenas: dict[frozenset[tuple[str, str]], Arena] = {}
+        self._started = 0
 
     def of(self, settings: Mapping[str, str]) -> Arena:
         """Give the arena with these settings."""
         key = frozenset(settings.items())
-        if key not in self._arenas:
+        arena = self._arenas.get(key)
+        if arena is not None and arena.neighbours.are_gone:
+            # One case has failed by that; the others are to be judged by themselves.
+            del self._arenas[key]
+            arena.close()
+            arena = None
+        if arena is None:
             chosen = (ALWAYS if self._full else QUICK) | dict(settings)
-            self._arenas[key] = Arena(self._folder / f"arena-{len(self._arenas)}", chosen).start()
-        return self._arenas[key]
+            self._started += 1
+            arena = self._arenas[key] = Arena(self._folder / f"arena-{self._started}", chosen).start()
+        return arena
 
     def close(self) -> list[str]:
         """End all of them; gives what was wrong."""

@@ -19,7 +19,8 @@ async def _stop_reading(stage: Stage, transport: Transport) -> None:
     tenant, room = new_id(), new_id()
     slow = RawClient(stage.arena.replica.url, mint(new_id(), tenant), transport=transport)
     other = RawClient(stage.arena.replica.url, mint(new_id(), tenant))
-    size, times = (500, 20_000) if stage.full else (50_000, 300)
+    # At once no more than a healthy reader's buffer takes.
+    size, times, at_once = (500, 20_000, 100) if stage.full else (50_000, 300, 10)
     publisher = AsyncPublisher.from_url(stage.arena.redis.url)
     cut = stage.arena.metric("gateway_slow_cut_total")
     try:
@@ -31,10 +32,11 @@ async def _stop_reading(stage: Stage, transport: Transport) -> None:
         else:
             slow.drop()
         began = stage.now()
-        for i in range(times // 100):
+        for i in range(times // at_once):
             data = {"n": i, "pad": "x" * size}
-            await asyncio.gather(*(publisher.emit(tenant, "big", data, to=conversation(room)) for _ in range(100)))
-        await other.wait_for("big", count=times)
+            publishing = (publisher.emit(tenant, "big", data, to=conversation(room)) for _ in range(at_once))
+            await asyncio.gather(*publishing)
+            await other.wait_for("big", count=(i + 1) * at_once)
         await until(lambda: slow_is_gone(stage, cut, transport), what="the slow one to be gone")
         stage.closed = f"cut within {stage.now() - began:.1f} s; the other lost 0 of {times:,}"
     finally:
