@@ -64,6 +64,10 @@ class Stay(NamedTuple):
     left_at: int
     maybe_until: int = 0
 
+    def up_to(self, seq: int) -> Stay:
+        """Return the part of it that was over by then."""
+        return self._replace(left_at=min(self.left_at, seq), maybe_until=min(self.maybe_until, seq))
+
 
 class Member:
     """One accepted socket.

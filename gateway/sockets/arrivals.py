@@ -219,7 +219,9 @@ class Arrivals:
         member.takes_statuses = peer.takes_statuses
         member.generation = session.generation
         member.opened_at = session.opened_at
-        member.remember(*session.stays)
+        # What its last socket was given behind that offset never reached the client, and is not replayed of rooms
+        # that it has left.
+        member.remember(*(stay.up_to(after) for stay in session.stays if stay.joined_at < after))
         member.hold()
         self._send_away(session.sid)
         rooms = await self._open(member, session.rooms)

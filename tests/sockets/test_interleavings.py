@@ -554,6 +554,20 @@ def test_who_left_a_room_and_comes_again_is_not_told_what_it_had(joined: LossyMa
     assert len(joined.world.browsers[0].answered) == 1
 
 
+def test_what_a_socket_was_given_and_never_heard_is_told_when_it_joins_again(joined: LossyMachine) -> None:
+    joined.note_an_offset(browser=0)
+    joined.publish(rooms={0}, sender=None, times=1, wide=False)
+    joined.all_goes_on()
+    joined.leave(browser=0, room=0)
+    joined.all_goes_on()
+    joined.drop(browser=0)
+    joined.come_back(browser=0, replica=1)
+    hears_everything(joined)
+    joined.join_since_an_earlier_offset(browser=0, room=0)
+    joined.settle()
+    assert len(joined.world.browsers[0].answered) == 1
+
+
 SWEEP = [(first, second) for first in range(2, 10) for second in range(4)]
 
 
