@@ -239,8 +239,9 @@ class Arrivals:
             self._check_complete(snapshot.epoch, place.epoch, snapshot.logs, claimed)
             # After the logs: what was told before they were read, and is still under way, is not for it any more.
             told = await catch_up(house, member, session.rooms, max(after, session.seen_until))
-            for name in closed:
-                await remove_room(house, member, name)
+            async with house.changing(member):
+                for name in closed:
+                    await remove_room(house, member, name)
         except BaseException:
             house.take_out(member)
             raise

@@ -149,7 +149,11 @@ class Listeners:
         await self._look_up(batch)
         for member in batch:
             member.rooms.update(dict.fromkeys(member.rooms, member.tenant.position))
-        await asyncio.gather(*(self._house.write_session(m) for m in batch if not m.socket.closed))
+        await asyncio.gather(*(self._write_one(member) for member in batch if not member.socket.closed))
+
+    async def _write_one(self, member: Member) -> None:
+        async with self._house.changing(member):
+            await self._house.write_session(member)
 
     async def _insist(self, write: Callable[[], Awaitable[object]]) -> None:
         """Write as soon as Redis can be written to; what it refuses for another reason stays unwritten."""

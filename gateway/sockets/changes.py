@@ -4,6 +4,8 @@ A socket that is out of a room while its session is in, or the other way round, 
 begins where the session says. So Redis is asked first, and the replica acts when it has said yes. Where its answer
 was lost nobody knows what it did. Until that is known the socket is held, so that its client's offset stays before
 the change; where that takes too long, the socket is closed: from such an offset a recovery is exact either way.
+
+Who calls `add_room` or `remove_room` does so in `House.changing`, from before the socket's own rooms change.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ async def add_room(house: House, member: Member, name: Room, joined_at: int, kno
     entered = await _certainly(house, member, lambda: house.sessions.join(holder(member), name, joined_at, knows))
     # Gone because its user was disconnected meanwhile: then it must stay gone.
     if not entered.known and not member.socket.closed:
-        await _certainly(house, member, lambda: house.write_again(member.tenant, [member]))
+        await _certainly(house, member, lambda: house.write_changed(member))
     return entered
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import structlog
@@ -52,6 +53,8 @@ class House:
         self.questions = Questions(settings.max_waiting_questions, self.limited)
         self.refused: Counter[str] = Counter()
         """Events of members that were refused, by code."""
+        self._changing: dict[Member, tuple[asyncio.Lock, int]] = {}
+        """Members whose sessions are being changed: whose turn it is, and by how many."""
         self._publishing: set[asyncio.Future[Any]] = set()
 
     def enter(self, member: Member) -> None:
@@ -99,9 +102,35 @@ class House:
         session that ended meanwhile. Raises `LinkDown`, `ReplyError` or `Unavailable`.
         """
         await self.relay.fence(tenant)
-        for member in members:
-            if member in tenant.members and not member.socket.closed:
-                await self.write_session(member, opened_at=member.opened_at)
+        # Those first that need not wait for a change that is under way.
+        for member in sorted(members, key=lambda member: member in self._changing):
+            async with self.changing(member):
+                await self._write_if_there(member)
+
+    async def write_changed(self, member: Member) -> None:
+        """Do so for a member whose session the caller changes."""
+        await self.relay.fence(member.tenant)
+        await self._write_if_there(member)
+
+    async def _write_if_there(self, member: Member) -> None:
+        if member in member.tenant.members and not member.socket.closed:
+            await self.write_session(member, opened_at=member.opened_at)
+
+    @contextlib.asynccontextmanager
+    async def changing(self, member: Member) -> AsyncIterator[None]:
+        """Change a member's session, one change after the other.
+
+        A session that is written as a whole while its socket joins or leaves a room would undo that.
+        """
+        lock, waiting = self._changing.get(member) or (asyncio.Lock(), 0)
+        self._changing[member] = lock, waiting + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            _, waiting = self._changing.pop(member)
+            if waiting > 1:
+                self._changing[member] = lock, waiting - 1
 
     async def write_session(self, member: Member, *, opened_at: int | None = None) -> None:
         """Write a member's session as it is now; raises `LinkDown` or `ReplyError`."""

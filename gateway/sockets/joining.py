@@ -63,8 +63,9 @@ class Rooms:
             raise Refused("too_many_rooms", limit="max_rooms_per_socket")
         changes = await self._doors.check(member, name, was_in=was_in)
         if since is None and not history:
-            return await self._enter(member, name, changes, since, history, was_in=was_in)
-        async with house.questions.turn(member):
+            async with house.changing(member):
+                return await self._enter(member, name, changes, since, history, was_in=was_in)
+        async with house.questions.turn(member), house.changing(member):
             return await self._enter(member, name, changes, since, history, was_in=was_in)
 
     async def _enter(
@@ -170,8 +171,9 @@ class Rooms:
         if room is None or joined_at is None:
             return
         self._hold(member)
-        await remove_room(self._house, member, name, member.stay_in(room, joined_at))
-        self._house.leave_room(member, room)
+        async with self._house.changing(member):
+            await remove_room(self._house, member, name, member.stay_in(room, joined_at))
+            self._house.leave_room(member, room)
         # What came meanwhile was still the room's: it goes out before the answer.
         self.release(member)
         if member.typing is not None:

@@ -568,6 +568,31 @@ def test_what_a_socket_was_given_and_never_heard_is_told_when_it_joins_again(joi
     assert len(joined.world.browsers[0].answered) == 1
 
 
+def test_a_session_that_is_written_anew_during_a_leave_does_not_have_the_room_again(joined: LossyMachine) -> None:
+    world, browsers = joined.world, joined.world.browsers
+    for browser in (1, 2):
+        joined.join(browser=browser, room=0)
+        joined.all_goes_on()
+        joined.browser_hears(browser=browser, times=8)
+    asks, hears = (world.replicas[0].source.links[kind] for kind in ("ask", "hear"))
+    # Its sockets are taken for gone, as after a pause of Redis, so that all of its session is written.
+    world.server.execute(("DEL", f"rt:{{{world.tenant}}}:leases"))
+    joined.leases_are_renewed(replica=0)
+    while not hears.leaving:
+        joined.redis_hears(kind="ask", replica=0, times=1)
+        joined.replica_hears(kind="ask", replica=0, times=1)
+    for browser in (0, 1, 2):
+        joined.leave(browser=browser, room=0)
+    joined.redis_hears(kind="ask", replica=0, times=len(asks.leaving))
+    joined.redis_hears(kind="hear", replica=0, times=1)
+    joined.replica_hears(kind="hear", replica=0, times=len(hears.arriving))
+    joined.redis_hears(kind="ask", replica=0, times=len(asks.leaving))
+    hears_everything(joined)
+    sessions = [session_key(world.tenant, browser.pid or "") for browser in browsers]
+    assert all(world.server.execute(("EXISTS", session)) for session in sessions)
+    assert not any(world.server.execute(("HEXISTS", session, f"r:{joined.rooms[0]}")) for session in sessions)
+
+
 SWEEP = [(first, second) for first in range(2, 10) for second in range(4)]
 
 
