@@ -178,9 +178,9 @@ def _narrow(link: Link) -> None:
 async def oversized(chaos: Chaos) -> None:
     """An event that no socket can be given: members are told of a gap."""
     tenant = chaos.draw.choice(chaos.trial.tenants)
-    rooms = [chaos.draw.choice(tenant.rooms)]
-    chaos.trial.load.burst(tenant, rooms, 1, chaos.trial.buffer_bytes // 2 + 1000)
-    chaos.trial.say(f"an oversized event to {chaos.trial.short(rooms)}")
+    room = chaos.draw.choice(tenant.rooms)
+    chaos.trial.load.oversized(tenant, room, chaos.trial.buffer_bytes // 2 + 1000)
+    chaos.trial.say(f"an oversized event to {chaos.trial.short([room])}")
 
 
 FAULTS: Mapping[Fault, int] = {
