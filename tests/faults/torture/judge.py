@@ -42,10 +42,15 @@ PASSING = ("unavailable", "rate_limited")
 
 @dataclass(slots=True)
 class Stay:
-    """A time in a room: the page is owed what is above `after`, up to and including `until`."""
+    """A time in a room: the page is owed what is above `after`, up to and including `until`.
+
+    Of what follows up to `untold` it was told that it may be missing, or nobody is there any more to miss it: what
+    stands in there for a conflated event of this time would have come, had it come back.
+    """
 
     after: int
     until: int = OPEN
+    untold: int = 0
 
 
 @dataclass(slots=True)
@@ -77,14 +82,21 @@ class Truth:
         self.events = events
         self._rooms: dict[tuple[str, str], list[int]] = defaultdict(list)
         self._tenants: dict[int, list[str]] = defaultdict(list)
+        self._conflated: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         for tenant, seq in sorted(events, key=lambda key: key[1]):
             self._tenants[seq].append(tenant)
             for room in events[tenant, seq].rooms:
                 self._rooms[tenant, room].append(seq)
+                self._conflated[tenant, room, events[tenant, seq].conflate].append(seq)
 
     def owners(self, seq: int) -> list[str]:
         """Give the tenants that have an event of this seq."""
         return self._tenants.get(seq, [])
+
+    def stands_for(self, event: Event, room: str, stay: Stay) -> bool:
+        """Tell whether a later event of its key is in what follows a stay in that room."""
+        seqs = self._conflated[event.tenant, room, event.conflate]
+        return bisect_right(seqs, max(stay.until, event.seq)) < bisect_right(seqs, stay.untold)
 
     def within(self, tenant: str, room: str, stay: Stay) -> Sequence[int]:
         """Give the seqs of a room's events during a stay."""
@@ -123,6 +135,8 @@ class _Reader:
         self._shown: dict[int, int] = {}
         """What answers to joins showed: seq and the latest life."""
         self._ranks: dict[str, int] = {}
+        self._untold: list[Stay] = []
+        """Stays that were over when the page connected without recovering, until `connected` tells where it is."""
         self._is_closed = False
 
     def read(self, entry: Entry) -> None:
@@ -169,6 +183,7 @@ class _Reader:
         else:
             self._life += 1
             for membership in self._rooms.values():
+                self._untold += [membership.stay] if membership.stay is not None else []
                 membership.close(self._last)
         self._sid = entry.sid
         self._sids.add(entry.sid)
@@ -181,6 +196,9 @@ class _Reader:
         else:
             self.verdict.counts[f"told: {entry.reason}" if entry.reason else "new"] += 1
             self._doubt(entry)
+            for stay in self._untold:
+                stay.untold = seq
+            self._untold.clear()
             for room in self._diary.own:
                 self._rooms[room].enter(seq)
         self._last = max(self._last, seq)
@@ -293,6 +311,8 @@ class _Reader:
         """Look for what is missing."""
         if self._is_closed:
             for membership in self._rooms.values():
+                if membership.stay is not None:
+                    membership.stay.untold = OPEN
                 membership.close(self._last)
         seen = self._live.keys() | self._shown.keys()
         newest: dict[str, int] = {}
@@ -300,18 +320,20 @@ class _Reader:
             event = self._truth.events.get((self._diary.tenant, seq))
             if event is not None and event.conflate:
                 newest[event.conflate] = max(newest.get(event.conflate, 0), seq)
-        for seq, room in sorted(self._owed().items()):
+        for seq, (room, stay) in sorted(self._owed().items()):
             event = self._truth.events[self._diary.tenant, seq]
             if event.skip_sid in self._sids:
                 continue
             self.verdict.owed += 1
-            if seq not in seen and not (event.conflate and newest.get(event.conflate, 0) > seq):
+            if seq in seen or (event.conflate and newest.get(event.conflate, 0) > seq):
+                continue
+            if not event.conflate or not self._truth.stands_for(event, room, stay):
                 self._find("lost", seq, f"{event.ident or event.name} of {sorted(event.rooms)}, owed for {room}")
 
-    def _owed(self) -> dict[int, str]:
-        """Give the seqs that the page is owed, each with a room for which it is."""
+    def _owed(self) -> dict[int, tuple[str, Stay]]:
+        """Give the seqs that the page is owed, each with a room for which it is, and when it was there."""
         return {
-            seq: room
+            seq: (room, stay)
             for room, membership in self._rooms.items()
             for stay in membership.stays
             for seq in self._truth.within(self._diary.tenant, room, stay)

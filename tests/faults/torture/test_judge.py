@@ -282,6 +282,17 @@ def test_a_conflated_event_may_be_left_out_but_the_last_one_not() -> None:
     assert found(progress, *arrived(), *join(0)) == {"lost": 3}
 
 
+def test_what_stands_for_a_conflated_event_may_be_in_what_a_page_was_told_of() -> None:
+    progress = [event(1, conflate="c"), event(2), event(3, conflate="c")]
+    before = (*arrived(), *join(0), Gone(2, ""), opened(recovered=True), got(2))
+    assert found(progress, *before, *told(3)) == {}
+    assert found(progress[:2], *before, *told(3)) == {"lost": 1}
+    assert found(progress, *before, *told(2)) == {"lost": 1}
+    assert found(progress, *before, Closed(3)) == {}
+    assert found(progress[:2], *before, Closed(3)) == {"lost": 1}
+    assert found(progress, *before, *leave(2)) == {"lost": 1}
+
+
 def test_a_status_that_falls_back_is_found() -> None:
     statuses = [event(1, about="m", rank=2), event(2, about="m", rank=1)]
     assert found(statuses, *arrived(), *join(0), got(1), got(2)) == {"backwards": 1}
