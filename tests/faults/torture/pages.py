@@ -71,6 +71,8 @@ class Tab:
         self.surprises: list[str] = []
         self._numbers = count(1)
         self._asking: dict[int, Asked] = {}
+        self._out: set[int] = set()
+        """Those of them that have left the client."""
         self._browser: Browser = node.open(proxy.http_url, token, timeout=CONNECT_MS, **options)
         self._node = node
 
@@ -142,10 +144,10 @@ class Tab:
     def read(self) -> None:
         """Take in what was reported since the last time."""
         reports = self._browser.reports
-        fresh = len(reports)
-        for report in reports[:fresh]:
+        fresh = reports[:]
+        del reports[: len(fresh)]
+        for report in fresh:
             self._read(report)
-        del reports[:fresh]
 
     def _read(self, report: Report) -> None:
         what, at = report["what"], report["at"]
@@ -175,9 +177,10 @@ class Tab:
 
     def _gone(self, report: Report, at: float) -> None:
         self.is_greeted = False
-        for view in self.rooms.values():
-            view.asked = 0
-        self._asking.clear()
+        # What has not gone out yet may do so on the next connection.
+        for number in self._out:
+            self._forget(number)
+        self._out.clear()
         self.diary.entries.append(Gone(at, report["reason"]))
         if report["reason"] == "io server disconnect":
             self.surprises.append(f"{self.name} was sent away for good: {report}")
@@ -197,6 +200,7 @@ class Tab:
 
     def _asked(self, number: int, at: float) -> None:
         asked = self._asking[number]
+        self._out.add(number)
         self.diary.entries.append(asked._replace(at=at))
         if asked.verb == "leave":
             self._doubt(self.rooms[asked.room])
@@ -210,6 +214,7 @@ class Tab:
         asked = self._asking.get(number)
         if asked is None:
             return
+        self._out.discard(number)
         self._forget(number)
         view = self.rooms[asked.room]
         if not answer["ok"]:

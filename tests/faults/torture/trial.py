@@ -207,7 +207,9 @@ class Trial:
         finally:
             publishing.cancel()
             tending.cancel()
-            await asyncio.gather(tending, publishing, return_exceptions=True)
+            for ended in await asyncio.gather(tending, publishing, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    self.troubles.append(f"the torture itself failed: {ended!r}")
 
     async def _torture(self) -> None:
         chaos = Chaos(self)
