@@ -22,6 +22,10 @@ _ANY_SIZE = 2**40
 
 # What is taken away with a moment beside it: of no other command is the name followed by a space.
 _BEFORE = "before "
+# An id of a token is anybody's text, spaces included.
+_OF_TOKEN = "token/"  # noqa: S105  # not a password
+# Arguments of a control message that holds nobody off a room.
+PLAIN_CONTROL = 7
 
 _Event = msgspec.json.Decoder(tuple[str, msgspec.Raw])
 
@@ -55,7 +59,9 @@ def _entry_of(envelope: Envelope) -> Entry:
     tenant, args = envelope.tenant, envelope.args
     if envelope.script == "control":
         room = envelope.keys[2].removeprefix(wire.channel(tenant, Room("")))
-        return Entry(tenant, CONTROL, args[0], room, revoke=f"{args[3]} {args[5]}" if args[5] else args[3])
+        # Of a token's revocation its moment, of a room's for how many ms the user is held off.
+        rest = args[5] or (args[7] if len(args) > PLAIN_CONTROL else "")
+        return Entry(tenant, CONTROL, args[0], room, revoke=args[3] if rest == "" else f"{args[3]} {rest}")
     if args[2] == wire.Flag.EPHEMERAL:
         raise InvalidEvent("an ephemeral event may be lost and is late once it was kept: publish it directly")
     return Entry(
@@ -77,10 +83,13 @@ def envelope_of(entry: Entry, options: Options) -> Envelope:
     if entry.kind == CONTROL:
         user_id = entry.rooms.removeprefix("user:")
         command: Any = msgspec.Raw(entry.body)
-        revoke, value = entry.revoke or "", ""
+        revoke, value, block = entry.revoke or "", "", None
         if revoke.startswith(_BEFORE):
             revoke, _, value = revoke.partition(" ")
-        return build_control(entry.tenant, user_id, command, options, revoke=revoke, value=value)
+        elif " " in revoke and not revoke.startswith(_OF_TOKEN):
+            room, _, ms = revoke.partition(" ")
+            revoke, block = room, (Room(room), int(ms) / 1000)
+        return build_control(entry.tenant, user_id, command, options, revoke=revoke, value=value, block=block)
     if entry.kind != EVENT:
         raise InvalidEvent(f"a row of kind {entry.kind!r} is none of this version's")
     try:

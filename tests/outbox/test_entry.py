@@ -41,6 +41,7 @@ ENVELOPES = {
     "disconnect_user token_id": lambda: verbs.disconnect_user(ORG, USER, token_id="before 7"),
     "disconnect_user issued_before": lambda: verbs.disconnect_user(ORG, USER, issued_before=AT),
     "leave_room": lambda: verbs.leave_room(ORG, USER, conversation(CONVERSATION)),
+    "leave_room block_s": lambda: verbs.leave_room(ORG, USER, conversation(CONVERSATION), block_s=90.5),
 }
 CONTROL_EPOCH = 2
 

@@ -177,7 +177,11 @@ async def test_control_commands_are_carried_out(
             events.disconnect_user(org, "u1")
         bodies = [wire.parse_message(await _next(listener)).body for _ in range(2)]
     assert bodies == [b'{"do":"leave","room":"conversation:%s"}' % cid.encode(), b'{"do":"disconnect"}']
-    assert set(await redis_client.hkeys(wire.revoked_key(org, "u1"))) == {f"conversation:{cid}".encode(), b"*", b"kept"}
+    assert set(await redis_client.hkeys(wire.revoked_key(org, "u1"))) == {
+        f"conversation:{cid}".encode(),
+        b"*",
+        b"kept",
+    }
     await until(database.is_empty)
 
 
