@@ -176,12 +176,12 @@ class Trial:
         asyncio.get_running_loop().set_debug(False)
         outcome = self.outcome
         self.say(f"seed {self.seed}, {json.dumps(self.settings)}")
-        try:
-            await self.ground.start()
-            await self._play()
-        except Exception as error:  # noqa: BLE001  # the table's to show
-            self.troubles.append(f"{type(error).__name__}: {error}")
-        await self._close()
+        for act in (self._play, self._close):
+            try:
+                await act()
+            except Exception as error:  # noqa: BLE001  # the table's to show
+                self.troubles.append(f"{type(error).__name__}: {error}")
+        self.troubles += await self.ground.stop()
         events = truth.published(self.folder)
         outcome.published = len(events)
         self._judge(events)
@@ -194,6 +194,7 @@ class Trial:
         return outcome
 
     async def _play(self) -> None:
+        await self.ground.start()
         self._node = await asyncio.to_thread(Node)
         self.load = Load(self.ground.redis.url, self.tenants, self.scale.rate, self.draw)
         tending = asyncio.create_task(self._tend())
@@ -259,7 +260,6 @@ class Trial:
             await asyncio.to_thread(self._node.close)
         for tab in self.tabs:
             await tab.proxy.stop()
-        self.troubles += await self.ground.stop()
 
     def _judge(self, events: dict[tuple[str, int], Event]) -> None:
         known = Truth(events)
