@@ -124,7 +124,7 @@ def test_a_terminal_that_is_closed_ends_dev_and_its_redis(tmp_path: Path) -> Non
         redis = int(re.findall(r"redis://127\.0\.0\.1:(\d+)/0", command.printed("Ctrl-C ends it."))[0])
         assert command.end(signal.SIGHUP) == 0
         assert "gateway_stopped" in command.errors()
-    assert _is_free(redis)
+    until_sync(lambda: _is_free(redis), what="its Redis to end")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system can't be told")
