@@ -69,7 +69,7 @@ EVENTS = {
 
 # What strangers, and our own mistakes, can cause without end: a burst of each, then one line a second.
 RARE = (
-    "files_exhausted",
+    *("files_exhausted", "session_in_doubt"),
     *("connect_limited", "socket_refused", "socket_denied", "engine_bad_peer"),
     *("body_refused", "peer_unreadable", "api_refused", "api_unavailable"),
     *("http_handler_failed", "engine_handler_failed", "engine_closer_failed", "handler_failed"),
