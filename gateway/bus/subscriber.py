@@ -71,7 +71,8 @@ class Subscriber:
         self._fresh: list[bytes] = []
         # Confirmations under way: after giving a channel up and asking again, the first one means nothing.
         self._unconfirmed: dict[bytes, int] = {}
-        self._refused: set[bytes] = set()
+        # Subscriptions that the server refused or ended, and that were not asked for again.
+        self._ended: set[bytes] = set()
         self._fence: asyncio.Future[None] | None = None
         self._fences: dict[bytes, asyncio.Future[None]] = {}
         self._settled = False
@@ -127,8 +128,8 @@ class Subscriber:
 
     def has(self, channel: bytes) -> bool:
         """Tell whether a channel was confirmed over this connection."""
-        under_way = self._unconfirmed.get(channel) or channel in self._refused
-        return self._link is not None and channel in self._channels and not under_way
+        waits = self._unconfirmed.get(channel) or channel in self._ended
+        return self._link is not None and channel in self._channels and not waits
 
     @property
     def commands(self) -> Commands:
@@ -171,7 +172,7 @@ class Subscriber:
     def unsubscribe(self, channels: Iterable[bytes]) -> None:
         """Give channels up."""
         known = [channel for channel in channels if self._channels.pop(channel, None) is not None]
-        self._refused.difference_update(known)
+        self._ended.difference_update(known)
         for batch in self._batches(known):
             if self._link is not None:
                 self._link.send("UNSUBSCRIBE" if self._shard is None else "SUNSUBSCRIBE", *batch)
@@ -220,7 +221,7 @@ class Subscriber:
             return
         for channel in channels:
             self._unconfirmed[channel] = self._unconfirmed.get(channel, 0) + 1
-            self._refused.discard(channel)
+            self._ended.discard(channel)
         self._link.send(self.word, *channels)
 
     def _confirmed(self, channel: bytes) -> None:
@@ -264,7 +265,7 @@ class Subscriber:
         slot = int(str(error).split(" ")[1])
         for channel in [channel for channel in self._unconfirmed if slot_of(channel) == slot]:
             del self._unconfirmed[channel]
-            self._refused.add(channel)
+            self._ended.add(channel)
 
     def _pong(self, token: bytes) -> None:
         fence = self._fences.pop(token, None)
@@ -278,13 +279,14 @@ class Subscriber:
         if channel == self.probe.channel:
             self.probe.go_elsewhere()
         elif channel in self._channels and not self._unconfirmed.get(channel):
+            self._ended.add(channel)
             self._shard.gave_up([channel])
 
     def _on_gone(self) -> None:
         self._link = None
         self._settled = False
         self._unconfirmed.clear()
-        self._refused.clear()
+        self._ended.clear()
         fences, self._fences = self._fences, {}
         for fence in fences.values():
             if not fence.done():

@@ -1,0 +1,74 @@
+"""Hearing one shard of a cluster, without a replica around it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.bus.cluster import ClusterCommands, ClusterSource
+from gateway.bus.shards import ClusterSubscriber
+from gateway.bus.subscriber import Subscriber
+from publisher import wire
+from publisher.address import parse_address
+from publisher.rooms import Room
+from publisher.topology import slot_of
+from tests.support.redis_cluster import RedisCluster, ask
+from tests.support.tokens import new_id
+from tests.support.waiting import PATIENCE_S, until
+
+
+class Nobody:
+    """A listener that has no logs to read."""
+
+    def lost(self, ear: Subscriber) -> None:
+        pass
+
+    async def back(self, ear: Subscriber) -> None:
+        pass
+
+    def moving(self, channels: object) -> None:
+        pass
+
+    async def moved(self, channels: object) -> None:
+        pass
+
+    def forget(self, ear: Subscriber) -> None:
+        pass
+
+
+async def test_a_subscription_that_ends_while_it_is_being_taken_over_is_asked_for_again(
+    cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """News of a move comes late: a node may take a slot's subscriptions and end them a moment later."""
+    commands = ClusterCommands(ClusterSource(parse_address(cluster.url), name="test"))
+    await commands.start()
+    heard: list[bytes] = []
+    front = ClusterSubscriber(commands, on_message=lambda _, data: heard.append(data), listener=Nobody())
+    await front.start()
+    try:
+        tenant = new_id()
+        channel = wire.channel(tenant, Room("conversation:1")).encode()
+        await asyncio.wait_for(front.subscribe(channel), PATIENCE_S)
+        owner, ear = cluster.owner(tenant), front.of(tenant)
+        fence, ended = ear.fence, 0
+
+        def end() -> None:
+            nonlocal ended
+            ended += 1
+            ask(owner, "CLUSTER", "DELSLOTS", slot_of(channel))
+            ask(owner, "CLUSTER", "ADDSLOTS", slot_of(channel))
+
+        async def fence_and_end() -> None:
+            await fence()
+            if ended == 1:
+                end()
+                await fence()
+
+        monkeypatch.setattr(ear, "fence", fence_and_end)
+        end()
+        await until(lambda: ended == 2 and ask(owner, "SPUBLISH", channel, "x") == 1)
+        await until(lambda: heard != [])
+    finally:
+        await front.stop()
+        await commands.stop()
