@@ -1,7 +1,7 @@
 """Sending a lot to one socket without taking it for a slow one.
 
 A socket that does not read is cut when its unsent bytes pass a limit. A replay may be larger than that limit
-all by itself; so it goes out in portions, each when most of the one before has been taken.
+all by itself; so it goes out in portions, each when the one before has been taken.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from gateway.engine import EngineSocket, Frame
 
-# Well below the least `max_buffer_bytes` that a burst of live events may need beside it.
+# Half of the least `max_buffer_bytes`, as is the largest event: beside either there is room for live ones.
 PORTION_BYTES = 32 * 1024
 # How often to look whether a portion has been taken: the engine keeps nobody waiting, so it calls nobody back.
 LOOK_S = 0.02
@@ -25,7 +25,7 @@ def is_small(frames: Iterable[Frame]) -> bool:
 async def send_paced(socket: EngineSocket, frames: Iterable[Frame]) -> None:
     """Send frames in order, as fast as the client takes them; ends early when the socket does.
 
-    A frame that is larger than a portion goes alone, so that beside it there is room for live events.
+    A frame that is larger than a portion goes alone.
     """
     portion: list[Frame] = []
     size = 0
@@ -42,5 +42,5 @@ async def send_paced(socket: EngineSocket, frames: Iterable[Frame]) -> None:
 
 async def _send(socket: EngineSocket, portion: list[Frame]) -> None:
     socket.send_frames(portion)
-    while socket.buffered > PORTION_BYTES and not socket.closed:  # noqa: ASYNC110
+    while socket.buffered and not socket.closed:  # noqa: ASYNC110
         await asyncio.sleep(LOOK_S)

@@ -30,7 +30,7 @@ def tokens(**settings: Any) -> Tokens:
 
 def usual(**claims: Any) -> dict[str, Any]:
     now = int(time.time())
-    chosen = {"sub": USER, "organization_id": ORG, "role": "agent", "type": "access", "exp": now + 7200}
+    chosen = {"sub": USER, "organization_id": ORG, "role": "agent", "type": "access", "exp": now + 2 * 86_400}
     return chosen | {name: value for name, value in claims.items() if value is not ...}
 
 
@@ -201,7 +201,7 @@ def test_a_token_that_lives_too_long_is_refused() -> None:
 
 # -- kept out
 
-LATER = int(time.time()) + 3600
+LATER = int(time.time()) + 86_400
 ODD: dict[str, tuple[object, str]] = {
     "none": (None, "token_missing"),
     "empty": ("", "token_missing"),

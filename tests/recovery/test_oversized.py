@@ -132,6 +132,7 @@ async def test_the_largest_that_fits_reaches_a_client_that_is_slow_and_was_away(
 ) -> None:
     client = await agent(replica.url)
     client.drop()
+    await until(lambda: not replica.health()["sockets"])
     for _ in range(40):
         oversized(team, MAX_EVENT_BYTES - 64)
     await client.reconnect()

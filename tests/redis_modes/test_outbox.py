@@ -63,7 +63,7 @@ async def test_rows_go_on_where_their_slot_is_by_now_each_once_and_in_order(
     await until(database.is_empty, FAILOVER_S)
     for team in (here, there):
         assert published(cluster, team) == [1, 2, 3, 4]
-    assert relay.counters.relayed == 8
+    await until(lambda: relay.counters.relayed == 8, what="the relay to have counted all")
 
 
 async def test_a_shard_that_is_away_holds_up_no_other_tenants_rows(

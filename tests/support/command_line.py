@@ -65,10 +65,20 @@ class Running:
 
 
 @contextmanager
+def _no_nohup() -> Iterator[None]:
+    """Have what is started meanwhile notice the end of its terminal, also where these tests do not."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
 def running(folder: Path, *args: str, **names: str) -> Iterator[Running]:
     """Run a command in the background; it is ended at the end if it still runs."""
     stdout, stderr = folder / "stdout", folder / "stderr"
-    with stdout.open("wb") as out, stderr.open("wb") as err:
+    with stdout.open("wb") as out, stderr.open("wb") as err, _no_nohup():
         process = subprocess.Popen(
             ["gateway", *args],
             executable=SCRIPTS / "gateway",

@@ -13,6 +13,9 @@ import jwt
 # Long enough for HS512, too.
 SECRET = "tests-only-hK3v9QpZx7LwT2mR8sYc5NfB1gJd4Va0-e6WnUuX0oIiPqAyTzM2rLkSb"
 
+# Some tokens are made when tests are collected, and used as late as the last of them.
+DAY_S = 86_400.0
+
 
 def new_id() -> str:
     """Draw a UUID: a tenant, a user, a conversation of one test's own."""
@@ -23,7 +26,7 @@ def mint(
     user_id: str | UUID | None = None,
     organization_id: str | UUID | None = None,
     *,
-    ttl_s: float = 900,
+    ttl_s: float = DAY_S,
     without: Iterable[str] = (),
     secret: str = SECRET,
     algorithm: str = "HS256",

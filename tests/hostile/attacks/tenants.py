@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -118,10 +119,9 @@ async def early_broadcasts(stage: Stage) -> None:
         async with opening(stage.port) as silent, opening(stage.port) as refused:
             refused.send("40" + json.dumps({"token": mint(organization_id=tenant, secret="x" * 64)}))
             assert (await answer(refused)).startswith("44")
-            for _ in range(20):
-                await publisher.emit(tenant, "early", {}, to=organization(tenant))
-            for peer in (silent, refused):
-                await peer.pong()  # takes everything that came before it, and there is none
+            early = (publisher.emit(tenant, "early", {}, to=organization(tenant)) for _ in range(20))
+            await asyncio.gather(*early)  # at once: who does not authenticate is closed after a while
+            await asyncio.gather(silent.pong(), refused.pong())  # takes everything before it: there is none
     finally:
         await publisher.aclose()
     stage.closed = "0 of 20 received"
