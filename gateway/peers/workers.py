@@ -24,8 +24,6 @@ from gateway.settings import Settings
 
 # A worker that dies is started again, at most this often.
 RESTART_S = 1.0
-# One that dies within this time of its start never got to serve.
-TOO_EARLY_S = 5.0
 
 _log = structlog.get_logger("gateway.workers")
 
@@ -108,7 +106,7 @@ class Workers:
             return
         _log.error("worker_ended", worker=number, status=code)
         lived_s = time.monotonic() - self._started[number]
-        if code == 2 and lived_s < TOO_EARLY_S:
+        if code == 2 and not self._have_served(folder):
             # It has said why; the others would say the same.
             self._status = code
             self._stop(signal.SIGTERM, None)
@@ -116,6 +114,10 @@ class Workers:
         time.sleep(max(0.0, RESTART_S - lived_s))
         if not self._stopping:
             self._start(number, port, folder)
+
+    def _have_served(self, folder: str) -> bool:
+        """Tell whether any worker got so far: a socket stays behind where it ended without a word."""
+        return any(Path(Worker(number, folder).socket).exists() for number in range(self._number))
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True

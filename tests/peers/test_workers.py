@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.embedded import EmbeddedRedis
 from publisher import conversation
 from tests.peers.conftest import Tenant
 from tests.support.client import Clients, RawClient
@@ -23,9 +24,8 @@ def children(replica: Replica) -> set[int]:
 
 
 @pytest.fixture
-def crew(redis_server: object, replicas: Replicas) -> Replica:
-    url: str = redis_server.url  # type: ignore[attr-defined]
-    crew = replicas(url, GATEWAY_WORKERS=str(WORKERS), may_log=("worker_ended",))
+def crew(redis_server: EmbeddedRedis, replicas: Replicas) -> Replica:
+    crew = replicas(redis_server.url, GATEWAY_WORKERS=str(WORKERS), may_log=("worker_ended",))
     until_sync(lambda: len(crew.log_lines("gateway_started")) >= WORKERS, what="all workers to serve")
     return crew
 
@@ -42,9 +42,9 @@ async def _everywhere(crew: Replica, clients: Clients, tenant: Tenant, number: i
 
 
 async def test_clients_of_all_workers_get_each_event_once(
-    crew: Replica, clients: Clients, tenant: Tenant, publishers: Publishers, redis_server: object
+    crew: Replica, clients: Clients, tenant: Tenant, publishers: Publishers, redis_server: EmbeddedRedis
 ) -> None:
-    backend = publishers(redis_server.url)  # type: ignore[attr-defined]
+    backend = publishers(redis_server.url)
     made = await _everywhere(crew, clients, tenant)
     for number in range(20):
         await backend.acall("emit", tenant.id, "test:event", number, to=conversation(tenant.conversation))
@@ -55,9 +55,9 @@ async def test_clients_of_all_workers_get_each_event_once(
 
 
 async def test_a_worker_that_dies_is_started_again_and_its_clients_recover(
-    crew: Replica, clients: Clients, tenant: Tenant, publishers: Publishers, redis_server: object
+    crew: Replica, clients: Clients, tenant: Tenant, publishers: Publishers, redis_server: EmbeddedRedis
 ) -> None:
-    backend = publishers(redis_server.url)  # type: ignore[attr-defined]
+    backend = publishers(redis_server.url)
     made = await _everywhere(crew, clients, tenant)
     for client in made:
         client.stay()
@@ -87,9 +87,18 @@ def test_workers_end_with_their_parent(crew: Replica) -> None:
     until_sync(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), what="the workers to end")
 
 
-def test_a_mistake_in_the_configuration_ends_all_with_one_line(redis_server: object, tmp_path: Path) -> None:
-    url: str = redis_server.url  # type: ignore[attr-defined]
-    wrong = Replica(url.replace("127.0.0.1", "127.0.0.9"), tmp_path / "log", {"GATEWAY_WORKERS": "2"})
+def test_a_worker_that_can_not_start_again_at_once_ends_nobody(crew: Replica, redis_server: EmbeddedRedis) -> None:
+    redis_server.stop()
+    os.kill(min(children(crew)), signal.SIGKILL)
+    until_sync(lambda: crew.log_lines("worker_ended")[1:], what="the next one to fail")
+    redis_server.start()
+    until_sync(lambda: len(crew.log_lines("gateway_started")) == WORKERS + 1, what="one to serve again")
+
+
+def test_a_mistake_in_the_configuration_ends_all_with_one_line(
+    redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    wrong = Replica(redis_server.url.replace("127.0.0.1", "127.0.0.9"), tmp_path / "log", {"GATEWAY_WORKERS": "2"})
     wrong.begin()
     assert wrong.wait() == 2
     assert "Traceback" not in wrong.log_text()
