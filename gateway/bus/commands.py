@@ -112,7 +112,10 @@ class Commands:
     async def wait_up(self, timeout_s: float, key: str | None = None) -> None:
         """Wait until Redis can be asked, about one key or all; raises `LinkDown` when it can't for that long."""
         try:
-            await asyncio.wait_for(self._up.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                while not self.is_up:
+                    self._up.clear()  # the keeper may not have seen the end yet
+                    await self._up.wait()
         except TimeoutError:
             raise LinkDown("Redis is away") from None
 
