@@ -162,8 +162,8 @@ async def test_audience_issuer_leeway_and_lifetime_are_looked_at(
         GATEWAY_TOKEN_MAX_LIFETIME_S="3600",
     )
 
-    def token(**claims: Any) -> str:
-        return mint(USER, ORG, **{"aud": "gateway", "iss": "pytake"} | claims)
+    def token(*, ttl_s: float = 900, **claims: Any) -> str:
+        return mint(USER, ORG, ttl_s=ttl_s, **{"aud": "gateway", "iss": "pytake"} | claims)
 
     await clients(replica.url, token(aud=["other", "gateway"])).connect()
     await clients(replica.url, token(ttl_s=-10)).connect()
@@ -209,8 +209,9 @@ async def test_a_socket_lives_as_long_as_its_token_would_be_let_in(
 async def test_a_token_that_ends_no_later_is_not_warned_of_in_a_circle(
     clients: Clients, replicas: Replicas, redis_server: EmbeddedRedis
 ) -> None:
-    token = mint(USER, ORG, ttl_s=2)
-    client = await clients(replicas(redis_server.url).url, token).connect()
+    replica = replicas(redis_server.url)
+    token = mint(USER, ORG, ttl_s=4)
+    client = await clients(replica.url, token).connect()
     await client.wait_for("auth:expiring")
     for _ in range(3):
         assert (await client.call("auth:refresh", {"token": token}))["ok"]

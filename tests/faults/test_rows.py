@@ -10,6 +10,7 @@ from tests.faults.pool import run_rows
 from tests.faults.rows import ROWS, Result
 from tests.faults.scenarios import load_all
 from tests.faults.table import cells
+from tests.support.alone import alone
 
 load_all()
 NAMES = [row.name for row in ROWS]
@@ -27,7 +28,8 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         item.callspec.params["name"] for item in items if item.path == request.path and hasattr(item, "callspec")
     }
     seeds = {name: random.randrange(1 << 20) for name in NAMES if name in chosen}
-    found = run_rows(seeds, tmp_path_factory.mktemp("rows"), full=False, jobs=JOBS, report=lambda result: None)
+    with alone():
+        found = run_rows(seeds, tmp_path_factory.mktemp("rows"), full=False, jobs=JOBS, report=lambda result: None)
     return {result.row.name: result for result in found}
 
 

@@ -38,7 +38,7 @@ def test_hypothesis_finds_nothing(name: str) -> None:
 def test_atheris_finds_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz", "all", "--runs", str(RUNS), "--seed", "7"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=90, check=False
+        command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-8000:]
     assert f"Done {RUNS} runs" in done.stderr

@@ -10,15 +10,20 @@ from tests.hostile.attacks import load_all
 from tests.hostile.cases import CASES, Case, run
 from tests.hostile.pool import Arenas
 from tests.hostile.table import cells
+from tests.support.alone import alone
 
 load_all()
+
+# The first may have to wait for whoever has the machine.
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")
 def arenas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arenas]:
-    started = Arenas(tmp_path_factory.mktemp("arenas"), full=False)
-    yield started
-    troubles = started.close()
+    with alone():
+        started = Arenas(tmp_path_factory.mktemp("arenas"), full=False)
+        yield started
+        troubles = started.close()
     assert not troubles, "\n".join(troubles)
 
 

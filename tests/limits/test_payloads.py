@@ -29,7 +29,7 @@ def replica(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> Re
     return shared_replicas(
         shared_redis_server.url,
         GATEWAY_MAX_PAYLOAD_BYTES=str(MOST),
-        GATEWAY_REQUEST_TIMEOUT_S="1",
+        GATEWAY_REQUEST_TIMEOUT_S="4",
         GATEWAY_EVENTS_PER_S="0",
     )
 

@@ -182,7 +182,7 @@ async def _come_and_go(connect: Connect, url: str, observer: Any) -> None:
     passer_by = new_id()
     client = await connect(url, passer_by)
     await client.close()
-    await until(is_told(observer, passer_by, "offline"), 15.0)
+    await until(is_told(observer, passer_by, "offline"))
 
 
 async def test_nobody_flickers_when_redis_was_away_for_longer_than_the_lease(
@@ -228,7 +228,7 @@ async def test_presence_heals_when_redis_lost_its_data(
         people = {office.ann, office.bob, office.cid}
         return bool(answer["ok"] and set(answer["user_ids"]) == people == set(everybody["online"]))
 
-    await until(all_are_there, 20.0)
+    await until(all_are_there)
     await _come_and_go(connect, pair[1].url, observer)
     assert not {(office.ann, "offline"), (office.cid, "offline")} & set(statuses(observer))
 

@@ -52,6 +52,7 @@ async def test_several_typists_are_told_apart(connect: Connect, office: Office, 
     ann, bob = await connect(pair[0].url, office.ann, join=True), await connect(pair[1].url, office.bob, join=True)
     cid = await connect(pair[0].url, office.cid, join=True)
     await type(ann, office)
+    await cid.wait_for("user_typing")
     await type(bob, office)
     await cid.wait_for("user_typing", count=2)
     seen = await cid.call("presence", {"conversation_id": office.talk})
@@ -182,4 +183,4 @@ async def test_what_ends_while_a_replica_does_not_hear_is_told_when_it_does(
     proxy.cut()
     proxy.resume()
     await bob.wait_for("user_typing", lambda event: event.data == office.typing(office.ann, False))
-    await until(lambda: bob.named("conversation:viewers")[-1].data["sockets"] == 2, 15.0)
+    await until(lambda: bob.named("conversation:viewers")[-1].data["sockets"] == 2)

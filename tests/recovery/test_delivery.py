@@ -160,7 +160,7 @@ async def _unheard(client: redis.asyncio.Redis, team: Team, *, kept: bool) -> No
     room = Room(conversation(team.talk))
     meta, log, tail = wire.meta_key(team.id), wire.log_key(team.id, room), wire.tail_key(team.id, room)
     seq = int(await client.hget(meta, "seq") or 0) + 1
-    previous = await client.get(tail) or b"0"
+    previous = (await client.get(tail) or b"0").split()[0]
     await client.hset(meta, "seq", str(seq))
     await client.set(tail, str(seq))
     if kept:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import redis
 
 from gateway.embedded import EmbeddedRedis
 from publisher import AsyncPublisher, conversation, wire
@@ -61,6 +63,13 @@ def sentinels(tmp_path: Path, server: Path) -> Iterator[Sentinels]:
         yield sentinels.start()
     finally:
         sentinels.close()
+
+
+def has_stepped_down(server: EmbeddedRedis) -> bool:
+    """Tell whether a server says that it is a replica; while it becomes one it may cut its clients off."""
+    with contextlib.suppress(redis.ConnectionError):
+        return bool(ask(server, "ROLE")[0] == b"slave")
+    return False
 
 
 class Flow:

@@ -13,7 +13,7 @@ import redis
 from publisher import AsyncPublisher, Publisher, conversation
 from publisher.topology import slot_of
 from tests.recovery.conftest import Team, numbers
-from tests.redis_modes.conftest import Flows, every_server, joined
+from tests.redis_modes.conftest import Flows, every_server, has_stepped_down, joined
 from tests.support.client import Clients
 from tests.support.redis_cluster import RedisCluster, ask
 from tests.support.replica import Replicas
@@ -89,7 +89,7 @@ async def test_ac_23_a_master_that_falls_silent_is_left_and_comes_back_as_a_repl
     os.kill(master.pid, signal.SIGSTOP)
     await flow.flows(client)
     os.kill(master.pid, signal.SIGCONT)
-    await until(lambda: ask(master, "ROLE")[0] == b"slave", 20.0)
+    await until(lambda: has_stepped_down(master))
     await flow.arrived(client)
     assert client.recoveries == []
 

@@ -65,20 +65,24 @@ class Running:
 
 
 @contextmanager
-def _no_nohup() -> Iterator[None]:
-    """Have what is started meanwhile notice the end of its terminal, also where these tests do not."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def _at_a_terminal() -> Iterator[None]:
+    """Have what is started meanwhile heed Ctrl-C and the end of its terminal, also where these tests do not."""
+    before = {
+        number: signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGHUP)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGHUP, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
 def running(folder: Path, *args: str, **names: str) -> Iterator[Running]:
     """Run a command in the background; it is ended at the end if it still runs."""
     stdout, stderr = folder / "stdout", folder / "stderr"
-    with stdout.open("wb") as out, stderr.open("wb") as err, _no_nohup():
+    with stdout.open("wb") as out, stderr.open("wb") as err, _at_a_terminal():
         process = subprocess.Popen(
             ["gateway", *args],
             executable=SCRIPTS / "gateway",

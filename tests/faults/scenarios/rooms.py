@@ -69,8 +69,8 @@ async def tabs_while_recovering(stage: Stage) -> None:
     await stage.published(20)
 
 
-@row("a client that drops during a slow replay, and comes back when the rest of it is gone", tells=("trimmed",),
-     client_proxies=True, long=True, figure="B3",
+@row("a client that drops during a slow replay, and comes back when the rest of it is gone",
+     tells=("trimmed", "expired"), client_proxies=True, long=True, figure="B3",
      settings={"GATEWAY_HISTORY_SIZE": "2000", "GATEWAY_HISTORY_MAX_EVENTS": "2000",
                "GATEWAY_PING_INTERVAL_S": "2", "GATEWAY_PING_TIMEOUT_S": "8",
                "GATEWAY_RECOVERY_WINDOW_S": "20"})  # fmt: skip
