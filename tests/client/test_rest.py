@@ -66,7 +66,8 @@ async def _opened(pages: OpenPage, balancer: Proxy, rest: WebServer, tenant: Ten
     crowd = []
     for number in range(PAGES):
         page = pages(balancer.http_url, **({"transports": ["polling"]} if number % 3 == 0 else {}))
-        page.load(rest.url)
+        # However slow the machine is, no outage is so long that a page without a connection has to ask.
+        page.load(rest.url, every_ms=3_600_000)
         page.connect(tenant.token())
         await page.call("joinConversation", tenant.conversation)
         crowd.append(page)

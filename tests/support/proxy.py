@@ -170,6 +170,7 @@ class Proxy:
         self.port = 0
         self.forbidden: bytes | None = None
         self._server_ports = list(server_ports)
+        self._refusing = False
         self._stalled = False
         self._losing = False
         self._rate: float | None = None
@@ -186,6 +187,7 @@ class Proxy:
 
     async def start(self) -> Self:
         """Take connections, on the port that it had before if it had one."""
+        self._refusing = False
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(self._accept, "127.0.0.1", self.port, reuse_address=True)
         self.port = self._listener.sockets[0].getsockname()[1]
@@ -193,6 +195,7 @@ class Proxy:
 
     async def refuse(self) -> None:
         """Cut everything and refuse new connections, until `start`."""
+        self._refusing = True
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -270,6 +273,7 @@ class Proxy:
 
     def _accept(self) -> Pipe:
         link = Link(self)
+        link.is_cut = self._refusing  # the loop had taken it just before the listener was closed
         link.server.rate = self._rate
         link.server.losing = self._losing
         if self._stalled:
