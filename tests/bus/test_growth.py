@@ -45,6 +45,7 @@ def now() -> float:
 
 
 async def test_every_key_of_a_tenant_ends(office: Office, commands: Commands, redis_client: Any) -> None:
+    office.stands_still = False
     ann, bob = await office.come("ann", office.talk), await office.come("bob")
     await office.join(bob)
     await office.type(ann)
