@@ -85,6 +85,8 @@ async def test_an_event_gets_one_answer_and_closes_nothing(unharmed: Port, name:
     async with connecting(unharmed()) as peer:
         peer.send("427" + json.dumps([name, payload]))
         first, answer = await peer.frame()
+        while answer == b"2":  # a heartbeat, on a slow machine
+            first, answer = await peer.frame()
         if first & 0x0F == CLOSE:
             # A name that is reserved, half of a surrogate pair: no client of the protocol sends that.
             assert int.from_bytes(answer[:2], "big") == CloseCode.PROTOCOL
