@@ -12,6 +12,7 @@ from tests.e2e.conftest import Browsers, Tenant
 from tests.support.browsers import TRANSPORTS, VERSIONS
 from tests.support.channels import HandshakeRefused
 from tests.support.client import Clients
+from tests.support.idlers import open_idlers
 from tests.support.replica import Replica, Replicas
 from tests.support.waiting import SLACK_S, until, until_sync
 
@@ -54,8 +55,9 @@ async def test_ready_turns_false_first_and_nobody_new_gets_in(
     redis_server: EmbeddedRedis, replicas: Replicas, clients: Clients, tenant: Tenant
 ) -> None:
     # So many, and so long a grace, that moving them away takes its time.
-    going = replicas(redis_server.url, GATEWAY_SHUTDOWN_GRACE_S="8")
-    staying = [await clients(going.url, tenant.token()).connect() for _ in range(150)]
+    going = replicas(redis_server.url, GATEWAY_SHUTDOWN_GRACE_S="10")
+    staying = [await clients(going.url, tenant.token()).connect() for _ in range(50)]
+    await open_idlers(going, 500)
     going.terminate()
     await until(lambda: going.get("/health/ready")[0] == 503, what="ready to turn false")
     assert any(client.connected for client in staying)
