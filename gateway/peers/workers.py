@@ -60,6 +60,7 @@ class Workers:
         self._number = number
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._started: dict[int, float] = {}
+        self._have_served = False
         self._stopping = False
         self._status = 0
 
@@ -106,7 +107,10 @@ class Workers:
             return
         _log.error("worker_ended", worker=number, status=code)
         lived_s = time.monotonic() - self._started[number]
-        if code == 2 and not self._have_served(folder):
+        # A worker that serves has a socket, which stays behind where it ended without a word.
+        sockets = (Path(Worker(n, folder).socket) for n in range(self._number))
+        self._have_served = self._have_served or any(path.exists() for path in sockets)
+        if code == 2 and not self._have_served:
             # It has said why; the others would say the same.
             self._status = code
             self._stop(signal.SIGTERM, None)
@@ -114,10 +118,6 @@ class Workers:
         time.sleep(max(0.0, RESTART_S - lived_s))
         if not self._stopping:
             self._start(number, port, folder)
-
-    def _have_served(self, folder: str) -> bool:
-        """Tell whether any worker got so far: a socket stays behind where it ended without a word."""
-        return any(Path(Worker(number, folder).socket).exists() for number in range(self._number))
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True

@@ -28,7 +28,7 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         item.callspec.params["name"] for item in items if item.path == request.path and hasattr(item, "callspec")
     }
     seeds = {name: random.randrange(1 << 20) for name in NAMES if name in chosen}
-    with alone():
+    with alone(tmp_path_factory):
         found = run_rows(seeds, tmp_path_factory.mktemp("rows"), full=False, jobs=JOBS, report=lambda result: None)
     return {result.row.name: result for result in found}
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 @pytest.fixture(scope="module")
 def arenas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arenas]:
-    with alone():
+    with alone(tmp_path_factory):
         started = Arenas(tmp_path_factory.mktemp("arenas"), full=False)
         yield started
         troubles = started.close()

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+import pytest
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Wait until no other worker of this run is in here."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}")
-    with Path(tempfile.gettempdir(), f"gateway-tests-{run}.lock").open("w") as lock:
+def alone(folders: pytest.TempPathFactory) -> Iterator[None]:
+    """Wait until no other worker of this run is in here; what they have in common is where their folders are."""
+    with (folders.getbasetemp().parent / "alone.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
