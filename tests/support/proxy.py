@@ -43,6 +43,7 @@ class Pipe(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self._link.proxy.open_ends.add(self)
         if self._link.is_cut:
             self.reset()
             return
@@ -108,6 +109,7 @@ class Pipe(asyncio.Protocol):
         elif self.peer.transport is not None:
             self.peer.transport.close()
         self._link.ended()
+        self._link.proxy.open_ends.discard(self)
 
 
 class Link:
@@ -120,19 +122,19 @@ class Link:
         self.asked = b""
         self.is_cut = False
         self.is_stalled = False
-        self._proxy = proxy
+        self.proxy = proxy
 
     def note(self, data: bytes) -> None:
         """Remember the beginning of what the client sends."""
         if len(self.asked) < KEPT:
             self.asked += data
-        if self._proxy.forbidden is not None and self._proxy.forbidden in data:
+        if self.proxy.forbidden is not None and self.proxy.forbidden in data:
             self.cut()
 
     def ended(self) -> None:
         """Note that an end is gone."""
-        self._proxy.links.discard(self)
-        self._proxy.abandoned.discard(self)
+        self.proxy.links.discard(self)
+        self.proxy.abandoned.discard(self)
 
     def cut(self) -> None:
         """Reset both ends."""
@@ -165,6 +167,7 @@ class Proxy:
     def __init__(self, *server_ports: int) -> None:
         self.links: set[Link] = set()
         self.abandoned: set[Link] = set()
+        self.open_ends: set[Pipe] = set()
         self.accepted = 0
         """Connections so far."""
         self.port = 0
@@ -203,11 +206,16 @@ class Proxy:
         await asyncio.sleep(0)
 
     async def stop(self) -> None:
-        """End for good."""
+        """End for good, and leave no socket open: one that the loop has just taken needs some of its turns."""
         await self.refuse()
+        await asyncio.sleep(0)
         for task in list(self._connecting):
             task.cancel()
         await asyncio.gather(*self._connecting, return_exceptions=True)
+        while self.open_ends:
+            for end in self.open_ends:
+                end.reset()
+            await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -279,6 +287,7 @@ class Proxy:
         if self._stalled:
             link.stall()
         self.links.add(link)
+        self.open_ends.add(link.client)
         self.accepted += 1
         task = asyncio.ensure_future(self._connect(link))
         self._connecting.add(task)
