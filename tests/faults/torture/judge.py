@@ -33,6 +33,7 @@ from tests.faults.torture.ledger import (
     Opened,
     seq_of,
 )
+from tests.faults.torture.outages import Span
 from tests.faults.torture.verdict import Finding, Verdict
 
 OPEN = 1 << 62
@@ -76,10 +77,11 @@ class Membership:
 
 
 class Truth:
-    """What was published, as the judge looks things up in it."""
+    """What was published, and when Redis may have forgotten sessions, as the judge looks things up in it."""
 
-    def __init__(self, events: Mapping[tuple[str, int], Event]) -> None:
+    def __init__(self, events: Mapping[tuple[str, int], Event], forgetful: Sequence[Span] = ()) -> None:
         self.events = events
+        self._forgetful = forgetful
         self._rooms: dict[tuple[str, str], list[int]] = defaultdict(list)
         self._tenants: dict[int, list[str]] = defaultdict(list)
         self._conflated: dict[tuple[str, str, str], list[int]] = defaultdict(list)
@@ -97,6 +99,10 @@ class Truth:
         """Tell whether a later event of its key is in what follows a stay in that room."""
         seqs = self._conflated[event.tenant, room, event.conflate]
         return bisect_right(seqs, max(stay.until, event.seq)) < bisect_right(seqs, stay.untold)
+
+    def may_forget(self, start: float, end: float) -> bool:
+        """Tell whether a session may have run out in Redis that was needed at some moment between these."""
+        return any(first <= end and start <= last for first, last in self._forgetful)
 
     def within(self, tenant: str, room: str, stay: Stay) -> Sequence[int]:
         """Give the seqs of a room's events during a stay."""
@@ -204,10 +210,12 @@ class _Reader:
         self._last = max(self._last, seq)
 
     def _doubt(self, entry: Greeted) -> None:
-        """Look whether there is a reason for what a page is told: Redis loses nothing here."""
+        """Look whether there is a reason for what a page is told: Redis loses nothing here but what runs out."""
         away_s = entry.at - self._heard_at
         hasty = entry.reason in ("expired", "unknown") and away_s < self._diary.window_s
-        if hasty or entry.reason in ("epoch", "identity"):
+        if hasty and self._truth.may_forget(self._heard_at, entry.at):
+            self.verdict.counts["told: Redis was away for longer than sessions live"] += 1
+        elif hasty or entry.reason in ("epoch", "identity"):
             self._find("strange", self._last, f"was told {entry.reason} after {away_s:.1f} s")
 
     # -- rooms

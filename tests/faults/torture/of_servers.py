@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Mapping
 
 import redis.asyncio
@@ -40,6 +41,7 @@ async def stall_bus(chaos: Chaos) -> None:
     at, proxy, links = _bus(chaos)
     seconds = chaos.draw.uniform(0.1, 4.0)
     proxy.stall(links)
+    _note_outage(chaos, seconds)
     chaos.trial.say(f"{len(links)} ways of replica {at} to Redis stall for {seconds:.1f} s")
     chaos.last(chaos.after(seconds, lambda: _resume(links), f"replica {at}'s ways go on"))
 
@@ -59,6 +61,12 @@ async def arrive_behind_stall(chaos: Chaos) -> None:
             opened = await chaos.trial.open_tab(chaos.trial.tenant_of(tab), tab.user, set(tab.wanted))
             chaos.trial.say(f"{opened.name} opened by {tab.user[:4]}")
     chaos.last(chaos.after(seconds, lambda: _resume(links), f"replica {at} hears"))
+
+
+def _note_outage(chaos: Chaos, seconds: float) -> None:
+    """Note that Redis takes nothing from a replica from now on, at least not in time."""
+    now = time.monotonic()
+    chaos.trial.outages.append((now, now + seconds))
 
 
 def _resume(links: list[Link]) -> None:
@@ -147,10 +155,12 @@ async def kill_redis(chaos: Chaos) -> None:
 
 async def _restart_redis(chaos: Chaos, seconds: float) -> None:
     async with chaos.redis:
+        began = time.monotonic()
         await asyncio.to_thread(chaos.trial.ground.redis.kill)
         chaos.trial.say(f"Redis killed for {seconds:.1f} s")
         await asyncio.sleep(seconds)
         await asyncio.to_thread(chaos.trial.ground.redis.start)
+        chaos.trial.outages.append((began, time.monotonic()))
         chaos.trial.say("Redis is back")
 
 
@@ -163,6 +173,7 @@ async def _hold_redis(chaos: Chaos, seconds: float) -> None:
     async with chaos.redis:
         pid = chaos.trial.ground.redis.pid
         os.kill(pid, signal.SIGSTOP)
+        _note_outage(chaos, seconds)
         chaos.trial.say(f"Redis stopped for {seconds:.1f} s")
         await asyncio.sleep(seconds)
         os.kill(pid, signal.SIGCONT)
@@ -172,6 +183,9 @@ async def _hold_redis(chaos: Chaos, seconds: float) -> None:
 async def pause_redis(chaos: Chaos) -> None:
     """Have Redis answer nobody who writes, or nobody at all, while it publishes what it has taken."""
     what, ms = chaos.draw.choice(("WRITE", "ALL")), chaos.draw.randrange(300, 7000)
+    if chaos.redis.locked():
+        return
+    _note_outage(chaos, ms / 1000)
     await _tell_redis(chaos, "CLIENT", "PAUSE", ms, what)
     chaos.trial.say(f"Redis pauses {what} for {ms} ms")
 

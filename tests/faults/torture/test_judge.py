@@ -20,6 +20,7 @@ from tests.faults.torture.ledger import (
     Opened,
     Shown,
 )
+from tests.faults.torture.outages import Span, forgetful
 from tests.faults.torture.publishing import judge_publishing
 from tests.faults.torture.verdict import Verdict
 
@@ -165,6 +166,25 @@ def test_what_there_is_no_reason_to_tell_is_found() -> None:
     assert found([], *arrived(), *told(2, reason="expired")) == {}
     assert found([], *arrived(), *told(1, reason="expired")) == {"strange": 1}
     assert found([], *arrived(), *told(2, reason="epoch")) == {"strange": 1}
+
+
+@pytest.mark.parametrize(
+    ("outages", "hasty"),
+    [
+        ([], 1),
+        ([(0.0, 9.9)], 1),  # no session has run out
+        ([(0.0, 30.0)], 0),
+        ([(0.0, 9.0), (10.0, 19.0)], 0),  # one that takes a breath renews nothing
+        ([(0.0, 9.0), (13.0, 19.0)], 1),
+        ([(0.0, 17.5)], 0),  # it is over, and nothing written again yet
+        ([(0.0, 16.5)], 1),
+        ([(21.5, 60.0)], 1),
+    ],
+)
+def test_what_ran_out_while_redis_was_away_may_be_told(outages: list[Span], hasty: int) -> None:
+    truth = Truth({}, forgetful(outages, 10.0))
+    entries = [*arrived(20), *told(21, reason="unknown")]
+    assert len(judge(truth, Diary("tab", "t", (OWN,), 1.5, entries)).findings) == hasty
 
 
 def test_what_a_replica_kept_for_who_is_told_may_come() -> None:

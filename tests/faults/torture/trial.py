@@ -17,6 +17,7 @@ from tests.faults.torture.chaos import Chaos
 from tests.faults.torture.judge import Truth, judge
 from tests.faults.torture.ledger import Diary, Event, seq_of
 from tests.faults.torture.load import Load, Tenant, tenant
+from tests.faults.torture.outages import Span, forgetful
 from tests.faults.torture.pages import Tab
 from tests.faults.torture.publishing import judge_publishing
 from tests.faults.torture.verdict import Finding, Verdict
@@ -100,6 +101,8 @@ class Trial:
         self.most_tabs, self.least_tabs, self.most_rooms = int(scale.tabs * 1.3), int(scale.tabs * 0.7), 6
         self.tabs: list[Tab] = []
         self.troubles: list[str] = []
+        self.outages: list[Span] = []
+        """When Redis took nothing from a replica, by the clock of the diaries."""
         self._late: set[Tab] = set()
         self.load: Load
         self.outcome = Outcome(seed, folder / "torture.log", self.settings)
@@ -108,10 +111,13 @@ class Trial:
         self._node: Node
 
     @property
+    def _renew_s(self) -> float:
+        return max(self.window_s / 2, 5.0)
+
+    @property
     def lease_s(self) -> float:
         """How long a session lives that nobody renews."""
-        renew_s = max(self.window_s / 2, 5.0)
-        return max(self.window_s + 2 * renew_s, renew_s + 5.0)
+        return max(self.window_s + 2 * self._renew_s, self._renew_s + 5.0)
 
     def say(self, text: str) -> None:
         """Note what was done, and when, by the clock of the diaries."""
@@ -262,7 +268,7 @@ class Trial:
             await tab.proxy.stop()
 
     def _judge(self, events: dict[tuple[str, int], Event]) -> None:
-        known = Truth(events)
+        known = Truth(events, forgetful(self.outages, self.lease_s - self._renew_s))
         verdict = self.outcome.verdict
         for tab in self.tabs:
             verdict.add(judge(known, tab.diary))
