@@ -11,9 +11,9 @@ Span = tuple[float, float]
 
 
 def forgetful(outages: Iterable[Span], least_s: float) -> list[Span]:
-    """Return the times in which a session may be gone from Redis, from the outages and how long one lives at least.
+    """Return the times in which sessions may be gone from Redis, each up to when all are written again.
 
-    Outages with less than `AWAKE_S` between them are one. Each of the times returned ends when all is written again.
+    A session lives for `least_s` at least. Outages with less than `AWAKE_S` between them are one.
     """
     merged: list[Span] = []
     for start, end in sorted(outages):
