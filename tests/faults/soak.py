@@ -26,7 +26,7 @@ from tests.support.replica import Replica
 from tests.support.tokens import mint, new_id
 
 GROWTH_MIB = 1.0
-WARM_UP_S = 180.0
+WARM_UP_S = 300.0
 LOOK_S = 2.0
 # What is kept for a while is kept for less than the warm-up.
 SETTINGS = {
@@ -128,7 +128,7 @@ class Soak:
 def main(words: Sequence[str]) -> int:
     """Run what is asked for; gives the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30.0, help="behind a warm-up of three")
+    parser.add_argument("--minutes", type=float, default=30.0, help="behind a warm-up of five")
     parser.add_argument("--clients", type=int, default=300, help="at a time")
     parser.add_argument("--stay-s", type=float, default=2.0, help="how long each stays")
     chosen = parser.parse_args(words)
