@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from publisher.offsets import SEQ_PER_S
 from tests.faults.torture.ledger import (
     Answered,
     Asked,
@@ -135,6 +136,8 @@ class _Reader:
         self._is_greeted = False
         self._heard_at = 0.0
         """When something came from the server."""
+        self._sent = 0
+        """The seq of what came then, if it was an event."""
         self._sids: set[str] = set()
         self._live: dict[int, tuple[int, frozenset[str]]] = {}
         """What came live: in which life, and of its rooms those that the page may have been in."""
@@ -150,6 +153,7 @@ class _Reader:
         self._take_in(entry)
         if not isinstance(entry, Gone | Asked | Closed | Opened):
             self._heard_at = entry.at
+            self._sent = seq_of(entry.offset) if isinstance(entry, Got) else 0
 
     def _take_in(self, entry: Entry) -> None:
         match entry:
@@ -212,6 +216,9 @@ class _Reader:
     def _doubt(self, entry: Greeted) -> None:
         """Look whether there is a reason for what a page is told: Redis loses nothing here but what runs out."""
         away_s = entry.at - self._heard_at
+        if self._sent:
+            # What came over a slow network came late: the gateway may have given the page up long before.
+            away_s = max(away_s, (seq_of(entry.offset) - self._sent) / SEQ_PER_S)
         hasty = entry.reason in ("expired", "unknown") and away_s < self._diary.window_s
         if hasty and self._truth.may_forget(self._heard_at, entry.at):
             self.verdict.counts["told: Redis was away for longer than sessions live"] += 1

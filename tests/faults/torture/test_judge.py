@@ -168,6 +168,14 @@ def test_what_there_is_no_reason_to_tell_is_found() -> None:
     assert found([], *arrived(), *told(2, reason="epoch")) == {"strange": 1}
 
 
+@pytest.mark.parametrize(("sent", "hasty"), [(9_000_000, {"strange": 1}), (7_000_000, {})])
+def test_what_came_late_was_sent_long_before(sent: int, hasty: dict[str, int]) -> None:
+    late = Event("t", sent, frozenset((OWN,)), "test:event", "p-1")
+    back = Greeted(1, recovered=False, reason="expired", offset="e-10000000")
+    entries = [*arrived(), Got(1, f"e-{sent}", "p-1"), Gone(1, "transport close"), opened(sid="other"), back]
+    assert found([late], *entries) == hasty
+
+
 @pytest.mark.parametrize(
     ("outages", "hasty"),
     [
