@@ -50,7 +50,7 @@ async def expired(stage: Stage) -> None:
     for watcher in late:
         watcher.drop()
     await stage.published(20)
-    staying = len(stage.watchers) - len(late)
+    staying = len(stage.everyone()) - len(late)
     await until(lambda: stage.ground.sockets() == staying, what="the drops to be noticed")
     await asyncio.sleep(1.5)
     for watcher in late:
