@@ -56,7 +56,7 @@ format: $(VENV)/.dev ## put the code into its format
 	$(BIN)/ruff check --fix .
 
 docs: $(VENV)/.dev ## bring .env.example and the READMEs' tables in step with the code
-	$(BIN)/python -m gateway.docs --write
+	$(BIN)/python -m gateway.dev.docs --write
 
 # Everything is resolved once; the others are parts of that.
 lock: ## pin the newest versions that fit (needs uv)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import structlog
 
-from gateway.limits.sampling import Sampler
+from gateway.log_sampling import Sampler
 
 EVENTS = {
     # name: (level, fields besides the common ones)

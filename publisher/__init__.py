@@ -8,14 +8,14 @@
 `Publisher` is the same for code that blocks. See README.md in this folder.
 """
 
-from publisher.aio import AsyncPublisher
-from publisher.blocking import Publisher
+from publisher.aio.publisher import AsyncPublisher
+from publisher.blocking.publisher import Publisher
 from publisher.buffer import Counters
-from publisher.connecting import Sending
 from publisher.envelope import Options
 from publisher.errors import InvalidEvent, PublishError
 from publisher.offsets import Offset, parse_offset
 from publisher.rooms import Room, campaign, conversation, organization, parse_room, user
+from publisher.sending import Sending
 from publisher.verbs import Receipt
 
 __all__ = [

@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 
 from publisher.envelope import MAX_ROOMS, Envelope, Options, build_control, build_event
 from publisher.errors import InvalidEvent
-from publisher.inbox import summary
+from publisher.preview import summary
 from publisher.rooms import Id, Room, campaign, conversation, organization, parse_room, user, uuid_text
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 import publisher
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.log import EVENTS
 from tests.support.environment import ROOT, clean_environment
 
@@ -21,6 +21,7 @@ GATEWAY = sorted((ROOT / "gateway").rglob("*.py"))
 PUBLISHER = sorted((ROOT / "publisher").rglob("*.py"))
 OUTBOX = ROOT / "publisher" / "outbox"
 # Modules that nobody has to import, and what they are for.
+BUS = ("redis", "cluster", "rooms", "sessions", "presence")
 OPTIONAL = {"prometheus.py": {"prometheus_client"}, "tracing.py": {"opentelemetry"}}
 
 
@@ -80,7 +81,7 @@ def test_the_core_decides_and_does_nothing(path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("path", [path for path in GATEWAY if path.parent.name == "bus"], ids=shown)
+@pytest.mark.parametrize("path", [path for path in GATEWAY if path.parent.name in BUS], ids=shown)
 def test_the_bus_knows_no_browser(path: Path) -> None:
     assert not [
         name for name in imports(path) if name.startswith(("gateway.sockets", "gateway.engine", "gateway.app"))
@@ -90,16 +91,16 @@ def test_the_bus_knows_no_browser(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in GATEWAY if path.parent.name == "engine"], ids=shown)
 def test_the_engine_knows_nothing_above_it(path: Path) -> None:
-    above = ("gateway.sockets", "gateway.core", "gateway.bus", "gateway.relay", "gateway.app", "gateway.settings")
-    assert not [name for name in imports(path) if name.startswith(above)]
+    above = ("sockets", "redis", "rooms", "sessions", "presence", "app", "settings")
+    assert not [name for name in imports(path) if name.startswith(tuple(f"gateway.{part}" for part in above))]
     assert not roots(path) & {"redis", "socketio"}
 
 
 def test_one_module_reaches_into_redis_py_and_one_into_python_socketio() -> None:
     reaching = {shown(path) for path in GATEWAY if "_reader" in path.read_text() and "redis" in roots(path)}
-    assert reaching == {"gateway/bus/link.py"}
+    assert reaching == {"gateway/redis/connection.py"}
     using = {shown(path) for path in GATEWAY if "socketio" in roots(path)}
-    assert using == {"gateway/sockets/upstream.py", "gateway/sockets/manager.py"}
+    assert using == {"gateway/sockets/socketio_server.py", "gateway/sockets/manager.py"}
 
 
 # -- the base install
@@ -207,7 +208,8 @@ class Line(NamedTuple):
 def lines() -> Iterator[Line]:
     for path in GATEWAY:
         names = set(imports(path))
-        if "structlog" not in names and "gateway.sockets.house.log" not in names and path.parent.name != "engine":
+        logs = {"structlog", "gateway.sockets.members.log"} & names
+        if not logs and path.parent.name != "engine":
             continue
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):

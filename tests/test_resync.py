@@ -13,12 +13,12 @@ import pytest
 import pytest_asyncio
 
 from gateway import resync as resync_module
-from gateway.bus.history import Snapshot
-from gateway.bus.link import LinkDown, ReplyError
 from gateway.core.history import Entry, Kept, Log
 from gateway.core.hub import Hub
 from gateway.core.rooms import RoomState, Tenant
-from gateway.resync import AT_ONCE, Resync
+from gateway.redis.connection import LinkDown, ReplyError
+from gateway.rooms.logs import Snapshot
+from gateway.rooms.resync import AT_ONCE, Resync
 from publisher import Room
 from tests.core.parts import Troubles
 from tests.support.waiting import until

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway import unreadable as unreadable_module
-from gateway.bus.link import LinkDown, ReplyError
 from gateway.core.rooms import Tenant
-from gateway.unreadable import Unreadable, is_tenants
+from gateway.redis.connection import LinkDown, ReplyError
+from gateway.rooms.read_retry import Unreadable, is_tenants
 from tests.support.waiting import until
 
 WRONGTYPE = ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")

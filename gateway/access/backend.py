@@ -19,7 +19,7 @@ from gateway.access.question import Away, Http
 from gateway.core.member import Identity
 from gateway.errors import Unavailable
 from gateway.limits.turns import TooManyWaiting, Turns
-from gateway.metrics import Values
+from gateway.metrics.catalogue import Values
 from gateway.settings import Settings
 from publisher.rooms import Room
 

@@ -6,8 +6,8 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from gateway.bus.link import LinkDown, ReplyError
 from gateway.errors import Refused
+from gateway.redis.connection import LinkDown, ReplyError
 from publisher import InvalidEvent
 
 RETRY_AFTER_S = 1

@@ -10,9 +10,9 @@ from gateway.api import models
 from gateway.api.models import Model
 from gateway.api.reading import invalid
 from gateway.api.rooms import room_now
-from gateway.bus.online import online
 from gateway.errors import Refused
-from gateway.sockets.house import House
+from gateway.presence.online import online
+from gateway.sockets.members import House
 from publisher import InvalidEvent, PublishError
 from publisher.calls import PUBLISHED
 from publisher.envelope import Envelope, Options

@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from gateway.api.endpoints import Endpoint
 from gateway.api.models import Error, Model
 from gateway.api.reading import MAX_BATCH
-from gateway.health import installed_version
+from gateway.app.health import installed_version
 
 _REF = "#/components/schemas/{model}"
 _ABOUT = (

@@ -10,7 +10,7 @@ import msgspec
 from gateway.api.models import RoomQuery
 from gateway.core.replay import as_past
 from gateway.limits.slices import Slices
-from gateway.sockets.house import House
+from gateway.sockets.members import House
 from publisher import wire
 from publisher.rooms import Room
 

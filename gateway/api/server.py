@@ -18,7 +18,7 @@ from gateway.api.endpoints import Endpoint, Endpoints
 from gateway.api.keys import Keys
 from gateway.engine.body import see_off
 from gateway.errors import Refused
-from gateway.sockets.house import House
+from gateway.sockets.members import House
 
 PREFIX = "/api"
 # A caller has a time limit of its own; Redis that takes longer is away.

@@ -19,7 +19,7 @@ from jwt import PyJWK
 from gateway.auth.keys import UnknownKey
 from gateway.auth.keyset import KeySet
 from gateway.errors import Unavailable
-from gateway.metrics import Values
+from gateway.metrics.catalogue import Values
 from gateway.settings import Settings
 
 # Between two requests, also between those that fail.

@@ -10,12 +10,12 @@ import redis.asyncio
 from redis.exceptions import NoPermissionError, ResponseError
 
 from gateway import settings
-from gateway.bus.cluster import ClusterSource
-from gateway.bus.commands import OPEN_ERRORS
+from gateway.app.process import FEW_FILES, raise_file_limit
 from gateway.cli import asking, safety
 from gateway.cli.safety import Finding, error, ok, warn
 from gateway.errors import one_line, redis_trouble, shown_url
-from gateway.serving import FEW_FILES, raise_file_limit
+from gateway.redis.cluster.commands import ClusterSource
+from gateway.redis.commands import OPEN_ERRORS
 from publisher.address import Address, Node, client_of, parse_address, sentinels_of
 from publisher.topology import SLOTS
 

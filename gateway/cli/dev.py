@@ -14,14 +14,14 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from gateway import log, settings
-from gateway.app import Gateway
+from gateway.app.process import run
+from gateway.app.replica import Gateway
 from gateway.auth.minting import mint
 from gateway.cli.reach import instead
 from gateway.console import Console
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.demo_data import ALICE, BRUNO, CONVERSATION, ORGANIZATION
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.errors import PortTaken, StartError
-from gateway.samples import ALICE, BRUNO, CONVERSATION, ORGANIZATION
-from gateway.serving import run
 
 DAY_S = 86_400
 CONSOLE = "/console"

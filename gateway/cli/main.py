@@ -12,15 +12,15 @@ from typing import Any, NoReturn
 import click
 
 from gateway import log, samples, settings, tracing
+from gateway.app.health import installed_version
+from gateway.app.process import run
 from gateway.auth.minting import mint
 from gateway.cli import checks, dev, outbox, reach, tail, top
 from gateway.console import attach_where_there_are_keys
 from gateway.contract import schemas
-from gateway.embedded import EmbeddedError
+from gateway.dev.embedded_redis import EmbeddedError
 from gateway.errors import StartError
-from gateway.health import installed_version
 from gateway.peers.workers import Worker, Workers, count
-from gateway.serving import run
 from publisher import InvalidEvent, Publisher, PublishError, Receipt, parse_room
 from publisher.events import COMMANDS, EVENTS
 

@@ -13,9 +13,9 @@ import click
 import redis
 
 from gateway import settings
-from gateway.bus.commands import OPEN_ERRORS
-from gateway.bus.link import ReplyError
 from gateway.errors import StartError, redis_trouble, shown_url
+from gateway.redis.commands import OPEN_ERRORS
+from gateway.redis.connection import ReplyError
 from publisher.address import client_of, parse_address
 
 TIMEOUT_S = 3.0

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
 
-from gateway import tls
+from gateway.app import tls
 from gateway.auth import keys_of
 from gateway.settings import ConfigurationError, Settings
 from publisher.address import parse_address

@@ -12,10 +12,10 @@ import click
 import msgspec
 import redis.asyncio
 
-from gateway.bus.cluster import ClusterSource
-from gateway.bus.overheard import CONTROL, overhear
 from gateway.cli.reach import Target, reaching, say
 from gateway.log import spelt
+from gateway.redis.cluster.commands import ClusterSource
+from gateway.rooms.message_view import CONTROL, overhear
 from publisher import parse_room, wire
 from publisher.address import Address, parse_address
 from publisher.offsets import SEQ_PER_S

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from gateway import log
-from gateway.bus.cluster import commands_of
-from gateway.bus.commands import OPEN_ERRORS, Commands
-from gateway.bus.link import ReplyError
 from gateway.cli.reach import Target, reaching, say
 from gateway.errors import redis_trouble, shown_url
 from gateway.peers.registry import ANNOUNCE_S, entries
+from gateway.redis.cluster.commands import commands_of
+from gateway.redis.commands import OPEN_ERRORS, Commands
+from gateway.redis.connection import ReplyError
 
 COLUMNS = (
     *("replica", "version", "url", "state", "up"),

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.announcement import bounds
+from gateway.app.status import bounds
 
 if TYPE_CHECKING:
-    from gateway.app import Gateway
+    from gateway.app.replica import Gateway
 
 FRESH_S = 0.9
 

@@ -27,7 +27,7 @@ from gateway.errors import Refused
 from gateway.limits.addresses import remote_of
 
 if TYPE_CHECKING:
-    from gateway.app import Gateway
+    from gateway.app.replica import Gateway
 
 PREFIX = "/console"
 # A question of the page's is a few fields.

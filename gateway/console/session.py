@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gateway.app.health import installed_version
 from gateway.console.models import LONGEST_TOKEN_S
-from gateway.health import installed_version
-from gateway.samples import ALICE, BRUNO, CONVERSATION, ORGANIZATION
+from gateway.dev.demo_data import ALICE, BRUNO, CONVERSATION, ORGANIZATION
 from gateway.settings import Settings
 from gateway.settings.access import OWN_KINDS
 
 if TYPE_CHECKING:
-    from gateway.app import Gateway
+    from gateway.app.replica import Gateway
 
 DEMO = {
     "organization_id": ORGANIZATION,

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from gateway.bus.commands import OPEN_ERRORS
-from gateway.bus.link import Link, LinkDown, ReplyError
-from gateway.bus.overheard import CONTROL, overhear
 from gateway.console.models import Tail
 from gateway.errors import Refused
+from gateway.redis.commands import OPEN_ERRORS
+from gateway.redis.connection import Link, LinkDown, ReplyError
+from gateway.rooms.message_view import CONTROL, overhear
 from publisher import wire
 from publisher.rooms import Room
 
 if TYPE_CHECKING:
-    from gateway.app import Gateway
-    from gateway.bus.subscriber import Subscriber
+    from gateway.app.replica import Gateway
+    from gateway.redis.subscriber import Subscriber
 
 MOST = 8
 # Lines that wait for one reader.

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.app.health import installed_version
 from gateway.contract.schemas import components
-from gateway.health import installed_version
 from publisher.events import COMMANDS, EVENT_CODES, EVENTS, Command, Event, RoomKind, examples
 from publisher.events.codes import ANY_EVENT, CONNECT_CODES
 from publisher.events.fields import Payload

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from gateway.engine.turn import TURN, share
+from gateway.engine.fairness import TURN, share
 
 if TYPE_CHECKING:
     from gateway.engine.socket import EngineSocket

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from gateway.engine import payload
 from gateway.engine.body import read_body
+from gateway.engine.context import Hub
 from gateway.engine.errors import (
     BAD_PAYLOAD,
     OVERLAP,
@@ -18,11 +19,10 @@ from gateway.engine.errors import (
     ProtocolViolation,
     Refusal,
 )
+from gateway.engine.fairness import TURN, share
 from gateway.engine.frame import CLOSE, NOOP, Frame
-from gateway.engine.hub import Hub
 from gateway.engine.socket import EngineSocket
 from gateway.engine.takeover import on_disconnect
-from gateway.engine.turn import TURN, share
 
 # What is kept of a client's own; they are a dozen characters.
 _MAX_STAMP: Final = 64

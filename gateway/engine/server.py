@@ -11,7 +11,9 @@ from aiohttp import web
 from gateway.engine import handshake, replies
 from gateway.engine.body import see_off
 from gateway.engine.compat import Compat
+from gateway.engine.context import Hub
 from gateway.engine.deflate import negotiate
+from gateway.engine.drain import batches
 from gateway.engine.errors import (
     BAD_METHOD,
     BAD_REQUEST,
@@ -27,9 +29,7 @@ from gateway.engine.errors import (
     unavailable,
 )
 from gateway.engine.frame import ControlFrame
-from gateway.engine.hub import Hub
 from gateway.engine.options import EngineOptions
-from gateway.engine.pace import batches
 from gateway.engine.polling import Polling
 from gateway.engine.socket import EngineSocket
 from gateway.engine.stats import EngineStats

@@ -8,11 +8,11 @@ from msgspec import MsgspecError
 
 from gateway.engine import payload
 from gateway.engine.channel import Candidate, Channel
+from gateway.engine.context import Hub
 from gateway.engine.errors import CloseCode, CloseReason, ProtocolViolation
 from gateway.engine.frame import PING, BinaryFrame, Frame
-from gateway.engine.hub import Hub
 from gateway.engine.inbox import Inbox
-from gateway.engine.meter import Metered
+from gateway.engine.rate_limit import Metered
 from gateway.engine.wheel import UNSET
 
 # Out of a handler these mean that the peer sent nonsense, not that the handler is broken.

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 
 from gateway.engine import kernel, reader
 from gateway.engine.channel import Owner
+from gateway.engine.context import Hub
 from gateway.engine.errors import CloseReason, ProtocolViolation
+from gateway.engine.fairness import TURN, share
 from gateway.engine.frame import Frame, close_code, close_frame, pong_frame
-from gateway.engine.hub import Hub
 from gateway.engine.reader import FrameReader, Message
 from gateway.engine.timers import Call
-from gateway.engine.turn import TURN, share
 
 
 class WebSocket(asyncio.Protocol):

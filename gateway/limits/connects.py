@@ -8,9 +8,9 @@ from typing import Final
 
 import structlog
 
+from gateway.core.bucket import Rate
 from gateway.engine.errors import Refusal, unavailable
 from gateway.limits.addresses import share_of
-from gateway.limits.bucket import Rate
 from gateway.settings.limits import Limits
 
 _TOO_FAST: Final = unavailable("Too many new connections", retry_after_s=1, limit="connects_per_s")

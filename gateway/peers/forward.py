@@ -13,10 +13,9 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from gateway.bus.link import LinkDown, ReplyError
+from gateway.engine.drain import batches
 from gateway.engine.errors import TOO_LARGE, UNKNOWN_SID, Refusal, unavailable
 from gateway.engine.handshake import accept_key, wants_websocket
-from gateway.engine.pace import batches
 from gateway.engine.takeover import on_disconnect
 from gateway.limits.connects import Connects
 from gateway.peers.names import holder_of
@@ -24,6 +23,7 @@ from gateway.peers.proof import HEADER, Passed
 from gateway.peers.registry import Peer, Registry
 from gateway.peers.tls import Tls
 from gateway.peers.tunnel import Asked, Tunnel, Tunnels, switch
+from gateway.redis.connection import LinkDown, ReplyError
 from gateway.settings import Settings
 
 # To the machine that holds the session, and there to the worker.

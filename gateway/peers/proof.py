@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from gateway.bus.commands import Commands
+from gateway.redis.commands import Commands
 
 HEADER: Final = "X-Gateway-Passed-On"
 KEY: Final = "rt:node:key:"

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import msgspec
 import structlog
 
-from gateway.bus.commands import Commands
-from gateway.bus.link import LinkDown, ReplyError
 from gateway.peers.proof import Proof
+from gateway.redis.commands import Commands
+from gateway.redis.connection import LinkDown, ReplyError
 
 KEY = "rt:node:"
 # All names by when they were last said. No process is called so.

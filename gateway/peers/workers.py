@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import structlog
 
-from gateway.orphans import end_with_parent
+from gateway.child_process import end_with_parent
 from gateway.settings import Settings
 
 # A worker that dies is started again, at most this often.

@@ -17,7 +17,7 @@ from gateway.settings.common import PREFIX, ConfigurationError, Group
 from gateway.settings.delivery import Delivery
 from gateway.settings.limits import Limits
 from gateway.settings.listening import Listening
-from gateway.settings.people import Persons
+from gateway.settings.presence import Persons
 
 
 class Logging(Group):

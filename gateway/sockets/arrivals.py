@@ -15,22 +15,22 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.auth import Tokens, token_of
-from gateway.bus.history import Snapshot
-from gateway.bus.link import LinkDown, ReplyError
-from gateway.bus.notices import notice, unwatched
-from gateway.bus.sessions import Holder, Opened, Place, Session
 from gateway.core.member import NEVER, Corked, Identity, Member
 from gateway.core.replay import in_order, missed_events, newest
 from gateway.core.rooms import RoomState
 from gateway.engine import Frame
 from gateway.errors import Refused, Unavailable
+from gateway.redis.connection import LinkDown, ReplyError
+from gateway.rooms.logs import Snapshot
+from gateway.rooms.notices import notice, unwatched
+from gateway.sessions.store import Holder, Opened, Place, Session
 from gateway.sockets import packets
 from gateway.sockets.changes import remove_room
-from gateway.sockets.doors import Doors, farewell
-from gateway.sockets.house import House, evict, facts, holder, log
-from gateway.sockets.pacing import is_small, send_paced
-from gateway.sockets.people import catch_up, in_place
-from gateway.sockets.upstream import Admission, Peer
+from gateway.sockets.chunked_send import is_small, send_paced
+from gateway.sockets.members import House, evict, facts, holder, log
+from gateway.sockets.presence_snapshot import catch_up, in_place
+from gateway.sockets.room_access import Doors, farewell
+from gateway.sockets.socketio_server import Admission, Peer
 from publisher import InvalidEvent, Offset, parse_offset
 from publisher.ids import new_id
 from publisher.offsets import SEQ_PER_S

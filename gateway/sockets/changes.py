@@ -14,13 +14,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from gateway.bus.link import AnswerLost, LinkDown, ReplyError
-from gateway.bus.notices import unwatched
-from gateway.bus.sessions import Entered, session_key
 from gateway.core.member import Member, Stay
 from gateway.engine.errors import CloseCode
 from gateway.errors import Unavailable
-from gateway.sockets.house import House, facts, holder, log
+from gateway.redis.connection import AnswerLost, LinkDown, ReplyError
+from gateway.rooms.notices import unwatched
+from gateway.sessions.store import Entered, session_key
+from gateway.sockets.members import House, facts, holder, log
 from publisher.rooms import Room
 
 # How long Redis may take to be back before a socket whose session is in doubt is closed.

@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.bus.link import LinkDown, ReplyError
-from gateway.bus.online import online
 from gateway.core.member import Member
 from gateway.engine import Frame
 from gateway.errors import CODES, Refused, Unavailable
+from gateway.presence.online import online
+from gateway.redis.connection import LinkDown, ReplyError
 from gateway.sockets import packets
-from gateway.sockets.doors import Doors
 from gateway.sockets.expiry import Expiry
-from gateway.sockets.house import House, facts, log
 from gateway.sockets.joining import Joined, Rooms
+from gateway.sockets.members import House, facts, log
 from gateway.sockets.packets import Packet
+from gateway.sockets.room_access import Doors
 from gateway.sockets.typing import Typing
 from publisher import InvalidEvent, Offset, conversation, parse_offset, parse_room
 from publisher.rooms import Room, room_kind, user_text

@@ -15,8 +15,8 @@ from gateway.auth import Tokens
 from gateway.core.member import Member
 from gateway.engine.errors import CloseCode
 from gateway.errors import Refused
-from gateway.sockets.doors import Doors
-from gateway.sockets.house import House
+from gateway.sockets.members import House
+from gateway.sockets.room_access import Doors
 
 # How long before the end the client is told.
 WARNING_S = 60.0

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.bus.link import LinkDown, ReplyError
-from gateway.bus.sessions import Place
 from gateway.core.conflation import latest
 from gateway.core.history import Log
 from gateway.core.member import Corked, Member
@@ -20,10 +18,12 @@ from gateway.core.replay import Missed, Told, as_past, missed_events, not_had
 from gateway.core.rooms import RoomState
 from gateway.errors import Refused
 from gateway.limits.slices import Slices
+from gateway.redis.connection import LinkDown, ReplyError
+from gateway.sessions.store import Place
 from gateway.sockets.changes import add_room, remove_room
-from gateway.sockets.doors import Doors
-from gateway.sockets.house import House, facts, log
-from gateway.sockets.people import catch_up, in_place, of_room
+from gateway.sockets.members import House, facts, log
+from gateway.sockets.presence_snapshot import catch_up, in_place, of_room
+from gateway.sockets.room_access import Doors
 from publisher import Offset
 from publisher.rooms import Room
 

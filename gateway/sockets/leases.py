@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gateway.core.member import LATER, NEVER, RENEWING, Member
 from gateway.core.rooms import Tenant
-from gateway.sockets.house import House, evict, holder
-from gateway.sockets.rounds import Rounds
+from gateway.sockets.members import House, evict, holder
+from gateway.sockets.periodic import Rounds
 
 
 class Leases:

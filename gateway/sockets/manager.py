@@ -15,7 +15,7 @@ import socketio
 
 from gateway.engine import Frame
 from gateway.sockets import packets
-from gateway.sockets.house import House
+from gateway.sockets.members import House
 from publisher.envelope import Options, build_event
 
 

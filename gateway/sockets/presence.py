@@ -1,6 +1,6 @@
 """Keeping presence true: this replica's leases are renewed, and tenants looked at when something is due.
 
-What there is to know of people is in Redis, and `bus/scripts/people.lua` decides; here is only when to ask.
+What there is to know of people is in Redis, and `presence/presence.lua` decides; here is only when to ask.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from gateway.bus.link import LinkDown, ReplyError
-from gateway.bus.notices import unwatched
 from gateway.core.member import Member
 from gateway.core.rooms import Tenant
 from gateway.engine import CloseReason
+from gateway.redis.connection import LinkDown, ReplyError
+from gateway.rooms.notices import unwatched
 from gateway.sockets.changes import IN_DOUBT
-from gateway.sockets.house import House
-from gateway.sockets.rounds import Rounds
+from gateway.sockets.members import House
+from gateway.sockets.periodic import Rounds
 
 # A sweep comes this long after something is due: it would find nothing a moment too early.
 MARGIN_MS = 20

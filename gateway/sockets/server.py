@@ -7,21 +7,21 @@ from collections.abc import Awaitable
 from typing import Any
 
 from gateway.auth import Tokens
-from gateway.bus.notices import unwatched
 from gateway.core.member import Member
 from gateway.engine import EngineOptions
 from gateway.limits.connects import Connects
+from gateway.rooms.notices import unwatched
 from gateway.sockets.arrivals import Arrivals
-from gateway.sockets.audience import Listeners
-from gateway.sockets.doors import Doors
+from gateway.sockets.control import Listeners
 from gateway.sockets.events import Events
 from gateway.sockets.expiry import Expiry
-from gateway.sockets.house import House, facts, holder, log
 from gateway.sockets.leases import Leases, since
 from gateway.sockets.manager import RoomManager
+from gateway.sockets.members import House, facts, holder, log
 from gateway.sockets.packets import Packet
 from gateway.sockets.presence import SENT_AWAY, Presence
-from gateway.sockets.upstream import LEFT, Admission, Peer, SocketServer
+from gateway.sockets.room_access import Doors
+from gateway.sockets.socketio_server import LEFT, Admission, Peer, SocketServer
 
 
 class GatewayServer(SocketServer):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.bus.notices import unwatched
 from gateway.core.member import Member
 from gateway.errors import Refused
-from gateway.sockets.house import House
+from gateway.rooms.notices import unwatched
+from gateway.sockets.members import House
 from publisher.rooms import Room
 
 # A browser says it with each key; that it goes on is noted this many times within the time-out.

@@ -26,7 +26,7 @@ from publisher.events.messages import (
     NotificationNew,
     UnreadUpdate,
 )
-from publisher.events.people import ConversationViewers, UserStatus, UserStatuses, UserTyping
+from publisher.events.presence import ConversationViewers, UserStatus, UserStatuses, UserTyping
 from publisher.events.session import (
     AuthExpiring,
     AuthRefresh,

@@ -17,16 +17,16 @@ import redis.asyncio
 from redis.exceptions import NoScriptError
 
 from publisher.address import Node
-from publisher.aio_lane import AsyncServers
+from publisher.aio.lane import AsyncServers
 from publisher.buffer import BATCH_BYTES, BROKEN
 from publisher.calls import PUBLISHED, Result, calls_of, results_of
-from publisher.connecting import BATCH, REPLICAS_TIMEOUT_MS, check_replicas
 from publisher.envelope import Envelope, Options
 from publisher.errors import InvalidEvent, PublishError
 from publisher.lanes import heed
 from publisher.outbox.claim import Stored
 from publisher.outbox.entry import CONTROL, envelope_of
 from publisher.scripts import SCRIPTS, command
+from publisher.sending import BATCH, REPLICAS_TIMEOUT_MS, check_replicas
 
 
 @dataclass(slots=True)

@@ -17,14 +17,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from publisher.address import parse_address
-from publisher.aio_lane import AsyncServers
-from publisher.connecting import connection_options, new_backoff
+from publisher.aio.lane import AsyncServers
 from publisher.envelope import Options
 from publisher.lanes import sharded
 from publisher.outbox.claim import SUPPORTED, Limits, settle, take
 from publisher.outbox.database import Database, reason
 from publisher.outbox.delivery import Delivery, Outcome
 from publisher.outbox.table import outbox_table
+from publisher.sending import connection_options, new_backoff
 
 _log = logging.getLogger("publisher.outbox")
 

@@ -9,11 +9,11 @@ import pytest
 import redis.asyncio
 
 from gateway.access import Everyone
-from gateway.bus.sessions import session_key
 from gateway.core.member import Identity
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.errors import Refused
-from gateway.sockets.doors import Doors
+from gateway.sessions.store import session_key
+from gateway.sockets.room_access import Doors
 from publisher import AsyncPublisher, conversation
 from tests.support.client import Clients, RawClient
 from tests.support.replica import Replica, Replicas

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, campaign, conversation, user
 from tests.support.client import Clients, RawClient
 from tests.support.replica import Replica, Replicas

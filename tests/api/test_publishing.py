@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, conversation, user
 from tests.api.conftest import Caller
 from tests.support.client import Clients

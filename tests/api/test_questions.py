@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 import redis.asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, Offset, campaign, conversation, parse_offset, user
 from tests.api.conftest import ON, Caller
 from tests.support.client import Clients

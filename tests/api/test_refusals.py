@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation
 from tests.api.conftest import KEY, MAX_BYTES, ON, OTHER_KEY, Caller
 from tests.support.replica import Replica, Replicas

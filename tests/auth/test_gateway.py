@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.auth.issuer import SigningKey, document, files, known, usual
 from tests.support.client import Clients, RawClient, Refused
 from tests.support.command_line import gateway

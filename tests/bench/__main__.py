@@ -11,8 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from gateway.embedded import EmbeddedError
-from gateway.serving import raise_file_limit
+from gateway.app.process import raise_file_limit
+from gateway.dev.embedded_redis import EmbeddedError
 from tests.bench import chart, document, node, tables
 from tests.bench.measure import Figures, Storm, Traffic, measure
 from tests.bench.scenarios import SCENARIOS, Course, Scenario

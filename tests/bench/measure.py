@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.bench.accounting import Usage, cpu_s
 from tests.bench.crowd import Crowd
 from tests.bench.replicas import Replicas

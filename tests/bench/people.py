@@ -14,7 +14,7 @@ from collections import Counter
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.serving import raise_file_limit
+from gateway.app.process import raise_file_limit
 from tests.bench.measure import Stage, stage
 from tests.bench.sizing import Redis
 from tests.bench.systems import of_python

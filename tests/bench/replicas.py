@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-from gateway.embedded import free_port
+from gateway.dev.embedded_redis import free_port
 from tests.bench.accounting import Usage, usage
 from tests.bench.systems import System
 from tests.bench.worker import BenchError

@@ -19,8 +19,8 @@ from typing import Any
 
 import redis
 
-from gateway.embedded import EmbeddedRedis
-from gateway.serving import raise_file_limit
+from gateway.app.process import raise_file_limit
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher
 from tests.bench.accounting import cpu_s
 from tests.bench.measure import Stage, Traffic, measure_traffic, stage

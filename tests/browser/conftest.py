@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from gateway.embedded import EmbeddedRedis
-from gateway.samples import ALICE, BRUNO, ORGANIZATION
+from gateway.dev.demo_data import ALICE, BRUNO, ORGANIZATION
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher
 from tests.browser import chromium, console, latencies
 from tests.browser.console import TryIt

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from gateway.embedded import free_port
+from gateway.dev.embedded_redis import free_port
 from publisher import AsyncPublisher
 from tests.e2e.conftest import Tenant
 from tests.support import node

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import expect
 
-from gateway.embedded import free_port
+from gateway.dev.embedded_redis import free_port
 from tests.browser import console
 from tests.browser.conftest import Windows
 from tests.browser.console import TryIt

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from gateway.embedded import free_port
-from gateway.samples import ALICE, ORGANIZATION
+from gateway.dev.demo_data import ALICE, ORGANIZATION
+from gateway.dev.embedded_redis import free_port
 from tests.browser import console
 from tests.browser.conftest import Windows
 from tests.support.client import Clients

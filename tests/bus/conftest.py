@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from gateway.bus.commands import Commands
-from gateway.bus.link import Source
-from gateway.bus.subscriber import Subscriber
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
+from gateway.redis.commands import Commands
+from gateway.redis.connection import Source
+from gateway.redis.subscriber import Subscriber
 from tests.support.proxy import Proxy
 from tests.support.waiting import PATIENCE_S
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import redis.asyncio
 
-from gateway.bus.commands import Commands
-from gateway.bus.online import online
-from gateway.bus.people import People, PresenceTimes, Swept
-from gateway.bus.sessions import Holder, Opened, Sessions
 from gateway.core.history import Kept
+from gateway.presence.online import online
+from gateway.presence.store import People, PresenceTimes, Swept
+from gateway.redis.commands import Commands
+from gateway.sessions.store import Holder, Opened, Sessions
 from publisher import Options, Room, conversation, wire
 from publisher.envelope import build_control
 from publisher.rooms import organization, user

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.bus.budget import FIRST_GUESS_BYTES, Budget
+from gateway.redis.read_limiter import FIRST_GUESS_BYTES, Budget
 from tests.support.waiting import until
 
 

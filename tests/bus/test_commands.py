@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway.bus import commands as commands_module
-from gateway.bus.commands import BACKOFF_CAP_S, OPEN_ERRORS, Commands, new_backoff
-from gateway.bus.link import LinkDown, ReplyError, Source
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
+from gateway.redis import commands as commands_module
+from gateway.redis.commands import BACKOFF_CAP_S, OPEN_ERRORS, Commands, new_backoff
+from gateway.redis.connection import LinkDown, ReplyError, Source
 from publisher import Options, conversation
 from publisher.envelope import build_event
 from tests.support.proxy import Proxy

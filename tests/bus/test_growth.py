@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.bus.commands import Commands
 from gateway.peers.registry import INDEX, Registry
+from gateway.redis.commands import Commands
 from publisher import Options, campaign, wire
 from publisher.envelope import build_control, build_event
 from publisher.offsets import SEQ_PER_S
@@ -19,7 +19,7 @@ from publisher.rooms import organization
 from tests.bus.office import TIMES, Office, new_office
 from tests.support.tokens import new_id
 
-# As `REMEMBERED`, `MOST_WAITING` and `MOST_LOOKED_AT` in `gateway/bus/scripts`.
+# As `REMEMBERED`, `MOST_WAITING` and `MOST_LOOKED_AT` in `gateway/presence`.
 REMEMBERED, MOST_WAITING, MOST_LOOKED_AT = 1000, 10_000, 200
 DAY_S = 86_400.0
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from gateway.bus.commands import Commands
-from gateway.bus.history import History
-from gateway.bus.link import LinkDown
-from gateway.bus.sessions import Holder, Sessions
 from gateway.core.history import Entry, Kept
+from gateway.redis.commands import Commands
+from gateway.redis.connection import LinkDown
+from gateway.rooms.logs import History
+from gateway.sessions.store import Holder, Sessions
 from publisher import Offset, Options, Room, conversation, parse_offset, wire
 from publisher.envelope import build_event
 from tests.support.proxy import Proxy

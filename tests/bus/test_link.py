@@ -9,8 +9,8 @@ from typing import Any
 import hiredis
 import pytest
 
-from gateway.bus.commands import OPEN_ERRORS
-from gateway.bus.link import TURN_S, AnswerLost, Link, LinkDown, ReplyError, Source
+from gateway.redis.commands import OPEN_ERRORS
+from gateway.redis.connection import TURN_S, AnswerLost, Link, LinkDown, ReplyError, Source
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
 

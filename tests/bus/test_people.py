@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.bus.commands import Commands
+from gateway.redis.commands import Commands
 from publisher import conversation
 from tests.bus.office import Office, new_office
 from tests.support.tokens import new_id

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from gateway.bus.commands import Commands
-from gateway.bus.link import Source
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
+from gateway.redis.commands import Commands
+from gateway.redis.connection import Source
 from publisher import Room, conversation
 from tests.bus.office import TIMES, Office, Socket
 from tests.support.tokens import new_id

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from gateway.bus.commands import Commands
-from gateway.bus.link import LinkDown
-from gateway.bus.sessions import LEAVING, Holder, Sessions, session_key
 from gateway.core.history import Kept
 from gateway.core.member import Identity, Stay
+from gateway.redis.commands import Commands
+from gateway.redis.connection import LinkDown
+from gateway.sessions.store import LEAVING, Holder, Sessions, session_key
 from publisher import Options, Room, conversation, wire
 from publisher.envelope import build_control, build_event
 from publisher.offsets import SEQ_PER_S

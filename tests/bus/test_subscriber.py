@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.bus import subscriber as subscriber_module
-from gateway.bus.link import LinkDown
+from gateway.redis import subscriber as subscriber_module
+from gateway.redis.connection import LinkDown
 from tests.bus.conftest import Ear, subscribed
 from tests.support.proxy import Proxy
 from tests.support.waiting import PATIENCE_S, until

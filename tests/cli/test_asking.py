@@ -9,7 +9,7 @@ import pytest
 
 from gateway.cli import asking
 from gateway.cli.safety import Finding
-from gateway.embedded import free_port
+from gateway.dev.embedded_redis import free_port
 from gateway.settings import load
 from tests.auth.issuer import SigningKey
 from tests.support.web import Answer, WebServer

@@ -12,7 +12,7 @@ import redis
 
 from gateway.cli.tail import line
 from gateway.core.hub import MAX_SEQ
-from gateway.embedded import EmbeddedRedis, free_port
+from gateway.dev.embedded_redis import EmbeddedRedis, free_port
 from publisher import wire
 from publisher.rooms import user
 from publisher.topology import SLOTS

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.top import COLUMNS, Looks, table
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.support.client import Clients
 from tests.support.command_line import gateway, running
 from tests.support.replica import Replicas

@@ -119,5 +119,5 @@ def test_the_wheel_has_nothing_of_it(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as content:
         names = content.namelist()
-    assert "gateway/app.py" in names
+    assert "gateway/app/replica.py" in names
     assert [name for name in names if name.startswith("gateway/client/")] == []

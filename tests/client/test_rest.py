@@ -6,7 +6,7 @@ import asyncio
 
 from redis.asyncio import Redis
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.client.conftest import OpenPage
 from tests.client.pages import Page
 from tests.client.test_rooms import assert_shown, gone, publish

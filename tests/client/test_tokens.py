@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.client.conftest import OpenPage
 from tests.e2e.conftest import Tenant
 from tests.support.proxy import Proxy

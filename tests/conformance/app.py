@@ -12,7 +12,7 @@ from aiohttp import web
 
 from gateway.engine import EngineOptions, EngineServer, EngineSocket, Frame
 from gateway.sockets import packets
-from gateway.sockets.upstream import Admission, Peer, SocketServer
+from gateway.sockets.socketio_server import Admission, Peer, SocketServer
 
 MAX_PAYLOAD = 1_000_000
 

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import new_id
 from tests.support.waiting import PATIENCE_S

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis, free_port
+from gateway.dev.embedded_redis import EmbeddedRedis, free_port
 from tests.console.conftest import KEY, ON, Reader
 from tests.support.command_line import running
 from tests.support.replica import Replica, Replicas

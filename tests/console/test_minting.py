@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.auth.issuer import SigningKey, files
 from tests.console.conftest import MINTING, ON, Reader
 from tests.support.client import Clients

@@ -7,9 +7,9 @@ from typing import Any
 
 import redis.asyncio
 
-from gateway.announcement import FIGURES
+from gateway.app.status import FIGURES
 from gateway.console.overview import FRESH_S
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.peers.registry import FORGOTTEN_S, INDEX
 from tests.console.conftest import ON, Reader
 from tests.support.client import Clients

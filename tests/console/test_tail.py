@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from gateway.console.tail import KEPT, MAX_DATA_BYTES, MOST, Lines, told
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, conversation, organization
 from publisher.rooms import Room
 from tests.console.conftest import KEY, ON, Reader

@@ -14,8 +14,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from gateway.contract import asyncapi
-from gateway.docs import ASYNCAPI
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.docs import ASYNCAPI
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher.events import COMMANDS, EVENTS
 from tests.support import node
 from tests.support.environment import ROOT

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.sockets.events import Events
 from publisher import AsyncPublisher, Options, campaign, conversation, user
 from publisher.events import COMMANDS, CONNECT_CODES, EVENTS, Payload, examples

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gateway.embedded import free_port
+from gateway.dev.embedded_redis import free_port
 from tests.support.environment import ROOT
 from tests.support.waiting import PATIENCE_S, until_sync
 

@@ -17,7 +17,7 @@ import pytest_asyncio
 import redis.asyncio
 from redis.exceptions import NoPermissionError
 
-from gateway.embedded import EmbeddedError, EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedError, EmbeddedRedis
 from publisher import AsyncPublisher, Publisher, conversation, user
 from tests.outbox.databases import BackendDatabase
 from tests.outbox.relay_process import RelayProcess
@@ -339,7 +339,7 @@ def _granted(name: str) -> set[str]:
 
 
 def _scripted(*folders: str) -> set[str]:
-    sources = [path.read_text() for folder in folders for path in (ROOT / folder).glob("*.lua")]
+    sources = [path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.lua")]
     return {name.lower() for source in sources for name in re.findall(r"redis\.p?call\('([A-Z]+)'", source)}
 
 
@@ -375,7 +375,7 @@ BY_KIND = {
 
 
 def test_the_gateway_is_granted_what_it_uses() -> None:
-    used = _asked("gateway") | _scripted("gateway/bus/scripts", "publisher") | BY_KIND | CONNECTING
+    used = _asked("gateway") | _scripted("gateway", "publisher") | BY_KIND | CONNECTING
     assert _granted("gateway") == used
 
 

@@ -12,8 +12,8 @@ import pytest
 import redis.asyncio
 import yaml
 
-from gateway.docs import COMPOSE_ONLY
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.docs import COMPOSE_ONLY
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.settings import Settings, variable_names
 from tests.deploy.images import IMAGES
 from tests.support.environment import ROOT

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis, free_port
-from gateway.health import installed_version
+from gateway.app.health import installed_version
+from gateway.dev.embedded_redis import EmbeddedRedis, free_port
 from tests.deploy.dockerfile import Instruction, named, parse
 from tests.deploy.images import IMAGES
 from tests.support.environment import ROOT, clean_environment

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from gateway import docs
+from gateway.dev import docs
 from gateway.settings import Settings, variable_names
 
 EXAMPLE = docs.ROOT / docs.EXAMPLE

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.support.channels import HandshakeRefused
 from tests.support.client import Clients, RawClient
 from tests.support.idlers import open_idlers

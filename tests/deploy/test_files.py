@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis, free_port
-from gateway.serving import FEW_FILES
+from gateway.app.process import FEW_FILES
+from gateway.dev.embedded_redis import EmbeddedRedis, free_port
 from tests.support.channels import HandshakeRefused
 from tests.support.client import Clients, RawClient
 from tests.support.environment import clean_environment

@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from gateway.metrics import CATALOGUE
+from gateway.metrics.catalogue import CATALOGUE
 from gateway.settings import Settings, variable_names
 from tests.deploy.kubernetes import FOLDER, Manifest, rendered, the
 from tests.deploy.test_dockerfile import FINAL

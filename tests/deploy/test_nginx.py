@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.embedded import EmbeddedRedis, free_port
+from gateway.dev.embedded_redis import EmbeddedRedis, free_port
 from tests.deploy.conftest import only
 from tests.deploy.nginx import Nginx
 from tests.deploy.proxy import Proxies, ask

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.deploy.proxy import Proxies, Proxy, ask
 from tests.deploy.upstream import Upstreams
 from tests.support.channels import HandshakeRefused

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import organization
 from tests.support.browsers import Browser, Node, now
 from tests.support.publisher_process import PublisherProcess

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import campaign, organization
 from tests.auth.issuer import SigningKey, files, usual
 from tests.e2e.conftest import Browsers, Tenant

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import Tenant
 from tests.support.client import Clients
 from tests.support.publisher_process import Publishers

@@ -7,7 +7,7 @@ import json
 import pytest
 import redis
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import campaign, conversation, organization, user
 from tests.e2e.conftest import Browsers, Tenant
 from tests.support.browsers import VERSIONS, Browser, Version

@@ -6,7 +6,7 @@ import http.client
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import Browsers, Tenant
 from tests.support.browsers import VERSIONS, Version
 from tests.support.channels import HandshakeRefused

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation, organization, user
 from tests.e2e.conftest import Browsers, Tenant
 from tests.support.browsers import TRANSPORTS, VERSIONS, Browser, Version

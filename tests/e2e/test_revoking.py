@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation
 from tests.support.client import Clients, RawClient, Refused
 from tests.support.publisher_process import PublisherProcess, Publishers

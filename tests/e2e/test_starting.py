@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis, free_port
+from gateway.dev.embedded_redis import EmbeddedRedis, free_port
 from tests.support.environment import clean_environment
 from tests.support.replica import Replicas
 from tests.support.tokens import SECRET

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import Browsers, Tenant
 from tests.support.browsers import TRANSPORTS, VERSIONS
 from tests.support.channels import HandshakeRefused

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import Room, conversation, wire
 from tests.e2e.conftest import Tenant
 from tests.support.client import Clients

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.engine import EngineOptions, EngineServer, EngineSocket, kernel
-from gateway.engine.intake import Intake, IntakeRunner
+from gateway.engine.http_limits import Intake, IntakeRunner
 
 
 @dataclass

@@ -16,7 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_runner import AppRunner
 from aiohttp.web_server import Server
 
-from gateway.engine.intake import INTERNALS
+from gateway.engine.http_limits import INTERNALS
 from tests.engine.rig import serve
 from tests.engine.wire import eventually, http_client, opened, polling
 from tests.support.waiting import PATIENCE_S, SLACK_S

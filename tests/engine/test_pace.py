@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.engine.pace import batches
+from gateway.engine.drain import batches
 
 
 @pytest.mark.parametrize(("count", "over_s"), [(0, 1.0), (1, 1.0), (7, 0.2), (10_000, 3.0), (5, 0.0)])

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from gateway.engine import EngineSocket
+from gateway.engine.fairness import TURN, share
 from gateway.engine.reader import CONTINUATION, TEXT
-from gateway.engine.turn import TURN, share
 from tests.engine.rig import serve
 from tests.engine.wire import eventually, frame, opened
 

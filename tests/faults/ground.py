@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import redis.asyncio
 
-from gateway.embedded import EmbeddedRedis, find_server
+from gateway.dev.embedded_redis import EmbeddedRedis, find_server
 from tests.support.proxy import Proxy
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_sentinel import Sentinels

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import redis
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, Options, conversation
 from tests.support.client import RawClient
 from tests.support.replica import Replica

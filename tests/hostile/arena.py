@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.hostile.crowd import Report, times_s
 from tests.hostile.neighbours import Neighbours
 from tests.support.replica import Replica, alive

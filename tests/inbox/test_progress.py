@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import campaign, organization, parse_offset
 from tests.inbox.conftest import HISTORY, Office, Open
 from tests.recovery.conftest import Behind

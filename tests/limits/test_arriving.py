@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import Browsers
 from tests.engine.wire import Peer, opened
 from tests.limits.conftest import SOCKETIO, limited

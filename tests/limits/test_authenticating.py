@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.engine.wire import Peer, opened, polling
 from tests.limits.conftest import SOCKETIO, limited
 from tests.support.client import Clients

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits.bucket import Rate
+from gateway.core.bucket import Rate
 
 
 def taken(rate: Rate, times: list[float]) -> list[bool]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import Browsers
 from tests.limits.conftest import limited
 from tests.support.channels import WebSocketChannel

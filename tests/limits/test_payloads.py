@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.engine.reader import BINARY, CONTINUATION, TEXT
 from tests.e2e.conftest import Browsers
 from tests.engine.wire import Peer, opened

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.demo_data import sample_message
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.errors import Refused
-from gateway.samples import sample_message
 from gateway.sockets.questions import OF_ONE, REST_S, Questions, cost
 from publisher import AsyncPublisher
 from tests.limits.conftest import limited

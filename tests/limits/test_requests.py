@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.engine.test_intake import line
 from tests.limits.conftest import SOCKETIO, limited
 from tests.support.client import Clients

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.limits.conftest import limited
 from tests.support.client import Clients, RawClient
 from tests.support.replica import Replica, Replicas

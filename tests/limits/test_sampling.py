@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import structlog
 
-from gateway.limits.sampling import EVERYBODY, MAX_USERS, ONE_USER, RARE, Sampler
 from gateway.log import EVENTS
 from gateway.log import RARE as RARE_NAMES
 from gateway.log import USUAL as USUAL_NAMES
+from gateway.log_sampling import EVERYBODY, MAX_USERS, ONE_USER, RARE, Sampler
 
 BURST = int(RARE.burst)
 DAY_S = 86_400

@@ -14,11 +14,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from promql_parser import AggregateExpr, Expr, MatrixSelector, VectorSelector
 
-from gateway import docs
-from gateway.embedded import EmbeddedRedis
-from gateway.metrics import CATALOGUE
-from gateway.monitoring.alerts import ALERTS
-from gateway.monitoring.dashboard import dashboard
+from gateway.dev import docs
+from gateway.dev.embedded_redis import EmbeddedRedis
+from gateway.metrics.catalogue import CATALOGUE
+from gateway.metrics.monitoring.alerts import ALERTS
+from gateway.metrics.monitoring.dashboard import dashboard
 from publisher import Publisher
 from publisher.prometheus import CATALOGUE as PUBLISHERS
 from publisher.prometheus import LABEL, PublisherCollector

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.embedded import EmbeddedRedis
-from gateway.exposition import merged
-from gateway.metrics import CATALOGUE
+from gateway.dev.embedded_redis import EmbeddedRedis
+from gateway.metrics.catalogue import CATALOGUE
+from gateway.metrics.endpoint import merged
 from tests.e2e.conftest import Tenant
 from tests.metrics.page import Page, page_of
 from tests.support.client import Clients

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import Tenant
 from tests.metrics.page import page_of
 from tests.support.client import Clients

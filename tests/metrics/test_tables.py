@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 
 import redis.asyncio
 
-from gateway.app import Gateway
-from gateway.embedded import EmbeddedRedis
-from gateway.figures import values
+from gateway.app.metrics import values
+from gateway.app.replica import Gateway
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.settings import Settings
 from tests.e2e.conftest import Tenant
 from tests.metrics.page import Page, page_of

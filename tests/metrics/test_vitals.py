@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from structlog.testing import capture_logs
 
-from gateway.vitals import Vitals
+from gateway.app.sampler import Vitals
 
 
 def test_running_out_of_files_is_said_and_counted() -> None:

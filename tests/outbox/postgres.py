@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.embedded import free_port
+from gateway.dev.embedded_redis import free_port
 from tests.support.waiting import until_sync
 
 OPTIONS = {

@@ -9,7 +9,7 @@ import redis.asyncio
 
 from gateway.cli.outbox import serve
 from gateway.cli.reach import Target
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.errors import StartError
 from publisher import organization
 from publisher.outbox import Outbox, Relaying, outbox_table

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import redis.asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import organization, wire
 from tests.outbox.conftest import RelayProcesses, Relays
 from tests.outbox.databases import BackendDatabase

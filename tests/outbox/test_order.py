@@ -14,7 +14,7 @@ import pytest
 import redis.asyncio
 from sqlalchemy.exc import DBAPIError
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import organization, wire
 from publisher.outbox import Outbox
 from publisher.outbox.claim import Limits, take

@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio
 from sqlalchemy import insert
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import Publisher, Room, campaign, conversation, organization, user, wire
 from publisher.outbox import OutboxRelay, Relaying
 from tests.outbox.conftest import Relays

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.deploy.conftest import make_proxy, proxies, proxy_kind
 from tests.e2e.conftest import Tenant, browsers, node, tenant
 from tests.support.publisher_process import PublisherProcess

@@ -11,9 +11,9 @@ from itertools import cycle
 import aiohttp
 import pytest_asyncio
 
-from gateway.bus.cluster import commands_of
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.peers.proof import Passed, Proof
+from gateway.redis.cluster.commands import commands_of
 from publisher import conversation
 from tests.metrics.page import page_of
 from tests.peers.conftest import Tenant, Trio

@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 import redis.asyncio
 
-from gateway.bus.cluster import commands_of
-from gateway.bus.commands import Commands
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.peers.proof import KEY, ROTATE_S, Passed, Proof
+from gateway.redis.cluster.commands import commands_of
+from gateway.redis.commands import Commands
 
 TARGET = "/socket.io/?EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA"
 PASSED = Passed("2001:db8::1", 1)

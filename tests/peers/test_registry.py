@@ -9,11 +9,11 @@ import pytest_asyncio
 import redis.asyncio
 from structlog.testing import capture_logs
 
-from gateway.bus.cluster import commands_of
-from gateway.bus.commands import Commands
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.peers import registry
 from gateway.peers.registry import INDEX, KEY, Registry
+from gateway.redis.cluster.commands import commands_of
+from gateway.redis.commands import Commands
 from tests.support.waiting import until
 
 

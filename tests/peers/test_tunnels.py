@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 import redis.asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.peers.registry import KEY, Peer
 from gateway.peers.tls import Tls
 from tests.deploy.proxy import ask as request

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation
 from tests.peers.conftest import Tenant
 from tests.support.client import Clients, RawClient

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import browsers, node
 from tests.recovery.conftest import behind_proxy
 from tests.support.browsers import Browser

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import Browsers
 from tests.people.conftest import GRACE_S, LEASE_S, TIMES, Connect, Office, is_told, statuses
 from tests.support.browsers import Browser

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import Browsers
 from tests.people.conftest import LEASE_S, TIMES, TYPING_S, Connect, Office
 from tests.recovery.conftest import Behind

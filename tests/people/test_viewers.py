@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation
 from tests.e2e.conftest import Browsers
 from tests.people.conftest import Connect, Office

@@ -11,7 +11,7 @@ import fakeredis
 import pytest
 import redis
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import Offset, Room, conversation, parse_offset, wire
 from publisher.envelope import Envelope, Options, build_event
 from publisher.scripts import SCRIPTS, command

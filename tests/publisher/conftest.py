@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from hypothesis import settings
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.publisher.bus import bus
 from tests.publisher.senders import senders
 from tests.support.proxy import Proxy

@@ -13,7 +13,7 @@ import redis
 import redis.asyncio
 
 from publisher import AsyncPublisher, Counters, Options, Publisher, Receipt, Room, Sending, conversation, wire
-from publisher.connecting import connection_options
+from publisher.sending import connection_options
 from tests.support.tokens import new_id
 
 

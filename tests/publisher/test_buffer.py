@@ -28,8 +28,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from publisher import Options, PublishError, Receipt, conversation
 from publisher.buffer import BATCH_BYTES, RETRY_S, Buffer, Item, is_passing
 from publisher.calls import Taken, calls_of, results_of
-from publisher.connecting import BATCH, Pace
 from publisher.envelope import build_control, build_event
+from publisher.sending import BATCH, Pace
 from tests.support.tokens import new_id
 
 ORG = new_id()

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import BaseModel
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, InvalidEvent, Options, Publisher, conversation
 from publisher.envelope import Envelope, Validate, build_event
 from publisher.events import checking

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from publisher.connecting import Pace, new_backoff
+from publisher.sending import Pace, new_backoff
 
 
 @pytest.mark.parametrize("failures", [1, 10, 1_023, 1_024, 1_000_000])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import Publisher, conversation, wire
 from tests.support.tokens import new_id
 from tests.support.waiting import PATIENCE_S, until_sync

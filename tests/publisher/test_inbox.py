@@ -10,7 +10,7 @@ import pytest
 
 from publisher import Room, conversation, organization, user
 from publisher.envelope import Envelope
-from publisher.inbox import MAX_PREVIEW, preview
+from publisher.preview import MAX_PREVIEW, preview
 from tests.publisher.bus import KNOWN, PUBLISHED, Bus, Recorder
 from tests.support.pytake import incoming_message, sent_message
 from tests.support.tokens import new_id

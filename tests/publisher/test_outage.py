@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import redis.asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import Options, PublishError, Receipt, Sending, organization, wire
-from publisher.aio_lane import AsyncLane, is_lost
+from publisher.aio.lane import AsyncLane, is_lost
 from tests.publisher.senders import Sender, Senders, published
 from tests.support.proxy import Proxy
 from tests.support.pytake import incoming_message

@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, Counters, Publisher, conversation
 from publisher.prometheus import CATALOGUE, PublisherCollector
 from tests.metrics.page import Page

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis.asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import Receipt
 from tests.publisher.senders import Senders, published
 from tests.support.redis_server import RedisServers

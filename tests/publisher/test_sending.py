@@ -12,7 +12,7 @@ import pytest
 import redis.asyncio
 from redis.exceptions import ResponseError
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import (
     AsyncPublisher,
     InvalidEvent,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import Receipt, conversation
 from tests.support.client import Clients, RawClient
 from tests.support.proxy import Proxy

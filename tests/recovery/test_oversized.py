@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation, wire
 from tests.recovery.conftest import Join, Team, numbers
 from tests.support.client import RawClient

@@ -6,7 +6,7 @@ import asyncio
 
 import redis.asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation, user
 from tests.recovery.conftest import Join, Team, numbers
 from tests.support.client import Clients

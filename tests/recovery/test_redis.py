@@ -9,7 +9,7 @@ from typing import Any
 
 import redis.asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation, wire
 from publisher.rooms import Room
 from tests.recovery.conftest import Behind, Join, Team, numbers

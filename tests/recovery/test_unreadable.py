@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation, user, wire
 from publisher.offsets import SEQ_PER_S
 from publisher.rooms import Room

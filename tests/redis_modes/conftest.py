@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 import redis
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, conversation, wire
 from tests.recovery.conftest import Team, numbers
 from tests.support.client import Clients, RawClient

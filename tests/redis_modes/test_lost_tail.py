@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher
 from publisher.wire import meta_key
 from tests.recovery.conftest import Behind, Team, behind_proxy, numbers

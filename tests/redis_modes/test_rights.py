@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis, free_port
+from gateway.dev.embedded_redis import EmbeddedRedis, free_port
 from publisher.topology import SLOTS
 from tests.support.command_line import gateway
 from tests.support.environment import ROOT

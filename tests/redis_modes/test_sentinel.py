@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.bus.commands import Commands
-from gateway.bus.link import LinkDown, ReplyError, Source
+from gateway.redis.commands import Commands
+from gateway.redis.connection import LinkDown, ReplyError, Source
 from publisher import Publisher, conversation
 from tests.recovery.conftest import Team, numbers
 from tests.redis_modes.conftest import Flows, every_server, has_stepped_down, joined

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from gateway.bus.cluster import ClusterCommands, ClusterSource
-from gateway.bus.shards import ClusterSubscriber
-from gateway.bus.subscriber import Subscriber
+from gateway.redis.cluster.commands import ClusterCommands, ClusterSource
+from gateway.redis.cluster.subscriber import ClusterSubscriber
+from gateway.redis.subscriber import Subscriber
 from publisher import wire
 from publisher.address import parse_address
 from publisher.rooms import Room

@@ -18,17 +18,17 @@ from typing import Any, NamedTuple
 
 import hiredis
 
-from gateway import relay
 from gateway.auth import Tokens
-from gateway.bus.commands import Commands
-from gateway.bus.history import History, kept_by
-from gateway.bus.link import AnswerLost, LinkDown, ReplyError
-from gateway.bus.people import RoomPeople, online_key
-from gateway.bus.sessions import Sessions
 from gateway.core.conflation import Pacer
 from gateway.engine import EngineOptions, EngineSocket, Frame
+from gateway.presence.store import RoomPeople, online_key
+from gateway.redis.commands import Commands
+from gateway.redis.connection import AnswerLost, LinkDown, ReplyError
+from gateway.rooms import subscriptions
+from gateway.rooms.logs import History, kept_by
+from gateway.sessions.store import Sessions
 from gateway.settings import Settings
-from gateway.sockets.house import House
+from gateway.sockets.members import House
 from gateway.sockets.server import GatewayServer
 from publisher import Offset, Room, parse_offset
 from publisher.envelope import Envelope, Options, build_control, build_event
@@ -120,7 +120,7 @@ class Server:
 
 
 class SimLink:
-    """What `gateway.bus.link.Link` is to its users, with two queues in place of a network."""
+    """What `gateway.redis.connection.Link` is to its users, with two queues in place of a network."""
 
     demoted = False
     server = None
@@ -279,7 +279,7 @@ class Replica:
             unnoticed_s=settings.ping_interval_s,
             kept=kept,
         )
-        self.relay = relay.Relay(self.commands, history, linger_s=settings.room_linger_s)
+        self.relay = subscriptions.Relay(self.commands, history, linger_s=settings.room_linger_s)
         self.house = House(settings, self.commands, self.relay, history, self.sessions)
         self.server = GatewayServer(self.house, Tokens(settings), EngineOptions())
         self.timers: list[Callable[[], object]] = []
@@ -806,11 +806,11 @@ class World:
             sweep.cancel()
             await asyncio.gather(sweep, return_exceptions=True)
 
-        usual, relay.SWEEP_S = relay.SWEEP_S, 0.0
+        usual, subscriptions.SWEEP_S = subscriptions.SWEEP_S, 0.0
         try:
             self.loop.run_until_complete(sweeping())
         finally:
-            relay.SWEEP_S = usual
+            subscriptions.SWEEP_S = usual
 
     def pump(self) -> None:
         """Let everything go on until nothing is under way."""

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.bus.link import LinkDown, ReplyError
-from gateway.bus.sessions import Holder
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
-from gateway.sockets import audience
-from gateway.sockets.audience import Listeners
+from gateway.redis.connection import LinkDown, ReplyError
+from gateway.sessions.store import Holder
+from gateway.sockets import control
+from gateway.sockets.control import Listeners
 from publisher import Room
 from tests.core.parts import World
 from tests.support.waiting import until
@@ -88,7 +88,7 @@ class Ground:
 
 @pytest_asyncio.fixture
 async def ground(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ground]:
-    monkeypatch.setattr(audience, "RETRY_S", 0.0)
+    monkeypatch.setattr(control, "RETRY_S", 0.0)
     ground = Ground()
     yield ground
     await ground.listeners.stop()

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from redis.backoff import NoBackoff
 
-from gateway.bus.sessions import session_key
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
+from gateway.sessions.store import session_key
 from gateway.settings import load
 from publisher import Room, conversation, wire
 from tests.sockets.simulated import Browser, Pause, SimLink, World
@@ -43,22 +43,22 @@ PAUSE = Pause()
 @pytest.fixture(autouse=True)
 def _small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Limits so small that every way out of them is taken, and no real time."""
-    monkeypatch.setattr("gateway.sockets.pacing.asyncio", PAUSE)
-    monkeypatch.setattr("gateway.sockets.pacing.PORTION_BYTES", 300)
+    monkeypatch.setattr("gateway.sockets.chunked_send.asyncio", PAUSE)
+    monkeypatch.setattr("gateway.sockets.chunked_send.PORTION_BYTES", 300)
     for module in ("commands", "subscriber"):
-        monkeypatch.setattr(f"gateway.bus.{module}.Link", SimLink)
-        monkeypatch.setattr(f"gateway.bus.{module}.new_backoff", NoBackoff)
-    monkeypatch.setattr("gateway.bus.subscriber.BATCH", 2)
-    monkeypatch.setattr("gateway.resync.READ_BATCH", 2)
-    monkeypatch.setattr("gateway.resync.DISPATCH_BATCH", 1)
+        monkeypatch.setattr(f"gateway.redis.{module}.Link", SimLink)
+        monkeypatch.setattr(f"gateway.redis.{module}.new_backoff", NoBackoff)
+    monkeypatch.setattr("gateway.redis.subscriber.BATCH", 2)
+    monkeypatch.setattr("gateway.rooms.resync.READ_BATCH", 2)
+    monkeypatch.setattr("gateway.rooms.resync.DISPATCH_BATCH", 1)
     monkeypatch.setattr("gateway.core.hub.MAX_BACKLOG", 4)
     monkeypatch.setattr("gateway.core.hub.CHUNK", 1)
     monkeypatch.setattr("gateway.core.member.MAX_KEYS", 1)
-    monkeypatch.setattr("gateway.sockets.audience.PAUSE_S", 0.0)
-    monkeypatch.setattr("gateway.sockets.audience.RETRY_S", 0.0)
-    monkeypatch.setattr("gateway.relay.SWEEP_S", 3600.0)
-    monkeypatch.setattr("gateway.relay.PATIENCE_S", 0.3)
-    monkeypatch.setattr("gateway.resync.PATIENCE_S", 0.3)
+    monkeypatch.setattr("gateway.sockets.control.PAUSE_S", 0.0)
+    monkeypatch.setattr("gateway.sockets.control.RETRY_S", 0.0)
+    monkeypatch.setattr("gateway.rooms.subscriptions.SWEEP_S", 3600.0)
+    monkeypatch.setattr("gateway.rooms.subscriptions.PATIENCE_S", 0.3)
+    monkeypatch.setattr("gateway.rooms.resync.PATIENCE_S", 0.3)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()
@@ -464,7 +464,7 @@ def test_what_waits_for_a_log_that_can_not_be_read_comes_once_it_can(unreadable:
 
 
 def test_who_waits_for_one_for_long_is_told(unreadable: LossyMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.unreadable.TELL_AFTER_S", 0.0)
+    monkeypatch.setattr("gateway.rooms.read_retry.TELL_AFTER_S", 0.0)
     unreadable.logs_are_tried_again(replica=0)
     for browser in unreadable.world.browsers:
         assert browser.channel is not None
@@ -618,7 +618,7 @@ def test_who_arrives_hides_nothing_from_who_comes_back(state: LossyMachine, firs
 def test_who_drops_during_a_long_replay_is_told_what_is_lost_of_it(
     state: LossyMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.sockets.pacing.PORTION_BYTES", 50)
+    monkeypatch.setattr("gateway.sockets.chunked_send.PORTION_BYTES", 50)
     for replica in state.world.replicas:
         replica.sessions._unnoticed_us = 0
     browser = state.world.browsers[0]

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from gateway.bus.commands import Script
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
+from gateway.redis.commands import Script
 from tests.sockets.simulated import Browser
 from tests.sockets.test_interleavings import BROWSERS, KINDS, REPLICAS, Machine, _small_limits
 from tests.support.tokens import mint

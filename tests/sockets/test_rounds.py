@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from gateway.bus.link import LinkDown
 from gateway.core.member import Member
 from gateway.core.rooms import Tenant
-from gateway.sockets.rounds import BATCH, Rounds
+from gateway.redis.connection import LinkDown
+from gateway.sockets.periodic import BATCH, Rounds
 from tests.core.parts import World
 from tests.support.waiting import until
 

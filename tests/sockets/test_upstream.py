@@ -15,7 +15,7 @@ import socketio
 from gateway.engine import CloseReason, EngineOptions, EngineSocket
 from gateway.errors import Refused, Unavailable
 from gateway.sockets.packets import Packet
-from gateway.sockets.upstream import LEFT, Admission, Peer, SocketServer
+from gateway.sockets.socketio_server import LEFT, Admission, Peer, SocketServer
 from tests.sockets.simulated import SimChannel
 from tests.support.waiting import until
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import redis
 
-from gateway.embedded import EmbeddedRedis, find_server
+from gateway.dev.embedded_redis import EmbeddedRedis, find_server
 from publisher.topology import SLOTS, slot_of
 from tests.support.waiting import PATIENCE_S, until_sync
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.support.redis_cluster import ask, info, is_in_sync
 from tests.support.waiting import PATIENCE_S, until_sync
 

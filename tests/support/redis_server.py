@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 import redis.asyncio
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 
 RedisServers = Callable[..., EmbeddedRedis]
 

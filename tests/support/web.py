@@ -11,7 +11,7 @@ from typing import Any
 import pytest_asyncio
 from aiohttp import web
 
-from gateway.embedded import free_port
+from gateway.dev.embedded_redis import free_port
 from tests.support.replica import Replica, alive
 from tests.support.waiting import until
 

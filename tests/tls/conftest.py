@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.support.client import Clients, RawClient
 from tests.support.replica import Replica, Replicas
 from tests.tls.authority import Authority

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis, free_port
+from gateway.dev.embedded_redis import EmbeddedRedis, free_port
 from publisher import AsyncPublisher, Publisher, PublishError, conversation
 from tests.support.client import Clients
 from tests.support.command_line import gateway, running

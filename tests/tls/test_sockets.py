@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, Publisher, conversation
 from tests.support.browsers import TRANSPORTS, Node
 from tests.support.pytake import incoming_message

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 
 import redis.asyncio
 
-from gateway.bus.people import online_key
-from gateway.samples import sample_message
+from gateway.dev.demo_data import sample_message
+from gateway.presence.store import online_key
 from gateway.sockets.questions import cost
 from publisher import AsyncPublisher
 from tests.engine.wire import Peer

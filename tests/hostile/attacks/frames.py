@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-from gateway.app import STRANGER_BYTES
+from gateway.app.replica import STRANGER_BYTES
 from gateway.engine.errors import CloseCode
 from gateway.engine.reader import BINARY, CONTINUATION, PING, TEXT
 from tests.engine.wire import Peer, frame, without_content

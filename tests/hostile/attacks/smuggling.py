@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway.embedded import EmbeddedRedis
+from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.deploy.haproxy import Haproxy
 from tests.deploy.nginx import Nginx
 from tests.deploy.proxy import Proxy

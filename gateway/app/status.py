@@ -1,0 +1,72 @@
+"""What a process tells the others of itself every few seconds: `gateway top` and the console show it of all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gateway.app.health import installed_version
+from gateway.app.metrics import values
+from gateway.core.histogram import Histogram
+from gateway.metrics.catalogue import Values
+
+if TYPE_CHECKING:
+    from gateway.app.replica import Gateway
+
+# Of the catalogue, what the console makes charts of. A few kilobytes at the most: every name of a label is ours.
+FIGURES = (
+    "gateway_users",
+    "gateway_tenants",
+    "gateway_delivery_latency_seconds",
+    "gateway_redis_round_trip_seconds",
+    "gateway_loop_lag_seconds",
+    "gateway_recoveries_total",
+    "gateway_replayed_total",
+    "gateway_resyncs_total",
+    "gateway_holes_total",
+    "gateway_refused_total",
+    "gateway_event_refused_total",
+    "gateway_limited_total",
+    "gateway_slow_cut_total",
+    "gateway_unsent_bytes",
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+)
+
+
+def announcement(gateway: Gateway) -> dict[str, Any]:
+    """Give it, as JSON takes it. `at` is the process' own clock in seconds: good for differences alone."""
+    hub = gateway.relay.hub
+    found = values(gateway)
+    return {
+        "replica": gateway.replica,
+        "version": installed_version(),
+        "ready": not gateway.findings(),
+        "findings": gateway.findings(),
+        "draining": gateway.draining,
+        "sockets": len(gateway.server.house.members),
+        "rooms": len(hub.channels),
+        "events": hub.tally.events,
+        "deliveries": hub.tally.deliveries,
+        "lag_s": gateway.vitals.lag.total,
+        "lag_n": sum(gateway.vitals.lag.counts),
+        "at": time.monotonic(),
+        "figures": {name: _plain(found[name]) for name in FIGURES},
+    }
+
+
+def bounds(gateway: Gateway) -> dict[str, tuple[float, ...]]:
+    """Give the upper ends of the buckets of every announced histogram, without the last, which has none."""
+    found = values(gateway)
+    return {name: value.bounds for name in FIGURES if isinstance(value := found[name], Histogram)}
+
+
+def _plain(value: Values) -> float | list[int] | dict[str, float]:
+    """Give a histogram as the counts of its buckets, and of counts by name those that are not zero."""
+    if isinstance(value, Histogram):
+        return value.counts
+    if isinstance(value, Mapping):
+        return {name: count for name, count in value.items() if count}
+    return value

@@ -1,0 +1,1 @@
+"""What developers and builds use. A replica never imports it."""

@@ -1,0 +1,61 @@
+"""An alert, and how it is written down: as a rule for Prometheus, and as a section of the runbook."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+RUNBOOK = "deploy/README.md"
+HEADER = "# Rules for Prometheus, made from gateway/metrics/monitoring/alerts.py by `make docs`.\n"
+
+
+class Alert(NamedTuple):
+    """One alert. `critical` is for what loses events or turns users away, and gets somebody out of bed."""
+
+    name: str
+    severity: Literal["critical", "warning"]
+    expr: str
+    wait: str
+    """How long it must be so: Prometheus' `for`."""
+    why_wait: str
+    """Why that long, and why that threshold."""
+    summary: str
+    """One line, with Prometheus' templates."""
+    means: str
+    """What goes on, and what users notice."""
+    do: str
+    """What to do about it, most likely cause first."""
+
+    @property
+    def runbook(self) -> str:
+        """Where the runbook speaks of it."""
+        return f"{RUNBOOK}#{self.name.lower()}"
+
+
+def rules(alerts: Iterable[Alert]) -> str:
+    """Give the file of rules. A string of JSON is one of YAML, too."""
+    lines = [HEADER.rstrip("\n"), "groups:", "  - name: gateway", "    rules:"]
+    for alert in alerts:
+        lines += [
+            f"      - alert: {alert.name}",
+            f"        expr: {json.dumps(alert.expr)}",
+            f"        for: {alert.wait}",
+            "        labels:",
+            f"          severity: {alert.severity}",
+            "        annotations:",
+            f"          summary: {json.dumps(alert.summary)}",
+            f"          description: {json.dumps(alert.means)}",
+            f"          runbook_url: {alert.runbook}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def runbook(alerts: Iterable[Alert]) -> str:
+    """Give the runbook's section in Markdown."""
+    return "\n\n".join(
+        f"### {alert.name}\n\n"
+        f"*{alert.severity}, after {alert.wait}*: `{alert.expr}`\n\n"
+        f"{alert.means}\n\n**Do:** {alert.do}\n\n{alert.why_wait}"
+        for alert in alerts
+    )

@@ -1,0 +1,137 @@
+"""Questions about a slot that is on its way from one node to another: asked again, in turn, until it is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, NamedTuple, Protocol
+
+from gateway.redis.commands import Commands
+from gateway.redis.connection import LinkDown, ReplyError
+from publisher.address import Node
+
+# How long a question waits for its slot to have somebody who answers.
+RETRY_S = 5.0
+FIRST_PAUSE_S = 0.01
+LAST_PAUSE_S = 0.2
+
+Command = tuple[str | bytes | float, ...]
+
+
+class Nodes(Protocol):
+    """Who is asked; `ClusterCommands` is."""
+
+    def owner(self, slot: int) -> Node | None:
+        """Give the node that has a slot, None where nobody said so yet."""
+
+    def at(self, node: Node) -> Commands:
+        """Give what asks one node."""
+
+    def heed(self, error: ReplyError, node: Node) -> bool:
+        """Learn from what a node says instead of an answer; False where asking again would not help."""
+
+    def refresh(self) -> None:
+        """Have the nodes asked soon who has what."""
+
+
+class Question(NamedTuple):
+    """One that could not be answered at once."""
+
+    command: Command
+    answer: asyncio.Future[Any]
+    until: float
+
+
+class WaitingSlots:
+    """The slots that are waited for, and the questions that wait: those that come meanwhile have to wait, too."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+        self._waiting: dict[int, deque[Question]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+
+    async def stop(self) -> None:
+        """Answer no more: whoever waits gets `LinkDown`."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __contains__(self, slot: int) -> bool:
+        return slot in self._waiting
+
+    def question(self, command: Command) -> Question:
+        """Make a question, which may wait from now on for as long as one may."""
+        return Question(command, self._loop.create_future(), self._loop.time() + RETRY_S)
+
+    def wait(self, slot: int, question: Question) -> None:
+        """Have a question asked again, in turn."""
+        if slot in self._waiting:
+            self._waiting[slot].append(question)
+            return
+        self._waiting[slot] = deque((question,))
+        task = asyncio.create_task(self._ask_again(slot), name=f"slot {slot}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask_again(self, slot: int) -> None:
+        waiting = self._waiting[slot]
+        try:
+            while waiting:
+                command, answer, until = waiting[0]
+                try:
+                    result = await self._insist(slot, command, until)
+                except (LinkDown, ReplyError) as error:
+                    if not answer.done():
+                        answer.set_exception(error)
+                else:
+                    if not answer.done():
+                        answer.set_result(result)
+                waiting.popleft()
+        finally:
+            del self._waiting[slot]
+            for _, answer, _ in waiting:
+                if not answer.done():
+                    answer.set_exception(LinkDown("the connections to Redis are closed"))
+
+    async def _insist(self, slot: int, command: Command, until: float) -> Any:
+        """Ask until there is an answer; raises `LinkDown` where there is none in time."""
+        pause_s, asking = FIRST_PAUSE_S, None
+        trouble = LinkDown("Redis has nobody for this slot")
+        while self._loop.time() < until:
+            node = asking or self._nodes.owner(slot)
+            asked = None
+            if node is not None:
+                commands = self._nodes.at(node)
+                if asking is not None:
+                    commands.ask("ASKING").add_done_callback(lambda done: done.exception())
+                asked = commands.ask(*command)
+            asking = None
+            try:
+                if asked is not None:
+                    return await asked
+            except ReplyError as error:
+                if node is None or not self._nodes.heed(error, node):
+                    raise
+                asking = _target(error, node)
+            except LinkDown as error:
+                if self._nodes.owner(slot) == node:
+                    raise
+                trouble = error
+            self._nodes.refresh()
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LAST_PAUSE_S)
+        raise trouble
+
+
+def _target(error: ReplyError, node: Node) -> Node | None:
+    """Give the node that takes a key whose slot is on its way there; None for any other error."""
+    code, *words = str(error).split(" ")
+    if code != "ASK":
+        return None
+    host, _, port = words[1].rpartition(":")
+    return Node(host.strip("[]") or node.host, int(port))

@@ -1,0 +1,302 @@
+"""Hearing a Redis Cluster: a subscriber for each shard, and the channels on the way from one to another.
+
+All channels of a tenant are in one slot, so one shard's connection brings all its events, in order. Where a slot
+goes, its channels follow; whoever has to know of it is told before and afterwards. A shard that is away takes
+nothing from the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Protocol
+
+from gateway.core.clock import ServerClock
+from gateway.core.histogram import Histogram
+from gateway.redis.cluster.commands import ClusterCommands
+from gateway.redis.commands import Commands
+from gateway.redis.connection import LinkDown, ReplyError, Rest
+from gateway.redis.probe import ROUND_TRIP_S
+from gateway.redis.subscriber import Subscriber
+from publisher import wire
+from publisher.address import Node
+from publisher.ids import new_hex
+from publisher.topology import slot_of
+
+# How long a move waits for the new shard's other connection before it is left to that shard's return.
+PATIENCE_S = 5.0
+# How long a slot that nobody has, or that goes on, is left before it is tried again.
+RETRY_S = 0.05
+
+
+class Listener(Protocol):
+    """Who has to know what is heard, and what may be missed; `Resync` is."""
+
+    def lost(self, ear: Subscriber) -> None:
+        """A shard is not heard any more."""
+
+    async def back(self, ear: Subscriber) -> None:
+        """It is again, and every channel there; raises `LinkDown` when it is lost meanwhile."""
+
+    def moving(self, channels: Iterable[bytes]) -> None:
+        """Channels go to another shard, and are not heard until `moved`, or until that is back."""
+
+    async def moved(self, channels: Iterable[bytes]) -> None:
+        """They are heard there."""
+
+    def forget(self, ear: Subscriber) -> None:
+        """A shard is gone for good."""
+
+
+class Ear:
+    """One shard's side of its subscriber; see `subscriber.Shard`."""
+
+    def __init__(self, front: ClusterSubscriber, node: Node) -> None:
+        self.clock = front.clock
+        self.round_trip = front.round_trip
+        self._front = front
+        self._node = node
+
+    def probe_channel(self) -> bytes:
+        """Name a new channel in a slot of this node, any where it has none."""
+        topology = self._front.commands.cluster.topology
+        has_slots = self._node in topology.owners
+        names = (b"rt:probe:{%d}:%s" % (i, new_hex(8).encode()) for i in count())
+        return next(name for name in names if not has_slots or topology.owner(slot_of(name)) == self._node)
+
+    def batches(self, channels: Iterable[bytes]) -> list[list[bytes]]:
+        """Sort channels by their slots."""
+        groups: dict[int, list[bytes]] = {}
+        for channel in channels:
+            groups.setdefault(slot_of(channel), []).append(channel)
+        return list(groups.values())
+
+    def gave_up(self, channels: list[bytes]) -> None:
+        """Find where the channels have gone."""
+        self._front.gave_up(self._node, channels)
+
+    def heed(self, error: ReplyError) -> bool:
+        """Follow MOVED; everything else is no matter of one slot."""
+        return self._front.commands.heed(error, self._node) and str(error).startswith("MOVED")
+
+
+class Slot:
+    """The channels of one slot, with those who wait for them, and what hears them."""
+
+    def __init__(self) -> None:
+        self.channels: dict[bytes, asyncio.Future[None]] = {}
+        self.ear: Subscriber | None = None
+        """None while no node is known to have it."""
+        self.move: asyncio.Task[None] | None = None
+
+
+class ClusterSubscriber:
+    """What `Subscriber` is to one server."""
+
+    def __init__(
+        self,
+        commands: ClusterCommands,
+        *,
+        on_message: Callable[[bytes, bytes], Rest | None],
+        listener: Listener,
+    ) -> None:
+        self.commands = commands
+        self.clock = ServerClock(time.monotonic)
+        """Of all shards: their clocks have to agree as well as the latencies are to be right."""
+        self.round_trip = Histogram(*ROUND_TRIP_S)
+        self._on_message = on_message
+        self._listener = listener
+        self._ears: dict[Node, Subscriber] = {}
+        self._slots: dict[int, Slot] = {}
+        self._past_reconnects = self._past_deaf = 0
+        self._ending: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        nobody = Node("nobody", 0)
+        self._nowhere = self._new_ear(nobody, Commands(commands.cluster.at(nobody)))
+        """Hears the tenants of slots that nobody has."""
+
+    async def start(self) -> None:
+        """Connect to every shard; raises as `Subscriber` does where none can be heard."""
+        nodes = self.commands.cluster.topology.owners
+        ears = {node: self._new_ear(node, self.commands.at(node)) for node in nodes}
+        self._listener.lost(self._nowhere)
+        errors = await asyncio.gather(*(ear.start() for ear in ears.values()), return_exceptions=True)
+        if all(errors):
+            raise next(error for error in errors if error is not None)
+        self._ears = ears
+        for ear, error in zip(ears.values(), errors, strict=True):
+            if error is not None:
+                self._listener.lost(ear)
+                ear.begin()
+        self.commands.on_change = self._follow
+        self.commands.in_use = self._ears.keys
+
+    async def stop(self) -> None:
+        """Disconnect from all."""
+        self.commands.on_change = lambda: None
+        moves = [slot.move for slot in self._slots.values() if slot.move is not None]
+        for task in (*moves, *self._ending):
+            task.cancel()
+        await asyncio.gather(*moves, *self._ending, return_exceptions=True)
+        for ear in self._ears.values():
+            await ear.stop()
+        for slot in self._slots.values():
+            for future in slot.channels.values():
+                future.cancel()
+
+    def __len__(self) -> int:
+        return sum(len(slot.channels) for slot in self._slots.values())
+
+    @property
+    def hears(self) -> bool:
+        """Tell whether most shards are heard, as `ClusterCommands.is_up`."""
+        return 2 * sum(ear.hears for ear in self._ears.values()) > len(self._ears)
+
+    @property
+    def hears_all(self) -> bool:
+        """Tell whether every shard is heard."""
+        return all(ear.hears for ear in self._ears.values())
+
+    @property
+    def reconnects(self) -> int:
+        """How often a connection came back, of all shards that there ever were."""
+        return self._past_reconnects + sum(ear.reconnects for ear in self._ears.values())
+
+    @property
+    def deaf(self) -> int:
+        """How often one heard nothing, likewise."""
+        return self._past_deaf + sum(ear.deaf for ear in self._ears.values())
+
+    def of(self, tenant: str) -> Subscriber:
+        """Give what hears a tenant."""
+        number = slot_of(wire.meta_key(tenant))
+        slot = self._slots.get(number)
+        ear = slot.ear if slot is not None else self._ear_of(number)
+        return self._nowhere if ear is None else ear  # an empty one is false
+
+    # -- channels
+
+    def subscribe(self, channel: bytes) -> asyncio.Future[None]:
+        """Ask for a channel; the future is done once a shard has confirmed it."""
+        number = slot_of(channel)
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = Slot()
+            slot.ear = self._ear_of(number)
+        future = slot.channels.get(channel)
+        if future is None:
+            ear = slot.ear
+            future = slot.channels[channel] = self._loop.create_future() if ear is None else ear.subscribe(channel)
+        return future
+
+    def unsubscribe(self, channels: Iterable[bytes]) -> None:
+        """Give channels up."""
+        for channel in channels:
+            number = slot_of(channel)
+            slot = self._slots.get(number)
+            if slot is None or slot.channels.pop(channel, None) is None:
+                continue
+            if slot.ear is not None:
+                slot.ear.unsubscribe([channel])
+            if not slot.channels and slot.move is None:
+                del self._slots[number]
+
+    # -- slots
+
+    def gave_up(self, node: Node, channels: list[bytes]) -> None:
+        """A node has ended subscriptions: their slots are another's by now, or will be in a moment."""
+        ear = self._ears.get(node)
+        for number in {slot_of(channel) for channel in channels}:
+            slot = self._slots.get(number)
+            if slot is not None and slot.ear is ear:
+                self._begin_move(number, slot)
+        self.commands.refresh()
+
+    def _follow(self) -> None:
+        """Have every slot heard where it is, and leave nodes that have none."""
+        topology = self.commands.cluster.topology
+        for number, slot in list(self._slots.items()):
+            owner = topology.owner(number)
+            if owner is not None and slot.move is None and slot.ear is not self._ears.get(owner, self._nowhere):
+                self._begin_move(number, slot)
+        in_use = {slot.ear for slot in self._slots.values()}
+        for node, ear in list(self._ears.items()):
+            if node not in topology.owners and ear not in in_use:
+                self._end(node)
+        for node in topology.owners:
+            self._ear(node)
+
+    def _begin_move(self, number: int, slot: Slot) -> None:
+        if slot.move is None:
+            self._listener.moving(slot.channels)
+            slot.move = asyncio.create_task(self._move(number, slot), name=f"slot {number} moves")
+
+    async def _move(self, number: int, slot: Slot) -> None:
+        """Have a slot's channels heard by whoever has it, until that is so."""
+        try:
+            while not await self._take_over(number, slot):  # noqa: ASYNC110  # it is the server that we wait for
+                await asyncio.sleep(RETRY_S)
+        finally:
+            slot.move = None
+        if not slot.channels:
+            self._slots.pop(number, None)
+        elif slot.ear is not None and slot.ear.is_there:
+            await self._listener.moved(slot.channels)
+        self._follow()
+
+    async def _take_over(self, number: int, slot: Slot) -> bool:
+        """Try once; True when there is a shard that hears the slot, or will by itself when it is back."""
+        if slot.ear is not None:
+            slot.ear.unsubscribe(slot.channels)
+        slot.ear = self._ear_of(number)
+        if slot.ear is None:
+            self.commands.refresh()
+            return False
+        ear, asked = slot.ear, dict(slot.channels)
+        ear.adopt(asked)
+        if not ear.is_there:
+            return True
+        try:
+            await ear.fence()
+            await ear.commands.wait_up(PATIENCE_S)
+        except LinkDown:
+            return True
+        # Where the answer was that another node has it, a channel is not confirmed.
+        return self._ear_of(number) is ear and all(ear.has(each) for each in asked if each in slot.channels)
+
+    def _ear_of(self, number: int) -> Subscriber | None:
+        owner = self.commands.cluster.topology.owner(number)
+        return None if owner is None else self._ear(owner)
+
+    # -- nodes
+
+    def _ear(self, node: Node) -> Subscriber:
+        ear = self._ears.get(node)
+        if ear is None:
+            ear = self._ears[node] = self._new_ear(node, self.commands.at(node))
+            self._listener.lost(ear)
+            ear.begin()
+        return ear
+
+    def _new_ear(self, node: Node, commands: Commands) -> Subscriber:
+        ear: Subscriber
+        ear = Subscriber(
+            self.commands.cluster.at(node),
+            commands,
+            on_message=self._on_message,
+            on_lost=lambda: self._listener.lost(ear),
+            on_back=lambda: self._listener.back(ear),
+            shard=Ear(self, node),
+        )
+        return ear
+
+    def _end(self, node: Node) -> None:
+        ear = self._ears.pop(node)
+        self._past_reconnects += ear.reconnects
+        self._past_deaf += ear.deaf
+        self._listener.forget(ear)
+        task = asyncio.create_task(ear.stop(), name="a shard is gone")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)

@@ -1,0 +1,225 @@
+"""Asking Redis: commands and scripts over one pipelined connection that comes back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine
+from importlib.resources import files
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from gateway.redis.connection import Link, LinkDown, ReplyError, Source
+from publisher.address import Node
+from publisher.calls import Taken, results_of
+from publisher.envelope import Envelope
+from publisher.errors import PublishError
+from publisher.scripts import SCRIPTS, command
+from publisher.sending import Backoff
+
+# A question that has been without an answer this long means that the connection is half-open.
+ANSWER_TIMEOUT_S = 5.0
+# Clients wait for it, so the pauses between attempts stay short.
+BACKOFF_CAP_S = 0.5
+
+_log = structlog.get_logger("gateway.redis")
+
+OPEN_ERRORS = (RedisError, OSError, TimeoutError, asyncio.TimeoutError)
+
+
+class Script:
+    """A Lua script by its path, such as `rooms/read_logs`; of several the first are its functions."""
+
+    def __init__(self, *names: str) -> None:
+        folder = files("gateway")
+        self.source = "".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+def new_backoff() -> Backoff:
+    """Give the pauses between attempts to connect: 25 ms to `BACKOFF_CAP_S`, with jitter."""
+    return Backoff(cap=BACKOFF_CAP_S, base=0.05)
+
+
+class Commands:
+    """One connection for everything that is asked; while it is down every call raises `LinkDown` at once."""
+
+    publishing = "PUBLISH"
+    """The command that scripts publish with."""
+
+    def __init__(self, source: Source, scripts: dict[str, str] | None = None) -> None:
+        self._source = source
+        self._link: Link | None = None
+        self._lost = asyncio.Event()
+        self._up = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        if scripts is None:
+            scripts = {script.sha: script.source for script in SCRIPTS.values()}
+        self._scripts = scripts
+        self.reconnects = 0
+        self.demoted_at = 0.0
+        """When the server last said that it is no master any more, by the loop's clock."""
+
+    def script(self, *names: str) -> Script:
+        """Load a script; it is at the server whenever the connection is up."""
+        script = Script(*names)
+        self._scripts[script.sha] = script.source
+        return script
+
+    async def start(self) -> None:
+        """Connect, or raise what redis-py or the system raises; from then on reconnect in the background."""
+        await self._open()
+        self.begin()
+
+    def begin(self) -> None:
+        """Connect in the background, unless that is done."""
+        if self._link is None:
+            self._lost.set()
+        self._keeper = asyncio.create_task(self._keep(), name="redis commands")
+
+    async def stop(self) -> None:
+        """Disconnect; calls raise from now on."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._link is not None:
+            await self._link.close()
+            self._link = None
+        await self._source.aclose()
+
+    @property
+    def source(self) -> Source:
+        """What makes the connections."""
+        return self._source
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether Redis can be asked just now."""
+        return self._link is not None and self._link.is_up
+
+    @property
+    def all_up(self) -> bool:
+        """Tell whether all of Redis can be asked: a cluster may be up without one of its shards."""
+        return self.is_up
+
+    @property
+    def own_address(self) -> str:
+        """The address that this machine has on the way to Redis, empty where that is no network's."""
+        return self._link.own_address if self._link is not None else ""
+
+    async def wait_up(self, timeout_s: float, key: str | None = None) -> None:
+        """Wait until Redis can be asked, about one key or all; raises `LinkDown` when it can't for that long."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.is_up:
+                    self._up.clear()  # the keeper may not have seen the end yet
+                    await self._up.wait()
+        except TimeoutError:
+            raise LinkDown("Redis is away") from None
+
+    def ask(self, *command: str | bytes | float) -> asyncio.Future[Any]:
+        """Send one command and give its reply; raises `LinkDown`, or `ReplyError` with Redis' own words."""
+        if self._link is None:
+            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            future.set_exception(LinkDown("Redis is away"))
+            return future
+        return self._link.ask(*command)
+
+    def run(self, script: Script, keys: list[str], *args: str | bytes | float) -> Coroutine[Any, Any, Any]:
+        """Run a script; the same errors as `ask`. It is on its way from now on, before what is asked later."""
+        words = (script.sha, len(keys), *keys, *args)
+        return self._evaluate(self.ask("EVALSHA", *words), words)
+
+    async def publish(self, envelope: Envelope) -> Taken:
+        """Send an envelope of the publisher's; return what Redis has of its event, of two the first.
+
+        The same errors as `ask`; `PublishError` with a code for an event that can't be published at all.
+        """
+        words = command(envelope, publishing=self.publishing)
+        answer = await self._evaluate(self.ask("EVALSHA", *words), words)
+        (result,) = results_of([envelope], [[0]], [answer])
+        if isinstance(result, PublishError):
+            raise result
+        if result is None or isinstance(result, Exception):
+            raise ReplyError(str(result))
+        return result[0]
+
+    async def _evaluate(self, asked: asyncio.Future[Any], words: tuple[Any, ...]) -> Any:
+        try:
+            return await asked
+        except ReplyError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+        await self._reload(words[2])
+        return await self.ask("EVALSHA", *words)
+
+    async def _reload(self, key: str) -> None:
+        """Load the scripts again where a key is."""
+        if self._link is None:
+            raise LinkDown("Redis is away")
+        await self._load(self._link)
+
+    async def subscribers(self, channel: str) -> int:
+        """Count the connections that listen to a channel; the same errors as `ask`."""
+        return int((await self.ask("PUBSUB", "NUMSUB", channel))[1])
+
+    @property
+    def server(self) -> Node | None:
+        """Where the questions go just now."""
+        return self._link.server if self._link is not None else None
+
+    def drop(self) -> None:
+        """Give the connection up; a new one is made."""
+        if self._link is not None:
+            self._link.abort()
+
+    async def _open(self) -> None:
+        lost = asyncio.Event()
+        link = Link(self._source, on_lost=lost.set)
+        await link.open()
+        try:
+            await self._load(link)
+        except BaseException:
+            link.abort()
+            raise
+        self._link, self._lost = link, lost
+        self._up.set()
+
+    async def _load(self, link: Link) -> None:
+        await asyncio.gather(*(link.ask("SCRIPT", "LOAD", source) for source in self._scripts.values()))
+
+    async def _keep(self) -> None:
+        backoff = new_backoff()
+        while True:
+            await self._watch()
+            failures, before = 0, self._link
+            if before is not None:
+                _log.warning("redis_commands_lost")
+                if before.demoted:
+                    # Where nobody takes its place, it would say so again and again.
+                    self.demoted_at, failures = asyncio.get_running_loop().time(), 1
+                self._link = None
+            self._up.clear()
+            if failures:
+                await asyncio.sleep(backoff.compute(failures))
+            while not self.is_up:
+                try:
+                    await self._open()
+                except (*OPEN_ERRORS, ReplyError):
+                    self._link = None
+                    failures += 1
+                    await asyncio.sleep(backoff.compute(failures))
+            if before is not None:
+                self.reconnects += 1
+                _log.info("redis_commands_back")
+
+    async def _watch(self) -> None:
+        """Wait for the connection's end; end it when it answers nothing."""
+        while not self._lost.is_set():
+            try:
+                await asyncio.wait_for(self._lost.wait(), 1.0)
+            except TimeoutError:
+                if self._link is not None and self._link.waiting_s() > ANSWER_TIMEOUT_S:
+                    self._link.abort()

@@ -1,0 +1,350 @@
+"""Hearing Redis: one connection that is subscribed to the channels this replica has members for.
+
+It comes back by itself, subscribes again in batches, and tells its owner when it was lost and when every
+channel is heard again, so that what was missed meanwhile can be read from the logs. Its `Probe` finds out
+whether it hears at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.redis.commands import OPEN_ERRORS, Commands, new_backoff
+from gateway.redis.connection import Link, LinkDown, ReplyError, Rest, Source
+from gateway.redis.probe import Probe, ProbedShard
+from publisher.ids import new_hex
+from publisher.topology import slot_of
+
+# Channels in one SUBSCRIBE: a replica with 10,000 rooms must not stall Redis or its own loop.
+BATCH = 500
+# Answers on a subscriber's connection that are pushes of the same kind, sharded or not.
+_MESSAGES = (b"message", b"smessage")
+_CONFIRMATIONS = (b"subscribe", b"ssubscribe")
+
+_log = structlog.get_logger("gateway.redis")
+
+
+class Shard(ProbedShard, Protocol):
+    """What a subscriber asks and tells that hears one shard of a cluster."""
+
+    def batches(self, channels: Iterable[bytes]) -> Iterable[list[bytes]]:
+        """Sort channels by their slots: one command may name those of one slot."""
+
+    def gave_up(self, channels: list[bytes]) -> None:
+        """The server ended our subscriptions: it has the slot no more."""
+
+
+class Subscriber:
+    """The subscriptions of this replica, or of one shard of a cluster, and the connection under them.
+
+    `on_message(channel, payload)` gets every message, in order. `on_lost()` is called when the connection
+    breaks, `await on_back()` when it is there again and every channel has been confirmed. With `shard` pub/sub is
+    sharded.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        commands: Commands,
+        *,
+        on_message: Callable[[bytes, bytes], Rest | None],
+        on_lost: Callable[[], None],
+        on_back: Callable[[], Awaitable[None]],
+        shard: Shard | None = None,
+    ) -> None:
+        self._shard = shard
+        self.word = "SUBSCRIBE" if shard is None else "SSUBSCRIBE"
+        self._source = source
+        self._commands = commands
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._on_back = on_back
+        self._link: Link | None = None
+        self._gone = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._channels: dict[bytes, asyncio.Future[None]] = {}
+        self._fresh: list[bytes] = []
+        # Confirmations under way: after giving a channel up and asking again, the first one means nothing.
+        self._unconfirmed: dict[bytes, int] = {}
+        # Subscriptions that the server refused or ended, and that were not asked for again.
+        self._ended: set[bytes] = set()
+        self._fence: asyncio.Future[None] | None = None
+        self._fences: dict[bytes, asyncio.Future[None]] = {}
+        self._settled = False
+        self._loop = asyncio.get_running_loop()
+        self.reconnects = 0
+        self.probe = Probe(self, source, commands, shard=shard)
+        self.clock = self.probe.clock
+        self.round_trip = self.probe.round_trip
+
+    async def start(self) -> None:
+        """Connect, or raise what redis-py or the system raises; from then on come back by itself."""
+        await self._open()
+        with contextlib.suppress(LinkDown, ReplyError):
+            await self.probe.ask_time()
+        self._settled = True
+        self.begin()
+
+    def begin(self) -> None:
+        """Connect in the background, unless that is done; `on_back` follows."""
+        if self._link is None:
+            self._gone.set()
+        self._keeper = asyncio.create_task(self._keep(), name="redis subscriber")
+        self.probe.begin()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        await self.probe.stop()
+        if self._link is not None:
+            await self._link.close()
+            self._link = None
+        for future in (*self._channels.values(), *self._fences.values()):
+            future.cancel()
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def of(self, tenant: str) -> Subscriber:
+        """Give what hears a tenant."""
+        return self
+
+    @property
+    def link(self) -> Link | None:
+        """The connection, while there is one."""
+        return self._link
+
+    @property
+    def is_there(self) -> bool:
+        """Tell whether there is a connection just now."""
+        return self._link is not None
+
+    def has(self, channel: bytes) -> bool:
+        """Tell whether a channel was confirmed over this connection."""
+        waits = self._unconfirmed.get(channel) or channel in self._ended
+        return self._link is not None and channel in self._channels and not waits
+
+    @property
+    def commands(self) -> Commands:
+        """What asks the same server."""
+        return self._commands
+
+    @property
+    def hears(self) -> bool:
+        """Tell whether a probe came back lately: only then does this replica miss nothing.
+
+        A connection that is there again counts once every channel is heard and what was missed is made good.
+        """
+        return self._settled and self.probe.is_fresh
+
+    @property
+    def hears_all(self) -> bool:
+        """Tell the same: here is all there is."""
+        return self.hears
+
+    @property
+    def heard_until(self) -> int:
+        """Seq up to which everything published to our channels has been handed on."""
+        return self.probe.heard_until
+
+    @property
+    def deaf(self) -> int:
+        """How often a probe did not come back."""
+        return self.probe.deaf
+
+    def subscribe(self, channel: bytes) -> asyncio.Future[None]:
+        """Ask for a channel; the future is done once Redis has confirmed it, also when that takes a reconnect."""
+        future = self._channels.get(channel)
+        if future is None:
+            future = self._channels[channel] = self._loop.create_future()
+            if not self._fresh:
+                self._loop.call_soon(self._subscribe_fresh)
+            self._fresh.append(channel)
+        return future
+
+    def unsubscribe(self, channels: Iterable[bytes]) -> None:
+        """Give channels up."""
+        known = [channel for channel in channels if self._channels.pop(channel, None) is not None]
+        self._ended.difference_update(known)
+        for batch in self._batches(known):
+            if self._link is not None:
+                self._link.send("UNSUBSCRIBE" if self._shard is None else "SUNSUBSCRIBE", *batch)
+
+    def adopt(self, channels: Mapping[bytes, asyncio.Future[None]]) -> None:
+        """Take channels over from another shard, with those who wait for them."""
+        self._channels |= channels
+        for batch in self._batches(channels):
+            self._send_subscribe(batch)
+
+    def _batches(self, channels: Iterable[bytes]) -> Iterator[list[bytes]]:
+        groups = [list(channels)] if self._shard is None else self._shard.batches(channels)
+        for group in groups:
+            for i in range(0, len(group), BATCH):
+                yield group[i : i + BATCH]
+
+    async def fence(self) -> None:
+        """Wait until everything that was published before this call has been handed on; raises `LinkDown`."""
+        if self._link is None:
+            raise LinkDown("Redis is away")
+        if self._fence is None:
+            self._fence = self._loop.create_future()
+            self._loop.call_soon(self._raise_fence)
+        await asyncio.shield(self._fence)
+
+    def _raise_fence(self) -> None:
+        """Send the fence for everybody who asked for one in this turn."""
+        fence, self._fence = self._fence, None
+        if fence is None:
+            return
+        fence.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if self._link is None:
+            fence.set_exception(LinkDown("Redis is away"))
+            return
+        token = new_hex(8).encode()
+        self._fences[token] = fence
+        self._link.send("PING", token)
+
+    def _subscribe_fresh(self) -> None:
+        fresh, self._fresh = [c for c in self._fresh if c in self._channels], []
+        for batch in self._batches(fresh):
+            self._send_subscribe(batch)
+
+    def _send_subscribe(self, channels: list[bytes]) -> None:
+        if self._link is None:
+            return
+        for channel in channels:
+            self._unconfirmed[channel] = self._unconfirmed.get(channel, 0) + 1
+            self._ended.discard(channel)
+        self._link.send(self.word, *channels)
+
+    def _confirmed(self, channel: bytes) -> None:
+        left = self._unconfirmed.pop(channel, 1) - 1
+        if left:
+            self._unconfirmed[channel] = left
+            return
+        future = self._channels.get(channel)
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    def _take(self, push: list[Any] | bytes | ReplyError) -> Rest | None:
+        if isinstance(push, ReplyError):
+            if self._shard is not None and self._shard.heed(push):
+                self._refused_with(push)
+                return None
+            # LOADING after a restart, NOPERM by a rule: what is not confirmed now never will be on this link.
+            _log.warning("redis_subscribe_refused", reason=str(push)[:200])
+            self.drop()
+            return None
+        if isinstance(push, bytes):
+            self._pong(push)  # a server without any subscription of ours answers a PING like this
+            return None
+        kind = push[0]
+        if kind in _MESSAGES:
+            channel = push[1]
+            if channel == self.probe.channel:
+                self.probe.came_back(push[2])
+                return None
+            return self._on_message(channel, push[2])
+        if kind in _CONFIRMATIONS:
+            self._confirmed(push[1])
+        elif kind == b"pong":
+            self._pong(push[1])
+        elif kind == b"sunsubscribe":
+            self._given_up(push[1])
+        return None
+
+    def _refused_with(self, error: ReplyError) -> None:
+        """Note whose subscriptions were answered by MOVED: all of that slot that are under way."""
+        slot = int(str(error).split(" ")[1])
+        for channel in [channel for channel in self._unconfirmed if slot_of(channel) == slot]:
+            del self._unconfirmed[channel]
+            self._ended.add(channel)
+
+    def _pong(self, token: bytes) -> None:
+        fence = self._fences.pop(token, None)
+        if fence is not None and not fence.done():
+            fence.set_result(None)
+
+    def _given_up(self, channel: bytes) -> None:
+        """A subscription has ended: we asked for that, unless we still want it and nothing is under way."""
+        if self._shard is None:
+            return
+        if channel == self.probe.channel:
+            self.probe.go_elsewhere()
+        elif channel in self._channels and not self._unconfirmed.get(channel):
+            self._ended.add(channel)
+            self._shard.gave_up([channel])
+
+    def _on_gone(self) -> None:
+        self._link = None
+        self._settled = False
+        self._unconfirmed.clear()
+        self._ended.clear()
+        fences, self._fences = self._fences, {}
+        for fence in fences.values():
+            if not fence.done():
+                fence.set_exception(LinkDown("the connection to Redis broke"))
+        self._on_lost()
+        self._gone.set()
+
+    async def _open(self) -> None:
+        link = Link(self._source, on_push=self._take, on_lost=self._on_gone)
+        await link.open()
+        self._gone.clear()
+        self._link = link
+        self.probe.opened(link)
+
+    async def _keep(self) -> None:
+        backoff, failures = new_backoff(), 0
+        while True:
+            await self._gone.wait()
+            was_there = self.probe.opened_at > 0
+            if was_there:
+                _log.warning("redis_subscriber_lost", channels=len(self._channels))
+            while self._link is None:
+                try:
+                    await self._open()
+                except OPEN_ERRORS:
+                    failures += 1
+                    await asyncio.sleep(backoff.compute(failures))
+            self.reconnects += was_there
+            try:
+                await self._resubscribe()
+                failures = 0
+                await self._on_back()
+            except (LinkDown, ReplyError) as error:
+                # Lost again halfway, or the connection that asks is not back yet: begin again from the top.
+                _log.warning("redis_resync_failed", reason=str(error))
+                failures += 1
+                await asyncio.sleep(backoff.compute(failures))
+                self.drop()
+            else:
+                self._settled = self._link is not None
+                _log.info("redis_subscriber_back", channels=len(self._channels))
+
+    async def _resubscribe(self) -> None:
+        """Subscribe to every channel again, a batch at a time, and wait for the confirmations."""
+        channels = list(self._channels)
+        self._fresh.clear()
+        unfenced = 0
+        for batch in self._batches(channels):
+            if self._link is None:
+                raise LinkDown("the connection to Redis broke")
+            self._send_subscribe([channel for channel in batch if channel in self._channels])
+            unfenced += len(batch)
+            if unfenced >= BATCH:
+                await self.fence()
+                unfenced = 0
+        await self.fence()
+
+    def drop(self) -> None:
+        """Give the connection up; a new one is made, and everything on it once more."""
+        if self._link is not None:
+            self._link.abort()

@@ -1,0 +1,182 @@
+"""Reading the rooms' logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from gateway.core.history import Brief, Entry, Kept, Log, judge
+from gateway.limits.slices import SLICE, Slices
+from gateway.redis.commands import Commands
+from gateway.redis.connection import ReplyError
+from gateway.redis.read_limiter import Budget
+from gateway.settings import Settings
+from publisher import wire
+from publisher.envelope import new_epoch
+from publisher.rooms import Room
+
+# Facts about the tenant in an answer, before those about its rooms.
+HEAD = 5
+# What one script call gives, near enough: it holds Redis up for that long.
+PAGE_BYTES = 1 << 20
+
+
+class Tail(NamedTuple):
+    """The end of a room's log."""
+
+    seq: int
+    """Of its newest event, 0 where that has expired."""
+    more: bool
+    """Whether there may be more than was read."""
+
+
+class Snapshot(NamedTuple):
+    """Some rooms of a tenant at one moment."""
+
+    epoch: str
+    seq: int
+    """Every event at or below it was published before that moment, every other one after."""
+    logs: dict[Room, Log]
+    size: int = 0
+    """Bytes that Redis sent, near enough."""
+
+
+class History:
+    """Reads logs, as much of them as the settings say there is."""
+
+    def __init__(self, commands: Commands, kept: Kept) -> None:
+        self.kept = kept
+        self._commands = commands
+        self._read_logs = commands.script("rooms/read_logs")
+        self._renew_epoch = commands.script("rooms/renew_epoch")
+        self._budget = Budget()
+
+    async def read(
+        self,
+        tenant: str,
+        after: Mapping[Room, int],
+        *,
+        newest: int | None = None,
+        most_bytes: int = PAGE_BYTES,
+        sure: int = 0,
+        heard: int = 0,
+    ) -> Snapshot:
+        """Read each room after its seq, as of one moment.
+
+        All that is kept is read, in pages of `most_bytes`. `newest` asks for at most so many entries, and no more
+        than fit into one page. `sure` and `heard` are as for `judge`. Raises `LinkDown` or `ReplyError`.
+        """
+        limit = self.kept.size if newest is None else min(newest, self.kept.size)
+        slices = Slices()
+        found: dict[Room, list[Entry]] = {}
+        head, tails, size = await self._page(
+            tenant, after, found, slices, newest=None if newest is None else limit, most_bytes=most_bytes
+        )
+        epoch, seq, now = head[0].decode(), int(head[1]), int(head[2])
+        rest = tails if newest is None else {}
+        while due := [room for room, tail in rest.items() if tail.more]:
+            begin = {room: found[room][-1].seq if found[room] else after[room] for room in due}
+            _, rest, more = await self._page(tenant, begin, found, slices, until=seq, most_bytes=most_bytes)
+            size += more
+        kept = self.kept._replace(size=limit, briefs=_briefs(now, *head[3:]))
+        logs = {
+            room: judge(after[room], found[room], tail.seq, now, kept, until=seq, sure=sure, heard=heard)
+            for room, tail in tails.items()
+        }
+        return Snapshot(epoch, seq, logs, size)
+
+    async def _page(
+        self,
+        tenant: str,
+        after: Mapping[Room, int],
+        found: dict[Room, list[Entry]],
+        slices: Slices,
+        *,
+        newest: int | None = None,
+        until: int | None = None,
+        most_bytes: int,
+    ) -> tuple[Sequence[bytes], dict[Room, Tail], int]:
+        """Read what one script call gives behind what was found; return its head, the rooms' tails, its size."""
+        rooms = list(after)
+        keys = [
+            wire.meta_key(tenant),
+            *(wire.log_key(tenant, room) for room in rooms),
+            *(wire.tail_key(tenant, room) for room in rooms),
+        ]
+        limits = ("" if newest is None else newest, "" if until is None else until, most_bytes)
+        args: list[str | int] = [len(rooms), new_epoch(), *limits, *after.values()]
+        if rooms:
+            async with self._budget.turn():
+                reply = await self._commands.run(self._read_logs, keys, *args)
+                size = _size(reply)
+                self._budget.note(size)
+        else:
+            reply, size = await self._commands.run(self._read_logs, keys, *args), 0
+        tails: dict[Room, Tail] = {}
+        for room, (seq, rows, more) in zip(rooms, reply[HEAD:], strict=True):
+            entries = await _entries(rows[::-1] if newest is not None else rows, slices)
+            before = found.get(room)
+            if before and entries and entries[0].previous > before[-1].seq:
+                before = None  # trimmed meanwhile: what is behind the hole is all that counts
+            found[room] = [*before, *entries] if before else entries
+            tails[room] = Tail(int(seq), bool(more))
+        return reply[:HEAD], tails, size
+
+    async def renew_epoch(self, tenant: str, epoch: str) -> str:
+        """Begin a new epoch in place of this one, unless another replica has; gives the one that holds.
+
+        Every offset of before is void then: whoever comes back with one is told so. Raises as `read` does.
+        """
+        found: bytes = await self._commands.run(self._renew_epoch, [wire.meta_key(tenant)], epoch, new_epoch())
+        return found.decode()
+
+
+def kept_by(settings: Settings) -> Kept:
+    """Return how much history there is by the settings."""
+    return Kept(
+        max(settings.history_size, settings.history_max_events),
+        settings.history_ttl_s,
+        settings.max_event_bytes,
+        settings.history_window_s,
+        settings.history_size,
+        settings.history_max_bytes,
+    )
+
+
+def _size(reply: Sequence[Any]) -> int:
+    """Give the bytes of an answer, near enough: bodies, and what is around them."""
+    return sum(128 + len(flat[1]) for _, rows, _ in reply[HEAD:] for _, flat in rows)
+
+
+def _briefs(now: int, ttl: bytes, brief: bytes) -> tuple[Brief, ...]:
+    """Tell which events are, or were, kept for less than by our settings."""
+    found = [Brief(now, int(ttl) / 1000)] if ttl else []
+    if brief:
+        until, ms = brief.split()
+        found.append(Brief(int(until), int(ms) / 1000))
+    return tuple(found)
+
+
+async def _entries(rows: list[Any], slices: Slices) -> list[Entry]:
+    """Read stream entries into entries; raises `ReplyError` for a stranger's."""
+    entries: list[Entry] = []
+    try:
+        for begin in range(0, len(rows), SLICE):
+            part = rows[begin : begin + SLICE]
+            entries += [_entry(ident, flat) for ident, flat in part]
+            await slices.did(len(part))
+    except (KeyError, ValueError):
+        raise ReplyError("UNREADABLE a log holds an entry that no publisher wrote") from None
+    return entries
+
+
+def _entry(ident: bytes, flat: Sequence[bytes]) -> Entry:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    return Entry(
+        int(ident[: ident.index(b"-")]),
+        int(fields[wire.LogField.PREVIOUS]),
+        fields[wire.LogField.BODY],
+        tuple(fields.get(wire.LogField.ROOMS, b"").decode().split()),
+        fields.get(wire.LogField.SKIP_SID, b"-"),
+        fields.get(wire.LogField.CONFLATE, b""),
+    )

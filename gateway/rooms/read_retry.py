@@ -1,0 +1,97 @@
+"""Tenants whose logs Redis refuses to read: each is tried again and again, and told when that takes long.
+
+A key that somebody overwrote is its tenant's matter alone: what comes live for it waits, the others go on. What
+the server refuses everybody is not for here: the connection is rebuilt then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.core.rooms import Tenant
+from gateway.redis.connection import LinkDown, ReplyError
+from publisher.sending import Backoff
+
+# Between two attempts: a read of one tenant's logs is cheap, and its members wait for it.
+FIRST_PAUSE_S = 0.1
+LAST_PAUSE_S = 2.0
+# From then on a page that shows nothing new had better know it.
+TELL_AFTER_S = 30.0
+# With these words a server, or a cluster, refuses everybody.
+_OF_THE_SERVER = frozenset(
+    (
+        *("LOADING", "MASTERDOWN", "READONLY", "MISCONF", "NOREPLICAS", "OOM", "BUSY", "UNKILLABLE"),
+        *("CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN", "NOAUTH", "NOPERM", "WRONGPASS", "NOSCRIPT"),
+    )
+)
+
+_log = structlog.get_logger("gateway.rooms")
+
+
+def is_tenants(error: LinkDown | ReplyError) -> bool:
+    """Tell whether an error says something about what was asked for, and not about the server."""
+    return isinstance(error, ReplyError) and str(error).partition(" ")[0] not in _OF_THE_SERVER
+
+
+@dataclass(slots=True)
+class Trouble:
+    """What is known of one tenant's."""
+
+    since: float
+    timer: asyncio.TimerHandle
+    failures: int = 1
+    is_told: bool = False
+
+
+class Unreadable:
+    """The tenants that are in this trouble; the others are not in it.
+
+    `again(tenant)` tries once more, `tell(tenant)` is called once where that has not helped for `TELL_AFTER_S`.
+    """
+
+    def __init__(self, again: Callable[[Tenant], object], tell: Callable[[Tenant], object]) -> None:
+        self._again = again
+        self._tell = tell
+        self._troubles: dict[Tenant, Trouble] = {}
+        self._backoff = Backoff(cap=LAST_PAUSE_S, base=FIRST_PAUSE_S)
+        self._loop = asyncio.get_running_loop()
+
+    def stop(self) -> None:
+        """Try no more."""
+        for trouble in self._troubles.values():
+            trouble.timer.cancel()
+        self._troubles.clear()
+
+    def __len__(self) -> int:
+        return len(self._troubles)
+
+    def __contains__(self, tenant: Tenant) -> bool:
+        return tenant in self._troubles
+
+    def note(self, tenant: Tenant, error: LinkDown | ReplyError) -> None:
+        """Note an attempt that failed: the next one comes after a pause, which doubles up to `LAST_PAUSE_S`."""
+        now = self._loop.time()
+        trouble = self._troubles.get(tenant)
+        if trouble is None:
+            _log.warning("tenant_unreadable", tenant=tenant.id, reason=str(error)[:200])
+            self._troubles[tenant] = Trouble(now, self._later(tenant, 1))
+            return
+        trouble.failures += 1
+        trouble.timer.cancel()
+        trouble.timer = self._later(tenant, trouble.failures)
+        if not trouble.is_told and now - trouble.since >= TELL_AFTER_S:
+            trouble.is_told = True
+            self._tell(tenant)
+
+    def over(self, tenant: Tenant) -> None:
+        """Note that a tenant's logs were read."""
+        trouble = self._troubles.pop(tenant, None)
+        if trouble is not None:
+            trouble.timer.cancel()
+
+    def _later(self, tenant: Tenant, failures: int) -> asyncio.TimerHandle:
+        return self._loop.call_later(self._backoff.compute(failures), self._again, tenant)

@@ -1,0 +1,379 @@
+"""The resync: what a tenant's rooms missed is read from their logs and handed out before anything newer.
+
+It begins when the connection breaks, or when a live message shows that something before it was never seen.
+From then on the tenant's live messages wait. The logs are read from the last seq that was handed out, merged
+with what waits, and handed out in order; then the tenant is live again. What the logs have no more can't be
+made good: the members it was for get nothing from that moment on, so that they come back with the offset they
+had before, and are told. A tenant whose logs can't be read holds up no other: see `unreadable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+import structlog
+
+from gateway.core.conflation import latest
+from gateway.core.history import Entry, Log
+from gateway.core.hub import Hub, is_strange, merge
+from gateway.core.rooms import RoomState, Tenant
+from gateway.redis.cluster.subscriber import ClusterSubscriber
+from gateway.redis.commands import Commands
+from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.read_limiter import Budget
+from gateway.redis.subscriber import Subscriber
+from gateway.rooms.logs import History
+from gateway.rooms.notices import notice
+from gateway.rooms.portions import Portions
+from gateway.rooms.read_retry import Unreadable, is_tenants
+from publisher import wire
+from publisher.offsets import SEQ_PER_S
+
+# Rooms read in one script call, which holds Redis up for that long.
+READ_BATCH = 100
+# Events handed out in one go.
+DISPATCH_BATCH = 200
+# Tenants that are resynced at a time: one that waits for Redis keeps nobody else from going on.
+AT_ONCE = 32
+# What they may have read and not handed out yet, all together, as far as it can be foreseen.
+MOST_BYTES = 64 << 20
+# What an event takes beside its body.
+ENTRY_BYTES = 512
+# Of it, handed out in one go: well below what a socket may have unsent.
+PORTION_BYTES = 128 << 10
+# How long the connection that asks may take to be back after the one that hears.
+PATIENCE_S = 5.0
+# After a failover the new master's clock may be behind the old one's.
+CLOCK_MARGIN = 5 * SEQ_PER_S
+
+_log = structlog.get_logger("gateway.rooms")
+
+
+class Audience(Protocol):
+    """Who has to be told what the relay finds out: the socket layer."""
+
+    def control(self, room: RoomState, message: wire.Message) -> None:
+        """A message for the gateways came on a user's room."""
+
+    def hole(self, room: RoomState) -> None:
+        """Something for this room is gone for good: silence its members now, and have them come back."""
+
+    def history_lost(self, tenant: Tenant) -> None:
+        """Redis lost a tenant's history: silence its members now, and have them come back, with their rooms."""
+
+    async def recheck(self, tenant: Tenant) -> None:
+        """Control messages may have been missed: look up what they would have said."""
+
+
+class Resync:
+    """The resyncs of one replica. `subscriber` and `audience` are set by the relay.
+
+    What hears a tenant is its ear: the one subscriber, or that of the tenant's shard.
+    """
+
+    subscriber: Subscriber | ClusterSubscriber
+
+    def __init__(self, hub: Hub, commands: Commands, history: History) -> None:
+        self.audience: Audience | None = None
+        self.count = 0
+        self.holes = 0
+        self.restarts = 0
+        self.unreadable = Unreadable(self._again, self._tell_all)
+        self._hub = hub
+        self._commands = commands
+        self._history = history
+        self._deaf: set[Subscriber] = set()
+        self._moving: set[Tenant] = set()
+        """Tenants on their way to another shard: the one does not hear them any more, the other not yet."""
+        self._under_way: dict[Tenant, asyncio.Task[None]] = {}
+        self._turns = Budget(MOST_BYTES, AT_ONCE)
+        self._unsettled: dict[Tenant, set[asyncio.Future[None]]] = {}
+        """Those who wait for a tenant, which comes before tenants that nobody waits for."""
+
+    async def stop(self) -> None:
+        """Give up what is under way."""
+        self.unreadable.stop()
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def watch(self, tenant: Tenant) -> None:
+        """Have a tenant that is new here wait with the others, while the connection is down."""
+        if tenant.backlog is None and self._is_deaf(tenant):
+            self._hold(tenant)
+
+    async def settled(self, tenant: Tenant) -> None:
+        """Wait until no resync of this tenant is under way."""
+        while tenant.backlog is not None:
+            waiter = asyncio.get_running_loop().create_future()
+            waiters = self._unsettled.setdefault(tenant, set())
+            waiters.add(waiter)
+            self._turns.hurry(tenant)
+            try:
+                await waiter
+            finally:
+                waiters.discard(waiter)
+                if not waiters and self._unsettled.get(tenant) is waiters:
+                    del self._unsettled[tenant]
+
+    def lost(self, ear: Subscriber) -> None:
+        """A connection broke: from here on all that it hears may miss something."""
+        for tenant in self._heard_by(ear):
+            self._stop_hearing(tenant)
+        self._deaf.add(ear)
+
+    async def back(self, ear: Subscriber) -> None:
+        """The connection is there again, and every channel heard; raises `LinkDown` when it is lost again."""
+        await ear.commands.wait_up(PATIENCE_S)
+        self._deaf.discard(ear)
+        tenants = self._heard_by(ear)
+        self._moving.difference_update(tenants)
+        await self._run_all(tenants)
+        for tenant in tenants:
+            if tenant in self._moving or self.subscriber.of(tenant.id) is not ear:
+                continue  # gone to another shard meanwhile, whose matter it is
+            if ear in self._deaf or (tenant.backlog is not None and tenant not in self.unreadable):
+                raise LinkDown("the connection to Redis broke again")
+
+    def moving(self, channels: Iterable[bytes]) -> None:
+        """The tenants of some channels go to another shard: until `moved` they may miss something."""
+        for tenant in self._tenants(channels):
+            self._stop_hearing(tenant)
+            self._moving.add(tenant)
+
+    async def moved(self, channels: Iterable[bytes]) -> None:
+        """The channels are heard at their new shard, which can be asked."""
+        tenants = self._tenants(channels)
+        self._moving.difference_update(tenants)
+        await self._run_all(tenants)
+
+    async def _run_all(self, tenants: Iterable[Tenant]) -> None:
+        """Resync tenants, first those that somebody waits for."""
+        due = sorted(tenants, key=lambda tenant: tenant not in self._unsettled)
+        tasks = [self._task(tenant) for tenant in due if tenant.backlog is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def forget(self, ear: Subscriber) -> None:
+        """A shard is gone for good."""
+        self._deaf.discard(ear)
+
+    def begin(self, tenant: Tenant) -> None:
+        """Resync one tenant, whose live messages wait from now on."""
+        self._hold(tenant)
+        if not self._is_deaf(tenant):
+            self._task(tenant)
+
+    def _is_deaf(self, tenant: Tenant) -> bool:
+        return tenant in self._moving or self.subscriber.of(tenant.id) in self._deaf
+
+    def _heard_by(self, ear: Subscriber) -> list[Tenant]:
+        return [tenant for tenant in self._hub.tenants.values() if self.subscriber.of(tenant.id) is ear]
+
+    def _tenants(self, channels: Iterable[bytes]) -> set[Tenant]:
+        return {self._hub.channels[channel].tenant for channel in channels if channel in self._hub.channels}
+
+    def _stop_hearing(self, tenant: Tenant) -> None:
+        task = self._under_way.pop(tenant, None)
+        if task is not None:
+            task.cancel()  # `back` or `moved` begins it again
+        if tenant.backlog is None:
+            self._hold(tenant)
+
+    def _task(self, tenant: Tenant) -> asyncio.Task[None]:
+        """Give the one task that resyncs a tenant."""
+        task = self._under_way.get(tenant)
+        if task is None:
+            task = self._under_way[tenant] = asyncio.create_task(self._try(tenant))
+        return task
+
+    def _hold(self, tenant: Tenant) -> None:
+        if not tenant.backlog:
+            tenant.backlog = []
+        tenant.breaks += 1
+        # As of the first break: later probes come back over a connection that has not made good what was missed.
+        if tenant.heard_until is None and tenant not in self._moving:
+            tenant.heard_until = self.subscriber.of(tenant.id).heard_until
+
+    async def _try(self, tenant: Tenant) -> None:
+        try:
+            async with self._turns.turn(tenant, is_urgent=tenant in self._unsettled):
+                # Again while something new was missed before the last round was over.
+                while tenant.backlog is not None and not self._is_deaf(tenant):
+                    await self._run(tenant)
+                    self.unreadable.over(tenant)
+        except (LinkDown, ReplyError) as error:
+            if is_tenants(error):
+                self._put_off(tenant, error)
+                return
+            _log.warning("redis_resync_failed", reason=str(error))
+            if not self._is_deaf(tenant):
+                self.subscriber.of(tenant.id).drop()
+        finally:
+            if self._under_way.get(tenant) is asyncio.current_task():
+                del self._under_way[tenant]
+
+    def _put_off(self, tenant: Tenant, error: LinkDown | ReplyError) -> None:
+        """Have a tenant wait until its logs can be read."""
+        if tenant.backlog is None:
+            tenant.backlog = []  # they could, but not what control messages would have said meanwhile
+        self.unreadable.note(tenant, error)
+
+    def _again(self, tenant: Tenant) -> None:
+        if tenant.backlog is not None and not self._is_deaf(tenant):
+            self._task(tenant)
+
+    def _tell_all(self, tenant: Tenant) -> None:
+        """Tell a tenant's members that what they wait for may not come; until it is read nobody gets in again."""
+        rooms = [room for room in tenant.rooms.values() if room.members]
+        self.holes += len(rooms)
+        for room in rooms:
+            if self.audience is not None:
+                self.audience.hole(room)
+
+    async def _run(self, tenant: Tenant) -> None:
+        rooms, events, holes = 0, 0, 0
+        tenant.overrun = True
+        while tenant.overrun:
+            tenant.overrun = False
+            epoch, logs = await self._read(tenant)
+            if epoch == tenant.epoch and any(log.lacks(room.newest) for room, log in logs.items()):
+                # Who was away then would miss it in silence, and a clock that is behind could hide what comes.
+                epoch = await self._history.renew_epoch(tenant.id, epoch)
+            if tenant.epoch is not None and epoch != tenant.epoch:
+                await self._restart(tenant, epoch)
+                continue
+            missed = [(room, _message(epoch, entry)) for room, log in logs.items() for entry in log.entries]
+            rooms, events = len(logs), events + len(missed)
+            self._turns.note(sum(ENTRY_BYTES + len(message.body) for _, message in missed))
+            holes += self._tell_holes(tenant, logs)
+            await self._hand_out(tenant, missed)
+        self.count += 1
+        _log.info("tenant_resynced", tenant=tenant.id, rooms=rooms, events=events, holes=holes)
+        notice(self._commands, tenant.id, "resynced", rooms=rooms, events=events, holes=holes)
+        if self.audience is not None:
+            await self.audience.recheck(tenant)
+        if tenant.backlog is None:
+            tenant.heard_until = None
+
+    async def _read(self, tenant: Tenant) -> tuple[str, dict[RoomState, Log]]:
+        """Read the logs of all rooms that were heard before; what is published from now on comes live."""
+        rooms = [room for room in tenant.rooms.values() if room.last_seq is not None]
+        # A silent room was heard, too: its log may be gone, and nothing is missing.
+        heard = (tenant.heard_until or 0) - CLOCK_MARGIN
+        epoch = ""
+        logs: dict[RoomState, Log] = {}
+        for i in range(0, max(len(rooms), 1), READ_BATCH):
+            batch = {room.name: room for room in rooms[i : i + READ_BATCH]}
+            after = {name: room.last_seq or 0 for name, room in batch.items()}
+            snapshot = await self._history.read(tenant.id, after, heard=heard)
+            epoch = snapshot.epoch
+            logs |= {batch[name]: log for name, log in snapshot.logs.items()}
+        # An event that one batch was read too early for, and another one late enough, is under way to us.
+        await self.subscriber.of(tenant.id).fence()
+        return epoch, logs
+
+    def _tell_holes(self, tenant: Tenant, logs: dict[RoomState, Log]) -> int:
+        """Tell the members of rooms of which something is gone, or comes too late for them."""
+        holes = [
+            room
+            for room, log in logs.items()
+            if not log.complete or (log.entries and log.entries[0].seq <= tenant.position)
+        ]
+        for room in holes:
+            if self.audience is not None:
+                self.audience.hole(room)
+        for room, log in logs.items():
+            if not log.entries:
+                room.last_seq = max(room.last_seq or 0, log.until)
+        self.holes += len(holes)
+        return len(holes)
+
+    async def _restart(self, tenant: Tenant, epoch: str) -> None:
+        """Go on in a new epoch: what was missed is unknown, and everyone of the tenant is told so.
+
+        The new epoch's seqs may be lower, where the new server's clock is behind.
+        """
+        place = await self._history.read(tenant.id, {})
+        # What was taken away up to there has to be heard: sessions are written again as of that place.
+        await self.subscriber.of(tenant.id).fence()
+        notice(self._commands, tenant.id, "history lost", epoch=epoch)
+        if self.audience is not None:
+            self.audience.history_lost(tenant)
+        self.restarts += 1
+        tenant.overrun = False  # what there was too much of is of the old epoch
+        tenant.epoch = epoch
+        tenant.position = place.seq
+        for room in tenant.rooms.values():
+            room.last_seq, room.newest = place.seq, 0
+        # What came live in the new epoch, from its place on, is not to be missed: it would be a hole.
+        new = f"{epoch}-".encode()
+        tenant.backlog = [
+            (room, message)
+            for room, message in tenant.backlog or ()
+            if message.flag == wire.Flag.CONTROL or (message.seq > place.seq and message.offset.startswith(new))
+        ]
+        await self._hand_out(tenant, [])
+
+    async def _hand_out(self, tenant: Tenant, missed: list[tuple[RoomState, wire.Message]]) -> None:
+        """Dispatch what was read together with what came meanwhile, until nothing waits any more.
+
+        Once more came than is kept, what is left of it has a hole: it is dropped, and the logs are read again.
+        """
+        portions = Portions(min(PORTION_BYTES, self._history.kept.max_event_bytes // 2))
+        while True:
+            live, tenant.backlog = tenant.backlog or [], []
+            if tenant.overrun:
+                live = [(room, message) for room, message in live if message.flag == wire.Flag.CONTROL]
+            due = latest(merge(live, missed), _conflated)
+            missed = []
+            for i, (room, message) in enumerate(due):
+                if message.flag == wire.Flag.RECOVERABLE and not message.conflate and is_strange(room, message):
+                    # The log knows the room's newest event, so whoever published this did not write it there.
+                    self._hub.stats.repeated += 1
+                    continue
+                await self._dispatch(room, message)
+                await portions.did(ENTRY_BYTES + len(message.body), tenant.members)
+                if i % DISPATCH_BATCH == DISPATCH_BATCH - 1:
+                    await asyncio.sleep(0)
+            if tenant.overrun:
+                return
+            if not tenant.backlog:
+                if not self._is_deaf(tenant):
+                    self._settle(tenant)
+                return
+
+    async def _dispatch(self, room: RoomState, message: wire.Message) -> None:
+        rest = self._hub.dispatch(room, message)
+        try:
+            while rest is not None:
+                await asyncio.sleep(0)
+                rest = rest()
+        finally:
+            # Cancelled halfway: the room counts as served, so the others must be.
+            while rest is not None:
+                rest = rest()
+
+    def _settle(self, tenant: Tenant) -> None:
+        """Go on live with a tenant."""
+        tenant.backlog = None
+        for member in tenant.members:
+            member.handed_late()
+        for waiter in self._unsettled.pop(tenant, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def _message(epoch: str, entry: Entry) -> wire.Message:
+    offset = f"{epoch}-{entry.seq}".encode()
+    flag = wire.Flag.RECOVERABLE
+    return wire.Message(offset, entry.seq, entry.previous, flag, entry.skip_sid, entry.body, entry.conflate)
+
+
+def _conflated(due: tuple[RoomState, wire.Message]) -> tuple[RoomState, bytes] | None:
+    """Give what only the latest event counts of; who is left out of one is still owed the one before."""
+    room, message = due
+    return (room, message.conflate) if message.conflate and message.skip_sid == b"-" else None

@@ -1,0 +1,396 @@
+"""What is kept of each socket so that it can come back, to any replica, after anything.
+
+A session is written when it changes, never when its socket goes: a killed replica writes nothing. It lives
+for the recovery window after its last sign of life, which the replica that holds the socket renews.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from gateway.core.history import Kept
+from gateway.core.member import Stay
+from gateway.presence.store import SCRIPTS, PresenceTimes, RoomPeople, room_people
+from gateway.redis.commands import Commands
+from gateway.sessions.revoked import Revoked
+from publisher import wire
+from publisher.envelope import new_epoch
+from publisher.offsets import SEQ_PER_S
+from publisher.rooms import Room, user
+
+# How long after a session says that its socket leaves a room the socket may still get the room's events: until the
+# replica has Redis' answer, or gives the socket up.
+LEAVING = 10 * SEQ_PER_S
+
+
+class Holder(NamedTuple):
+    """Whose session it is, and which socket's."""
+
+    tenant: str
+    user_id: str
+    pid: str
+    sid: str = ""
+    generation: int = 1
+    token_id: str = ""
+    issued_at: float = 2.0**53
+    """Unix time in seconds at which its token was issued: one that is void makes nobody count as there."""
+
+
+class Standing(NamedTuple):
+    """What Redis says of a session whose socket is connected here."""
+
+    generation: int
+    """Of whoever claimed it last; 0 where it is gone."""
+    ended: bool
+    taken: list[tuple[Room, int]]
+    """Rooms that were taken away from the user, each with the seq at which."""
+    revoked: Revoked
+
+
+class Place(NamedTuple):
+    """A moment in a tenant's history."""
+
+    epoch: str
+    seq: int
+
+
+class Session(NamedTuple):
+    """A session as it was claimed."""
+
+    user_id: str
+    sid: str
+    generation: int
+    opened_at: int
+    seen_until: int
+    """Seq up to which its socket certainly got everything that was for it."""
+    rooms: dict[Room, int]
+    """Each room with the seq at which it was joined; what was taken away since is not among them."""
+    taken: tuple[Room, ...]
+    """What was taken away since, which its socket may not have heard."""
+    ended: bool
+    """True when the user was disconnected for good since it was opened."""
+    holed: bool
+    """True when something that was for its socket is gone."""
+    lost: str
+    """Why the session before it was lost, which its socket may not have heard yet; empty where none was."""
+    stays: tuple[Stay, ...] = ()
+    """Its socket's last stays in rooms that it has left."""
+
+
+def session_key(tenant: str, pid: str) -> str:
+    """Name the hash of one session."""
+    return f"rt:{{{tenant}}}:session:{pid}"
+
+
+class Opened(NamedTuple):
+    """What Redis says to a socket that comes, or comes back."""
+
+    place: Place
+    revoked: Revoked
+    session: Session | None = None
+    """As it was claimed; of another user's nothing but whose it is."""
+
+
+class Renewed(NamedTuple):
+    """What Redis says of sessions that were renewed."""
+
+    now: int
+    """Redis' time, in microseconds."""
+    generations: list[int]
+    """Of whoever claimed each session last; 0 where it is gone."""
+
+
+class Entered(NamedTuple):
+    """What Redis says to a socket that joined a room."""
+
+    known: bool
+    """False when the session is gone and must be written anew."""
+    seq: int = 0
+    """What was told of its people at or below it came before."""
+    people: RoomPeople | None = None
+    """Those of a conversation."""
+
+
+Due = Callable[[str, int], None]
+
+
+class Sessions:
+    """The sessions in Redis. Every method raises `LinkDown` or `ReplyError`.
+
+    `due(tenant, delay_ms)` is called when a tenant's presence has to be looked at again: `presence/presence.lua`.
+    """
+
+    def __init__(
+        self,
+        commands: Commands,
+        *,
+        window_s: float,
+        renew_every_s: float,
+        unnoticed_s: float,
+        kept: Kept,
+        presence: PresenceTimes = PresenceTimes(),  # noqa: B008  # immutable
+        most_sockets: int = 0,
+    ) -> None:
+        self.renew_every_s = renew_every_s
+        self.due: Due = _ignore
+        self._commands = commands
+        self._window_ms = int(window_s * 1000)
+        # While its socket counts as there, too: whose session is gone can't be seen off room by room.
+        self._lease_ms = int(max(window_s + 2 * renew_every_s, renew_every_s + presence.lease_s) * 1000)
+        # How long a socket may be dead before its replica knows: two heartbeats, at the most.
+        self._unnoticed_us = int(unnoticed_s * SEQ_PER_S)
+        self._kept = kept
+        self._presence_ms = int(presence.lease_s * 1000)
+        self._grace_ms = min(int(presence.grace_s * 1000), self._window_ms)
+        self._moving_ms = min(self._presence_ms, self._window_ms)
+        self._most_sockets = most_sockets
+        self._open = commands.script(*SCRIPTS, "sessions/open_session")
+        self._claim = commands.script(*SCRIPTS, "sessions/claim_session")
+        self._change_script = commands.script(*SCRIPTS, "sessions/change_session")
+        self._leave = commands.script(*SCRIPTS, "sessions/leave_session")
+        self._renew = commands.script("sessions/renew_session")
+        self._mark = commands.script("sessions/mark_session")
+
+    async def open(
+        self,
+        holder: Holder,
+        rooms: Mapping[Room, int | None],
+        lost: str = "",
+        *,
+        opened_at: int | None = None,
+        stays: Iterable[Stay] = (),
+    ) -> Opened:
+        """Write a whole session; a room without a seq is joined now. Gives the moment it was written at.
+
+        Its user counts as there, unless the token is void. `lost` is why the session before it was lost. A session
+        that is written again was opened at `opened_at`.
+        """
+        tenant, user_id, pid, sid, generation, token_id, issued_at = holder
+        kept = self._kept
+        args: list[str | int] = []
+        for room, joined_at in rooms.items():
+            args += [room, "" if joined_at is None else joined_at]
+        epoch, seq, revoked, delay = await self._commands.run(
+            self._open,
+            [wire.meta_key(tenant), session_key(tenant, pid), wire.revoked_key(tenant, user_id)],
+            wire.prefix(tenant),
+            self._commands.publishing,
+            new_epoch(),
+            kept.size if kept.beyond is None else kept.beyond,
+            int(kept.ttl_s * 1000),
+            self._lease_ms,
+            self._presence_ms,
+            self._most_sockets,
+            user_id,
+            sid,
+            pid,
+            generation,
+            lost,
+            token_id,
+            issued_at,
+            kept.max_event_bytes,
+            "" if opened_at is None else opened_at,
+            _packed(stays),
+            int(kept.window_s * 1000),
+            kept.size,
+            kept.max_bytes,
+            *args,
+        )
+        self._note(tenant, delay)
+        return Opened(Place(epoch.decode(), int(seq)), Revoked(_pairs(revoked)))
+
+    async def claim(self, holder: Holder) -> Opened:
+        """Take a session over and close its old socket; another user's session is given, but not taken."""
+        tenant, user_id, pid, _, _, token_id, issued_at = holder
+        epoch, seq, fields, revoked, delay = await self._commands.run(
+            self._claim,
+            [
+                wire.meta_key(tenant),
+                session_key(tenant, pid),
+                wire.revoked_key(tenant, user_id),
+                wire.channel(tenant, user(user_id)),
+            ],
+            wire.prefix(tenant),
+            self._commands.publishing,
+            new_epoch(),
+            self._lease_ms,
+            self._presence_ms,
+            self._most_sockets,
+            user_id,
+            pid,
+            token_id,
+            issued_at,
+        )
+        self._note(tenant, delay)
+        taken = Revoked(_pairs(revoked))
+        session = _session(_pairs(fields), taken) if fields else None
+        return Opened(Place(epoch.decode(), int(seq)), taken, session)
+
+    def _note(self, tenant: str, delay_ms: int) -> None:
+        if delay_ms >= 0:
+            self.due(tenant, delay_ms)
+
+    async def generation(self, tenant: str, pid: str) -> int:
+        """Tell how often a session was claimed, 0 where it is gone."""
+        return int(await self._commands.ask("HGET", session_key(tenant, pid), "g") or 0)
+
+    async def join(self, holder: Holder, room: Room, joined_at: int, after: int | None = None) -> Entered:
+        """Add a room, unless another socket has the session; `after` is how far this one knows who types there."""
+        changing = self._change(holder, room, joined_at, "" if after is None else after)
+        known, people = await self._changed(holder.tenant, changing)
+        if people is None:
+            return Entered(bool(known))
+        seq, *of_room = people
+        return Entered(bool(known), int(seq), room_people(*of_room))
+
+    async def put_off(self, holder: Holder, rooms: Iterable[Room], joined_at: int) -> None:
+        """Note that a socket, which just opened its session, is in its rooms as of a later moment."""
+        fields = [word for room in rooms for word in (f"r:{room}", joined_at)]
+        await self._commands.ask("HSET", session_key(holder.tenant, holder.pid), *fields)
+
+    def leave(self, holder: Holder, room: Room, stays: Iterable[Stay]) -> Awaitable[Any]:
+        """Take a room out, unless another socket has the session; `stays` are those that are over, this one too.
+
+        It is on its way from now on, before what is asked later.
+        """
+        return self._changed(holder.tenant, self._change(holder, room, "", "", stays))
+
+    def _change(
+        self, holder: Holder, room: Room, joined_at: int | str, after: int | str, stays: Iterable[Stay] = ()
+    ) -> Awaitable[Any]:
+        tenant, user_id, pid, _, generation, *_ = holder
+        keys, prefix = [session_key(tenant, pid)], wire.prefix(tenant)
+        changes = (self._lease_ms, room, joined_at, pid, user_id, after, generation, _packed(stays))
+        return self._commands.run(self._change_script, keys, prefix, self._commands.publishing, *changes)
+
+    async def _changed(self, tenant: str, changing: Awaitable[Any]) -> tuple[Any, Any]:
+        known, delay, people = await changing
+        self._note(tenant, delay)
+        return known, people
+
+    async def renew(self, tenant: str, sessions: Iterable[tuple[Holder, int]]) -> Renewed:
+        """Renew a tenant's sessions, each with the seq since which its socket was handed everything at once.
+
+        One that another socket has by now is left as it is.
+        """
+        found = list(sessions)
+        keys = [session_key(tenant, holder.pid) for holder, _ in found]
+        times = (self._lease_ms, self._unnoticed_us)
+        sockets = [fact for holder, since in found for fact in (holder.generation, since)]
+        now, *generations = await self._commands.run(self._renew, keys, *times, *sockets)
+        return Renewed(int(now), [int(generation) for generation in generations])
+
+    async def mark_holed(self, holders: Iterable[Holder]) -> None:
+        """Note that something for these sockets is gone: whoever claims their sessions is told."""
+        await asyncio.gather(*(self._commands.run(self._mark, *self._marking(holder)) for holder in holders))
+
+    def _marking(self, holder: Holder) -> tuple[list[str], str, str, int]:
+        tenant, user_id, pid, _, generation, *_ = holder
+        keys = [session_key(tenant, pid), wire.meta_key(tenant), wire.channel(tenant, user(user_id))]
+        return keys, self._commands.publishing, pid, generation
+
+    async def standing(self, tenant: str, sessions: Iterable[tuple[str, str]]) -> list[Standing]:
+        """Look sessions up, each a pid and its user, without touching them."""
+        asked: list[asyncio.Future[Any]] = []
+        for pid, user_id in sessions:
+            asked.append(self._commands.ask("HMGET", session_key(tenant, pid), "g", "at"))
+            asked.append(self._commands.ask("HGETALL", wire.revoked_key(tenant, user_id)))
+        replies = await asyncio.gather(*asked)
+        return [
+            _standing(int(generation or 0), int(opened_at or 0), Revoked(_pairs(revoked)))
+            for (generation, opened_at), revoked in zip(replies[::2], replies[1::2], strict=True)
+        ]
+
+    async def revoked(self, tenant: str, user_id: str) -> Revoked:
+        """Look up what was taken away from a user."""
+        return Revoked(_pairs(await self._commands.ask("HGETALL", wire.revoked_key(tenant, user_id))))
+
+    async def blocked(self, tenant: str, user_id: str, rooms: Iterable[Room]) -> set[Room]:
+        """Return those rooms that a user may not join for now."""
+        keys = {wire.blocked_key(tenant, user_id, room): room for room in rooms}
+        # All at once: nearly always there is none.
+        if not keys or not await self._commands.ask("EXISTS", *keys):
+            return set()
+        found = await asyncio.gather(*(self._commands.ask("EXISTS", key) for key in keys))
+        return {room for room, there in zip(keys.values(), found, strict=True) if there}
+
+    async def begin_window(
+        self, holder: Holder, since: int, typing: Iterable[Room] = (), *, moving: bool = False
+    ) -> None:
+        """Start the recovery window, unless another socket has the session: this one is gone as of now.
+
+        Its user counts as there for the grace time; `moving`, as the replica sent it away, while a lease runs.
+        """
+        grace_ms = self._moving_ms if moving else self._grace_ms
+        await self._left(holder, self._window_ms, grace_ms, since, typing)
+
+    async def forget(self, holder: Holder, typing: Iterable[Room] = (), *, at_once: bool = True) -> None:
+        """Drop a session that must not be recovered, unless another socket has it.
+
+        Its user counts as gone at once, or after the grace time.
+        """
+        await self._left(holder, 0, 0 if at_once else self._grace_ms, 0, typing)
+
+    async def _left(self, holder: Holder, wait_ms: int, grace_ms: int, since: int, typing: Iterable[Room]) -> None:
+        tenant, user_id, pid, _, generation, *_ = holder
+        delay = await self._commands.run(
+            self._leave,
+            [session_key(tenant, pid)],
+            wire.prefix(tenant),
+            self._commands.publishing,
+            wait_ms,
+            grace_ms,
+            self._unnoticed_us,
+            since,
+            pid,
+            user_id,
+            generation,
+            *typing,
+        )
+        self._note(tenant, delay)
+
+
+def _ignore(tenant: str, delay_ms: int) -> None:
+    """Look at nobody's presence."""
+
+
+def _pairs(flat: list[bytes]) -> dict[str, str]:
+    texts = [item.decode() for item in flat]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _standing(generation: int, opened_at: int, revoked: Revoked) -> Standing:
+    return Standing(generation, revoked.ends(opened_at), list(revoked.rooms()), revoked)
+
+
+def _session(fields: dict[str, str], revoked: Revoked) -> Session:
+    opened_at = int(fields.get("at", 0))
+    rooms = {Room(name[2:]): int(seq) for name, seq in fields.items() if name.startswith("r:")}
+    return Session(
+        fields["u"],
+        fields.get("s", ""),
+        int(fields.get("g", 1)),
+        opened_at,
+        int(fields.get("t", 0)),
+        {room: joined_at for room, joined_at in rooms.items() if not revoked.takes(room, joined_at)},
+        tuple(room for room, joined_at in rooms.items() if revoked.takes(room, joined_at)),
+        ended=revoked.ends(opened_at),
+        holed="x" in fields,
+        lost=fields.get("l", ""),
+        stays=_unpacked(fields.get("p", "")),
+    )
+
+
+def _packed(stays: Iterable[Stay]) -> str:
+    return " ".join(f"{stay.room} {stay.joined_at} {stay.left_at}" for stay in stays)
+
+
+def _unpacked(text: str) -> tuple[Stay, ...]:
+    """Read stays; a room was left at some moment after the one that its session names."""
+    words = iter(text.split(" ") if text else ())
+    return tuple(
+        Stay(Room(room), int(joined_at), int(left_at), int(left_at) + LEAVING)
+        for room, joined_at, left_at in zip(words, words, words, strict=True)
+    )

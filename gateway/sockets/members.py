@@ -1,0 +1,156 @@
+"""What the parts of the socket layer share: the tables of members, and the services they use."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import structlog
+
+from gateway.access import EVERYONE, Access
+from gateway.core.member import Member
+from gateway.core.rooms import RoomState, Tenant
+from gateway.engine import CloseReason, Frame
+from gateway.engine.errors import CloseCode
+from gateway.presence.store import People, presence_times
+from gateway.redis.commands import Commands
+from gateway.rooms.logs import History
+from gateway.rooms.subscriptions import Relay
+from gateway.sessions.store import Holder, Sessions
+from gateway.settings import Settings
+from gateway.sockets import packets
+from gateway.sockets.questions import Questions
+from publisher.envelope import Envelope
+
+log = structlog.get_logger("gateway.sockets")
+
+
+class House:
+    """One replica's members, by sid, and what serves them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        commands: Commands,
+        relay: Relay,
+        history: History,
+        sessions: Sessions,
+        access: Access = EVERYONE,
+    ) -> None:
+        self.settings = settings
+        self.commands = commands
+        self.relay = relay
+        self.history = history
+        self.sessions = sessions
+        self.access = access
+        self.people = People(commands, presence_times(settings))
+        self.members: dict[str, Member] = {}
+        self.limited: Counter[str] = Counter()
+        """How often members hit a limit, by limit."""
+        self.questions = Questions(settings.max_waiting_questions, self.limited)
+        self.refused: Counter[str] = Counter()
+        """Events of members that were refused, by code."""
+        self._changing: dict[Member, tuple[asyncio.Lock, int]] = {}
+        """Members whose sessions are being changed: whose turn it is, and by how many."""
+        self._publishing: set[asyncio.Future[Any]] = set()
+
+    def enter(self, member: Member) -> None:
+        """Put a member into the tables; of two with one sid the one that claimed the session last has the name."""
+        named = self.members.get(member.sid)
+        if named is None or named.generation <= member.generation:
+            self.members[member.sid] = member
+        member.tenant.members.add(member)
+
+    def take_out(self, member: Member) -> None:
+        """Take a member out of its rooms and the tables; what its rooms get from now on is not for it."""
+        member.flush()
+        for room in list(member.rooms):
+            room.remove(member)
+            self.relay.note_idle(room)
+        if self.members.get(member.sid) is member:
+            del self.members[member.sid]
+        member.tenant.members.discard(member)
+
+    def leave_room(self, member: Member, room: RoomState) -> None:
+        """Take a member out of one room; what waits to be conflated is from before."""
+        member.flush()
+        member.leave(room)
+        self.relay.note_idle(room)
+
+    def tell(self, member: Member, event: str, *args: Any) -> None:
+        """Send an event of the gateway's own to one socket."""
+        member.socket.send_frame(Frame(packets.event(event, *args)))
+
+    def publish(self, envelope: Envelope) -> None:
+        """Publish without waiting, and without minding whether it worked: for ephemeral events."""
+        task = asyncio.ensure_future(self.commands.publish(envelope))
+        self._publishing.add(task)
+        task.add_done_callback(self._published)
+
+    def _published(self, task: asyncio.Future[Any]) -> None:
+        self._publishing.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def write_again(self, tenant: Tenant, members: Iterable[Member]) -> None:
+        """Write sessions that are gone as they are now, but for members that were sent away by now.
+
+        First everything is heard that was published until now: a replica that was frozen would bring back a
+        session that ended meanwhile. Raises `LinkDown`, `ReplyError` or `Unavailable`.
+        """
+        await self.relay.fence(tenant)
+        # Those first that need not wait for a change that is under way.
+        for member in sorted(members, key=lambda member: member in self._changing):
+            async with self.changing(member):
+                await self._write_if_there(member)
+
+    async def write_changed(self, member: Member) -> None:
+        """Do so for a member whose session the caller changes."""
+        await self.relay.fence(member.tenant)
+        await self._write_if_there(member)
+
+    async def _write_if_there(self, member: Member) -> None:
+        if member in member.tenant.members and not member.socket.closed:
+            await self.write_session(member, opened_at=member.opened_at)
+
+    @contextlib.asynccontextmanager
+    async def changing(self, member: Member) -> AsyncIterator[None]:
+        """Change a member's session, one change after the other.
+
+        A session that is written as a whole while its socket joins or leaves a room would undo that.
+        """
+        lock, waiting = self._changing.get(member) or (asyncio.Lock(), 0)
+        self._changing[member] = lock, waiting + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            _, waiting = self._changing.pop(member)
+            if waiting > 1:
+                self._changing[member] = lock, waiting - 1
+
+    async def write_session(self, member: Member, *, opened_at: int | None = None) -> None:
+        """Write a member's session as it is now; raises `LinkDown` or `ReplyError`."""
+        rooms = {room.name: joined_at for room, joined_at in member.rooms.items()}
+        await self.sessions.open(holder(member), rooms, opened_at=opened_at, stays=member.stays or ())
+
+
+def evict(house: House, member: Member) -> None:
+    """Close a socket whose session has moved on to another one."""
+    house.take_out(member)
+    member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
+
+
+def holder(member: Member) -> Holder:
+    """Give what Redis knows a member's session by."""
+    identity = member.identity
+    token = identity.token_id, identity.issued_at
+    return Holder(member.tenant.id, identity.user_id, member.pid, member.sid, member.generation, *token)
+
+
+def facts(member: Member) -> dict[str, str]:
+    """Give what a log line says of a member."""
+    return {"sid": member.sid, "user": member.identity.user_id, "tenant": member.tenant.id}
