@@ -27,7 +27,7 @@ wheel: $(CONSOLE) ## make dist/*.whl, with the console in it
 	@GATEWAY_CONSOLE=required $(PIP) wheel --no-index --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*.whl
 
-test: $(VENV)/.dev ## install everything and run every test; TESTS='tests/core tests/bus' for some
+test: $(VENV)/.dev ## install everything and run every test; TESTS='tests/core tests/redis' for some
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 bench: $(VENV)/.dev ## measure the gateway beside its rivals; ARGS=--quick takes a minute

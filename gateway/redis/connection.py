@@ -6,7 +6,7 @@ everything else that the gateway does with an event for a small room, so once a 
 module takes its transport over and feeds hiredis directly.
 
 This is the one module that reaches past redis-py's public surface (`Connection._reader`, `._writer`);
-redis-py is pinned and `tests/bus/test_link.py` fails when those go.
+redis-py is pinned and `tests/redis/test_connection.py` fails when those go.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """python-socketio's AsyncServer on our engine, as the Socket.IO v5 document has it.
 
 The one module that reaches past python-socketio's public surface; it is pinned, and
-`tests/sockets/test_upstream.py` fails when what is used here changes. What differs from upstream: packets
+`tests/sockets/test_socketio_server.py` fails when what is used here changes. What differs from upstream: packets
 are decoded strictly and a malformed one closes the transport; CONNECT comes before any event; a refusal is
 an object that the client can read; a socket that never sends CONNECT is closed; events of one socket are
 handled one after the other, without a task where a handler does not wait; the environ goes after connect.

@@ -1,5 +1,5 @@
 """Requests that do not come to an end, or are too large, against a running gateway; the rest is in
-tests/engine/test_intake.py.
+tests/engine/test_http_limits.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from tests.engine.test_intake import line
+from tests.engine.test_http_limits import line
 from tests.limits.conftest import SOCKETIO, limited
 from tests.support.client import Clients
 from tests.support.replica import Replica, Replicas

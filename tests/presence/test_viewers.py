@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation
 from tests.e2e.conftest import Browsers
-from tests.people.conftest import Connect, Office
+from tests.presence.conftest import Connect, Office
 from tests.support.publisher_process import Publishers
 from tests.support.replica import Replica
 from tests.support.tokens import new_id

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.redis import subscriber as subscriber_module
 from gateway.redis.connection import LinkDown
-from tests.bus.conftest import Ear, subscribed
+from tests.redis.conftest import Ear, subscribed
 from tests.support.proxy import Proxy
 from tests.support.waiting import PATIENCE_S, until
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.redis import probe as probe_module
-from tests.bus.conftest import Ear, subscribed
+from tests.redis.conftest import Ear, subscribed
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
 

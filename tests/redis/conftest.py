@@ -1,4 +1,4 @@
-"""What the tests of the bus share: connections to a real server, with the network in between."""
+"""What the tests of Redis connections share: connections to a real server, with the network in between."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from gateway.redis.commands import Commands
 from publisher import conversation
-from tests.bus.office import Office, new_office
+from tests.support.office import Office, new_office
 from tests.support.tokens import new_id
 
 

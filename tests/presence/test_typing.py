@@ -8,7 +8,7 @@ import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import Browsers
-from tests.people.conftest import LEASE_S, TIMES, TYPING_S, Connect, Office
+from tests.presence.conftest import LEASE_S, TIMES, TYPING_S, Connect, Office
 from tests.recovery.conftest import Behind
 from tests.support.browsers import Node
 from tests.support.client import RawClient

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.people`: what it costs to know who is online, in Redis and in what browsers are told.
+"""`python -m tests.bench.presence`: what it costs to know who is online, in Redis and in what browsers are told.
 
 Idle sockets in one organization and in many, then a whole organization that comes, is cut off and comes back.
 Pages take several changes in one event, as the client in `gateway/client` does; others are sent some 2.5 times
@@ -99,7 +99,7 @@ def crowd(users: int) -> list[str]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.people")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.presence")
     parser.add_argument("--sockets", type=int, default=10_000)
     parser.add_argument("--users", type=int, default=2_000)
     given = parser.parse_args()

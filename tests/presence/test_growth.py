@@ -16,7 +16,7 @@ from publisher import Options, campaign, wire
 from publisher.envelope import build_control, build_event
 from publisher.offsets import SEQ_PER_S
 from publisher.rooms import organization
-from tests.bus.office import TIMES, Office, new_office
+from tests.support.office import TIMES, Office, new_office
 from tests.support.tokens import new_id
 
 # As `REMEMBERED`, `MOST_WAITING` and `MOST_LOOKED_AT` in `gateway/presence`.

@@ -21,7 +21,7 @@ from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.redis.commands import Commands
 from gateway.redis.connection import Source
 from publisher import Room, conversation
-from tests.bus.office import TIMES, Office, Socket
+from tests.support.office import TIMES, Office, Socket
 from tests.support.tokens import new_id
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import Browsers
-from tests.people.conftest import GRACE_S, LEASE_S, TIMES, Connect, Office, is_told, statuses
+from tests.presence.conftest import GRACE_S, LEASE_S, TIMES, Connect, Office, is_told, statuses
 from tests.support.browsers import Browser
 from tests.support.proxy import Proxy
 from tests.support.replica import Replica, Replicas
