@@ -11,13 +11,14 @@ from typing import Any, NoReturn
 
 import click
 
-from gateway import log, samples, settings, tracing
+from gateway import log, settings, tracing
 from gateway.app.health import installed_version
 from gateway.app.process import run
 from gateway.auth.minting import mint
 from gateway.cli import checks, dev, outbox, reach, tail, top
 from gateway.console import attach_where_there_are_keys
 from gateway.contract import schemas
+from gateway.dev import demo_data
 from gateway.dev.embedded_redis import EmbeddedError
 from gateway.errors import StartError
 from gateway.peers.workers import Worker, Workers, count
@@ -185,7 +186,7 @@ def _given(**options: Any) -> dict[str, Any]:
 
 def _payload(data: str | None, text: str | None, rooms: tuple[str, ...]) -> Any:
     if text is not None:
-        return samples.sample_message(rooms[0].partition(":")[2], text)
+        return demo_data.sample_message(rooms[0].partition(":")[2], text)
     try:
         return json.loads(data or "")
     except ValueError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway import unreadable as unreadable_module
 from gateway.core.rooms import Tenant
 from gateway.redis.connection import LinkDown, ReplyError
+from gateway.rooms import read_retry as unreadable_module
 from gateway.rooms.read_retry import Unreadable, is_tenants
 from tests.support.waiting import until
 

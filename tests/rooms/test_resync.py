@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway import resync as resync_module
 from gateway.core.history import Entry, Kept, Log
 from gateway.core.hub import Hub
 from gateway.core.rooms import RoomState, Tenant
 from gateway.redis.connection import LinkDown, ReplyError
+from gateway.rooms import resync as resync_module
 from gateway.rooms.logs import Snapshot
 from gateway.rooms.resync import AT_ONCE, Resync
 from publisher import Room
