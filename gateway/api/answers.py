@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 
 from gateway.errors import Refused
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from publisher import InvalidEvent
 
 RETRY_AFTER_S = 1
@@ -58,7 +58,7 @@ def _as_refused(request: web.Request, error: Exception) -> Refused:
             return Refused("not_found")
         case web.HTTPMethodNotAllowed():
             return Refused("bad_method")
-        case LinkDown() | ReplyError() | TimeoutError():
+        case RedisUnavailable() | ReplyError() | TimeoutError():
             reason = str(error)[:200] or "no answer in time"
             _log.warning("api_unavailable", path=request.path[:64], reason=reason)
             return Refused("unavailable")

@@ -16,7 +16,7 @@ from publisher.rooms import Room
 
 
 async def room_now(house: House, query: RoomQuery) -> dict[str, Any]:
-    """Give what `RoomNow` says; raises `LinkDown` or `ReplyError`."""
+    """Give what `RoomNow` says; raises `RedisUnavailable` or `ReplyError`."""
     tenant, room = query.organization_id, Room(query.room)
     ask = house.commands.ask
     subscribers, epoch, newest, kept = await asyncio.gather(

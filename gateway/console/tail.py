@@ -17,7 +17,7 @@ from aiohttp import web
 from gateway.console.models import Tail
 from gateway.errors import Refused
 from gateway.redis.commands import OPEN_ERRORS
-from gateway.redis.connection import Link, LinkDown, ReplyError
+from gateway.redis.connection import Connection, RedisUnavailable, ReplyError
 from gateway.rooms.message_view import CONTROL, overhear
 from publisher import wire
 from publisher.rooms import Room
@@ -59,28 +59,31 @@ class Tails:
             lines.wake()
 
     async def stream(self, request: web.Request, asked: Tail) -> web.StreamResponse:
-        """Answer until the reader, Redis or this replica goes; raises `Refused` or `LinkDown` before that."""
+        """Answer until the reader, Redis or this replica goes.
+
+        Raises `Refused` or `RedisUnavailable` before it has begun.
+        """
         if len(self._going) >= MOST:
             raise Refused("rate_limited", f"{MOST} rooms are followed here already", limit="console tails")
         everything = self._gateway.relay.subscriber
         # Of a cluster, what hears the shard of this tenant.
-        ear = everything.of(asked.organization_id)
+        subscriber = everything.of(asked.organization_id)
         lines = Lines(payload=asked.payload)
-        link = Link(ear.commands.source, on_push=lines.take, on_lost=lines.lost)
+        connection = Connection(subscriber.commands.source, on_push=lines.take, on_lost=lines.lost)
         self._going.add(lines)
         try:
-            await link.open(OPEN_S)
-            word = "SUBSCRIBE" if ear is everything else "SSUBSCRIBE"
-            link.send(word, wire.channel(asked.organization_id, Room(asked.room)))
+            await connection.open(OPEN_S)
+            word = "SUBSCRIBE" if subscriber is everything else "SSUBSCRIBE"
+            connection.send(word, wire.channel(asked.organization_id, Room(asked.room)))
             await asyncio.wait_for(lines.began.wait(), OPEN_S)
-            return await self._pass_on(request, lines, ear)
+            return await self._pass_on(request, lines, subscriber)
         except OPEN_ERRORS as error:
-            raise LinkDown(str(error)) from None
+            raise RedisUnavailable(str(error)) from None
         finally:
             self._going.discard(lines)
-            await link.close()
+            await connection.close()
 
-    async def _pass_on(self, request: web.Request, lines: Lines, ear: Subscriber) -> web.StreamResponse:
+    async def _pass_on(self, request: web.Request, lines: Lines, subscriber: Subscriber) -> web.StreamResponse:
         response = web.StreamResponse(headers=HEADERS)
         await response.prepare(request)
         loop = asyncio.get_running_loop()
@@ -88,7 +91,7 @@ class Tails:
         with suppress(ConnectionError):
             await response.write(_line({"type": "open"}))
             said_at = loop.time()
-            while not (why := self._end(lines, ear)):
+            while not (why := self._end(lines, subscriber)):
                 if found := await lines.some(LOOK_S):
                     await response.write(found)
                     said_at = loop.time()
@@ -100,11 +103,11 @@ class Tails:
             await response.write(_line({"type": "end", "why": why}))
         return response
 
-    def _end(self, lines: Lines, ear: Subscriber) -> str:
+    def _end(self, lines: Lines, subscriber: Subscriber) -> str:
         if self._closing or self._gateway.draining:
             return "draining"
         # A connection that is dead without a word shows where this replica listens itself.
-        return "redis" if lines.is_lost or not ear.hears else ""
+        return "redis" if lines.is_lost or not subscriber.hears else ""
 
 
 class Lines:

@@ -23,7 +23,7 @@ from gateway.peers.proof import HEADER, Passed
 from gateway.peers.registry import Peer, Registry
 from gateway.peers.tls import Tls
 from gateway.peers.tunnel import Asked, Tunnel, Tunnels, switch
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.settings import Settings
 
 # To the machine that holds the session, and there to the worker.
@@ -105,7 +105,7 @@ class Forwarding:
             return None
         try:
             peer = await self._registry.find(name)
-        except (LinkDown, ReplyError):
+        except (RedisUnavailable, ReplyError):
             return self._unavailable()
         if peer is None:
             return None

@@ -44,7 +44,10 @@ class Proof:
         self._keys: dict[int, bytes] = {}
 
     async def refresh(self) -> None:
-        """Bring the keys in step with Redis, which may have lost its own; raises `LinkDown` or `ReplyError`."""
+        """Bring the keys in step with Redis, which may have lost its own.
+
+        Raises `RedisUnavailable` or `ReplyError`.
+        """
         now = self._period()
         for period in (now - 1, now, now + 1):
             key = await self._commands.ask("GET", f"{KEY}{period}")

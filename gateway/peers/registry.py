@@ -16,7 +16,7 @@ import structlog
 
 from gateway.peers.proof import Proof
 from gateway.redis.commands import Commands
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 
 KEY = "rt:node:"
 # All names by when they were last said. No process is called so.
@@ -88,12 +88,15 @@ class Registry:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         # Otherwise it ends by itself.
-        with contextlib.suppress(LinkDown, ReplyError):
+        with contextlib.suppress(RedisUnavailable, ReplyError):
             await self._commands.ask("DEL", KEY + self.name)
             await self._commands.ask("ZREM", INDEX, self.name)
 
     async def find(self, name: str) -> Peer | None:
-        """Give another process, None where there is none of that name; raises `LinkDown` or `ReplyError`."""
+        """Return another process, or None if there is none of that name.
+
+        Raises `RedisUnavailable` or `ReplyError`.
+        """
         now = asyncio.get_running_loop().time()
         known = self._known.get(name)
         if known is not None and known[0] > now:
@@ -110,7 +113,7 @@ class Registry:
     async def everyone(self) -> dict[str, dict[str, Any]]:
         """Give what every process says of itself, by name, this one's as it is now; `MOST_SHOWN` at the most.
 
-        Raises `LinkDown` or `ReplyError`.
+        Raises `RedisUnavailable` or `ReplyError`.
         """
         return await entries(self._commands) | {self.name: self._said()}
 
@@ -126,13 +129,13 @@ class Registry:
 
     async def _refresh(self) -> None:
         # The next time, otherwise: what is known serves on.
-        with contextlib.suppress(LinkDown, ReplyError):
+        with contextlib.suppress(RedisUnavailable, ReplyError):
             await self.proof.refresh()
 
     async def _announce(self) -> None:
         entry = self._said()
         # The next time, otherwise: an entry outlives two that are missed.
-        with contextlib.suppress(LinkDown, ReplyError):
+        with contextlib.suppress(RedisUnavailable, ReplyError):
             await self._commands.ask("SET", KEY + self.name, msgspec.json.encode(entry), "PX", LIFE_MS)
             await self._commands.ask("ZADD", INDEX, time.time(), self.name)
             await self._commands.ask("PEXPIRE", INDEX, int(FORGOTTEN_S * 1000))
@@ -150,7 +153,7 @@ class Registry:
         return said
 
     async def _forget_old(self) -> None:
-        with contextlib.suppress(LinkDown, ReplyError):
+        with contextlib.suppress(RedisUnavailable, ReplyError):
             before = time.time() - FORGOTTEN_S
             if old := await self._commands.ask("ZRANGEBYSCORE", INDEX, "-inf", before, "LIMIT", 0, 1000):
                 await self._commands.ask("ZREM", INDEX, *old)
@@ -159,7 +162,7 @@ class Registry:
 async def entries(commands: Commands) -> dict[str, dict[str, Any]]:
     """Give what the processes say of themselves, by name; `MOST_SHOWN` at the most.
 
-    Entries that have run out are left out, and those that are nothing of ours. Raises `LinkDown` or `ReplyError`.
+    Entries that have expired or are not ours are left out. Raises `RedisUnavailable` or `ReplyError`.
     """
     names = await commands.ask("ZRANGE", INDEX, 0, MOST_SHOWN - 1, "REV")
     found = {}

@@ -86,7 +86,7 @@ def room_people(viewers: bytes | None, typists: Iterable[bytes], stopped: Iterab
 
 
 class People:
-    """The scripts on people. Every method raises `LinkDown` or `ReplyError`."""
+    """The scripts on people. Every method raises `RedisUnavailable` or `ReplyError`."""
 
     def __init__(self, commands: Commands, times: PresenceTimes) -> None:
         self.times = times

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
-from gateway.redis.connection import Link, LinkDown, ReplyError, Source
+from gateway.redis.connection import Connection, RedisUnavailable, ReplyError, Source
 from publisher.address import Node
 from publisher.calls import Taken, results_of
 from publisher.envelope import Envelope
@@ -44,14 +44,17 @@ def new_backoff() -> Backoff:
 
 
 class Commands:
-    """One connection for everything that is asked; while it is down every call raises `LinkDown` at once."""
+    """One connection for everything that is asked.
+
+    While it is down every call raises `RedisUnavailable` at once.
+    """
 
     publishing = "PUBLISH"
     """The command that scripts publish with."""
 
     def __init__(self, source: Source, scripts: dict[str, str] | None = None) -> None:
         self._source = source
-        self._link: Link | None = None
+        self._connection: Connection | None = None
         self._lost = asyncio.Event()
         self._up = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -75,7 +78,7 @@ class Commands:
 
     def begin(self) -> None:
         """Connect in the background, unless that is done."""
-        if self._link is None:
+        if self._connection is None:
             self._lost.set()
         self._keeper = asyncio.create_task(self._keep(), name="redis commands")
 
@@ -84,9 +87,9 @@ class Commands:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        if self._link is not None:
-            await self._link.close()
-            self._link = None
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
         await self._source.aclose()
 
     @property
@@ -97,7 +100,7 @@ class Commands:
     @property
     def is_up(self) -> bool:
         """Tell whether Redis can be asked just now."""
-        return self._link is not None and self._link.is_up
+        return self._connection is not None and self._connection.is_up
 
     @property
     def all_up(self) -> bool:
@@ -107,25 +110,31 @@ class Commands:
     @property
     def own_address(self) -> str:
         """The address that this machine has on the way to Redis, empty where that is no network's."""
-        return self._link.own_address if self._link is not None else ""
+        return self._connection.own_address if self._connection is not None else ""
 
     async def wait_up(self, timeout_s: float, key: str | None = None) -> None:
-        """Wait until Redis can be asked, about one key or all; raises `LinkDown` when it can't for that long."""
+        """Wait until Redis can be asked, about one key or all.
+
+        Raises `RedisUnavailable` if that takes longer than `timeout_s`.
+        """
         try:
             async with asyncio.timeout(timeout_s):
                 while not self.is_up:
                     self._up.clear()  # the keeper may not have seen the end yet
                     await self._up.wait()
         except TimeoutError:
-            raise LinkDown("Redis is away") from None
+            raise RedisUnavailable("Redis is away") from None
 
     def ask(self, *command: str | bytes | float) -> asyncio.Future[Any]:
-        """Send one command and give its reply; raises `LinkDown`, or `ReplyError` with Redis' own words."""
-        if self._link is None:
+        """Send one command and return its reply.
+
+        Raises `RedisUnavailable`, or `ReplyError` with Redis' own words.
+        """
+        if self._connection is None:
             future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            future.set_exception(LinkDown("Redis is away"))
+            future.set_exception(RedisUnavailable("Redis is away"))
             return future
-        return self._link.ask(*command)
+        return self._connection.ask(*command)
 
     def run(self, script: Script, keys: list[str], *args: str | bytes | float) -> Coroutine[Any, Any, Any]:
         """Run a script; the same errors as `ask`. It is on its way from now on, before what is asked later."""
@@ -157,9 +166,9 @@ class Commands:
 
     async def _reload(self, key: str) -> None:
         """Load the scripts again where a key is."""
-        if self._link is None:
-            raise LinkDown("Redis is away")
-        await self._load(self._link)
+        if self._connection is None:
+            raise RedisUnavailable("Redis is away")
+        await self._load(self._connection)
 
     async def subscribers(self, channel: str) -> int:
         """Count the connections that listen to a channel; the same errors as `ask`."""
@@ -168,39 +177,39 @@ class Commands:
     @property
     def server(self) -> Node | None:
         """Where the questions go just now."""
-        return self._link.server if self._link is not None else None
+        return self._connection.server if self._connection is not None else None
 
     def drop(self) -> None:
         """Give the connection up; a new one is made."""
-        if self._link is not None:
-            self._link.abort()
+        if self._connection is not None:
+            self._connection.abort()
 
     async def _open(self) -> None:
         lost = asyncio.Event()
-        link = Link(self._source, on_lost=lost.set)
-        await link.open()
+        connection = Connection(self._source, on_lost=lost.set)
+        await connection.open()
         try:
-            await self._load(link)
+            await self._load(connection)
         except BaseException:
-            link.abort()
+            connection.abort()
             raise
-        self._link, self._lost = link, lost
+        self._connection, self._lost = connection, lost
         self._up.set()
 
-    async def _load(self, link: Link) -> None:
-        await asyncio.gather(*(link.ask("SCRIPT", "LOAD", source) for source in self._scripts.values()))
+    async def _load(self, connection: Connection) -> None:
+        await asyncio.gather(*(connection.ask("SCRIPT", "LOAD", source) for source in self._scripts.values()))
 
     async def _keep(self) -> None:
         backoff = new_backoff()
         while True:
             await self._watch()
-            failures, before = 0, self._link
+            failures, before = 0, self._connection
             if before is not None:
                 _log.warning("redis_commands_lost")
                 if before.demoted:
                     # Where nobody takes its place, it would say so again and again.
                     self.demoted_at, failures = asyncio.get_running_loop().time(), 1
-                self._link = None
+                self._connection = None
             self._up.clear()
             if failures:
                 await asyncio.sleep(backoff.compute(failures))
@@ -208,7 +217,7 @@ class Commands:
                 try:
                     await self._open()
                 except (*OPEN_ERRORS, ReplyError):
-                    self._link = None
+                    self._connection = None
                     failures += 1
                     await asyncio.sleep(backoff.compute(failures))
             if before is not None:
@@ -221,5 +230,5 @@ class Commands:
             try:
                 await asyncio.wait_for(self._lost.wait(), 1.0)
             except TimeoutError:
-                if self._link is not None and self._link.waiting_s() > ANSWER_TIMEOUT_S:
-                    self._link.abort()
+                if self._connection is not None and self._connection.waiting_s() > ANSWER_TIMEOUT_S:
+                    self._connection.abort()

@@ -32,11 +32,11 @@ TURN_S = 0.008
 Rest = Callable[[], "Rest | None"]
 
 
-class LinkDown(ConnectionError):
+class RedisUnavailable(ConnectionError):
     """Redis can't be asked just now; the connection is down or went down with the question under way."""
 
 
-class AnswerLost(LinkDown):
+class AnswerLost(RedisUnavailable):
     """The connection went down with the question under way: Redis may have done what it was asked, or not."""
 
 
@@ -87,7 +87,7 @@ class Source:
             await sentinel.aclose()
 
 
-class Link(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One connection. `on_push` gets what nobody asked for, `on_lost` is called once when it is over.
 
     Commands are written at the end of the loop's turn and answered in order: whoever asks in the same turn
@@ -132,13 +132,13 @@ class Link(asyncio.Protocol):
         self.server = Node(getattr(connection, "host", ""), getattr(connection, "port", 0))
         stream, writer = connection._reader, connection._writer
         if stream is None or writer is None or stream._buffer:
-            raise LinkDown("the connection was not idle after its handshake")
+            raise RedisUnavailable("the connection was not idle after its handshake")
         self._transport = writer.transport
         connection._reader = connection._writer = None  # it is ours now
         self._kept = stream, writer
         self._transport.set_protocol(self)
         if self._transport.is_closing():
-            raise LinkDown("the connection was closed after its handshake")
+            raise RedisUnavailable("the connection was closed after its handshake")
 
     @property
     def is_up(self) -> bool:
@@ -160,10 +160,10 @@ class Link(asyncio.Protocol):
         return self._clock() - self._heard_at
 
     def ask(self, *command: str | bytes | float) -> asyncio.Future[Any]:
-        """Send a command; the future gives its reply or raises `ReplyError` or `LinkDown`."""
+        """Send a command; the future gives its reply or raises `ReplyError` or `RedisUnavailable`."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if self._transport is None:
-            future.set_exception(LinkDown("Redis is away"))
+            future.set_exception(RedisUnavailable("Redis is away"))
             return future
         self._asked.append((self._clock(), future))
         self.send(*command)
@@ -265,9 +265,9 @@ class Link(asyncio.Protocol):
 
 
 async def _check_role(connection: Any) -> None:
-    """Raise `LinkDown` for a server that is no master: Sentinels may be late to know."""
+    """Raise `RedisUnavailable` for a server that is no master: Sentinels may be late to know."""
     await connection.send_command("ROLE")
     role = await connection.read_response()
     if role[0] != b"master":
         await connection.disconnect(nowait=True)
-        raise LinkDown("what the Sentinels name is no master")
+        raise RedisUnavailable("what the Sentinels name is no master")

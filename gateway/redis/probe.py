@@ -16,7 +16,7 @@ import structlog
 from gateway.core.clock import ServerClock
 from gateway.core.histogram import Histogram
 from gateway.redis.commands import Commands
-from gateway.redis.connection import Link, LinkDown, ReplyError, Source
+from gateway.redis.connection import Connection, RedisUnavailable, ReplyError, Source
 from publisher.ids import new_hex
 from publisher.offsets import SEQ_PER_S
 
@@ -37,11 +37,11 @@ class Hearing(Protocol):
     """The command that subscribes."""
 
     @property
-    def link(self) -> Link | None:
+    def connection(self) -> Connection | None:
         """The connection, while there is one."""
 
     async def fence(self) -> None:
-        """Wait until everything that was published before has been handed on; raises `LinkDown`."""
+        """Wait until everything that was published before has been handed on; raises `RedisUnavailable`."""
 
     def drop(self) -> None:
         """Give the connection up; a new one is made."""
@@ -102,12 +102,12 @@ class Probe:
         """Tell whether one came back lately."""
         return self._loop.time() - self._heard_at < TIMEOUT_S
 
-    def opened(self, link: Link) -> None:
+    def opened(self, connection: Connection) -> None:
         """Go on over a new connection, which counts as one that hears for now."""
         self._heard_at = self.opened_at = self._loop.time()
         if self._shard is not None:
             self.channel = self._shard.probe_channel()
-        link.send(self._hearing.word, self.channel)
+        connection.send(self._hearing.word, self.channel)
 
     def came_back(self, payload: bytes) -> None:
         """Take in a message on our channel."""
@@ -116,13 +116,13 @@ class Probe:
 
     def go_elsewhere(self) -> None:
         """Probe over another slot: the one that we did it over has gone to another shard."""
-        link = self._hearing.link
-        if self._shard is not None and link is not None:
+        connection = self._hearing.connection
+        if self._shard is not None and connection is not None:
             self.channel = self._shard.probe_channel()
-            link.send(self._hearing.word, self.channel)
+            connection.send(self._hearing.word, self.channel)
 
     async def ask_time(self) -> int:
-        """Give Redis' time in µs, and learn from it; raises `LinkDown` or `ReplyError`."""
+        """Give Redis' time in µs, and learn from it; raises `RedisUnavailable` or `ReplyError`."""
         asked_at = self.clock.monotonic()
         seconds, micros = await self._commands.ask("TIME")
         heard_at = self.clock.monotonic()
@@ -138,34 +138,38 @@ class Probe:
         """Publish to oneself every few seconds; rebuild the connection when that stays unheard."""
         while True:
             await asyncio.sleep(INTERVAL_S)
-            if self._hearing.link is not None and self.opened_at < self._commands.demoted_at:
+            if self._hearing.connection is not None and self.opened_at < self._commands.demoted_at:
                 self._hearing.drop()
-            link = self._hearing.link
+            connection = self._hearing.connection
             try:
                 async with asyncio.timeout(TIMEOUT_S):
                     now = await self.ask_time()
                     await self._commands.ask(self._commands.publishing, self.channel, str(now))
-            except (TimeoutError, LinkDown, ReplyError) as error:
+            except (TimeoutError, RedisUnavailable, ReplyError) as error:
                 if self._shard is not None and isinstance(error, ReplyError) and self._shard.heed(error):
                     self.go_elsewhere()
                 continue  # Redis can't be asked, which says nothing about whether it can be heard
             # A connection that came about meanwhile may have been too late for this probe.
-            if link is not None and not await self._heard(link, now) and link is self._hearing.link:
+            if (
+                connection is not None
+                and not await self._heard(connection, now)
+                and connection is self._hearing.connection
+            ):
                 self.deaf += 1
                 _log.error("redis_subscriber_deaf", unheard_s=round(self._loop.time() - self._heard_at, 1))
                 self._hearing.drop()
 
-    async def _heard(self, link: Link, now: int) -> bool:
+    async def _heard(self, connection: Connection, now: int) -> bool:
         """Tell whether a probe came back; it may take as long as the connection brings what is before it."""
         fence = asyncio.ensure_future(self._hearing.fence())
         try:
             while not fence.done():
                 # What was silent for long already has only a moment left.
-                await asyncio.wait((fence,), timeout=max(TIMEOUT_S - link.silent_s(), ANSWER_S))
-                if not fence.done() and link.silent_s() >= TIMEOUT_S:
+                await asyncio.wait((fence,), timeout=max(TIMEOUT_S - connection.silent_s(), ANSWER_S))
+                if not fence.done() and connection.silent_s() >= TIMEOUT_S:
                     return False
             fence.result()
-        except LinkDown:
+        except RedisUnavailable:
             return True  # gone, which shows by itself
         finally:
             fence.cancel()
@@ -180,6 +184,6 @@ class Probe:
                 continue
             if self._commands.server not in (None, master):
                 self._commands.drop()
-            link = self._hearing.link
-            if link is not None and link.server != master:
+            connection = self._hearing.connection
+            if connection is not None and connection.server != master:
                 self._hearing.drop()

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from gateway.redis.commands import OPEN_ERRORS, Commands, new_backoff
-from gateway.redis.connection import Link, LinkDown, ReplyError, Rest, Source
+from gateway.redis.connection import Connection, RedisUnavailable, ReplyError, Rest, Source
 from gateway.redis.probe import Probe, ProbedShard
 from publisher.ids import new_hex
 from publisher.topology import slot_of
@@ -64,7 +64,7 @@ class Subscriber:
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_back = on_back
-        self._link: Link | None = None
+        self._connection: Connection | None = None
         self._gone = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._channels: dict[bytes, asyncio.Future[None]] = {}
@@ -85,14 +85,14 @@ class Subscriber:
     async def start(self) -> None:
         """Connect, or raise what redis-py or the system raises; from then on come back by itself."""
         await self._open()
-        with contextlib.suppress(LinkDown, ReplyError):
+        with contextlib.suppress(RedisUnavailable, ReplyError):
             await self.probe.ask_time()
         self._settled = True
         self.begin()
 
     def begin(self) -> None:
         """Connect in the background, unless that is done; `on_back` follows."""
-        if self._link is None:
+        if self._connection is None:
             self._gone.set()
         self._keeper = asyncio.create_task(self._keep(), name="redis subscriber")
         self.probe.begin()
@@ -103,9 +103,9 @@ class Subscriber:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         await self.probe.stop()
-        if self._link is not None:
-            await self._link.close()
-            self._link = None
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
         for future in (*self._channels.values(), *self._fences.values()):
             future.cancel()
 
@@ -117,19 +117,19 @@ class Subscriber:
         return self
 
     @property
-    def link(self) -> Link | None:
+    def connection(self) -> Connection | None:
         """The connection, while there is one."""
-        return self._link
+        return self._connection
 
     @property
     def is_there(self) -> bool:
         """Tell whether there is a connection just now."""
-        return self._link is not None
+        return self._connection is not None
 
     def has(self, channel: bytes) -> bool:
         """Tell whether a channel was confirmed over this connection."""
         waits = self._unconfirmed.get(channel) or channel in self._ended
-        return self._link is not None and channel in self._channels and not waits
+        return self._connection is not None and channel in self._channels and not waits
 
     @property
     def commands(self) -> Commands:
@@ -174,8 +174,8 @@ class Subscriber:
         known = [channel for channel in channels if self._channels.pop(channel, None) is not None]
         self._ended.difference_update(known)
         for batch in self._batches(known):
-            if self._link is not None:
-                self._link.send("UNSUBSCRIBE" if self._shard is None else "SUNSUBSCRIBE", *batch)
+            if self._connection is not None:
+                self._connection.send("UNSUBSCRIBE" if self._shard is None else "SUNSUBSCRIBE", *batch)
 
     def adopt(self, channels: Mapping[bytes, asyncio.Future[None]]) -> None:
         """Take channels over from another shard, with those who wait for them."""
@@ -190,9 +190,12 @@ class Subscriber:
                 yield group[i : i + BATCH]
 
     async def fence(self) -> None:
-        """Wait until everything that was published before this call has been handed on; raises `LinkDown`."""
-        if self._link is None:
-            raise LinkDown("Redis is away")
+        """Wait until everything that was published before this call has been handed on.
+
+        Raises `RedisUnavailable`.
+        """
+        if self._connection is None:
+            raise RedisUnavailable("Redis is away")
         if self._fence is None:
             self._fence = self._loop.create_future()
             self._loop.call_soon(self._raise_fence)
@@ -204,12 +207,12 @@ class Subscriber:
         if fence is None:
             return
         fence.add_done_callback(lambda done: done.cancelled() or done.exception())
-        if self._link is None:
-            fence.set_exception(LinkDown("Redis is away"))
+        if self._connection is None:
+            fence.set_exception(RedisUnavailable("Redis is away"))
             return
         token = new_hex(8).encode()
         self._fences[token] = fence
-        self._link.send("PING", token)
+        self._connection.send("PING", token)
 
     def _subscribe_fresh(self) -> None:
         fresh, self._fresh = [c for c in self._fresh if c in self._channels], []
@@ -217,12 +220,12 @@ class Subscriber:
             self._send_subscribe(batch)
 
     def _send_subscribe(self, channels: list[bytes]) -> None:
-        if self._link is None:
+        if self._connection is None:
             return
         for channel in channels:
             self._unconfirmed[channel] = self._unconfirmed.get(channel, 0) + 1
             self._ended.discard(channel)
-        self._link.send(self.word, *channels)
+        self._connection.send(self.word, *channels)
 
     def _confirmed(self, channel: bytes) -> None:
         left = self._unconfirmed.pop(channel, 1) - 1
@@ -238,7 +241,7 @@ class Subscriber:
             if self._shard is not None and self._shard.heed(push):
                 self._refused_with(push)
                 return None
-            # LOADING after a restart, NOPERM by a rule: what is not confirmed now never will be on this link.
+            # LOADING after a restart, NOPERM by a rule: this connection will never confirm what it has not by now.
             _log.warning("redis_subscribe_refused", reason=str(push)[:200])
             self.drop()
             return None
@@ -283,23 +286,23 @@ class Subscriber:
             self._shard.gave_up([channel])
 
     def _on_gone(self) -> None:
-        self._link = None
+        self._connection = None
         self._settled = False
         self._unconfirmed.clear()
         self._ended.clear()
         fences, self._fences = self._fences, {}
         for fence in fences.values():
             if not fence.done():
-                fence.set_exception(LinkDown("the connection to Redis broke"))
+                fence.set_exception(RedisUnavailable("the connection to Redis broke"))
         self._on_lost()
         self._gone.set()
 
     async def _open(self) -> None:
-        link = Link(self._source, on_push=self._take, on_lost=self._on_gone)
-        await link.open()
+        connection = Connection(self._source, on_push=self._take, on_lost=self._on_gone)
+        await connection.open()
         self._gone.clear()
-        self._link = link
-        self.probe.opened(link)
+        self._connection = connection
+        self.probe.opened(connection)
 
     async def _keep(self) -> None:
         backoff, failures = new_backoff(), 0
@@ -308,7 +311,7 @@ class Subscriber:
             was_there = self.probe.opened_at > 0
             if was_there:
                 _log.warning("redis_subscriber_lost", channels=len(self._channels))
-            while self._link is None:
+            while self._connection is None:
                 try:
                     await self._open()
                 except OPEN_ERRORS:
@@ -319,14 +322,14 @@ class Subscriber:
                 await self._resubscribe()
                 failures = 0
                 await self._on_back()
-            except (LinkDown, ReplyError) as error:
+            except (RedisUnavailable, ReplyError) as error:
                 # Lost again halfway, or the connection that asks is not back yet: begin again from the top.
                 _log.warning("redis_resync_failed", reason=str(error))
                 failures += 1
                 await asyncio.sleep(backoff.compute(failures))
                 self.drop()
             else:
-                self._settled = self._link is not None
+                self._settled = self._connection is not None
                 _log.info("redis_subscriber_back", channels=len(self._channels))
 
     async def _resubscribe(self) -> None:
@@ -335,8 +338,8 @@ class Subscriber:
         self._fresh.clear()
         unfenced = 0
         for batch in self._batches(channels):
-            if self._link is None:
-                raise LinkDown("the connection to Redis broke")
+            if self._connection is None:
+                raise RedisUnavailable("the connection to Redis broke")
             self._send_subscribe([channel for channel in batch if channel in self._channels])
             unfenced += len(batch)
             if unfenced >= BATCH:
@@ -346,5 +349,5 @@ class Subscriber:
 
     def drop(self) -> None:
         """Give the connection up; a new one is made, and everything on it once more."""
-        if self._link is not None:
-            self._link.abort()
+        if self._connection is not None:
+            self._connection.abort()

@@ -64,7 +64,7 @@ class History:
         """Read each room after its seq, as of one moment.
 
         All that is kept is read, in pages of `most_bytes`. `newest` asks for at most so many entries, and no more
-        than fit into one page. `sure` and `heard` are as for `judge`. Raises `LinkDown` or `ReplyError`.
+        than fit into one page. `sure` and `heard` are as for `judge`. Raises `RedisUnavailable` or `ReplyError`.
         """
         limit = self.kept.size if newest is None else min(newest, self.kept.size)
         slices = Slices()

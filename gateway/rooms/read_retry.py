@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.core.rooms import Tenant
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from publisher.sending import Backoff
 
 # Between two attempts: a read of one tenant's logs is cheap, and its members wait for it.
@@ -32,7 +32,7 @@ _OF_THE_SERVER = frozenset(
 _log = structlog.get_logger("gateway.rooms")
 
 
-def is_tenants(error: LinkDown | ReplyError) -> bool:
+def is_tenants(error: RedisUnavailable | ReplyError) -> bool:
     """Tell whether an error says something about what was asked for, and not about the server."""
     return isinstance(error, ReplyError) and str(error).partition(" ")[0] not in _OF_THE_SERVER
 
@@ -72,7 +72,7 @@ class Unreadable:
     def __contains__(self, tenant: Tenant) -> bool:
         return tenant in self._troubles
 
-    def note(self, tenant: Tenant, error: LinkDown | ReplyError) -> None:
+    def note(self, tenant: Tenant, error: RedisUnavailable | ReplyError) -> None:
         """Note an attempt that failed: the next one comes after a pause, which doubles up to `LAST_PAUSE_S`."""
         now = self._loop.time()
         trouble = self._troubles.get(tenant)

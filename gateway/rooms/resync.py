@@ -21,7 +21,7 @@ from gateway.core.hub import Hub, is_strange, merge
 from gateway.core.rooms import RoomState, Tenant
 from gateway.redis.cluster.subscriber import ClusterSubscriber
 from gateway.redis.commands import Commands
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.redis.read_limiter import Budget
 from gateway.redis.subscriber import Subscriber
 from gateway.rooms.logs import History
@@ -126,7 +126,10 @@ class Resync:
         self._deaf.add(ear)
 
     async def back(self, ear: Subscriber) -> None:
-        """The connection is there again, and every channel heard; raises `LinkDown` when it is lost again."""
+        """Resync what a subscriber hears that is back, with every channel subscribed.
+
+        Raises `RedisUnavailable` when its connection is lost again.
+        """
         await ear.commands.wait_up(PATIENCE_S)
         self._deaf.discard(ear)
         tenants = self._heard_by(ear)
@@ -136,7 +139,7 @@ class Resync:
             if tenant in self._moving or self.subscriber.of(tenant.id) is not ear:
                 continue  # gone to another shard meanwhile, whose matter it is
             if ear in self._deaf or (tenant.backlog is not None and tenant not in self.unreadable):
-                raise LinkDown("the connection to Redis broke again")
+                raise RedisUnavailable("the connection to Redis broke again")
 
     def moving(self, channels: Iterable[bytes]) -> None:
         """The tenants of some channels go to another shard: until `moved` they may miss something."""
@@ -205,7 +208,7 @@ class Resync:
                 while tenant.backlog is not None and not self._is_deaf(tenant):
                     await self._run(tenant)
                     self.unreadable.over(tenant)
-        except (LinkDown, ReplyError) as error:
+        except (RedisUnavailable, ReplyError) as error:
             if is_tenants(error):
                 self._put_off(tenant, error)
                 return
@@ -216,7 +219,7 @@ class Resync:
             if self._under_way.get(tenant) is asyncio.current_task():
                 del self._under_way[tenant]
 
-    def _put_off(self, tenant: Tenant, error: LinkDown | ReplyError) -> None:
+    def _put_off(self, tenant: Tenant, error: RedisUnavailable | ReplyError) -> None:
         """Have a tenant wait until its logs can be read."""
         if tenant.backlog is None:
             tenant.backlog = []  # they could, but not what control messages would have said meanwhile

@@ -16,7 +16,7 @@ from gateway.errors import Unavailable
 from gateway.redis.cluster.commands import ClusterCommands
 from gateway.redis.cluster.subscriber import ClusterSubscriber
 from gateway.redis.commands import Commands
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.redis.subscriber import Subscriber
 from gateway.rooms.logs import History, Snapshot
 from gateway.rooms.resync import Audience, Resync
@@ -124,7 +124,7 @@ class Relay:
             self._loop.call_soon(self._ask_place, tenant, asking)
         try:
             snapshot = await asyncio.shield(asking)
-        except (LinkDown, ReplyError):
+        except (RedisUnavailable, ReplyError):
             raise Unavailable from None
         return Place(snapshot.epoch, snapshot.seq)
 
@@ -184,7 +184,7 @@ class Relay:
                 await self.subscriber.of(tenant.id).fence()
                 # What has arrived may still wait for a resync.
                 await self.resync.settled(tenant)
-        except (LinkDown, TimeoutError):
+        except (RedisUnavailable, TimeoutError):
             raise Unavailable from None
 
     async def _sweep(self) -> None:

@@ -117,7 +117,7 @@ Due = Callable[[str, int], None]
 
 
 class Sessions:
-    """The sessions in Redis. Every method raises `LinkDown` or `ReplyError`.
+    """The sessions in Redis. Every method raises `RedisUnavailable` or `ReplyError`.
 
     `due(tenant, delay_ms)` is called when a tenant's presence has to be looked at again: `presence/presence.lua`.
     """

@@ -20,7 +20,7 @@ from gateway.core.replay import in_order, missed_events, newest
 from gateway.core.rooms import RoomState
 from gateway.engine import Frame
 from gateway.errors import Refused, Unavailable
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.logs import Snapshot
 from gateway.rooms.notices import notice, unwatched
 from gateway.sessions.store import Holder, Opened, Place, Session
@@ -90,7 +90,7 @@ class Arrivals:
             self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
             log.warning("socket_refused", code=refused.code, remote=environ.get("REMOTE_ADDR"))
             raise
-        except (LinkDown, ReplyError):
+        except (RedisUnavailable, ReplyError):
             raise Unavailable from None
         peer.member = member
         log.info(

@@ -17,7 +17,7 @@ from typing import TypeVar
 from gateway.core.member import Member, Stay
 from gateway.engine.errors import CloseCode
 from gateway.errors import Unavailable
-from gateway.redis.connection import AnswerLost, LinkDown, ReplyError
+from gateway.redis.connection import AnswerLost, RedisUnavailable, ReplyError
 from gateway.rooms.notices import unwatched
 from gateway.sessions.store import Entered, session_key
 from gateway.sockets.members import House, facts, holder, log
@@ -33,7 +33,7 @@ T = TypeVar("T")
 async def add_room(house: House, member: Member, name: Room, joined_at: int, knows: int | None) -> Entered:
     """Note in the session of a held member that it joined a room, and write the session again if it is gone.
 
-    Raises `LinkDown` or `ReplyError` where nothing was changed, `Unavailable` where the socket had to be closed.
+    Raises `RedisUnavailable` or `ReplyError` if nothing was changed, `Unavailable` if the socket had to be closed.
     """
     entered = await _certainly(house, member, lambda: house.sessions.join(holder(member), name, joined_at, knows))
     # Gone because its user was disconnected meanwhile: then it must stay gone.
@@ -62,7 +62,7 @@ def remove_room_later(house: House, member: Member, name: Room) -> None:
 async def _remove_and_uncork(house: House, member: Member, name: Room, leaving: Awaitable[None]) -> None:
     try:
         await leaving
-    except (LinkDown, ReplyError):
+    except (RedisUnavailable, ReplyError):
         # The session has the room still, of which the socket gets nothing more. Unless it has joined again since.
         if member.tenant.rooms.get(name) not in member.rooms:
             close_in_doubt(member)
@@ -83,9 +83,9 @@ async def _certainly(house: House, member: Member, write: Callable[[], Awaitable
                 await house.commands.wait_up(PATIENCE_S, session_key(member.tenant.id, member.pid))
                 try:
                     return await write()
-                except LinkDown:
+                except RedisUnavailable:
                     continue
-    except (LinkDown, ReplyError, TimeoutError):
+    except (RedisUnavailable, ReplyError, TimeoutError):
         pass
     close_in_doubt(member)
     raise Unavailable

@@ -14,7 +14,7 @@ from gateway.core.rooms import RoomState, Tenant
 from gateway.engine import CloseReason, Frame
 from gateway.engine.errors import CloseCode
 from gateway.errors import Refused
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.notices import unwatched
 from gateway.rooms.read_retry import is_tenants
 from gateway.sockets import packets
@@ -160,10 +160,10 @@ class Listeners:
         while True:
             try:
                 await write()
-            except (LinkDown, ReplyError) as error:
+            except (RedisUnavailable, ReplyError) as error:
                 if is_tenants(error):
                     return
-                with contextlib.suppress(LinkDown):
+                with contextlib.suppress(RedisUnavailable):
                     await self._house.commands.wait_up(PATIENCE_S)
                 await asyncio.sleep(RETRY_S)  # one shard of several may be away
             else:
@@ -183,7 +183,7 @@ class Listeners:
     def _told(self, task: asyncio.Task[None]) -> None:
         self._telling.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, (LinkDown, ReplyError)):
+        if error is not None and not isinstance(error, (RedisUnavailable, ReplyError)):
             log.error("handler_failed", sid="", event_name="history", error=repr(error)[:200])
 
     # -- after a break

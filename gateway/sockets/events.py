@@ -18,7 +18,7 @@ from gateway.core.member import Member
 from gateway.engine import Frame
 from gateway.errors import CODES, Refused, Unavailable
 from gateway.presence.online import online
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.sockets import packets
 from gateway.sockets.expiry import Expiry
 from gateway.sockets.joining import Joined, Rooms
@@ -231,6 +231,6 @@ def _as_refused(error: Exception) -> Refused:
         return error
     if isinstance(error, InvalidEvent):
         return Refused("bad_request", str(error))
-    if isinstance(error, (Unavailable, LinkDown, ReplyError)):
+    if isinstance(error, (Unavailable, RedisUnavailable, ReplyError)):
         return Refused("unavailable")
     return Refused("internal")

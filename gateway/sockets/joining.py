@@ -18,7 +18,7 @@ from gateway.core.replay import Missed, Told, as_past, missed_events, not_had
 from gateway.core.rooms import RoomState
 from gateway.errors import Refused
 from gateway.limits.slices import Slices
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.sessions.store import Place
 from gateway.sockets.changes import add_room, remove_room
 from gateway.sockets.members import House, facts, log
@@ -43,7 +43,7 @@ class Joined(NamedTuple):
 
 
 class Rooms:
-    """Lets members in and out of rooms. Everything raises `Unavailable`, `LinkDown` or `ReplyError`."""
+    """Lets members in and out of rooms. Everything raises `Unavailable`, `RedisUnavailable` or `ReplyError`."""
 
     def __init__(self, house: House, doors: Doors) -> None:
         self._house = house
@@ -104,7 +104,7 @@ class Rooms:
                 told = [Corked(entered.seq, frame) for frame in of_room(member, name, entered.people)]
             elif not entered.known and not member.socket.closed:
                 # It is in the room by now, whether or not it can be told who else is.
-                with contextlib.suppress(LinkDown, ReplyError):
+                with contextlib.suppress(RedisUnavailable, ReplyError):
                     told = await catch_up(house, member, [name], knows)
             member.cork = in_place(member.cork or (), told)
         except BaseException:

@@ -99,7 +99,7 @@ class House:
         """Write sessions that are gone as they are now, but for members that were sent away by now.
 
         First everything is heard that was published until now: a replica that was frozen would bring back a
-        session that ended meanwhile. Raises `LinkDown`, `ReplyError` or `Unavailable`.
+        session that ended meanwhile. Raises `RedisUnavailable`, `ReplyError` or `Unavailable`.
         """
         await self.relay.fence(tenant)
         # Those first that need not wait for a change that is under way.
@@ -133,7 +133,7 @@ class House:
                 self._changing[member] = lock, waiting - 1
 
     async def write_session(self, member: Member, *, opened_at: int | None = None) -> None:
-        """Write a member's session as it is now; raises `LinkDown` or `ReplyError`."""
+        """Write a member's session as it is now; raises `RedisUnavailable` or `ReplyError`."""
         rooms = {room.name: joined_at for room, joined_at in member.rooms.items()}
         await self.sessions.open(holder(member), rooms, opened_at=opened_at, stays=member.stays or ())
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from gateway.core.member import Member
 from gateway.core.rooms import Tenant
 from gateway.errors import Unavailable
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.sockets.members import log
 
 TICK_S = 1.0
@@ -84,7 +84,7 @@ class Rounds:
         there = [member for member in members if member in tenant.members]
         try:
             await self._work(tenant, there)
-        except (LinkDown, ReplyError, Unavailable) as error:
+        except (RedisUnavailable, ReplyError, Unavailable) as error:
             if not self._failing:
                 log.warning("lease_renewal_failed", reason=str(error))
             self._failing.add(tenant)

@@ -12,7 +12,7 @@ from typing import Any
 from gateway.core.member import Member
 from gateway.core.rooms import Tenant
 from gateway.engine import CloseReason
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.notices import unwatched
 from gateway.sockets.changes import IN_DOUBT
 from gateway.sockets.members import House
@@ -68,7 +68,7 @@ class Presence:
     async def _sweep_due(self, tenant: str) -> None:
         try:
             await self._sweep(tenant, [])
-        except (LinkDown, ReplyError):
+        except (RedisUnavailable, ReplyError):
             # There may be nobody here any more whose leases bring us back to it.
             self.soon(tenant, RETRY_MS)
 

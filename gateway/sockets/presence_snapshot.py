@@ -42,7 +42,7 @@ def of_room(member: Member, room: Room, people: RoomPeople) -> list[Frame]:
 async def catch_up(house: House, member: Member, rooms: Iterable[Room], after: int | None) -> list[Corked]:
     """Read what brings a member up to date: conversations among some rooms, and who came and went since `after`.
 
-    The member is in its rooms, corked. Raises `LinkDown` or `ReplyError`.
+    The member is in its rooms, corked. Raises `RedisUnavailable` or `ReplyError`.
     """
     conversations = [room for room in rooms if room_kind(room) == "conversation"]
     told: list[Corked] = []

@@ -31,8 +31,8 @@ class Doors:
         """Have a socket's join allowed; gives `Access.changes` as of the question.
 
         A socket that was in the room before is asked about as well: the answer to the join may carry the room's
-        history. If it is refused, it is put out. Raises `Refused`, or `Unavailable`, `LinkDown` or `ReplyError`
-        when nobody can say.
+        history. If it is refused, it is put out. Raises `Refused`; `Unavailable`, `RedisUnavailable` or `ReplyError`
+        if nobody can say.
         """
         changes = self._house.access.changes
         if not await self._may_join(member.identity, name):
@@ -57,7 +57,7 @@ class Doors:
     async def closed_to(self, identity: Identity, rooms: Iterable[Room]) -> set[Room]:
         """Give those rooms of a returning user that they may not be in any more.
 
-        Raises `LinkDown` or `ReplyError`.
+        Raises `RedisUnavailable` or `ReplyError`.
         """
         asked = [name for name in rooms if room_kind(name) not in OWN]
         blocked = await self._house.sessions.blocked(identity.tenant, identity.user_id, asked)

@@ -10,7 +10,7 @@ import pytest
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.redis import commands as commands_module
 from gateway.redis.commands import BACKOFF_CAP_S, OPEN_ERRORS, Commands, new_backoff
-from gateway.redis.connection import LinkDown, ReplyError, Source
+from gateway.redis.connection import RedisUnavailable, ReplyError, Source
 from publisher import Options, conversation
 from publisher.envelope import build_event
 from tests.support.proxy import Proxy
@@ -66,9 +66,9 @@ async def test_a_question_of_redis_own_error_is_a_reply_error(commands: Commands
 async def test_while_redis_is_away_questions_fail_at_once(commands: Commands, redis_proxy: Proxy) -> None:
     await redis_proxy.refuse()
     await until(lambda: not commands.is_up)
-    with pytest.raises(LinkDown):
+    with pytest.raises(RedisUnavailable):
         await commands.ask("PING")
-    with pytest.raises(LinkDown):
+    with pytest.raises(RedisUnavailable):
         await commands.wait_up(0.01)
 
 
@@ -118,7 +118,7 @@ async def test_a_half_open_connection_is_noticed_and_replaced(
     monkeypatch.setattr(commands_module, "ANSWER_TIMEOUT_S", 0.1)
     redis_proxy.abandon()
     asked = commands.ask("PING")
-    with pytest.raises(LinkDown):
+    with pytest.raises(RedisUnavailable):
         await asyncio.wait_for(asked, PATIENCE_S)
     await commands.wait_up(10.0)
     assert await commands.ask("PING") == b"PONG"
@@ -140,7 +140,7 @@ async def test_stopping_ends_it_for_good(source: Source, redis_client: Client) -
     commands = Commands(source)
     await commands.start()
     await commands.stop()
-    with pytest.raises(LinkDown):
+    with pytest.raises(RedisUnavailable):
         await commands.ask("PING")
 
     async def none() -> bool:

@@ -10,7 +10,7 @@ import hiredis
 import pytest
 
 from gateway.redis.commands import OPEN_ERRORS
-from gateway.redis.connection import TURN_S, AnswerLost, Link, LinkDown, ReplyError, Source
+from gateway.redis.connection import TURN_S, AnswerLost, Connection, RedisUnavailable, ReplyError, Source
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
@@ -18,7 +18,7 @@ Client = Any  # redis.asyncio.Redis, whose commands are not typed
 
 
 class Losses:
-    """Counts the ends of a link."""
+    """Counts the ends of a connection."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -32,10 +32,10 @@ def lost() -> Losses:
     return Losses()
 
 
-async def opened(source: Source, lost: Losses, **more: Any) -> Link:
-    link = Link(source, on_lost=lost, **more)
-    await link.open()
-    return link
+async def opened(source: Source, lost: Losses, **more: Any) -> Connection:
+    connection = Connection(source, on_lost=lost, **more)
+    await connection.open()
+    return connection
 
 
 # -- what it takes over from redis-py
@@ -46,7 +46,7 @@ async def test_redis_pys_connection_still_has_what_is_taken_over(source: Source)
     await connection.connect()
     assert isinstance(connection._reader, asyncio.StreamReader)
     assert isinstance(connection._writer, asyncio.StreamWriter)
-    assert isinstance(connection._reader._buffer, bytearray)  # type: ignore[attr-defined]  # as `Link.open` does
+    assert isinstance(connection._reader._buffer, bytearray)  # type: ignore[attr-defined]  # as `Connection.open` does
     assert isinstance(connection._writer.transport, asyncio.Transport)
     assert connection.protocol == 2
     await connection.disconnect()
@@ -78,8 +78,8 @@ async def test_a_connection_that_lost_its_inside_fails_at_the_start(
         writer: Any = None
 
     monkeypatch.setattr(source, "make_connection", make_other)
-    with pytest.raises(LinkDown, match="not idle"):
-        await Link(source, on_lost=lost).open()
+    with pytest.raises(RedisUnavailable, match="not idle"):
+        await Connection(source, on_lost=lost).open()
     hidden.writer.close()
 
 
@@ -87,17 +87,17 @@ async def test_a_connection_that_lost_its_inside_fails_at_the_start(
 
 
 async def test_answers_come_in_the_order_of_the_questions(source: Source, lost: Losses) -> None:
-    link = await opened(source, lost)
-    asked = [link.ask("ECHO", str(i)) for i in range(500)]
+    connection = await opened(source, lost)
+    asked = [connection.ask("ECHO", str(i)) for i in range(500)]
     assert await asyncio.gather(*asked) == [str(i).encode() for i in range(500)]
-    await link.close()
+    await connection.close()
 
 
 async def test_questions_of_one_turn_share_one_write(source: Source, lost: Losses, redis_client: Client) -> None:
-    link = await opened(source, lost)
-    await link.ask("PING")
+    connection = await opened(source, lost)
+    await connection.ask("PING")
     writes: list[bytes] = []
-    transport: Any = link._transport
+    transport: Any = connection._transport
 
     class Noting:
         def write(self, data: bytes) -> None:
@@ -107,35 +107,35 @@ async def test_questions_of_one_turn_share_one_write(source: Source, lost: Losse
         def __getattr__(self, name: str) -> Any:
             return getattr(transport, name)
 
-    link._transport = Noting()  # type: ignore[assignment]
-    await asyncio.gather(*(link.ask("PING") for _ in range(50)))
+    connection._transport = Noting()  # type: ignore[assignment]
+    await asyncio.gather(*(connection.ask("PING") for _ in range(50)))
     assert len(writes) == 1
-    link._transport = transport
-    await link.close()
+    connection._transport = transport
+    await connection.close()
 
 
 async def test_words_may_be_text_bytes_and_numbers(source: Source, lost: Losses) -> None:
-    link = await opened(source, lost)
-    assert await link.ask("SET", b"k\x00", "ü", "PX", 60_000) == b"OK"
-    assert await link.ask("GET", b"k\x00") == "ü".encode()
-    assert await link.ask("INCRBYFLOAT", "n", 0.5) == b"0.5"
-    await link.close()
+    connection = await opened(source, lost)
+    assert await connection.ask("SET", b"k\x00", "ü", "PX", 60_000) == b"OK"
+    assert await connection.ask("GET", b"k\x00") == "ü".encode()
+    assert await connection.ask("INCRBYFLOAT", "n", 0.5) == b"0.5"
+    await connection.close()
 
 
 async def test_an_error_answer_raises_with_redis_own_words(source: Source, lost: Losses) -> None:
-    link = await opened(source, lost)
+    connection = await opened(source, lost)
     with pytest.raises(ReplyError, match=r"^NOSCRIPT"):
-        await link.ask("EVALSHA", "0" * 40, 0)
-    assert await link.ask("PING") == b"PONG"
-    await link.close()
+        await connection.ask("EVALSHA", "0" * 40, 0)
+    assert await connection.ask("PING") == b"PONG"
+    await connection.close()
 
 
 async def test_a_question_that_nobody_waits_for_any_more_shifts_no_answer(source: Source, lost: Losses) -> None:
-    link = await opened(source, lost)
-    first, second = link.ask("ECHO", "1"), link.ask("ECHO", "2")
+    connection = await opened(source, lost)
+    first, second = connection.ask("ECHO", "1"), connection.ask("ECHO", "2")
     first.cancel()
     assert await second == b"2"
-    await link.close()
+    await connection.close()
 
 
 # -- the end
@@ -144,32 +144,32 @@ async def test_a_question_that_nobody_waits_for_any_more_shifts_no_answer(source
 async def test_the_end_of_a_connection_ends_every_question(
     source: Source, lost: Losses, redis_proxy: Proxy
 ) -> None:
-    link = await opened(source, lost)
+    connection = await opened(source, lost)
     redis_proxy.stall()
-    asked = [link.ask("PING") for _ in range(3)]
+    asked = [connection.ask("PING") for _ in range(3)]
     await asyncio.sleep(0)
-    assert link.waiting_s() >= 0.0
+    assert connection.waiting_s() >= 0.0
     redis_proxy.cut()
     results = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(result) for result in results] == [AnswerLost] * 3
     assert lost.count == 1
-    assert not link.is_up
+    assert not connection.is_up
 
 
 async def test_a_link_that_is_down_says_so_at_once(source: Source, lost: Losses) -> None:
-    link = await opened(source, lost)
-    link.abort()
-    await until(lambda: not link.is_up)
-    link.send("PING")
-    link.abort()
-    with pytest.raises(LinkDown):
-        await link.ask("PING")
+    connection = await opened(source, lost)
+    connection.abort()
+    await until(lambda: not connection.is_up)
+    connection.send("PING")
+    connection.abort()
+    with pytest.raises(RedisUnavailable):
+        await connection.ask("PING")
     assert lost.count == 1
 
 
 async def test_closing_is_no_loss(source: Source, lost: Losses, redis_client: Client) -> None:
-    link = await opened(source, lost)
-    await link.close()
+    connection = await opened(source, lost)
+    await connection.close()
     assert lost.count == 0
 
     async def gone() -> bool:
@@ -179,8 +179,8 @@ async def test_closing_is_no_loss(source: Source, lost: Losses, redis_client: Cl
 
 
 async def test_nonsense_from_the_other_side_ends_the_connection(source: Source, lost: Losses) -> None:
-    link = await opened(source, lost)
-    link.data_received(b"?what\r\n")
+    connection = await opened(source, lost)
+    connection.data_received(b"?what\r\n")
     await until(lambda: lost.count == 1)
 
 
@@ -189,14 +189,14 @@ async def test_an_unreachable_server_raises_and_leaves_nothing(
 ) -> None:
     await redis_proxy.refuse()
     with pytest.raises(OPEN_ERRORS):
-        await Link(source, on_lost=lost).open()
+        await Connection(source, on_lost=lost).open()
     assert lost.count == 0
 
 
 async def test_a_server_that_says_nothing_is_given_up(source: Source, lost: Losses, redis_proxy: Proxy) -> None:
     redis_proxy.stall()
     with pytest.raises(TimeoutError):
-        await Link(source, on_lost=lost).open(timeout_s=0.1)
+        await Connection(source, on_lost=lost).open(timeout_s=0.1)
 
 
 # -- pushes
@@ -204,14 +204,14 @@ async def test_a_server_that_says_nothing_is_given_up(source: Source, lost: Loss
 
 async def test_pushes_come_in_order(source: Source, lost: Losses, redis_client: Client) -> None:
     heard: list[bytes] = []
-    link = await opened(source, lost, on_push=lambda push: heard.append(push[2]))
-    link.send("SUBSCRIBE", "room")
+    connection = await opened(source, lost, on_push=lambda push: heard.append(push[2]))
+    connection.send("SUBSCRIBE", "room")
     await until(lambda: heard)
     for i in range(200):
         await redis_client.publish("room", i)
     await until(lambda: len(heard) == 201)
     assert heard[1:] == [str(i).encode() for i in range(200)]
-    await link.close()
+    await connection.close()
 
 
 class Transport:
@@ -243,11 +243,11 @@ class Clock:
         return self.now
 
 
-def attached(source: Source, lost: Losses, on_push: Callable[[Any], Any]) -> tuple[Link, Transport]:
-    """A link whose bytes come from the test."""
-    link, transport = Link(source, on_push=on_push, on_lost=lost, clock=Clock()), Transport()
-    link._transport = transport  # type: ignore[assignment]
-    return link, transport
+def attached(source: Source, lost: Losses, on_push: Callable[[Any], Any]) -> tuple[Connection, Transport]:
+    """A connection whose bytes come from the test."""
+    connection, transport = Connection(source, on_push=on_push, on_lost=lost, clock=Clock()), Transport()
+    connection._transport = transport  # type: ignore[assignment]
+    return connection, transport
 
 
 def pushes(count: int) -> bytes:
@@ -256,8 +256,8 @@ def pushes(count: int) -> bytes:
 
 async def test_a_flood_is_taken_in_turns_and_others_run_in_between(source: Source, lost: Losses) -> None:
     heard: list[bytes] = []
-    link, transport = attached(source, lost, lambda push: heard.append(push[2]))
-    link.data_received(pushes(100_000))
+    connection, transport = attached(source, lost, lambda push: heard.append(push[2]))
+    connection.data_received(pushes(100_000))
     # A millisecond each: what one turn may take, and no more.
     per_turn = int(TURN_S / 0.001) + 2
     assert 0 < len(heard) <= per_turn
@@ -275,10 +275,10 @@ async def test_a_flood_is_taken_in_turns_and_others_run_in_between(source: Sourc
 
 async def test_bytes_that_come_during_a_pause_wait_for_their_turn(source: Source, lost: Losses) -> None:
     heard: list[bytes] = []
-    link, _ = attached(source, lost, lambda push: heard.append(push[2]))
-    link.data_received(pushes(30))
+    connection, _ = attached(source, lost, lambda push: heard.append(push[2]))
+    connection.data_received(pushes(30))
     so_far = len(heard)
-    link.data_received(pushes(5))
+    connection.data_received(pushes(5))
     assert len(heard) == so_far
     await until(lambda: len(heard) == 35)
     assert heard == [b"%06d" % i for i in (*range(30), *range(5))]
@@ -296,8 +296,8 @@ async def test_the_rest_of_a_message_comes_before_the_next_message(source: Sourc
 
         return part(5)
 
-    link, _ = attached(source, lost, in_parts)
-    link.data_received(pushes(4))
+    connection, _ = attached(source, lost, in_parts)
+    connection.data_received(pushes(4))
     await until(lambda: len(done) == 24)
     assert done == [f"{i:06d}.{left}" for i in range(4) for left in (5, 4, 3, 2, 1, 0)]
 
@@ -312,11 +312,11 @@ async def test_a_message_whose_handling_has_begun_is_handled_to_its_end_though_t
         done.append(left)
         return (lambda: part(left - 1)) if left else None
 
-    link, transport = attached(source, lost, lambda push: part(50))
-    link.data_received(pushes(3))
+    connection, transport = attached(source, lost, lambda push: part(50))
+    connection.data_received(pushes(3))
     assert transport.pauses == 1
     assert len(done) < 51
-    link.connection_lost(None)
+    connection.connection_lost(None)
     assert done == list(range(50, -1, -1))
     assert lost.count == 1
     await asyncio.sleep(0)
@@ -324,5 +324,5 @@ async def test_a_message_whose_handling_has_begun_is_handled_to_its_end_though_t
 
 
 async def test_answers_and_pushes_use_hiredis_own_parser(source: Source, lost: Losses) -> None:
-    link = Link(source, on_lost=lost)
-    assert isinstance(link._reader, hiredis.Reader)
+    connection = Connection(source, on_lost=lost)
+    assert isinstance(connection._reader, hiredis.Reader)

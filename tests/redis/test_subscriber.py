@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.redis import subscriber as subscriber_module
-from gateway.redis.connection import LinkDown
+from gateway.redis.connection import RedisUnavailable
 from tests.redis.conftest import Ear, subscribed
 from tests.support.proxy import Proxy
 from tests.support.waiting import PATIENCE_S, until
@@ -37,8 +37,8 @@ async def test_many_channels_are_asked_for_in_batches(
 ) -> None:
     monkeypatch.setattr(subscriber_module, "BATCH", 10)
     await subscribed(ear, *(b"c%d" % i for i in range(95)))
-    (link,) = redis_proxy.links_that_asked(b"rt:probe")
-    assert link.asked.count(b"SUBSCRIBE") == 1 + 10
+    (connection,) = redis_proxy.links_that_asked(b"rt:probe")
+    assert connection.asked.count(b"SUBSCRIBE") == 1 + 10
 
 
 async def test_a_channel_that_was_given_up_is_not_heard(ear: Ear, redis_client: Client) -> None:
@@ -78,7 +78,7 @@ async def test_a_fence_that_can_not_come_back_says_so(ear: Ear, redis_proxy: Pro
     fence = asyncio.ensure_future(ear.subscriber.fence())
     await asyncio.sleep(0)
     redis_proxy.cut()
-    with pytest.raises(LinkDown):
+    with pytest.raises(RedisUnavailable):
         await asyncio.wait_for(fence, PATIENCE_S)
     redis_proxy.resume()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.redis.commands import Commands
-from gateway.redis.connection import LinkDown, ReplyError, Source
+from gateway.redis.connection import RedisUnavailable, ReplyError, Source
 from publisher import Publisher, conversation
 from tests.recovery.conftest import Team, numbers
 from tests.redis_modes.conftest import Flows, every_server, has_stepped_down, joined
@@ -128,7 +128,7 @@ async def test_a_link_to_what_is_no_master_is_not_made(sentinels: Sentinels) -> 
     assert commands.server.port == master.port
     await asyncio.to_thread(ask, other, "REPLICAOF", "NO", "ONE")
     await asyncio.to_thread(ask, master, "REPLICAOF", "127.0.0.1", other.port)
-    with pytest.raises((ReplyError, LinkDown)):
+    with pytest.raises((ReplyError, RedisUnavailable)):
         await commands.ask("SET", "rt:node:x", "1")
     await until(lambda: not commands.is_up)
     assert await commands.source.master() is not None

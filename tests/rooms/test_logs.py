@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.history import Entry, Kept
 from gateway.redis.commands import Commands
-from gateway.redis.connection import LinkDown
+from gateway.redis.connection import RedisUnavailable
 from gateway.rooms.logs import History
 from gateway.sessions.store import Holder, Sessions
 from publisher import Offset, Options, Room, conversation, parse_offset, wire
@@ -275,5 +275,5 @@ async def _is_past(client: Client, micros: int) -> bool:
 async def test_with_redis_away_it_says_so(tenant: Tenant, commands: Commands, redis_proxy: Proxy) -> None:
     await redis_proxy.refuse()
     await until(lambda: not commands.is_up)
-    with pytest.raises(LinkDown):
+    with pytest.raises(RedisUnavailable):
         await tenant.history.read(tenant.id, {tenant.room: 0})

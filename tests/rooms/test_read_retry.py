@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.rooms import Tenant
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms import read_retry as unreadable_module
 from gateway.rooms.read_retry import Unreadable, is_tenants
 from tests.support.waiting import until
@@ -36,7 +36,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     "error",
     [
         *(
-            LinkDown("away"),
+            RedisUnavailable("away"),
             ReplyError("LOADING Redis is loading the dataset in memory"),
             ReplyError("READONLY x"),
         ),
@@ -47,7 +47,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_what_the_server_refuses_everybody_is_no_tenants_matter(error: LinkDown | ReplyError) -> None:
+def test_what_the_server_refuses_everybody_is_no_tenants_matter(error: RedisUnavailable | ReplyError) -> None:
     assert not is_tenants(error)
 
 

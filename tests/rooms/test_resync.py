@@ -15,7 +15,7 @@ import pytest_asyncio
 from gateway.core.history import Entry, Kept, Log
 from gateway.core.hub import Hub
 from gateway.core.rooms import RoomState, Tenant
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms import resync as resync_module
 from gateway.rooms.logs import Snapshot
 from gateway.rooms.resync import AT_ONCE, Resync
@@ -227,21 +227,21 @@ async def test_a_second_break_halfway_ends_it_and_the_next_return_begins_anew(gr
     await ground.redis.answer_until(again)
     await again
     (error,) = await asyncio.gather(back, return_exceptions=True)
-    assert error is None or isinstance(error, LinkDown)
+    assert error is None or isinstance(error, RedisUnavailable)
     assert all(tenant.backlog is None for tenant in tenants)
     assert not ground.resync._under_way
 
 
 async def test_redis_away_for_all_ends_it_at_once(ground: Ground) -> None:
     tenants = ground.tenants(500)
-    ground.redis.broken = {tenant.id: LinkDown("away") for tenant in tenants}
+    ground.redis.broken = {tenant.id: RedisUnavailable("away") for tenant in tenants}
     back = ground.break_and_mend()
     ear: Any = ground.redis
     while not ground.redis.drops:
         await ground.redis.answer()
     ground.resync.lost(ear)
     (error,) = await asyncio.gather(back, return_exceptions=True)
-    assert isinstance(error, LinkDown)
+    assert isinstance(error, RedisUnavailable)
     assert len(ground.redis.asked) <= 2 * AT_ONCE
 
 

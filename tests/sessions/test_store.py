@@ -11,7 +11,7 @@ import pytest
 from gateway.core.history import Kept
 from gateway.core.member import Identity, Stay
 from gateway.redis.commands import Commands
-from gateway.redis.connection import LinkDown
+from gateway.redis.connection import RedisUnavailable
 from gateway.sessions.store import LEAVING, Holder, Sessions, session_key
 from publisher import Options, Room, conversation, wire
 from publisher.envelope import build_control, build_event
@@ -253,11 +253,11 @@ async def test_with_redis_away_every_question_fails_and_none_is_forgotten(
     await redis_proxy.refuse()
     await until(lambda: not case.commands.is_up)
     many = [(new_id(), "bob") for _ in range(20)]
-    with pytest.raises(LinkDown):
+    with pytest.raises(RedisUnavailable):
         await case.sessions.standing(case.tenant, many)
-    with pytest.raises(LinkDown):
+    with pytest.raises(RedisUnavailable):
         await case.sessions.renew(case.holder.tenant, [(case.holder._replace(pid=pid), 0) for pid, _ in many])
-    with pytest.raises(LinkDown):
+    with pytest.raises(RedisUnavailable):
         await case.sessions.mark_holed([case.holder._replace(pid=pid) for pid, _ in many])
     gc.collect()
     assert "never retrieved" not in caplog.text

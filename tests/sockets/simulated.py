@@ -23,7 +23,7 @@ from gateway.core.conflation import Pacer
 from gateway.engine import EngineOptions, EngineSocket, Frame
 from gateway.presence.store import RoomPeople, online_key
 from gateway.redis.commands import Commands
-from gateway.redis.connection import AnswerLost, LinkDown, ReplyError
+from gateway.redis.connection import AnswerLost, RedisUnavailable, ReplyError
 from gateway.rooms import subscriptions
 from gateway.rooms.logs import History, kept_by
 from gateway.sessions.store import Sessions
@@ -66,7 +66,7 @@ class Server:
     """Redis for one tenant: executes at once, and spreads what is published to the links that subscribed."""
 
     def __init__(self, port: int, tenant: str) -> None:
-        self.links: list[SimLink] = []
+        self.links: list[SimConnection] = []
         self.tenant = tenant
         self._asking = RawClient(port)
         self._hearing = RawClient(port)
@@ -119,8 +119,8 @@ class Server:
         self._hearing.close()
 
 
-class SimLink:
-    """What `gateway.redis.connection.Link` is to its users, with two queues in place of a network."""
+class SimConnection:
+    """What `gateway.redis.connection.Connection` is to its users, with two queues in place of a network."""
 
     demoted = False
     server = None
@@ -162,7 +162,7 @@ class SimLink:
         if self._up:
             self.leaving.append((future, words))
         else:
-            future.set_exception(LinkDown("Redis is away"))
+            future.set_exception(RedisUnavailable("Redis is away"))
         return future
 
     def send(self, *words: Any) -> None:
@@ -251,7 +251,7 @@ class SimSource:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.links: dict[str, SimLink] = {}
+        self.links: dict[str, SimConnection] = {}
         self.opening: deque[asyncio.Future[None]] = deque()
 
     async def aclose(self) -> None:
@@ -295,7 +295,7 @@ class Replica:
         await self.commands.stop()
         self.server.eio._hub.timers.stop()
 
-    def links(self) -> list[SimLink]:
+    def links(self) -> list[SimConnection]:
         return [link for link in self.source.links.values() if link.is_up]
 
     def pass_time(self) -> bool:
@@ -770,7 +770,7 @@ class World:
         """Have all leases of a replica renewed, from now on."""
 
         async def renewing() -> None:
-            with contextlib.suppress(LinkDown, ReplyError):
+            with contextlib.suppress(RedisUnavailable, ReplyError):
                 await replica.server.leases.rounds.once()
                 await replica.server.presence.rounds.once()
 

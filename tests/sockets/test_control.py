@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.sessions.store import Holder
 from gateway.sockets import control
 from gateway.sockets.control import Listeners
@@ -108,7 +108,7 @@ async def test_after_a_break_a_tenants_own_answers_are_forgotten_and_no_others(g
 LOADING = ReplyError("LOADING Redis is loading the dataset in memory")
 
 
-@pytest.mark.parametrize("error", [LinkDown("away"), LOADING], ids=str)
+@pytest.mark.parametrize("error", [RedisUnavailable("away"), LOADING], ids=str)
 async def test_who_misses_something_is_sent_back_only_when_its_session_says_so(
     ground: Ground, error: Exception
 ) -> None:
@@ -127,7 +127,7 @@ async def test_who_misses_something_is_sent_back_only_when_its_session_says_so(
 async def test_a_session_whose_socket_ended_before_it_was_marked_is_marked_all_the_same(ground: Ground) -> None:
     room = ground.world.room()
     there, gone = ground.member(room), ground.member(room)
-    ground.redis.errors = [LinkDown("away")]
+    ground.redis.errors = [RedisUnavailable("away")]
     ground.listeners.hole(room)
     gone[1].ended.append("transport error")
     await until(lambda: there[1].closed)

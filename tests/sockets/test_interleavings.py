@@ -21,7 +21,7 @@ from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.sessions.store import session_key
 from gateway.settings import load
 from publisher import Room, conversation, wire
-from tests.sockets.simulated import Browser, Pause, SimLink, World
+from tests.sockets.simulated import Browser, Pause, SimConnection, World
 from tests.support.tokens import SECRET, mint, new_id
 
 BROWSERS = st.integers(0, 2)
@@ -46,7 +46,7 @@ def _small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("gateway.sockets.chunked_send.asyncio", PAUSE)
     monkeypatch.setattr("gateway.sockets.chunked_send.PORTION_BYTES", 300)
     for module in ("commands", "subscriber"):
-        monkeypatch.setattr(f"gateway.redis.{module}.Link", SimLink)
+        monkeypatch.setattr(f"gateway.redis.{module}.Connection", SimConnection)
         monkeypatch.setattr(f"gateway.redis.{module}.new_backoff", NoBackoff)
     monkeypatch.setattr("gateway.redis.subscriber.BATCH", 2)
     monkeypatch.setattr("gateway.rooms.resync.READ_BATCH", 2)
@@ -166,18 +166,18 @@ class Machine(RuleBasedStateMachine):
         self.let(replica, kind, "arriving", times)
 
     def let(self, replica: int, kind: str, queue: str, times: int) -> None:
-        link = self.world.replicas[replica].source.links[kind]
+        connection = self.world.replicas[replica].source.links[kind]
         for _ in range(times):
-            if link.is_up and getattr(link, queue):
-                self.world.act(link.let_out if queue == "leaving" else link.let_in)
+            if connection.is_up and getattr(connection, queue):
+                self.world.act(connection.let_out if queue == "leaving" else connection.let_in)
 
     @rule(replica=REPLICAS, kind=KINDS)
     def replica_hears_all_at_once(self, replica: int, kind: str) -> None:
-        link = self.world.replicas[replica].source.links[kind]
+        connection = self.world.replicas[replica].source.links[kind]
 
         def hear() -> None:
-            for _ in range(len(link.arriving)):
-                link.let_in()
+            for _ in range(len(connection.arriving)):
+                connection.let_in()
 
         self.world.act(hear)
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from gateway.core.member import Member
 from gateway.core.rooms import Tenant
-from gateway.redis.connection import LinkDown
+from gateway.redis.connection import RedisUnavailable
 from gateway.sockets.periodic import BATCH, Rounds
 from tests.core.parts import World
 from tests.support.waiting import until
@@ -81,7 +81,9 @@ async def test_one_whose_work_hangs_holds_nobody_up() -> None:
 async def test_what_fails_is_tried_again_and_said_once() -> None:
     there = tenants(1, 1)
     failing, other = there
-    work = Work(lambda tenant: LinkDown("away") if tenant.id == failing and work.calls[failing] < 8 else None)
+    work = Work(
+        lambda tenant: RedisUnavailable("away") if tenant.id == failing and work.calls[failing] < 8 else None
+    )
     async with running(Rounds("test", there, work, EVERY_S)):
         await until(lambda: work.calls[failing] >= 8)
     # With every tick, and not once a round as the others.

@@ -16,7 +16,7 @@ import structlog
 
 from gateway.redis.cluster.migrating_slots import Command, Question, WaitingSlots
 from gateway.redis.commands import OPEN_ERRORS, Commands
-from gateway.redis.connection import LinkDown, ReplyError, Source
+from gateway.redis.connection import RedisUnavailable, ReplyError, Source
 from publisher.address import Address, Node, parse_address
 from publisher.topology import Topology, slot_of
 
@@ -44,7 +44,7 @@ class ClusterSource:
 
     async def look_again(self) -> None:
         """Ask the nodes who has what, one after the other until one answers; raises the last one's error."""
-        trouble: BaseException = LinkDown("the cluster has no nodes")
+        trouble: BaseException = RedisUnavailable("the cluster has no nodes")
         for node in self.topology.to_ask():
             try:
                 async with asyncio.timeout(ANSWER_S):
@@ -87,7 +87,7 @@ class ClusterCommands(Commands):
         owners = self.cluster.topology.owners
         errors = await asyncio.gather(*(self.at(node)._open() for node in owners), return_exceptions=True)
         if not owners:
-            raise LinkDown("no node of the cluster has a slot")
+            raise RedisUnavailable("no node of the cluster has a slot")
         if all(errors):
             raise next(error for error in errors if error is not None)
         for node in owners:
@@ -135,13 +135,16 @@ class ClusterCommands(Commands):
         return next((found for shard in self._nodes.values() if (found := shard.own_address)), "")
 
     async def wait_up(self, timeout_s: float, key: str | None = None) -> None:
-        """Wait until a key's shard can be asked, or every shard; raises `LinkDown` when it can't for that long."""
+        """Wait until a key's shard can be asked, or every shard.
+
+        Raises `RedisUnavailable` if that takes longer than `timeout_s`.
+        """
         try:
             async with asyncio.timeout(timeout_s):
                 while not (self.all_up if key is None else self._can_ask(key)):  # noqa: ASYNC110  # of several
                     await asyncio.sleep(PAUSE_S)
         except TimeoutError:
-            raise LinkDown("a shard of Redis is away") from None
+            raise RedisUnavailable("a shard of Redis is away") from None
 
     def _can_ask(self, key: str) -> bool:
         owner = self.owner(slot_of(key))
@@ -175,7 +178,7 @@ class ClusterCommands(Commands):
     async def _reload(self, key: str) -> None:
         owner = self.owner(slot_of(key))
         if owner is None:
-            raise LinkDown("Redis has nobody for this slot")
+            raise RedisUnavailable("Redis has nobody for this slot")
         await self.at(owner)._reload(key)
 
     async def subscribers(self, channel: str) -> int:

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, NamedTuple, Protocol
 
 from gateway.redis.commands import Commands
-from gateway.redis.connection import LinkDown, ReplyError
+from gateway.redis.connection import RedisUnavailable, ReplyError
 from publisher.address import Node
 
 # How long a question waits for its slot to have somebody who answers.
@@ -52,7 +52,7 @@ class WaitingSlots:
         self._loop = asyncio.get_running_loop()
 
     async def stop(self) -> None:
-        """Answer no more: whoever waits gets `LinkDown`."""
+        """Answer no more: whoever waits gets `RedisUnavailable`."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -85,7 +85,7 @@ class WaitingSlots:
                 command, answer, until = waiting[0]
                 try:
                     result = await self._insist(slot, command, until)
-                except (LinkDown, ReplyError) as error:
+                except (RedisUnavailable, ReplyError) as error:
                     if not answer.done():
                         answer.set_exception(error)
                 else:
@@ -96,12 +96,12 @@ class WaitingSlots:
             del self._waiting[slot]
             for _, answer, _ in waiting:
                 if not answer.done():
-                    answer.set_exception(LinkDown("the connections to Redis are closed"))
+                    answer.set_exception(RedisUnavailable("the connections to Redis are closed"))
 
     async def _insist(self, slot: int, command: Command, until: float) -> Any:
-        """Ask until there is an answer; raises `LinkDown` where there is none in time."""
+        """Ask until there is an answer; raises `RedisUnavailable` where there is none in time."""
         pause_s, asking = FIRST_PAUSE_S, None
-        trouble = LinkDown("Redis has nobody for this slot")
+        trouble = RedisUnavailable("Redis has nobody for this slot")
         while self._loop.time() < until:
             node = asking or self._nodes.owner(slot)
             asked = None
@@ -118,7 +118,7 @@ class WaitingSlots:
                 if node is None or not self._nodes.heed(error, node):
                     raise
                 asking = _target(error, node)
-            except LinkDown as error:
+            except RedisUnavailable as error:
                 if self._nodes.owner(slot) == node:
                     raise
                 trouble = error

@@ -17,7 +17,7 @@ from gateway.core.clock import ServerClock
 from gateway.core.histogram import Histogram
 from gateway.redis.cluster.commands import ClusterCommands
 from gateway.redis.commands import Commands
-from gateway.redis.connection import LinkDown, ReplyError, Rest
+from gateway.redis.connection import RedisUnavailable, ReplyError, Rest
 from gateway.redis.probe import ROUND_TRIP_S
 from gateway.redis.subscriber import Subscriber
 from publisher import wire
@@ -34,11 +34,11 @@ RETRY_S = 0.05
 class Listener(Protocol):
     """Who has to know what is heard, and what may be missed; `Resync` is."""
 
-    def lost(self, ear: Subscriber) -> None:
+    def lost(self, subscriber: Subscriber) -> None:
         """A shard is not heard any more."""
 
-    async def back(self, ear: Subscriber) -> None:
-        """It is again, and every channel there; raises `LinkDown` when it is lost meanwhile."""
+    async def back(self, subscriber: Subscriber) -> None:
+        """It is again, and every channel there; raises `RedisUnavailable` when it is lost meanwhile."""
 
     def moving(self, channels: Iterable[bytes]) -> None:
         """Channels go to another shard, and are not heard until `moved`, or until that is back."""
@@ -46,11 +46,11 @@ class Listener(Protocol):
     async def moved(self, channels: Iterable[bytes]) -> None:
         """They are heard there."""
 
-    def forget(self, ear: Subscriber) -> None:
+    def forget(self, subscriber: Subscriber) -> None:
         """A shard is gone for good."""
 
 
-class Ear:
+class ShardSubscription:
     """One shard's side of its subscriber; see `subscriber.Shard`."""
 
     def __init__(self, front: ClusterSubscriber, node: Node) -> None:
@@ -87,7 +87,7 @@ class Slot:
 
     def __init__(self) -> None:
         self.channels: dict[bytes, asyncio.Future[None]] = {}
-        self.ear: Subscriber | None = None
+        self.subscriber: Subscriber | None = None
         """None while no node is known to have it."""
         self.move: asyncio.Task[None] | None = None
 
@@ -108,7 +108,7 @@ class ClusterSubscriber:
         self.round_trip = Histogram(*ROUND_TRIP_S)
         self._on_message = on_message
         self._listener = listener
-        self._ears: dict[Node, Subscriber] = {}
+        self._subscribers: dict[Node, Subscriber] = {}
         self._slots: dict[int, Slot] = {}
         self._past_reconnects = self._past_deaf = 0
         self._ending: set[asyncio.Task[None]] = set()
@@ -120,18 +120,20 @@ class ClusterSubscriber:
     async def start(self) -> None:
         """Connect to every shard; raises as `Subscriber` does where none can be heard."""
         nodes = self.commands.cluster.topology.owners
-        ears = {node: self._new_ear(node, self.commands.at(node)) for node in nodes}
+        subscribers = {node: self._new_ear(node, self.commands.at(node)) for node in nodes}
         self._listener.lost(self._nowhere)
-        errors = await asyncio.gather(*(ear.start() for ear in ears.values()), return_exceptions=True)
+        errors = await asyncio.gather(
+            *(subscriber.start() for subscriber in subscribers.values()), return_exceptions=True
+        )
         if all(errors):
             raise next(error for error in errors if error is not None)
-        self._ears = ears
-        for ear, error in zip(ears.values(), errors, strict=True):
+        self._subscribers = subscribers
+        for subscriber, error in zip(subscribers.values(), errors, strict=True):
             if error is not None:
-                self._listener.lost(ear)
-                ear.begin()
+                self._listener.lost(subscriber)
+                subscriber.begin()
         self.commands.on_change = self._follow
-        self.commands.in_use = self._ears.keys
+        self.commands.in_use = self._subscribers.keys
 
     async def stop(self) -> None:
         """Disconnect from all."""
@@ -140,8 +142,8 @@ class ClusterSubscriber:
         for task in (*moves, *self._ending):
             task.cancel()
         await asyncio.gather(*moves, *self._ending, return_exceptions=True)
-        for ear in self._ears.values():
-            await ear.stop()
+        for subscriber in self._subscribers.values():
+            await subscriber.stop()
         for slot in self._slots.values():
             for future in slot.channels.values():
                 future.cancel()
@@ -152,29 +154,29 @@ class ClusterSubscriber:
     @property
     def hears(self) -> bool:
         """Tell whether most shards are heard, as `ClusterCommands.is_up`."""
-        return 2 * sum(ear.hears for ear in self._ears.values()) > len(self._ears)
+        return 2 * sum(subscriber.hears for subscriber in self._subscribers.values()) > len(self._subscribers)
 
     @property
     def hears_all(self) -> bool:
         """Tell whether every shard is heard."""
-        return all(ear.hears for ear in self._ears.values())
+        return all(subscriber.hears for subscriber in self._subscribers.values())
 
     @property
     def reconnects(self) -> int:
         """How often a connection came back, of all shards that there ever were."""
-        return self._past_reconnects + sum(ear.reconnects for ear in self._ears.values())
+        return self._past_reconnects + sum(subscriber.reconnects for subscriber in self._subscribers.values())
 
     @property
     def deaf(self) -> int:
         """How often one heard nothing, likewise."""
-        return self._past_deaf + sum(ear.deaf for ear in self._ears.values())
+        return self._past_deaf + sum(subscriber.deaf for subscriber in self._subscribers.values())
 
     def of(self, tenant: str) -> Subscriber:
         """Give what hears a tenant."""
         number = slot_of(wire.meta_key(tenant))
         slot = self._slots.get(number)
-        ear = slot.ear if slot is not None else self._ear_of(number)
-        return self._nowhere if ear is None else ear  # an empty one is false
+        subscriber = slot.subscriber if slot is not None else self._subscriber_of(number)
+        return self._nowhere if subscriber is None else subscriber  # an empty one is false
 
     # -- channels
 
@@ -184,11 +186,13 @@ class ClusterSubscriber:
         slot = self._slots.get(number)
         if slot is None:
             slot = self._slots[number] = Slot()
-            slot.ear = self._ear_of(number)
+            slot.subscriber = self._subscriber_of(number)
         future = slot.channels.get(channel)
         if future is None:
-            ear = slot.ear
-            future = slot.channels[channel] = self._loop.create_future() if ear is None else ear.subscribe(channel)
+            subscriber = slot.subscriber
+            future = slot.channels[channel] = (
+                self._loop.create_future() if subscriber is None else subscriber.subscribe(channel)
+            )
         return future
 
     def unsubscribe(self, channels: Iterable[bytes]) -> None:
@@ -198,8 +202,8 @@ class ClusterSubscriber:
             slot = self._slots.get(number)
             if slot is None or slot.channels.pop(channel, None) is None:
                 continue
-            if slot.ear is not None:
-                slot.ear.unsubscribe([channel])
+            if slot.subscriber is not None:
+                slot.subscriber.unsubscribe([channel])
             if not slot.channels and slot.move is None:
                 del self._slots[number]
 
@@ -207,10 +211,10 @@ class ClusterSubscriber:
 
     def gave_up(self, node: Node, channels: list[bytes]) -> None:
         """A node has ended subscriptions: their slots are another's by now, or will be in a moment."""
-        ear = self._ears.get(node)
+        subscriber = self._subscribers.get(node)
         for number in {slot_of(channel) for channel in channels}:
             slot = self._slots.get(number)
-            if slot is not None and slot.ear is ear:
+            if slot is not None and slot.subscriber is subscriber:
                 self._begin_move(number, slot)
         self.commands.refresh()
 
@@ -219,11 +223,15 @@ class ClusterSubscriber:
         topology = self.commands.cluster.topology
         for number, slot in list(self._slots.items()):
             owner = topology.owner(number)
-            if owner is not None and slot.move is None and slot.ear is not self._ears.get(owner, self._nowhere):
+            if (
+                owner is not None
+                and slot.move is None
+                and slot.subscriber is not self._subscribers.get(owner, self._nowhere)
+            ):
                 self._begin_move(number, slot)
-        in_use = {slot.ear for slot in self._slots.values()}
-        for node, ear in list(self._ears.items()):
-            if node not in topology.owners and ear not in in_use:
+        in_use = {slot.subscriber for slot in self._slots.values()}
+        for node, subscriber in list(self._subscribers.items()):
+            if node not in topology.owners and subscriber not in in_use:
                 self._end(node)
         for node in topology.owners:
             self._ear(node)
@@ -242,61 +250,63 @@ class ClusterSubscriber:
             slot.move = None
         if not slot.channels:
             self._slots.pop(number, None)
-        elif slot.ear is not None and slot.ear.is_there:
+        elif slot.subscriber is not None and slot.subscriber.is_there:
             await self._listener.moved(slot.channels)
         self._follow()
 
     async def _take_over(self, number: int, slot: Slot) -> bool:
         """Try once; True when there is a shard that hears the slot, or will by itself when it is back."""
-        if slot.ear is not None:
-            slot.ear.unsubscribe(slot.channels)
-        slot.ear = self._ear_of(number)
-        if slot.ear is None:
+        if slot.subscriber is not None:
+            slot.subscriber.unsubscribe(slot.channels)
+        slot.subscriber = self._subscriber_of(number)
+        if slot.subscriber is None:
             self.commands.refresh()
             return False
-        ear, asked = slot.ear, dict(slot.channels)
-        ear.adopt(asked)
-        if not ear.is_there:
+        subscriber, asked = slot.subscriber, dict(slot.channels)
+        subscriber.adopt(asked)
+        if not subscriber.is_there:
             return True
         try:
-            await ear.fence()
-            await ear.commands.wait_up(PATIENCE_S)
-        except LinkDown:
+            await subscriber.fence()
+            await subscriber.commands.wait_up(PATIENCE_S)
+        except RedisUnavailable:
             return True
         # Where the answer was that another node has it, a channel is not confirmed.
-        return self._ear_of(number) is ear and all(ear.has(each) for each in asked if each in slot.channels)
+        return self._subscriber_of(number) is subscriber and all(
+            subscriber.has(each) for each in asked if each in slot.channels
+        )
 
-    def _ear_of(self, number: int) -> Subscriber | None:
+    def _subscriber_of(self, number: int) -> Subscriber | None:
         owner = self.commands.cluster.topology.owner(number)
         return None if owner is None else self._ear(owner)
 
     # -- nodes
 
     def _ear(self, node: Node) -> Subscriber:
-        ear = self._ears.get(node)
-        if ear is None:
-            ear = self._ears[node] = self._new_ear(node, self.commands.at(node))
-            self._listener.lost(ear)
-            ear.begin()
-        return ear
+        subscriber = self._subscribers.get(node)
+        if subscriber is None:
+            subscriber = self._subscribers[node] = self._new_ear(node, self.commands.at(node))
+            self._listener.lost(subscriber)
+            subscriber.begin()
+        return subscriber
 
     def _new_ear(self, node: Node, commands: Commands) -> Subscriber:
-        ear: Subscriber
-        ear = Subscriber(
+        subscriber: Subscriber
+        subscriber = Subscriber(
             self.commands.cluster.at(node),
             commands,
             on_message=self._on_message,
-            on_lost=lambda: self._listener.lost(ear),
-            on_back=lambda: self._listener.back(ear),
-            shard=Ear(self, node),
+            on_lost=lambda: self._listener.lost(subscriber),
+            on_back=lambda: self._listener.back(subscriber),
+            shard=ShardSubscription(self, node),
         )
-        return ear
+        return subscriber
 
     def _end(self, node: Node) -> None:
-        ear = self._ears.pop(node)
-        self._past_reconnects += ear.reconnects
-        self._past_deaf += ear.deaf
-        self._listener.forget(ear)
-        task = asyncio.create_task(ear.stop(), name="a shard is gone")
+        subscriber = self._subscribers.pop(node)
+        self._past_reconnects += subscriber.reconnects
+        self._past_deaf += subscriber.deaf
+        self._listener.forget(subscriber)
+        task = asyncio.create_task(subscriber.stop(), name="a shard is gone")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
