@@ -12,7 +12,7 @@ from gateway.api.reading import invalid
 from gateway.api.rooms import room_now
 from gateway.errors import Refused
 from gateway.presence.online import online
-from gateway.sockets.members import House
+from gateway.sockets.members import Members
 from publisher import InvalidEvent, PublishError
 from publisher.calls import PUBLISHED
 from publisher.envelope import Envelope, Options
@@ -45,9 +45,9 @@ class Envelopes(Verbs[Envelope]):
 class Endpoints:
     """The endpoints of one replica."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        verbs = Envelopes(Options(max_payload_bytes=house.settings.max_payload_bytes))
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        verbs = Envelopes(Options(max_payload_bytes=members.settings.max_payload_bytes))
         self.all = [
             Endpoint(
                 "POST", "/v1/events", models.Event, models.Receipt, self._publishing(verbs.emit), several=True
@@ -79,17 +79,17 @@ class Endpoints:
         receipts = []
         for envelope in envelopes:
             try:
-                taken = await self._house.commands.publish(envelope)
+                taken = await self._members.commands.publish(envelope)
             except PublishError as error:
                 raise Refused(error.code or "unavailable", str(error)) from None
             receipts.append({"offset": taken.offset, "duplicate": taken.status != PUBLISHED, "queued": False})
         return receipts
 
     async def _presence(self, query: models.PresenceQuery) -> dict[str, Any]:
-        return {"online": await online(self._house.commands, query.organization_id, query.user_ids)}
+        return {"online": await online(self._members.commands, query.organization_id, query.user_ids)}
 
     async def _room(self, query: models.RoomQuery) -> dict[str, Any]:
-        return await room_now(self._house, query)
+        return await room_now(self._members, query)
 
 
 def _all(verb: Callable[..., Envelope], asked: Sequence[Model]) -> list[Envelope]:

@@ -10,36 +10,36 @@ import msgspec
 from gateway.api.models import RoomQuery
 from gateway.core.replay import as_past
 from gateway.limits.slices import Slices
-from gateway.sockets.members import House
+from gateway.sockets.members import Members
 from publisher import wire
 from publisher.rooms import Room
 
 
-async def room_now(house: House, query: RoomQuery) -> dict[str, Any]:
+async def room_now(members: Members, query: RoomQuery) -> dict[str, Any]:
     """Give what `RoomNow` says; raises `RedisUnavailable` or `ReplyError`."""
     tenant, room = query.organization_id, Room(query.room)
-    ask = house.commands.ask
+    ask = members.commands.ask
     subscribers, epoch, newest, kept = await asyncio.gather(
-        house.commands.subscribers(wire.channel(tenant, room)),
+        members.commands.subscribers(wire.channel(tenant, room)),
         ask("HGET", wire.meta_key(tenant), "epoch"),
         ask("GET", wire.tail_key(tenant, room)),
         ask("XLEN", wire.log_key(tenant, room)),
     )
-    known = house.relay.hub.tenants.get(tenant)
+    known = members.subscriptions.hub.tenants.get(tenant)
     state = known.rooms.get(room) if known is not None else None
     return {
         "room": room,
         "members": len(state.members) if state is not None else 0,
         "replicas": subscribers,
         "offset": f"{epoch.decode()}-{newest.split()[0].decode()}" if epoch and newest else None,
-        "kept": min(int(kept), house.history.kept.size),
+        "kept": min(int(kept), members.history.kept.size),
         # Reading the history of an organization that never had an event would begin one.
-        "events": await _events(house, tenant, room, query.history) if epoch and query.history else [],
+        "events": await _events(members, tenant, room, query.history) if epoch and query.history else [],
     }
 
 
-async def _events(house: House, tenant: str, room: Room, count: int) -> list[msgspec.Raw]:
-    snapshot = await house.history.read(tenant, {room: 0}, newest=count)
+async def _events(members: Members, tenant: str, room: Room, count: int) -> list[msgspec.Raw]:
+    snapshot = await members.history.read(tenant, {room: 0}, newest=count)
     found, slices = [], Slices()
     for entry in snapshot.logs[room].entries:
         found.append(msgspec.Raw(as_past(entry.body, f"{snapshot.epoch}-{entry.seq}")))

@@ -18,7 +18,7 @@ from gateway.api.endpoints import Endpoint, Endpoints
 from gateway.api.keys import Keys
 from gateway.engine.body import see_off
 from gateway.errors import Refused
-from gateway.sockets.members import House
+from gateway.sockets.members import Members
 
 PREFIX = "/api"
 # A caller has a time limit of its own; Redis that takes longer is away.
@@ -33,15 +33,15 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Api:
     """The API of one replica. `remote` gives the address of a request's client."""
 
-    def __init__(self, house: House, remote: Callable[[web.Request], str]) -> None:
-        settings = house.settings
+    def __init__(self, members: Members, remote: Callable[[web.Request], str]) -> None:
+        settings = members.settings
         self.requests: Counter[int] = Counter()
         """Requests so far, by the status of their answers."""
         self._remote = remote
         self._keys = Keys(key.get_secret_value() for key in settings.api_keys)
         self._max_bytes = settings.max_payload_bytes
         self._timeout_s = settings.request_timeout_s
-        self._endpoints = Endpoints(house).all
+        self._endpoints = Endpoints(members).all
         self._document: bytes | None = None
 
     def attach(self, app: web.Application) -> None:

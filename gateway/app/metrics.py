@@ -42,16 +42,16 @@ def values(gateway: Gateway) -> dict[str, Values]:
 
 
 def _state(gateway: Gateway) -> dict[str, Values]:
-    hub, server = gateway.relay.hub, gateway.server
+    hub, server = gateway.subscriptions.hub, gateway.server
     return {
         "gateway_info": {installed_version(): 1},
         "gateway_draining": int(gateway.draining),
         "gateway_ready": int(not gateway.findings()),
-        "gateway_sockets": len(server.house.members),
+        "gateway_sockets": len(server.members.by_sid),
         "gateway_engine_sessions": len(server.eio.sockets),
         "gateway_rooms": len(hub.channels),
         "gateway_tenants": len(hub.tenants),
-        "gateway_subscriptions": len(gateway.relay.subscriber),
+        "gateway_subscriptions": len(gateway.subscriptions.subscriber),
         "gateway_passed_on_total": gateway.forwarding.passed_on,
         "gateway_tunnels": len(gateway.forwarding.tunnels.open),
         "gateway_certificate_kept": int(gateway.certificate_kept),
@@ -61,7 +61,7 @@ def _state(gateway: Gateway) -> dict[str, Values]:
 
 
 def _traffic(gateway: Gateway) -> dict[str, Values]:
-    hub, server = gateway.relay.hub, gateway.server
+    hub, server = gateway.subscriptions.hub, gateway.server
     tally = hub.tally
     return {
         "gateway_events_total": {name: counted.events for name, counted in tally.names.items()},
@@ -75,13 +75,14 @@ def _traffic(gateway: Gateway) -> dict[str, Values]:
         "gateway_repeated_messages_total": hub.stats.repeated,
         "gateway_recoveries_total": _from_zero(OUTCOMES, server.arrivals.outcomes),
         "gateway_replayed_total": server.arrivals.replayed,
-        "gateway_questions_waiting": server.house.questions.waiting,
+        "gateway_questions_waiting": server.members.questions.waiting,
         "gateway_presence_sweeps_total": server.presence.sweeps,
     }
 
 
 def _redis(gateway: Gateway) -> dict[str, Values]:
-    hub, resync, subscriber = gateway.relay.hub, gateway.relay.resync, gateway.relay.subscriber
+    rooms = gateway.subscriptions
+    hub, resync, subscriber = rooms.hub, rooms.resync, rooms.subscriber
     return {
         "gateway_resyncs_total": resync.count,
         "gateway_holes_total": resync.holes,
@@ -104,9 +105,9 @@ def _strangers(gateway: Gateway) -> dict[str, Values]:
     api = gateway.api.requests if gateway.api else {}
     return {
         "gateway_refused_total": _from_zero(CONNECT_CODES, server.arrivals.refused),
-        "gateway_event_refused_total": _from_zero(CODES, server.house.refused),
+        "gateway_event_refused_total": _from_zero(CODES, server.members.refused),
         "gateway_joins_denied_total": server.doors.denied,
-        "gateway_limited_total": totals(stats.limited, server.house.limited),
+        "gateway_limited_total": totals(stats.limited, server.members.limited),
         "gateway_closed_total": _from_zero(CloseReason, stats.closed),
         "gateway_evicted_total": server.listeners.evicted,
         "gateway_slow_cut_total": stats.slow_cut,

@@ -41,10 +41,10 @@ from gateway.redis.cluster.commands import commands_of
 from gateway.redis.commands import OPEN_ERRORS
 from gateway.redis.connection import ReplyError
 from gateway.rooms.logs import History, kept_by
-from gateway.rooms.subscriptions import Relay
+from gateway.rooms.subscriptions import RoomSubscriptions
 from gateway.sessions.store import Sessions
 from gateway.settings import ConfigurationError, Settings
-from gateway.sockets.members import House
+from gateway.sockets.members import Members
 from gateway.sockets.server import GatewayServer
 from gateway.tracing import tracing_of
 
@@ -131,26 +131,26 @@ class Gateway:
                 presence=presence_times(settings),
                 most_sockets=settings.max_sockets_per_user,
             )
-            self.relay = relay = Relay(
+            self.subscriptions = subscriptions = RoomSubscriptions(
                 commands,
                 history,
                 linger_s=settings.room_linger_s,
                 hub=self.tracing.hub if self.tracing else Hub,
             )
             access = access_of(settings, self.backend)
-            house = House(settings, commands, relay, history, sessions, access)
+            members = Members(settings, commands, subscriptions, history, sessions, access)
             remote = remote_of(settings.trusted_proxies)
-            self.api = Api(house, remote) if settings.api_keys else None
+            self.api = Api(members, remote) if settings.api_keys else None
             self.registry = Registry(commands, self.name, partial(announcement, self))
             self.forwarding = Forwarding(self.registry, settings, self._connects, remote)
-            self.server = server = GatewayServer(house, self.tokens, self._engine_options(), self._connects)
+            self.server = server = GatewayServer(members, self.tokens, self._engine_options(), self._connects)
             if settings.conflate_per_s:
-                relay.hub.pacer = Pacer(settings.conflate_per_s, server.eio.call_later)
-            relay.hub.tally.clock = relay.subscriber.clock
+                subscriptions.hub.pacer = Pacer(settings.conflate_per_s, server.eio.call_later)
+            subscriptions.hub.tally.clock = subscriptions.subscriber.clock
             await commands.start()
             stack.push_async_callback(commands.stop)
-            await relay.start()
-            stack.push_async_callback(relay.stop)
+            await subscriptions.start()
+            stack.push_async_callback(subscriptions.stop)
         except (*OPEN_ERRORS, ReplyError, ValueError) as error:
             raise StartError(redis_trouble(shown_url(url), error)) from None
         for asking in (self.jwks, self.backend):
@@ -198,7 +198,7 @@ class Gateway:
 
     def _pending(self) -> int:
         """Count the sockets that have not authenticated, or were refused, and tunnels that may be theirs."""
-        sockets = len(self.server.eio.sockets) - len(self.server.house.members)
+        sockets = len(self.server.eio.sockets) - len(self.server.members.by_sid)
         return sockets + len(self.forwarding.tunnels.pending)
 
     async def _listen(self, stack: AsyncExitStack) -> None:
@@ -281,24 +281,24 @@ class Gateway:
             found.append("draining")
         if not self.commands.is_up:
             found.append("redis can't be asked")
-        if not self.relay.subscriber.hears:
+        if not self.subscriptions.subscriber.hears:
             found.append("redis can't be heard")
         found += self.tokens.keys.findings()
         return found
 
     def _counts(self) -> dict[str, Any]:
-        hub = self.relay.hub
+        hub = self.subscriptions.hub
         return {
             "replica": self.replica,
-            "sockets": len(self.server.house.members),
+            "sockets": len(self.server.members.by_sid),
             "rooms": len(hub.channels),
             "tenants": len(hub.tenants),
             "events": hub.tally.events,
             "deliveries": hub.tally.deliveries,
             "recoveries": dict(self.server.arrivals.outcomes),
-            "resyncs": self.relay.resync.count,
+            "resyncs": self.subscriptions.resync.count,
             "gaps": hub.stats.gaps,
-            "redis_reconnects": self.commands.reconnects + self.relay.subscriber.reconnects,
+            "redis_reconnects": self.commands.reconnects + self.subscriptions.subscriber.reconnects,
             "slow_cut": self.server.eio.stats.slow_cut,
         }
 

@@ -99,7 +99,7 @@ class Vitals:
 
     def rounds(self) -> Iterator[None]:
         """Go round and round, a slice at each step."""
-        house = self._server.house
+        members = self._server.members
         while True:
             seen = Seen()
             users = set()
@@ -109,14 +109,14 @@ class Vitals:
                     seen.unsent += unsent
                     seen.unsent_most = max(seen.unsent_most, unsent)
                 yield
-            for members in _slices(house.members.values()):
-                for member in members:
+            for some_members in _slices(members.by_sid.values()):
+                for member in some_members:
                     users.add((member.tenant.id, member.identity.user_id))
                     corked = len(member.cork or ())
                     seen.corked += corked
                     seen.corked_most = max(seen.corked_most, corked)
                 yield
-            for tenants in _slices(house.relay.hub.tenants.values()):
+            for tenants in _slices(members.subscriptions.hub.tenants.values()):
                 seen.backlog += sum(len(tenant.backlog or ()) for tenant in tenants)
                 yield
             seen.users = len(users)

@@ -38,7 +38,7 @@ FIGURES = (
 
 def announcement(gateway: Gateway) -> dict[str, Any]:
     """Give it, as JSON takes it. `at` is the process' own clock in seconds: good for differences alone."""
-    hub = gateway.relay.hub
+    hub = gateway.subscriptions.hub
     found = values(gateway)
     return {
         "replica": gateway.replica,
@@ -46,7 +46,7 @@ def announcement(gateway: Gateway) -> dict[str, Any]:
         "ready": not gateway.findings(),
         "findings": gateway.findings(),
         "draining": gateway.draining,
-        "sockets": len(gateway.server.house.members),
+        "sockets": len(gateway.server.members.by_sid),
         "rooms": len(hub.channels),
         "events": hub.tally.events,
         "deliveries": hub.tally.deliveries,

@@ -65,7 +65,7 @@ class Tails:
         """
         if len(self._going) >= MOST:
             raise Refused("rate_limited", f"{MOST} rooms are followed here already", limit="console tails")
-        everything = self._gateway.relay.subscriber
+        everything = self._gateway.subscriptions.subscriber
         # Of a cluster, what hears the shard of this tenant.
         subscriber = everything.of(asked.organization_id)
         lines = Lines(payload=asked.payload)

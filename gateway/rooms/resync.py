@@ -52,7 +52,7 @@ _log = structlog.get_logger("gateway.rooms")
 
 
 class Audience(Protocol):
-    """Who has to be told what the relay finds out: the socket layer."""
+    """What the socket layer is told by resyncs."""
 
     def control(self, room: RoomState, message: wire.Message) -> None:
         """A message for the gateways came on a user's room."""
@@ -68,7 +68,7 @@ class Audience(Protocol):
 
 
 class Resync:
-    """The resyncs of one replica. `subscriber` and `audience` are set by the relay.
+    """The resyncs of one replica. `subscriber` and `audience` are set by the room subscriptions.
 
     What hears a tenant is its ear: the one subscriber, or that of the tenant's shard.
     """

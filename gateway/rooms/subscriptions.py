@@ -1,4 +1,4 @@
-"""The relay: keeps the rooms of this replica heard.
+"""Keeps the rooms of this replica heard.
 
 Around the hub, which decides, this is the shell that subscribes and waits. A room that `open` gave is heard
 from that moment on, through every break of the connection: `Resync` makes good what was missed meanwhile.
@@ -31,7 +31,7 @@ SWEEP_S = 1.0
 SWEPT_AT_ONCE = 500
 
 
-class Relay:
+class RoomSubscriptions:
     """The rooms of one replica, and their connection to Redis."""
 
     def __init__(

@@ -27,7 +27,7 @@ from gateway.sessions.store import Holder, Opened, Place, Session
 from gateway.sockets import packets
 from gateway.sockets.changes import remove_room
 from gateway.sockets.chunked_send import is_small, send_paced
-from gateway.sockets.members import House, evict, facts, holder, log
+from gateway.sockets.members import Members, evict, facts, holder, log
 from gateway.sockets.presence_snapshot import catch_up, in_place
 from gateway.sockets.room_access import Doors, farewell
 from gateway.sockets.socketio_server import Admission, Peer
@@ -68,8 +68,8 @@ NOTHING = Lost("")
 class Arrivals:
     """Admits sockets."""
 
-    def __init__(self, house: House, tokens: Tokens, doors: Doors) -> None:
-        self._house = house
+    def __init__(self, members: Members, tokens: Tokens, doors: Doors) -> None:
+        self._members = members
         self._tokens = tokens
         self._doors = doors
         self.outcomes: dict[str, int] = {}
@@ -110,10 +110,10 @@ class Arrivals:
         except Lost as lost:
             self._count(lost.reason)
             user_id = identity.user_id
-            notice(self._house.commands, identity.tenant, "not recovered", user=user_id, reason=lost.reason)
+            notice(self._members.commands, identity.tenant, "not recovered", user=user_id, reason=lost.reason)
             return await self._begin(peer, identity, lost, wanted.offset)
         self._count("recovered")
-        notice(self._house.commands, identity.tenant, "recovered", user=identity.user_id)
+        notice(self._members.commands, identity.tenant, "recovered", user=identity.user_id)
         return arrived
 
     def _count(self, outcome: str) -> None:
@@ -124,9 +124,9 @@ class Arrivals:
     async def _begin(
         self, peer: Peer, identity: Identity, lost: Lost = NOTHING, after: Offset | None = None
     ) -> tuple[Member, Admission]:
-        house, keep = self._house, lost.rooms
+        members, keep = self._members, lost.rooms
         closed = await self._doors.closed_to(identity, keep) if keep else ()
-        tenant = house.relay.hub.tenant(identity.tenant)
+        tenant = members.subscriptions.hub.tenant(identity.tenant)
         own = (user(identity.user_id), organization(tenant.id))
         names = list(dict.fromkeys((*own, *(name for name in keep if name not in closed))))
         member = Member(peer.socket, identity, tenant, new_id(15), new_id(18))
@@ -136,14 +136,14 @@ class Arrivals:
         told: list[Corked] = []
         try:
             breaks = tenant.breaks
-            opened = await house.sessions.open(holder(member), dict.fromkeys(names), lost.reason)
+            opened = await members.sessions.open(holder(member), dict.fromkeys(names), lost.reason)
             place = opened.place
             if opened.revoked.blocks(identity):
                 raise Refused("token_revoked")
             if keep:
                 await self._check_standing(member, keep)
-            house.relay.learn(tenant, place, rooms if tenant.breaks == breaks else ())
-            await house.relay.locate(tenant, rooms)
+            members.subscriptions.learn(tenant, place, rooms if tenant.breaks == breaks else ())
+            await members.subscriptions.locate(tenant, rooms)
             # Everything up to here was before this socket's time, also what is still under way to us, and what
             # went to these rooms while the answer about the place was under way.
             member.opened_at = member.since = place.seq
@@ -151,39 +151,39 @@ class Arrivals:
             offset = Offset(place.epoch, member.last_seq)
             for room in rooms:
                 room.add(member, member.last_seq)
-            house.enter(member)
+            members.enter(member)
             if member.last_seq > place.seq:
-                await house.sessions.put_off(holder(member), names, member.last_seq)
+                await members.sessions.put_off(holder(member), names, member.last_seq)
             greeting = _greeting(identity, offset, recovered=False, reason=lost.reason or None)
             if lost.reason:
                 seq = after.seq if after is not None and after.epoch == place.epoch else None
-                told = await catch_up(house, member, names, seq)
+                told = await catch_up(members, member, names, seq)
         except BaseException:
-            house.take_out(member)
-            unwatched(asyncio.ensure_future(house.sessions.forget(holder(member), at_once=False)))
+            members.take_out(member)
+            unwatched(asyncio.ensure_future(members.sessions.forget(holder(member), at_once=False)))
             raise
         finally:
-            house.relay.release(rooms)
+            members.subscriptions.release(rooms)
         news = in_place(member.take_cork(), told)
         follow = [greeting, *map(farewell, (*closed, *lost.taken)), *(corked.frame for corked in news)]
         return member, Admission(member.sid, member.pid, follow, member.uncork)
 
     async def _open(self, member: Member, names: Iterable[Room]) -> list[RoomState]:
-        """Have a member's rooms heard, as `Relay.open` does.
+        """Have a member's rooms heard, as `RoomSubscriptions.open` does.
 
         What was answered about its user before this replica heard of what is taken away from them is forgotten.
         """
         tenant, user_id = member.tenant, member.identity.user_id
         was_heard = user(user_id) in tenant.rooms
-        rooms = await self._house.relay.open(tenant, names)
+        rooms = await self._members.subscriptions.open(tenant, names)
         if not was_heard:
-            self._house.access.forget(tenant.id, user_id)
+            self._members.access.forget(tenant.id, user_id)
         return rooms
 
     # -- again
 
     async def _resume(self, peer: Peer, identity: Identity, wanted: Wanted) -> tuple[Member, Admission]:
-        sessions = self._house.sessions
+        sessions = self._members.sessions
         claiming = Holder(
             identity.tenant, identity.user_id, wanted.pid, token_id=identity.token_id, issued_at=identity.issued_at
         )
@@ -206,7 +206,7 @@ class Arrivals:
     async def _take_up(
         self, peer: Peer, identity: Identity, wanted: Wanted, opened: Opened
     ) -> tuple[Member, Admission]:
-        house, place = self._house, opened.place
+        members, place = self._members, opened.place
         if opened.revoked.blocks(identity):
             raise Refused("token_revoked")
         claimed = self._judge(wanted, identity, place, opened.session)
@@ -214,7 +214,7 @@ class Arrivals:
         session = claimed._replace(rooms={name: at for name, at in claimed.rooms.items() if name not in closed})
         after = wanted.offset.seq if wanted.offset else session.opened_at
         # Asked for now, and kept by the rooms that are opened in the same turn: without any it is forgotten.
-        tenant = house.relay.hub.tenant(identity.tenant)
+        tenant = members.subscriptions.hub.tenant(identity.tenant)
         member = Member(peer.socket, identity, tenant, session.sid, wanted.pid)
         member.takes_statuses = peer.takes_statuses
         member.generation = session.generation
@@ -227,26 +227,26 @@ class Arrivals:
         rooms = await self._open(member, session.rooms)
         try:
             # From here on nothing that was published before the claim is under way to this replica any more.
-            await house.relay.locate(tenant, rooms, place.seq)
+            await members.subscriptions.locate(tenant, rooms, place.seq)
             position = member.last_seq = tenant.position
             for room in rooms:
                 room.add(member, session.rooms[room.name])
-            house.enter(member)
+            members.enter(member)
             snapshot = await self._read_logs(member, session, after)
-            house.relay.learn(tenant, Place(snapshot.epoch, snapshot.seq), rooms)
+            members.subscriptions.learn(tenant, Place(snapshot.epoch, snapshot.seq), rooms)
             if newest(snapshot.logs.values()) > position:
-                await house.relay.catch_up(tenant, snapshot.seq)
+                await members.subscriptions.catch_up(tenant, snapshot.seq)
             self._check_complete(snapshot.epoch, place.epoch, snapshot.logs, claimed)
             # After the logs: what was told before they were read, and is still under way, is not for it any more.
-            told = await catch_up(house, member, session.rooms, max(after, session.seen_until))
-            async with house.changing(member):
+            told = await catch_up(members, member, session.rooms, max(after, session.seen_until))
+            async with members.changing(member):
                 for name in closed:
-                    await remove_room(house, member, name)
+                    await remove_room(members, member, name)
         except BaseException:
-            house.take_out(member)
+            members.take_out(member)
             raise
         finally:
-            house.relay.release(rooms)
+            members.subscriptions.release(rooms)
         kept = member.take_cork()
         due = in_order(missed_events(snapshot.logs.values(), kept, member.sid), kept, snapshot.epoch)
         self.replayed += len(due)
@@ -263,10 +263,10 @@ class Arrivals:
 
     async def _read_logs(self, member: Member, session: Session, after: int) -> Snapshot:
         """Read what the rooms have for a member that is in them already; raises `Unavailable` if it must go."""
-        house, tenant = self._house, member.tenant
+        members, tenant = self._members, member.tenant
         seqs = {name: max(after, joined_at) for name, joined_at in session.rooms.items()}
         snapshot, _ = await asyncio.gather(
-            house.history.read(tenant.id, seqs, sure=session.seen_until),
+            members.history.read(tenant.id, seqs, sure=session.seen_until),
             self._check_standing(member, session.rooms),
         )
         return snapshot
@@ -278,7 +278,7 @@ class Arrivals:
         sockets with one session, a room that was taken away would be given back.
         """
         who = [(member.pid, member.identity.user_id)]
-        (standing,) = await self._house.sessions.standing(member.tenant.id, who)
+        (standing,) = await self._members.sessions.standing(member.tenant.id, who)
         if standing.generation > member.generation or standing.ended:
             raise Unavailable
         if any(rooms.get(name, seq) < seq for name, seq in standing.taken):
@@ -290,7 +290,7 @@ class Arrivals:
         if session is None:
             if offset is not None and offset.epoch != place.epoch:
                 raise Lost("epoch")
-            window = self._house.settings.recovery_window_s
+            window = self._members.settings.recovery_window_s
             old = offset is not None and place.seq - offset.seq > window * SEQ_PER_S
             raise Lost("expired" if old else "unknown")
         if session.user_id != identity.user_id:
@@ -316,9 +316,9 @@ class Arrivals:
 
     def _send_away(self, sid: str) -> None:
         """Close the session's old socket if it lives here; elsewhere the claim has seen to it."""
-        old = self._house.members.get(sid)
+        old = self._members.by_sid.get(sid)
         if old is not None:
-            evict(self._house, old)
+            evict(self._members, old)
 
     async def _hand_over(self, member: Member, follow: list[Frame]) -> None:
         while follow:

@@ -5,7 +5,7 @@ begins where the session says. So Redis is asked first, and the replica acts whe
 was lost nobody knows what it did. Until that is known the socket is held, so that its client's offset stays before
 the change; where that takes too long, the socket is closed: from such an offset a recovery is exact either way.
 
-Who calls `add_room` or `remove_room` does so in `House.changing`, from before the socket's own rooms change.
+Who calls `add_room` or `remove_room` does so in `Members.changing`, from before the socket's own rooms change.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway.errors import Unavailable
 from gateway.redis.connection import AnswerLost, RedisUnavailable, ReplyError
 from gateway.rooms.notices import unwatched
 from gateway.sessions.store import Entered, session_key
-from gateway.sockets.members import House, facts, holder, log
+from gateway.sockets.members import Members, facts, holder, log
 from publisher.rooms import Room
 
 # How long Redis may take to be back before a socket whose session is in doubt is closed.
@@ -30,36 +30,38 @@ IN_DOUBT = "session in doubt"
 T = TypeVar("T")
 
 
-async def add_room(house: House, member: Member, name: Room, joined_at: int, knows: int | None) -> Entered:
+async def add_room(members: Members, member: Member, name: Room, joined_at: int, knows: int | None) -> Entered:
     """Note in the session of a held member that it joined a room, and write the session again if it is gone.
 
     Raises `RedisUnavailable` or `ReplyError` if nothing was changed, `Unavailable` if the socket had to be closed.
     """
-    entered = await _certainly(house, member, lambda: house.sessions.join(holder(member), name, joined_at, knows))
+    entered = await _certainly(
+        members, member, lambda: members.sessions.join(holder(member), name, joined_at, knows)
+    )
     # Gone because its user was disconnected meanwhile: then it must stay gone.
     if not entered.known and not member.socket.closed:
-        await _certainly(house, member, lambda: house.write_changed(member))
+        await _certainly(members, member, lambda: members.write_changed(member))
     return entered
 
 
-async def remove_room(house: House, member: Member, name: Room, *over: Stay) -> None:
+async def remove_room(members: Members, member: Member, name: Room, *over: Stay) -> None:
     """Note in the session of a held member that it is no more in a room; raises as `add_room` does.
 
     `over` is its stay there, unless the member remembers that already.
     """
     stays = [*(member.stays or ()), *over]
-    await _certainly(house, member, lambda: house.sessions.leave(holder(member), name, stays))
+    await _certainly(members, member, lambda: members.sessions.leave(holder(member), name, stays))
 
 
-def remove_room_later(house: House, member: Member, name: Room) -> None:
+def remove_room_later(members: Members, member: Member, name: Room) -> None:
     """Do so for a member that is out of the room here, which is held until it is done."""
     member.hold()
     # On its way from now on: a join that follows comes after it.
-    leaving = house.sessions.leave(holder(member), name, member.stays or ())
-    unwatched(asyncio.ensure_future(_remove_and_uncork(house, member, name, leaving)))
+    leaving = members.sessions.leave(holder(member), name, member.stays or ())
+    unwatched(asyncio.ensure_future(_remove_and_uncork(members, member, name, leaving)))
 
 
-async def _remove_and_uncork(house: House, member: Member, name: Room, leaving: Awaitable[None]) -> None:
+async def _remove_and_uncork(members: Members, member: Member, name: Room, leaving: Awaitable[None]) -> None:
     try:
         await leaving
     except (RedisUnavailable, ReplyError):
@@ -70,7 +72,7 @@ async def _remove_and_uncork(house: House, member: Member, name: Room, leaving: 
         member.uncork()
 
 
-async def _certainly(house: House, member: Member, write: Callable[[], Awaitable[T]]) -> T:
+async def _certainly(members: Members, member: Member, write: Callable[[], Awaitable[T]]) -> T:
     """Write until Redis answers; it may have been written twice then."""
     try:
         return await write()
@@ -80,7 +82,7 @@ async def _certainly(house: House, member: Member, write: Callable[[], Awaitable
         async with asyncio.timeout(PATIENCE_S):
             while not member.socket.closed:
                 await asyncio.sleep(0)  # the connection may not have noticed yet that it is down
-                await house.commands.wait_up(PATIENCE_S, session_key(member.tenant.id, member.pid))
+                await members.commands.wait_up(PATIENCE_S, session_key(member.tenant.id, member.pid))
                 try:
                     return await write()
                 except RedisUnavailable:

@@ -1,4 +1,4 @@
-"""Telling sockets what the relay found out: taken access, closed sessions, holes in the history."""
+"""Telling sockets what the room subscriptions found out: taken access, closed sessions, holes in the history."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.notices import unwatched
 from gateway.rooms.read_retry import is_tenants
 from gateway.sockets import packets
-from gateway.sockets.members import House, evict, facts, holder, log
+from gateway.sockets.members import Members, evict, facts, holder, log
 from gateway.sockets.room_access import put_out
 from publisher import InvalidEvent, parse_room, wire
 from publisher.rooms import Room, room_kind
@@ -32,10 +32,10 @@ RETRY_S = 0.5
 
 
 class Listeners:
-    """The relay's audience: the members of this replica."""
+    """Tells the members of this replica what the room subscriptions found out."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, members: Members) -> None:
+        self._members = members
         self._telling: set[asyncio.Task[None]] = set()
         self.evicted = 0
         """Sockets sent away because their user had too many."""
@@ -66,18 +66,18 @@ class Listeners:
                 case {"do": "close", "pid": str(pid), "before": int(generation)}:
                     self._close_older(members, pid, generation)
                 case _:
-                    self._house.relay.hub.stats.malformed += 1
+                    self._members.subscriptions.hub.stats.malformed += 1
         except (msgspec.DecodeError, InvalidEvent):
-            self._house.relay.hub.stats.malformed += 1
+            self._members.subscriptions.hub.stats.malformed += 1
 
     def _forget(self, own: RoomState, name: Room | None) -> None:
         """Have the next join of a user, whose own room this is, asked about afresh."""
-        self._house.access.forget(own.tenant.id, own.name.partition(":")[2], name)
+        self._members.access.forget(own.tenant.id, own.name.partition(":")[2], name)
 
     def _disconnect(self, members: list[Member]) -> None:
         for member in members:
-            self._house.take_out(member)
-            unwatched(asyncio.ensure_future(self._house.sessions.forget(holder(member), member.typing or ())))
+            self._members.take_out(member)
+            unwatched(asyncio.ensure_future(self._members.sessions.forget(holder(member), member.typing or ())))
             member.socket.send_frame(Frame(packets.disconnect()))
             member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
         if members:
@@ -87,7 +87,7 @@ class Listeners:
     def _evict(self, members: list[Member]) -> None:
         """Send a user's oldest sockets away for good: by coming back they would only push the others out."""
         for member in members:
-            self._house.tell(member, "error", Refused("too_many_connections").as_error() | {"event": "connect"})
+            self._members.tell(member, "error", Refused("too_many_connections").as_error() | {"event": "connect"})
             log.info("socket_evicted", **facts(member))
         self._disconnect(members)
         self.evicted += len(members)
@@ -95,7 +95,7 @@ class Listeners:
     def _take_away(self, members: list[Member], name: Room) -> None:
         taken = [m for m in members if m.tenant.rooms.get(name) in m.rooms]
         for member in taken:
-            put_out(self._house, member, name)
+            put_out(self._members, member, name)
         if taken:
             user = taken[0].identity.user_id
             log.info("access_taken_away", user=user, tenant=taken[0].tenant.id, room=name, sockets=len(taken))
@@ -103,7 +103,7 @@ class Listeners:
     def _close_older(self, members: list[Member], pid: str, generation: int) -> None:
         for member in members:
             if member.pid == pid and member.generation < generation:
-                evict(self._house, member)
+                evict(self._members, member)
 
     # -- the history
 
@@ -133,7 +133,7 @@ class Listeners:
         """
         for i in range(0, len(members), BATCH):
             batch = [holder(member) for member in members[i : i + BATCH]]
-            await self._insist(lambda batch=batch: self._house.sessions.mark_holed(batch))  # type: ignore[misc]
+            await self._insist(lambda batch=batch: self._members.sessions.mark_holed(batch))  # type: ignore[misc]
         await self._close_all(members, "gap")
 
     async def _restore(self, members: list[Member]) -> None:
@@ -152,8 +152,8 @@ class Listeners:
         await asyncio.gather(*(self._write_one(member) for member in batch if not member.socket.closed))
 
     async def _write_one(self, member: Member) -> None:
-        async with self._house.changing(member):
-            await self._house.write_session(member)
+        async with self._members.changing(member):
+            await self._members.write_session(member)
 
     async def _insist(self, write: Callable[[], Awaitable[object]]) -> None:
         """Write as soon as Redis can be written to; what it refuses for another reason stays unwritten."""
@@ -164,7 +164,7 @@ class Listeners:
                 if is_tenants(error):
                     return
                 with contextlib.suppress(RedisUnavailable):
-                    await self._house.commands.wait_up(PATIENCE_S)
+                    await self._members.commands.wait_up(PATIENCE_S)
                 await asyncio.sleep(RETRY_S)  # one shard of several may be away
             else:
                 return
@@ -204,14 +204,14 @@ class Listeners:
         if not members:
             return
         who = [(member.pid, member.identity.user_id) for member in members]
-        found = await self._house.sessions.standing(members[0].tenant.id, who)
+        found = await self._members.sessions.standing(members[0].tenant.id, who)
         for member, standing in zip(members, found, strict=True):
             if member.socket.closed:
                 continue
             if standing.ended or standing.revoked.blocks(member.identity):
                 self._disconnect([member])
             elif standing.generation > member.generation:
-                evict(self._house, member)
+                evict(self._members, member)
             else:
                 self._drop_taken(member, standing.taken)
 
@@ -223,9 +223,9 @@ class Listeners:
         rooms = [
             room.name for room in tenant.rooms.values() if room.members and room_kind(room.name) == "conversation"
         ]
-        delay_ms = await self._house.people.tell_again(tenant.id, tenant.heard_until or 0, rooms)
+        delay_ms = await self._members.people.tell_again(tenant.id, tenant.heard_until or 0, rooms)
         if delay_ms >= 0:
-            self._house.sessions.due(tenant.id, delay_ms)
+            self._members.sessions.due(tenant.id, delay_ms)
 
     def _drop_taken(self, member: Member, taken: Iterable[tuple[Room, int]]) -> None:
         joined = {room.name: at for room, at in member.rooms.items()}

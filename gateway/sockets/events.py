@@ -22,7 +22,7 @@ from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.sockets import packets
 from gateway.sockets.expiry import Expiry
 from gateway.sockets.joining import Joined, Rooms
-from gateway.sockets.members import House, facts, log
+from gateway.sockets.members import Members, facts, log
 from gateway.sockets.packets import Packet
 from gateway.sockets.room_access import Doors
 from gateway.sockets.typing import Typing
@@ -50,10 +50,10 @@ class Handler(NamedTuple):
 class Events:
     """The events that a browser may send."""
 
-    def __init__(self, house: House, expiry: Expiry, doors: Doors) -> None:
-        self._house = house
-        self._rooms = Rooms(house, doors)
-        self._typing = Typing(house)
+    def __init__(self, members: Members, expiry: Expiry, doors: Doors) -> None:
+        self._members = members
+        self._rooms = Rooms(members, doors)
+        self._typing = Typing(members)
         self._handlers = {
             "join_conversation": Handler(self._join_conversation, "joined_conversation"),
             "leave_conversation": Handler(self._leave_conversation, "left_conversation"),
@@ -101,7 +101,7 @@ class Events:
         if packet.id is not None:
             member.socket.send_frame(Frame(packets.ack(packet.id, {"ok": True, **answer})))
         elif handler.answer is not None:
-            self._house.tell(member, handler.answer, answer)
+            self._members.tell(member, handler.answer, answer)
 
     def _slow_down(self, member: Member, packet: Packet) -> None:
         """Refuse an event of a socket that sends too many; of those without an acknowledgement one a second."""
@@ -115,7 +115,7 @@ class Events:
 
     def _fail(self, member: Member, packet: Packet, error: Exception) -> None:
         refused = _as_refused(error)
-        self._house.refused[refused.code] += 1
+        self._members.refused[refused.code] += 1
         event = packet.data[0] if isinstance(packet.data[0], str) else ""
         if refused.code == "internal":
             log.error("handler_failed", sid=member.sid, event_name=event[:64], error=repr(error)[:200])
@@ -126,7 +126,7 @@ class Events:
         if packet.id is not None:
             member.socket.send_frame(Frame(packets.ack(packet.id, {"ok": False, "error": refused.as_error()})))
         else:
-            self._house.tell(member, "error", refused.as_error() | {"event": event[:64]})
+            self._members.tell(member, "error", refused.as_error() | {"event": event[:64]})
 
     # -- the events
 
@@ -164,19 +164,19 @@ class Events:
         if payload.get("conversation_id") is not None:
             return await self._viewers(member, conversation(payload["conversation_id"]))
         asked = _user_ids(payload)
-        async with self._house.questions.turn(member):
-            found = await online(self._house.commands, member.tenant.id, asked)
+        async with self._members.questions.turn(member):
+            found = await online(self._members.commands, member.tenant.id, asked)
             names = len(found if asked is None else asked)
-            self._house.questions.charge(member, names=names, size=sum(map(len, found)))
+            self._members.questions.charge(member, names=names, size=sum(map(len, found)))
         return {"online": found}
 
     async def _viewers(self, member: Member, room: Room) -> Answer:
         if member.tenant.rooms.get(room) not in member.rooms:
             raise Refused("not_joined")
-        async with self._house.questions.turn(member):
-            found = await self._house.people.read(member.tenant.id, [room], member.identity.user_id)
+        async with self._members.questions.turn(member):
+            found = await self._members.people.read(member.tenant.id, [room], member.identity.user_id)
             (people,) = found.rooms
-            self._house.questions.charge(member, size=len(people.viewers or b""))
+            self._members.questions.charge(member, size=len(people.viewers or b""))
         _, viewers = msgspec.json.decode(people.viewers or b"[0, {}]")
         return {**viewers, "typing": people.typists}
 
@@ -187,7 +187,7 @@ class Events:
 
     async def _join(self, member: Member, room: Room, payload: Payload) -> Joined:
         since, history = payload.get("since"), payload.get("history")
-        most = self._house.settings.history_size
+        most = self._members.settings.history_size
         if history is not None and (type(history) is not int or not 0 <= history <= most):
             raise Refused("bad_request", f"history must be a number from 0 to {most}")
         offset: Offset | None = None if since is None else parse_offset(since)
@@ -195,7 +195,7 @@ class Events:
 
     def _open_room(self, payload: Payload) -> Room:
         room = parse_room(payload.get("room"))
-        if room_kind(room) not in self._house.settings.room_kinds:
+        if room_kind(room) not in self._members.settings.room_kinds:
             raise Refused("forbidden", "rooms of this kind can't be joined")
         return room
 

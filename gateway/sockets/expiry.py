@@ -15,7 +15,7 @@ from gateway.auth import Tokens
 from gateway.core.member import Member
 from gateway.engine.errors import CloseCode
 from gateway.errors import Refused
-from gateway.sockets.members import House
+from gateway.sockets.members import Members
 from gateway.sockets.room_access import Doors
 
 # How long before the end the client is told.
@@ -29,14 +29,14 @@ class Expiry:
 
     def __init__(
         self,
-        house: House,
+        members: Members,
         tokens: Tokens,
         doors: Doors,
         call_later: CallLater,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._house = house
+        self._members = members
         self._tokens = tokens
         self._doors = doors
         self._call_later = call_later
@@ -58,7 +58,7 @@ class Expiry:
 
     def _watch(self, member: Member, warn_in_s: float | None) -> None:
         self.forget(member)
-        if self._house.settings.token_expiry == "connect":  # noqa: S105  # not a password
+        if self._members.settings.token_expiry == "connect":  # noqa: S105  # not a password
             return
         if warn_in_s is None:
             self._await_end(member)
@@ -82,7 +82,7 @@ class Expiry:
         # From here on a message that voids the new token is for this socket, and then one before shows in Redis.
         before, member.identity = member.identity, identity
         try:
-            revoked = await self._house.sessions.revoked(identity.tenant, identity.user_id)
+            revoked = await self._members.sessions.revoked(identity.tenant, identity.user_id)
             if revoked.blocks(identity):
                 raise Refused("token_revoked")
         except BaseException:
@@ -96,12 +96,12 @@ class Expiry:
         return {"expires_at": _iso(identity.expires_at)}
 
     def _warn(self, member: Member) -> None:
-        self._house.tell(member, "auth:expiring", {"expires_at": _iso(member.identity.expires_at)})
+        self._members.tell(member, "auth:expiring", {"expires_at": _iso(member.identity.expires_at)})
         self._await_end(member)
 
     def _await_end(self, member: Member) -> None:
         # As long as it would be let in.
-        left_s = member.identity.expires_at + self._house.settings.jwt_leeway_s - self._now()
+        left_s = member.identity.expires_at + self._members.settings.jwt_leeway_s - self._now()
         member.expiry = self._call_later(max(left_s, 0.0), lambda: self._end(member))
 
     def _end(self, member: Member) -> None:

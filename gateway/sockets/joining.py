@@ -21,7 +21,7 @@ from gateway.limits.slices import Slices
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.sessions.store import Place
 from gateway.sockets.changes import add_room, remove_room
-from gateway.sockets.members import House, facts, log
+from gateway.sockets.members import Members, facts, log
 from gateway.sockets.presence_snapshot import catch_up, in_place, of_room
 from gateway.sockets.room_access import Doors
 from publisher import Offset
@@ -45,8 +45,8 @@ class Joined(NamedTuple):
 class Rooms:
     """Lets members in and out of rooms. Everything raises `Unavailable`, `RedisUnavailable` or `ReplyError`."""
 
-    def __init__(self, house: House, doors: Doors) -> None:
-        self._house = house
+    def __init__(self, members: Members, doors: Doors) -> None:
+        self._members = members
         self._doors = doors
         self._held: set[Member] = set()
         """Members that are held for an answer."""
@@ -56,16 +56,16 @@ class Rooms:
 
         A socket that is in the room already stays in it and gets its answer all the same.
         """
-        house = self._house
+        members = self._members
         was_in = member.tenant.rooms.get(name) in member.rooms
-        if not was_in and len(member.rooms) >= house.settings.max_rooms_per_socket + OWN_ROOMS:
-            house.limited["max_rooms_per_socket"] += 1
+        if not was_in and len(member.rooms) >= members.settings.max_rooms_per_socket + OWN_ROOMS:
+            members.limited["max_rooms_per_socket"] += 1
             raise Refused("too_many_rooms", limit="max_rooms_per_socket")
         changes = await self._doors.check(member, name, was_in=was_in)
         if since is None and not history:
-            async with house.changing(member):
+            async with members.changing(member):
                 return await self._enter(member, name, changes, since, history, was_in=was_in)
-        async with house.questions.turn(member), house.changing(member):
+        async with members.questions.turn(member), members.changing(member):
             return await self._enter(member, name, changes, since, history, was_in=was_in)
 
     async def _enter(
@@ -79,13 +79,13 @@ class Rooms:
         was_in: bool,
     ) -> Joined:
         """Do what `join` does for a socket that may join, whose turn it is."""
-        house = self._house
+        members = self._members
         tenant = member.tenant
-        (room,) = await house.relay.open(tenant, [name])
+        (room,) = await members.subscriptions.open(tenant, [name])
         self._hold(member)
         try:
             if room.last_seq is None:
-                await house.relay.locate(tenant, [room])
+                await members.subscriptions.locate(tenant, [room])
             # Nothing at or below this is still to come for this socket.
             at = max(tenant.position, member.last_seq, room.last_seq or 0)
             if not was_in:
@@ -94,10 +94,10 @@ class Rooms:
             await self._doors.check_again(member, name, changes, was_in=was_in)
             joined = await self._history(member, room, at, since, history, was_in=was_in)
             knows = since.seq if since is not None and since.epoch == tenant.epoch else None
-            entered = await add_room(house, member, name, member.rooms.get(room, at), knows)
+            entered = await add_room(members, member, name, member.rooms.get(room, at), knows)
             if room not in member.rooms and not member.socket.closed:
                 # Taken away meanwhile, as the socket has been told: what was just written of it goes again.
-                await remove_room(house, member, name)
+                await remove_room(members, member, name)
                 raise Refused("forbidden", "you may not join this room")
             told: list[Corked] = []
             if entered.people is not None:
@@ -105,14 +105,14 @@ class Rooms:
             elif not entered.known and not member.socket.closed:
                 # It is in the room by now, whether or not it can be told who else is.
                 with contextlib.suppress(RedisUnavailable, ReplyError):
-                    told = await catch_up(house, member, [name], knows)
+                    told = await catch_up(members, member, [name], knows)
             member.cork = in_place(member.cork or (), told)
         except BaseException:
             if not was_in:
-                house.leave_room(member, room)
+                members.leave_room(member, room)
             raise
         finally:
-            house.relay.release([room])
+            members.subscriptions.release([room])
         if not was_in:
             log.info("socket_joined", **facts(member), room=name)
         return joined
@@ -132,15 +132,15 @@ class Rooms:
         if since is None and not history:
             return Joined(str(Offset(epoch, at)), NONE, complete=True)
         after = since.seq if since is not None and since.epoch == epoch else 0
-        kept, most_bytes = self._house.history.kept, self._house.settings.max_event_bytes
-        snapshot = await self._house.history.read(
+        kept, most_bytes = self._members.history.kept, self._members.settings.max_event_bytes
+        snapshot = await self._members.history.read(
             tenant.id, {room.name: after}, newest=history or kept.size, most_bytes=most_bytes
         )
-        self._house.relay.learn(tenant, Place(snapshot.epoch, snapshot.seq), [])
+        self._members.subscriptions.learn(tenant, Place(snapshot.epoch, snapshot.seq), [])
         log_read = snapshot.logs[room.name]
-        self._house.questions.charge(member, events=len(log_read.entries), size=snapshot.size)
+        self._members.questions.charge(member, events=len(log_read.entries), size=snapshot.size)
         # What the answer tells must not come live any more, not even by a room that is joined later.
-        await self._house.relay.catch_up(tenant, snapshot.seq)
+        await self._members.subscriptions.catch_up(tenant, snapshot.seq)
         if since is not None and since.epoch != snapshot.epoch:
             return Joined(str(Offset(snapshot.epoch, at)), NONE, complete=False)
         missed, doubtful = self._missed(member, room, log_read, since, was_in=was_in)
@@ -171,9 +171,9 @@ class Rooms:
         if room is None or joined_at is None:
             return
         self._hold(member)
-        async with self._house.changing(member):
-            await remove_room(self._house, member, name, member.stay_in(room, joined_at))
-            self._house.leave_room(member, room)
+        async with self._members.changing(member):
+            await remove_room(self._members, member, name, member.stay_in(room, joined_at))
+            self._members.leave_room(member, room)
         # What came meanwhile was still the room's: it goes out before the answer.
         self.release(member)
         if member.typing is not None:

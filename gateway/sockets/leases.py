@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from gateway.core.member import LATER, NEVER, RENEWING, Member
 from gateway.core.rooms import Tenant
-from gateway.sockets.members import House, evict, holder
+from gateway.sockets.members import Members, evict, holder
 from gateway.sockets.periodic import Rounds
 
 
 class Leases:
     """Renews the sessions of this replica, each once in `Sessions.renew_every_s`."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self.rounds = Rounds("session leases", house.relay.hub.tenants, self._renew, house.sessions.renew_every_s)
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        self.rounds = Rounds(
+            "session leases", members.subscriptions.hub.tenants, self._renew, members.sessions.renew_every_s
+        )
 
     def start(self) -> None:
         """Begin."""
@@ -27,18 +29,18 @@ class Leases:
         for member in members:
             if member.since == LATER:
                 member.since = RENEWING
-        renewing = self._house.sessions.renew(tenant.id, ((holder(m), since(m)) for m in members))
+        renewing = self._members.sessions.renew(tenant.id, ((holder(m), since(m)) for m in members))
         now, generations = await renewing
         gone = []
         for member, generation in zip(members, generations, strict=True):
             if generation > member.generation:
-                evict(self._house, member)
+                evict(self._members, member)
             elif generation == 0:
                 gone.append(member)
             elif member.since == RENEWING:
                 member.since = now
         if gone:
-            await self._house.write_again(tenant, gone)
+            await self._members.write_again(tenant, gone)
 
 
 def since(member: Member) -> int:

@@ -15,24 +15,24 @@ import socketio
 
 from gateway.engine import Frame
 from gateway.sockets import packets
-from gateway.sockets.members import House
+from gateway.sockets.members import Members
 from publisher.envelope import Options, build_event
 
 
 class RoomManager(socketio.AsyncRedisManager):  # type: ignore[misc]  # upstream is not typed
     """Rooms with a channel each."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, members: Members) -> None:
         super().__init__()
-        self._house = house
-        self._options = Options(max_payload_bytes=house.settings.max_payload_bytes)
+        self._members = members
+        self._options = Options(max_payload_bytes=members.settings.max_payload_bytes)
 
     def initialize(self) -> None:
-        """Start nothing: the relay hears for all of us."""
+        """Start nothing: the room subscriptions hear for all of us."""
 
     def is_connected(self, sid: str, namespace: str) -> bool:
         """Tell whether a socket of this replica has this sid."""
-        return sid in self._house.members
+        return sid in self._members.by_sid
 
     def get_namespaces(self) -> Iterable[str]:
         """Give the one namespace there is."""
@@ -40,13 +40,13 @@ class RoomManager(socketio.AsyncRedisManager):  # type: ignore[misc]  # upstream
 
     def get_rooms(self, sid: str, namespace: str) -> list[str]:
         """Give the rooms of a socket, tenant included."""
-        member = self._house.members.get(sid)
+        member = self._members.by_sid.get(sid)
         return [f"{member.tenant.id}/{room.name}" for room in member.rooms] if member else []
 
     def get_participants(self, namespace: str, room: str) -> Iterable[tuple[str, str]]:
         """Give the sockets of this replica in a room, each with its Engine.IO id."""
         tenant_id, _, name = room.partition("/")
-        tenant = self._house.relay.hub.tenants.get(tenant_id)
+        tenant = self._members.subscriptions.hub.tenants.get(tenant_id)
         state = tenant.rooms.get(packets_room(name)) if tenant else None
         for member in state.everyone() if state else ():
             yield member.sid, member.socket.sid
@@ -54,7 +54,7 @@ class RoomManager(socketio.AsyncRedisManager):  # type: ignore[misc]  # upstream
     async def emit(self, event: str, data: Any, namespace: str, room: Any = None, **kwargs: Any) -> None:
         """Send an event to one socket of this replica, or to a room on all of them; never replayed."""
         room = kwargs.get("to") or room
-        member = self._house.members.get(room) if isinstance(room, str) else None
+        member = self._members.by_sid.get(room) if isinstance(room, str) else None
         if member is not None:
             args = data if isinstance(data, tuple) else () if data is None else (data,)
             member.socket.send_frame(Frame(packets.event(event, *args)))
@@ -62,7 +62,7 @@ class RoomManager(socketio.AsyncRedisManager):  # type: ignore[misc]  # upstream
             tenant, _, name = room.partition("/")
             skip_sid = kwargs.get("skip_sid")
             envelope = build_event(tenant, event, data, name, self._options, skip_sid=skip_sid, ephemeral=True)
-            await self._house.commands.publish(envelope)
+            await self._members.commands.publish(envelope)
 
     async def trigger_callback(self, sid: str, id: int, data: Any) -> None:
         """Ignore an ack: the gateway asks browsers for none."""

@@ -18,7 +18,7 @@ from gateway.engine.errors import CloseCode
 from gateway.presence.store import People, presence_times
 from gateway.redis.commands import Commands
 from gateway.rooms.logs import History
-from gateway.rooms.subscriptions import Relay
+from gateway.rooms.subscriptions import RoomSubscriptions
 from gateway.sessions.store import Holder, Sessions
 from gateway.settings import Settings
 from gateway.sockets import packets
@@ -28,26 +28,26 @@ from publisher.envelope import Envelope
 log = structlog.get_logger("gateway.sockets")
 
 
-class House:
+class Members:
     """One replica's members, by sid, and what serves them."""
 
     def __init__(
         self,
         settings: Settings,
         commands: Commands,
-        relay: Relay,
+        subscriptions: RoomSubscriptions,
         history: History,
         sessions: Sessions,
         access: Access = EVERYONE,
     ) -> None:
         self.settings = settings
         self.commands = commands
-        self.relay = relay
+        self.subscriptions = subscriptions
         self.history = history
         self.sessions = sessions
         self.access = access
         self.people = People(commands, presence_times(settings))
-        self.members: dict[str, Member] = {}
+        self.by_sid: dict[str, Member] = {}
         self.limited: Counter[str] = Counter()
         """How often members hit a limit, by limit."""
         self.questions = Questions(settings.max_waiting_questions, self.limited)
@@ -59,9 +59,9 @@ class House:
 
     def enter(self, member: Member) -> None:
         """Put a member into the tables; of two with one sid the one that claimed the session last has the name."""
-        named = self.members.get(member.sid)
+        named = self.by_sid.get(member.sid)
         if named is None or named.generation <= member.generation:
-            self.members[member.sid] = member
+            self.by_sid[member.sid] = member
         member.tenant.members.add(member)
 
     def take_out(self, member: Member) -> None:
@@ -69,16 +69,16 @@ class House:
         member.flush()
         for room in list(member.rooms):
             room.remove(member)
-            self.relay.note_idle(room)
-        if self.members.get(member.sid) is member:
-            del self.members[member.sid]
+            self.subscriptions.note_idle(room)
+        if self.by_sid.get(member.sid) is member:
+            del self.by_sid[member.sid]
         member.tenant.members.discard(member)
 
     def leave_room(self, member: Member, room: RoomState) -> None:
         """Take a member out of one room; what waits to be conflated is from before."""
         member.flush()
         member.leave(room)
-        self.relay.note_idle(room)
+        self.subscriptions.note_idle(room)
 
     def tell(self, member: Member, event: str, *args: Any) -> None:
         """Send an event of the gateway's own to one socket."""
@@ -101,7 +101,7 @@ class House:
         First everything is heard that was published until now: a replica that was frozen would bring back a
         session that ended meanwhile. Raises `RedisUnavailable`, `ReplyError` or `Unavailable`.
         """
-        await self.relay.fence(tenant)
+        await self.subscriptions.fence(tenant)
         # Those first that need not wait for a change that is under way.
         for member in sorted(members, key=lambda member: member in self._changing):
             async with self.changing(member):
@@ -109,7 +109,7 @@ class House:
 
     async def write_changed(self, member: Member) -> None:
         """Do so for a member whose session the caller changes."""
-        await self.relay.fence(member.tenant)
+        await self.subscriptions.fence(member.tenant)
         await self._write_if_there(member)
 
     async def _write_if_there(self, member: Member) -> None:
@@ -138,9 +138,9 @@ class House:
         await self.sessions.open(holder(member), rooms, opened_at=opened_at, stays=member.stays or ())
 
 
-def evict(house: House, member: Member) -> None:
+def evict(members: Members, member: Member) -> None:
     """Close a socket whose session has moved on to another one."""
-    house.take_out(member)
+    members.take_out(member)
     member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
 
 

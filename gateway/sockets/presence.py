@@ -15,7 +15,7 @@ from gateway.engine import CloseReason
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.notices import unwatched
 from gateway.sockets.changes import IN_DOUBT
-from gateway.sockets.members import House
+from gateway.sockets.members import Members
 from gateway.sockets.periodic import Rounds
 
 # A sweep comes this long after something is due: it would find nothing a moment too early.
@@ -30,15 +30,15 @@ CallLater = Callable[[float, Callable[[], object]], Any]
 class Presence:
     """Renews leases, in slices, and sweeps tenants in time."""
 
-    def __init__(self, house: House, call_later: CallLater) -> None:
-        self._house = house
+    def __init__(self, members: Members, call_later: CallLater) -> None:
+        self._members = members
         self._call_later = call_later
-        every_s = house.people.times.renew_every_s
-        self.rounds = Rounds("presence", house.relay.hub.tenants, self._renew, every_s)
+        every_s = members.people.times.renew_every_s
+        self.rounds = Rounds("presence", members.subscriptions.hub.tenants, self._renew, every_s)
         self._due: dict[str, tuple[float, Any]] = {}
         """For each tenant that is to be swept: when, and the timer."""
         self.sweeps = 0
-        house.sessions.due = self.soon
+        members.sessions.due = self.soon
 
     def start(self) -> None:
         """Begin."""
@@ -76,12 +76,12 @@ class Presence:
         unknown = await self._sweep(tenant.id, members)
         if unknown:
             # They were taken for gone.
-            await self._house.write_again(tenant, unknown)
+            await self._members.write_again(tenant, unknown)
 
     async def _sweep(self, tenant: str, members: list[Member]) -> list[Member]:
         """Renew leases and do what is due for their tenant; gives the members that have none."""
         self.sweeps += 1
-        swept = await self._house.people.sweep(tenant, [(m.pid, m.identity.user_id) for m in members])
-        if 0 <= swept.delay_ms < self._house.people.times.renew_every_s * 1000:
+        swept = await self._members.people.sweep(tenant, [(m.pid, m.identity.user_id) for m in members])
+        if 0 <= swept.delay_ms < self._members.people.times.renew_every_s * 1000:
             self.soon(tenant, swept.delay_ms)
         return [members[i] for i in swept.unknown]

@@ -13,7 +13,7 @@ from gateway.core.member import Corked, Member
 from gateway.engine import Frame
 from gateway.presence.store import ROOM_BATCH, RoomPeople
 from gateway.sockets import packets
-from gateway.sockets.members import House
+from gateway.sockets.members import Members
 from publisher.rooms import Room, room_kind
 
 
@@ -39,7 +39,7 @@ def of_room(member: Member, room: Room, people: RoomPeople) -> list[Frame]:
     return [ephemeral(people.viewers), *typing] if people.viewers is not None else typing
 
 
-async def catch_up(house: House, member: Member, rooms: Iterable[Room], after: int | None) -> list[Corked]:
+async def catch_up(members: Members, member: Member, rooms: Iterable[Room], after: int | None) -> list[Corked]:
     """Read what brings a member up to date: conversations among some rooms, and who came and went since `after`.
 
     The member is in its rooms, corked. Raises `RedisUnavailable` or `ReplyError`.
@@ -48,7 +48,7 @@ async def catch_up(house: House, member: Member, rooms: Iterable[Room], after: i
     told: list[Corked] = []
     for i in range(0, max(len(conversations), 1), ROOM_BATCH):
         batch = conversations[i : i + ROOM_BATCH]
-        found = await house.people.read(member.tenant.id, batch, member.identity.user_id, after)
+        found = await members.people.read(member.tenant.id, batch, member.identity.user_id, after)
         if found.statuses is not None and i == 0:
             told += (Corked(found.seq, frame) for frame in of_users(member, found.statuses))
         for room, people in zip(batch, found.rooms, strict=True):

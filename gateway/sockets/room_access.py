@@ -10,7 +10,7 @@ from gateway.engine import Frame
 from gateway.errors import Refused, Unavailable
 from gateway.sockets import packets
 from gateway.sockets.changes import remove_room_later
-from gateway.sockets.members import House, log
+from gateway.sockets.members import Members, log
 from publisher.rooms import Room, room_kind
 
 # Rooms that a socket is put into because of who it is: its token has allowed them.
@@ -20,10 +20,10 @@ AT_ONCE = 20
 
 
 class Doors:
-    """Asks `House.access`, and puts out those who may not stay."""
+    """Asks `Members.access`, and puts out those who may not stay."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, members: Members) -> None:
+        self._members = members
         self.denied = 0
         """Joins that were not allowed, and rooms kept from users who came back."""
 
@@ -31,27 +31,27 @@ class Doors:
         """Have a socket's join allowed; gives `Access.changes` as of the question.
 
         A socket that was in the room before is asked about as well: the answer to the join may carry the room's
-        history. If it is refused, it is put out. Raises `Refused`; `Unavailable`, `RedisUnavailable` or `ReplyError`
-        if nobody can say.
+        history. If it is refused, it is put out. Raises `Refused`; `Unavailable`, `RedisUnavailable` or
+        `ReplyError` if nobody can say.
         """
-        changes = self._house.access.changes
+        changes = self._members.access.changes
         if not await self._may_join(member.identity, name):
             self.denied += 1
             if was_in:
-                put_out(self._house, member, name)
+                put_out(self._members, member, name)
             raise Refused("forbidden", "you may not join this room")
         return changes
 
     async def _may_join(self, identity: Identity, name: Room) -> bool:
         """Ask whether the user is held off, and whether it may be in the room otherwise."""
-        if await self._house.sessions.blocked(identity.tenant, identity.user_id, [name]):
+        if await self._members.sessions.blocked(identity.tenant, identity.user_id, [name]):
             return False
-        verdict = self._house.access.may_join(identity, name)
+        verdict = self._members.access.may_join(identity, name)
         return verdict if isinstance(verdict, bool) else await verdict
 
     async def check_again(self, member: Member, name: Room, changes: int, *, was_in: bool) -> None:
         """Have a join allowed once more, as `check` does, if what it was told then may be wrong by now."""
-        while changes != self._house.access.changes:
+        while changes != self._members.access.changes:
             changes = await self.check(member, name, was_in=was_in)
 
     async def closed_to(self, identity: Identity, rooms: Iterable[Room]) -> set[Room]:
@@ -60,7 +60,7 @@ class Doors:
         Raises `RedisUnavailable` or `ReplyError`.
         """
         asked = [name for name in rooms if room_kind(name) not in OWN]
-        blocked = await self._house.sessions.blocked(identity.tenant, identity.user_id, asked)
+        blocked = await self._members.sessions.blocked(identity.tenant, identity.user_id, asked)
         closed = blocked | await self._not_allowed(identity, [name for name in asked if name not in blocked])
         self._withheld(identity, closed)
         return closed
@@ -78,7 +78,7 @@ class Doors:
         """
         closed: set[Room] = set()
         try:
-            async with asyncio.timeout(self._house.settings.authorize_timeout_s):
+            async with asyncio.timeout(self._members.settings.authorize_timeout_s):
                 for i in range(0, len(asked), AT_ONCE):
                     closed |= await self._closed(identity, asked[i : i + AT_ONCE])
         except TimeoutError:
@@ -86,7 +86,7 @@ class Doors:
         return closed
 
     async def _closed(self, identity: Identity, names: list[Room]) -> set[Room]:
-        verdicts = {name: self._house.access.may_join(identity, name) for name in names}
+        verdicts = {name: self._members.access.may_join(identity, name) for name in names}
         closed = {name for name, verdict in verdicts.items() if verdict is False}
         waiting = {name: _may_stay(verdict) for name, verdict in verdicts.items() if not isinstance(verdict, bool)}
         if waiting:
@@ -100,7 +100,7 @@ class Doors:
         closed = await self._not_allowed(identity, [name for name in names if room_kind(name) not in OWN])
         self._withheld(identity, closed)
         for name in closed:
-            put_out(self._house, member, name)
+            put_out(self._members, member, name)
 
 
 async def _may_stay(verdict: Awaitable[bool]) -> bool:
@@ -110,12 +110,12 @@ async def _may_stay(verdict: Awaitable[bool]) -> bool:
         return True
 
 
-def put_out(house: House, member: Member, name: Room) -> None:
+def put_out(members: Members, member: Member, name: Room) -> None:
     """Take a socket out of a room, also for recoveries to come, and tell it so; nothing if it is not in."""
     room = member.tenant.rooms.get(name)
     if room is None or room not in member.rooms:
         return
-    house.leave_room(member, room)
+    members.leave_room(member, room)
     if member.typing is not None:
         member.typing.pop(name, None)
     if member.cork is None:
@@ -123,7 +123,7 @@ def put_out(house: House, member: Member, name: Room) -> None:
     else:
         # Behind what the room gave it before.
         member.keep(member.last_seq, farewell(name))
-    remove_room_later(house, member, name)
+    remove_room_later(members, member, name)
 
 
 def farewell(name: Room) -> Frame:

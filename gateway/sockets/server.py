@@ -17,7 +17,7 @@ from gateway.sockets.events import Events
 from gateway.sockets.expiry import Expiry
 from gateway.sockets.leases import Leases, since
 from gateway.sockets.manager import RoomManager
-from gateway.sockets.members import House, facts, holder, log
+from gateway.sockets.members import Members, facts, holder, log
 from gateway.sockets.packets import Packet
 from gateway.sockets.presence import SENT_AWAY, Presence
 from gateway.sockets.room_access import Doors
@@ -28,23 +28,23 @@ class GatewayServer(SocketServer):
     """Everything that browsers talk to."""
 
     def __init__(
-        self, house: House, tokens: Tokens, options: EngineOptions, connects: Connects | None = None
+        self, members: Members, tokens: Tokens, options: EngineOptions, connects: Connects | None = None
     ) -> None:
         super().__init__(
             options=options,
-            connect_timeout_s=house.settings.connect_timeout_s,
+            connect_timeout_s=members.settings.connect_timeout_s,
             connects=connects,
-            client_manager=RoomManager(house),
+            client_manager=RoomManager(members),
         )
-        self.house = house
-        self.doors = Doors(house)
-        self.arrivals = Arrivals(house, tokens, self.doors)
-        self.listeners = Listeners(house)
-        self.leases = Leases(house)
-        self.presence = Presence(house, self.eio.call_later)
-        self._expiry = Expiry(house, tokens, self.doors, self.eio.call_later)
-        self._events = Events(house, self._expiry, self.doors)
-        house.relay.listen_with(self.listeners)
+        self.members = members
+        self.doors = Doors(members)
+        self.arrivals = Arrivals(members, tokens, self.doors)
+        self.listeners = Listeners(members)
+        self.leases = Leases(members)
+        self.presence = Presence(members, self.eio.call_later)
+        self._expiry = Expiry(members, tokens, self.doors, self.eio.call_later)
+        self._events = Events(members, self._expiry, self.doors)
+        members.subscriptions.listen_with(self.listeners)
 
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
         """Accept a socket whose token is good."""
@@ -61,14 +61,14 @@ class GatewayServer(SocketServer):
         member: Member = peer.member
         peer.member = None
         self._expiry.forget(member)
-        moved_on = self.house.members.get(member.sid) is not member
-        self.house.take_out(member)
+        moved_on = self.members.by_sid.get(member.sid) is not member
+        self.members.take_out(member)
         if not moved_on:
             unwatched(asyncio.ensure_future(self._end(member, reason)))
         log.info("socket_disconnected", **facts(member), reason=reason)
 
     async def _end(self, member: Member, reason: str) -> None:
-        sessions = self.house.sessions
+        sessions = self.members.sessions
         if reason == LEFT:
             # The page may be on its way to the next one: its user gets the time that a reload has.
             await sessions.forget(holder(member), member.typing or (), at_once=False)

@@ -7,7 +7,7 @@ import asyncio
 from gateway.core.member import Member
 from gateway.errors import Refused
 from gateway.rooms.notices import unwatched
-from gateway.sockets.members import House
+from gateway.sockets.members import Members
 from publisher.rooms import Room
 
 # A browser says it with each key; that it goes on is noted this many times within the time-out.
@@ -17,9 +17,9 @@ NOTES = 3
 class Typing:
     """What members say of their typing."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._pause_s = house.people.times.typing_s / NOTES
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        self._pause_s = members.people.times.typing_s / NOTES
 
     def start(self, member: Member, room: Room) -> None:
         """Note that a member types in a conversation that it is in. Raises `Refused`."""
@@ -52,10 +52,10 @@ class Typing:
         if not _is_in(member, room):
             return  # it has left in the same turn, which is under way already
         tenant, user_id = member.tenant.id, member.identity.user_id
-        skip = member.sid if self._house.settings.typing_to_own_tabs else f"@{user_id}"
-        delay_ms = await self._house.people.type(tenant, room, member.pid, user_id, skip, typing=typing)
+        skip = member.sid if self._members.settings.typing_to_own_tabs else f"@{user_id}"
+        delay_ms = await self._members.people.type(tenant, room, member.pid, user_id, skip, typing=typing)
         if delay_ms >= 0:
-            self._house.sessions.due(member.tenant.id, delay_ms)
+            self._members.sessions.due(member.tenant.id, delay_ms)
 
 
 def _is_in(member: Member, room: Room) -> bool:

@@ -79,17 +79,17 @@ async def test_ac_74_counting_is_o_1(redis_server: EmbeddedRedis) -> None:
     given: dict[str, Any] = {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": 0}
     given |= {"REDIS_URL": redis_server.url, "JWT_SECRET_KEY": SECRET}
     async with Gateway(Settings(**given)) as gateway:
-        hub, house, engine = gateway.relay.hub, gateway.server.house, gateway.server.eio
-        kept = hub.tenants, hub.channels, house.members, engine.sockets
+        hub, members, engine = gateway.subscriptions.hub, gateway.server.members, gateway.server.eio
+        kept = hub.tenants, hub.channels, members.by_sid, engine.sockets
         await gateway.vitals.stop()
         many: Any = SizeOnly.fromkeys(range(10_000))
-        hub.tenants = hub.channels = house.members = many
+        hub.tenants = hub.channels = members.by_sid = many
         engine._hub.sockets = many
         try:
             found = values(gateway)
             counts = gateway._counts()
         finally:
-            hub.tenants, hub.channels, house.members, engine._hub.sockets = kept
+            hub.tenants, hub.channels, members.by_sid, engine._hub.sockets = kept
     names = ("gateway_sockets", "gateway_engine_sessions", "gateway_rooms", "gateway_tenants")
     assert [found[name] for name in names] == [10_000] * 4
     assert (counts["sockets"], counts["rooms"], counts["tenants"]) == (10_000,) * 3

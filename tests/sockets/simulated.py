@@ -1,8 +1,8 @@
 """Replicas, browsers and the network between them, with every delay in the hands of the test.
 
-The gateway's own code runs, from the socket layer down to the connection: relay, resync, hub, sessions, engine
-sockets. Redis is a real one. What is simulated is everything that takes time: a command waits until it is let
-to Redis, a reply or a published message until it is let to the replica, a frame until its browser reads it.
+The gateway's own code runs, from the socket layer down to the connection: subscriptions, resync, hub, sessions,
+engine sockets. Redis is a real one. What is simulated is everything that takes time: a command waits until it is
+let to Redis, a reply or a published message until it is let to the replica, a frame until its browser reads it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gateway.rooms import subscriptions
 from gateway.rooms.logs import History, kept_by
 from gateway.sessions.store import Sessions
 from gateway.settings import Settings
-from gateway.sockets.members import House
+from gateway.sockets.members import Members
 from gateway.sockets.server import GatewayServer
 from publisher import Offset, Room, parse_offset
 from publisher.envelope import Envelope, Options, build_control, build_event
@@ -279,19 +279,20 @@ class Replica:
             unnoticed_s=settings.ping_interval_s,
             kept=kept,
         )
-        self.relay = subscriptions.Relay(self.commands, history, linger_s=settings.room_linger_s)
-        self.house = House(settings, self.commands, self.relay, history, self.sessions)
-        self.server = GatewayServer(self.house, Tokens(settings), EngineOptions())
+        linger_s = settings.room_linger_s
+        self.subscriptions = subscriptions.RoomSubscriptions(self.commands, history, linger_s=linger_s)
+        self.members = Members(settings, self.commands, self.subscriptions, history, self.sessions)
+        self.server = GatewayServer(self.members, Tokens(settings), EngineOptions())
         self.timers: list[Callable[[], object]] = []
-        self.relay.hub.pacer = Pacer(1, lambda _, callback: self.timers.append(callback))
+        self.subscriptions.hub.pacer = Pacer(1, lambda _, callback: self.timers.append(callback))
 
     async def start(self) -> None:
         await self.commands.start()
-        await self.relay.start()
+        await self.subscriptions.start()
 
     async def stop(self) -> None:
         await self.server.listeners.stop()
-        await self.relay.stop()
+        await self.subscriptions.stop()
         await self.commands.stop()
         self.server.eio._hub.timers.stop()
 
@@ -307,7 +308,7 @@ class Replica:
 
     def probe(self) -> None:
         """As the subscriber's own probe does, at one moment."""
-        subscriber, server = self.relay.subscriber.of(""), self.source.server
+        subscriber, server = self.subscriptions.subscriber.of(""), self.source.server
         link = self.source.links["hear"]
         if link.is_up and subscriber.probe.channel in link.subscribed:
             now = str(server.now()).encode()
@@ -664,7 +665,7 @@ class Browser:
         for room, since, until in self.owed:
             self.check(room, since, until)
         for replica in self.world.replicas:
-            for member in replica.house.members.values():
+            for member in replica.members.by_sid.values():
                 rooms = {room.name for room in member.rooms}
                 if member.pid == self.pid:
                     assert not rooms & self.taken, "a room that was taken away was given back"
@@ -778,7 +779,7 @@ class World:
 
     def people_of(self, room: Room) -> RoomPeople:
         """Ask Redis who is in a conversation."""
-        people = self.replicas[0].house.people
+        people = self.replicas[0].members.people
         asking: list[asyncio.Future[Any]] = []
         self.act(lambda: asking.append(asyncio.ensure_future(people.read(self.tenant, [room], "nobody"))))
         self.pump()
@@ -792,7 +793,7 @@ class World:
     def tell_what_is_due(self) -> None:
         """Have told at once what waits for its turn."""
         self.server.hurry()
-        people = self.replicas[0].house.people
+        people = self.replicas[0].members.people
         self.act(lambda: self.tasks.append(asyncio.ensure_future(people.sweep(self.tenant))))  # type: ignore[arg-type]
         self.pump()
 
@@ -800,7 +801,7 @@ class World:
         """Have idle rooms given up now."""
 
         async def sweeping() -> None:
-            sweep = asyncio.ensure_future(replica.relay._sweep())
+            sweep = asyncio.ensure_future(replica.subscriptions._sweep())
             for _ in range(3):
                 await asyncio.sleep(0)
             sweep.cancel()

@@ -1,4 +1,4 @@
-"""What sockets are told of what the relay finds out, with a stand-in for Redis."""
+"""What sockets are told of what the room subscriptions find out, with a stand-in for Redis."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ class Ground:
 
     def __init__(self) -> None:
         self.world, self.redis, self.access = World(), Redis(), Access()
-        house: Any = SimpleNamespace(
+        members: Any = SimpleNamespace(
             access=self.access, people=self.redis, sessions=self.redis, commands=self.redis
         )
-        self.listeners = Listeners(house)
+        self.listeners = Listeners(members)
 
     def member(self, room: RoomState) -> tuple[Member, Socket]:
         member, _ = self.world.member(room)

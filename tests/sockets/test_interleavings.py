@@ -269,9 +269,9 @@ class Machine(RuleBasedStateMachine):
     # -- what no rule does: it takes the whole of an organization's time
 
     def logs_are_tried_again(self, replica: int) -> None:
-        relay = self.world.replicas[replica].relay
-        for tenant in list(relay.hub.tenants.values()):
-            self.world.act(lambda tenant=tenant: relay.resync._again(tenant))  # type: ignore[misc]
+        subscriptions = self.world.replicas[replica].subscriptions
+        for tenant in list(subscriptions.hub.tenants.values()):
+            self.world.act(lambda tenant=tenant: subscriptions.resync._again(tenant))  # type: ignore[misc]
         self.all_goes_on()
 
     def logs_are_mended(self, replica: int) -> None:
@@ -451,7 +451,7 @@ def unreadable(state: LossyMachine) -> LossyMachine:
     state.publish(rooms=set(), sender=None, times=1, wide=True)
     state.world.overwrite(wire.log_key(state.world.tenant, state.rooms[0]))
     state.all_goes_on()
-    assert len(state.world.replicas[0].relay.resync.unreadable) == 1
+    assert len(state.world.replicas[0].subscriptions.resync.unreadable) == 1
     return state
 
 
