@@ -1,4 +1,4 @@
-"""Who is there, in Redis: presence, viewers of conversations, typing.
+"""Presence in Redis: who is online, viewers of conversations, typing.
 
 The rules are in this folder: `presence.lua`, `viewers.lua`, `typing.lua`, and `tenant.lua`, which they begin with.
 """
@@ -60,7 +60,7 @@ class Swept(NamedTuple):
     """Which of the sockets were taken for gone and have to come anew."""
 
 
-class RoomPeople(NamedTuple):
+class RoomPresence(NamedTuple):
     """The people of one conversation."""
 
     viewers: bytes | None
@@ -70,23 +70,23 @@ class RoomPeople(NamedTuple):
     """Who has stopped typing since the asking socket last heard."""
 
 
-class Found(NamedTuple):
+class PresenceSnapshot(NamedTuple):
     """The people of some conversations, as one socket is told of them."""
 
     seq: int
     """What was told at or below it came before."""
     statuses: bytes | None
     """The body of an event that says who came and went since the socket last heard."""
-    rooms: list[RoomPeople]
+    rooms: list[RoomPresence]
 
 
-def room_people(viewers: bytes | None, typists: Iterable[bytes], stopped: Iterable[bytes]) -> RoomPeople:
+def room_presence(viewers: bytes | None, typists: Iterable[bytes], stopped: Iterable[bytes]) -> RoomPresence:
     """Read what a script says of one room."""
-    return RoomPeople(viewers, [name.decode() for name in typists], [name.decode() for name in stopped])
+    return RoomPresence(viewers, [name.decode() for name in typists], [name.decode() for name in stopped])
 
 
-class People:
-    """The scripts on people. Every method raises `RedisUnavailable` or `ReplyError`."""
+class PresenceStore:
+    """The scripts on presence. Every method raises `RedisUnavailable` or `ReplyError`."""
 
     def __init__(self, commands: Commands, times: PresenceTimes) -> None:
         self.times = times
@@ -119,14 +119,16 @@ class People:
         )
         return delay
 
-    async def read(self, tenant: str, rooms: Iterable[Room], user_id: str, after: int | None = None) -> Found:
-        """Tell who looks at conversations and who types there; with `after`, what a user's socket missed since."""
+    async def read(
+        self, tenant: str, rooms: Iterable[Room], user_id: str, after: int | None = None
+    ) -> PresenceSnapshot:
+        """Return who views conversations and who types there; with `after`, what a socket missed since."""
         keys = [wire.meta_key(tenant)]
         since = "" if after is None else after
         seq, statuses, *found = await self._commands.run(
             self._read, keys, wire.prefix(tenant), self._commands.publishing, user_id, since, *rooms
         )
-        return Found(int(seq), statuses, [room_people(*people) for people in found])
+        return PresenceSnapshot(int(seq), statuses, [room_presence(*people) for people in found])
 
     async def tell_again(self, tenant: str, after: int, rooms: Sequence[Room]) -> int:
         """Have everybody told what a replica may not have heard since `after`; gives the ms as `type` does."""

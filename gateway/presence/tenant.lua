@@ -1,4 +1,4 @@
--- What every script on people begins with: the time, the tenant's keys, and telling its rooms something.
+-- What every script on presence begins with: the time, the tenant's keys, and telling its rooms something.
 --
 -- All keys are made from `prefix`, which is "rt:{tenant}:". What is told is ephemeral: at most once, never replayed.
 local KEPT_MS = 30 * 86400000 -- keys of a tenant that nobody comes to any more: no log is kept for longer

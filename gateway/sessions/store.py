@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from gateway.core.history import Kept
 from gateway.core.member import Stay
-from gateway.presence.store import SCRIPTS, PresenceTimes, RoomPeople, room_people
+from gateway.presence.store import SCRIPTS, PresenceTimes, RoomPresence, room_presence
 from gateway.redis.commands import Commands
 from gateway.sessions.revoked import Revoked
 from publisher import wire
@@ -109,8 +109,8 @@ class Entered(NamedTuple):
     """False when the session is gone and must be written anew."""
     seq: int = 0
     """What was told of its people at or below it came before."""
-    people: RoomPeople | None = None
-    """Those of a conversation."""
+    presence: RoomPresence | None = None
+    """Who is in the room, if it is a conversation."""
 
 
 Due = Callable[[str, int], None]
@@ -243,7 +243,7 @@ class Sessions:
         if people is None:
             return Entered(bool(known))
         seq, *of_room = people
-        return Entered(bool(known), int(seq), room_people(*of_room))
+        return Entered(bool(known), int(seq), room_presence(*of_room))
 
     async def put_off(self, holder: Holder, rooms: Iterable[Room], joined_at: int) -> None:
         """Note that a socket, which just opened its session, is in its rooms as of a later moment."""

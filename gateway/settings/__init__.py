@@ -17,7 +17,7 @@ from gateway.settings.common import PREFIX, ConfigurationError, Group
 from gateway.settings.delivery import Delivery
 from gateway.settings.limits import Limits
 from gateway.settings.listening import Listening
-from gateway.settings.presence import Persons
+from gateway.settings.presence import PresenceSettings
 
 
 class Logging(Group):
@@ -37,7 +37,7 @@ class Logging(Group):
 
 
 # pydantic puts the fields of the last base first.
-class Settings(Logging, Limits, Persons, Delivery, Access, Listening):
+class Settings(Logging, Limits, PresenceSettings, Delivery, Access, Listening):
     """Everything that can be configured."""
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from gateway.settings.common import Group
 
 
-class Persons(Group):
+class PresenceSettings(Group):
     """When somebody counts as there, and as typing."""
 
     presence_grace_s: float = Field(

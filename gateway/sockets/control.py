@@ -223,7 +223,7 @@ class Listeners:
         rooms = [
             room.name for room in tenant.rooms.values() if room.members and room_kind(room.name) == "conversation"
         ]
-        delay_ms = await self._members.people.tell_again(tenant.id, tenant.heard_until or 0, rooms)
+        delay_ms = await self._members.presence.tell_again(tenant.id, tenant.heard_until or 0, rooms)
         if delay_ms >= 0:
             self._members.sessions.due(tenant.id, delay_ms)
 

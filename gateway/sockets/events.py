@@ -174,7 +174,7 @@ class Events:
         if member.tenant.rooms.get(room) not in member.rooms:
             raise Refused("not_joined")
         async with self._members.questions.turn(member):
-            found = await self._members.people.read(member.tenant.id, [room], member.identity.user_id)
+            found = await self._members.presence.read(member.tenant.id, [room], member.identity.user_id)
             (people,) = found.rooms
             self._members.questions.charge(member, size=len(people.viewers or b""))
         _, viewers = msgspec.json.decode(people.viewers or b"[0, {}]")

@@ -100,8 +100,8 @@ class Rooms:
                 await remove_room(members, member, name)
                 raise Refused("forbidden", "you may not join this room")
             told: list[Corked] = []
-            if entered.people is not None:
-                told = [Corked(entered.seq, frame) for frame in of_room(member, name, entered.people)]
+            if entered.presence is not None:
+                told = [Corked(entered.seq, frame) for frame in of_room(member, name, entered.presence)]
             elif not entered.known and not member.socket.closed:
                 # It is in the room by now, whether or not it can be told who else is.
                 with contextlib.suppress(RedisUnavailable, ReplyError):

@@ -15,7 +15,7 @@ from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
 from gateway.engine import CloseReason, Frame
 from gateway.engine.errors import CloseCode
-from gateway.presence.store import People, presence_times
+from gateway.presence.store import PresenceStore, presence_times
 from gateway.redis.commands import Commands
 from gateway.rooms.logs import History
 from gateway.rooms.subscriptions import RoomSubscriptions
@@ -46,7 +46,7 @@ class Members:
         self.history = history
         self.sessions = sessions
         self.access = access
-        self.people = People(commands, presence_times(settings))
+        self.presence = PresenceStore(commands, presence_times(settings))
         self.by_sid: dict[str, Member] = {}
         self.limited: Counter[str] = Counter()
         """How often members hit a limit, by limit."""

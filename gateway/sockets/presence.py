@@ -1,6 +1,6 @@
 """Keeping presence true: this replica's leases are renewed, and tenants looked at when something is due.
 
-What there is to know of people is in Redis, and `presence/presence.lua` decides; here is only when to ask.
+Presence is in Redis, and `presence/presence.lua` decides; here is only when to ask.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Presence:
     def __init__(self, members: Members, call_later: CallLater) -> None:
         self._members = members
         self._call_later = call_later
-        every_s = members.people.times.renew_every_s
+        every_s = members.presence.times.renew_every_s
         self.rounds = Rounds("presence", members.subscriptions.hub.tenants, self._renew, every_s)
         self._due: dict[str, tuple[float, Any]] = {}
         """For each tenant that is to be swept: when, and the timer."""
@@ -81,7 +81,7 @@ class Presence:
     async def _sweep(self, tenant: str, members: list[Member]) -> list[Member]:
         """Renew leases and do what is due for their tenant; gives the members that have none."""
         self.sweeps += 1
-        swept = await self._members.people.sweep(tenant, [(m.pid, m.identity.user_id) for m in members])
-        if 0 <= swept.delay_ms < self._members.people.times.renew_every_s * 1000:
+        swept = await self._members.presence.sweep(tenant, [(m.pid, m.identity.user_id) for m in members])
+        if 0 <= swept.delay_ms < self._members.presence.times.renew_every_s * 1000:
             self.soon(tenant, swept.delay_ms)
         return [members[i] for i in swept.unknown]

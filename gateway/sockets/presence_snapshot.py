@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from gateway.core import statuses
 from gateway.core.member import Corked, Member
 from gateway.engine import Frame
-from gateway.presence.store import ROOM_BATCH, RoomPeople
+from gateway.presence.store import ROOM_BATCH, RoomPresence
 from gateway.sockets import packets
 from gateway.sockets.members import Members
 from publisher.rooms import Room, room_kind
@@ -27,7 +27,7 @@ def of_users(member: Member, body: bytes) -> list[Frame]:
     return [ephemeral(body)] if member.takes_statuses else [*statuses.one_by_one(body).values()]
 
 
-def of_room(member: Member, room: Room, people: RoomPeople) -> list[Frame]:
+def of_room(member: Member, room: Room, people: RoomPresence) -> list[Frame]:
     """Make the events that say who looks at a conversation, who types there, and who types no more."""
     ident = room.partition(":")[2]
     named = [(user, False) for user in people.stopped] + [(user, True) for user in people.typists]
@@ -48,7 +48,7 @@ async def catch_up(members: Members, member: Member, rooms: Iterable[Room], afte
     told: list[Corked] = []
     for i in range(0, max(len(conversations), 1), ROOM_BATCH):
         batch = conversations[i : i + ROOM_BATCH]
-        found = await members.people.read(member.tenant.id, batch, member.identity.user_id, after)
+        found = await members.presence.read(member.tenant.id, batch, member.identity.user_id, after)
         if found.statuses is not None and i == 0:
             told += (Corked(found.seq, frame) for frame in of_users(member, found.statuses))
         for room, people in zip(batch, found.rooms, strict=True):

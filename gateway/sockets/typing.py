@@ -19,7 +19,7 @@ class Typing:
 
     def __init__(self, members: Members) -> None:
         self._members = members
-        self._pause_s = members.people.times.typing_s / NOTES
+        self._pause_s = members.presence.times.typing_s / NOTES
 
     def start(self, member: Member, room: Room) -> None:
         """Note that a member types in a conversation that it is in. Raises `Refused`."""
@@ -53,7 +53,7 @@ class Typing:
             return  # it has left in the same turn, which is under way already
         tenant, user_id = member.tenant.id, member.identity.user_id
         skip = member.sid if self._members.settings.typing_to_own_tabs else f"@{user_id}"
-        delay_ms = await self._members.people.type(tenant, room, member.pid, user_id, skip, typing=typing)
+        delay_ms = await self._members.presence.type(tenant, room, member.pid, user_id, skip, typing=typing)
         if delay_ms >= 0:
             self._members.sessions.due(member.tenant.id, delay_ms)
 

@@ -64,7 +64,7 @@ def _backend(
     return Event(name, type(example), example, rooms, "recoverable", "backend", conflated, note, since)
 
 
-def _people(name: str, example: Payload, room: RoomKind, note: str = "") -> Event:
+def _presence(name: str, example: Payload, room: RoomKind, note: str = "") -> Event:
     return Event(name, type(example), example, (room,), "ephemeral", note=note)
 
 
@@ -91,15 +91,15 @@ _TO_BROWSERS = (
     _backend("conversation:unread_update", examples.UNREAD, "user"),
     _backend("notification:new", examples.NOTIFICATION, "user"),
     _backend("campaign:progress", examples.PROGRESS, "campaign", conflated=True),
-    _people("user_typing", examples.TYPING, "conversation", "to the others in it; ends by itself"),
-    _people("user:status", examples.ONLINE, "organization", "to the others in it"),
-    _people(
+    _presence("user_typing", examples.TYPING, "conversation", "to the others in it; ends by itself"),
+    _presence("user:status", examples.ONLINE, "organization", "to the others in it"),
+    _presence(
         "user:statuses",
         examples.STATUSES,
         "organization",
         "in place of many `user:status`; only to who connected with `statuses: true`",
     ),
-    _people("conversation:viewers", examples.VIEWERS, "conversation"),
+    _presence("conversation:viewers", examples.VIEWERS, "conversation"),
     _direct(
         "connected",
         examples.CONNECTED,

@@ -244,7 +244,7 @@ class Machine(RuleBasedStateMachine):
         ident = room.partition(":")[2]
         viewers = {modelled.user for modelled in there if room in modelled.rooms}
         sockets = sum(room in modelled.rooms for modelled in there)
-        (people,) = self.run(self.office.people.read(self.office.tenant, [room], "eve")).rooms
+        (people,) = self.run(self.office.presence.read(self.office.tenant, [room], "eve")).rooms
         typing = {m.user for m in self.sockets if m.types.get(room, 0.0) > self.now}
         assert set(people.typists) == typing
         assert {user for where, user in self.page.typing if where == ident} == typing

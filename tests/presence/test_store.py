@@ -232,7 +232,7 @@ async def test_what_a_socket_missed_is_what_changed_since_but_for_itself(office:
     await office.sessions.forget(ann.holder)
 
     async def missed(after: int | None) -> Any:
-        statuses = (await office.people.read(office.tenant, [], "ann", after)).statuses
+        statuses = (await office.presence.read(office.tenant, [], "ann", after)).statuses
         return json.loads(statuses)[1] if statuses is not None else None
 
     assert await missed(before) == {"online": ["cid"], "offline": ["bob"]}
@@ -247,7 +247,7 @@ async def test_a_change_counts_as_missed_also_where_the_clock_is_behind_the_hist
     ahead = 9_000_000_000_000_000
     await redis_client.hset(office.key("meta"), "seq", ahead)
     await office.come("bob")
-    found = await office.people.read(office.tenant, [], "ann", ahead)
+    found = await office.presence.read(office.tenant, [], "ann", ahead)
     assert found.statuses == b'["user:statuses",{"online":["bob"],"offline":[]}]'
     assert found.seq > ahead
 
@@ -275,7 +275,7 @@ async def test_the_oldest_of_too_many_sockets_goes_and_its_user_stays(
         last = await office.come("ann", office.talk)
     assert (await office.join(last)).viewers is not None
     assert await office.statuses() == [("ann", "online")]
-    found = await office.people.read(office.tenant, [office.talk], "bob")
+    found = await office.presence.read(office.tenant, [office.talk], "bob")
     assert json.loads(found.rooms[0].viewers or b"")[1]["sockets"] == 2
     await office.close()
 
@@ -421,7 +421,7 @@ async def test_one_who_types_on_does_not_keep_another_typing(office: Office) -> 
         await office.pass_time(2)
         await office.sweep(ann, bob)
     assert await office.typing() == [("ann", True), ("bob", True), ("ann", False)]
-    found = await office.people.read(office.tenant, [office.talk], "cid")
+    found = await office.presence.read(office.tenant, [office.talk], "cid")
     assert found.rooms[0].typists == ["bob"]
 
 
@@ -461,15 +461,15 @@ async def test_who_comes_back_hears_who_types_and_who_has_stopped_since(office: 
     before = await office.seq()
     await office.type(bob)
     await office.type(ann, typing=False)
-    (room,) = (await office.people.read(office.tenant, [office.talk], "cid", before)).rooms
+    (room,) = (await office.presence.read(office.tenant, [office.talk], "cid", before)).rooms
     assert (room.typists, room.stopped) == (["bob"], ["ann"])
-    (room,) = (await office.people.read(office.tenant, [office.talk], "cid", await office.seq())).rooms
+    (room,) = (await office.presence.read(office.tenant, [office.talk], "cid", await office.seq())).rooms
     assert (room.typists, room.stopped) == (["bob"], [])
     cid = await office.come("cid")
     joined = await office.join(cid, after=before)
     assert (joined.typists, joined.stopped) == (["bob"], ["ann"])
     await office.type(ann)
-    (room,) = (await office.people.read(office.tenant, [office.talk], "cid", before)).rooms
+    (room,) = (await office.presence.read(office.tenant, [office.talk], "cid", before)).rooms
     assert (sorted(room.typists), room.stopped) == (["ann", "bob"], [])
 
 
@@ -483,7 +483,7 @@ async def test_what_a_replica_did_not_hear_is_told_once_more(office: Office) -> 
     await office.come("cid")
     await office.pass_time(1)
     await office.told()
-    assert await office.people.tell_again(office.tenant, before, [office.talk, other]) == 1000
+    assert await office.presence.tell_again(office.tenant, before, [office.talk, other]) == 1000
     await office.sweep()
     told = [(name, data, skip) for name, data, skip in await office.told() if name != "conversation:viewers"]
     assert told == [
@@ -498,5 +498,5 @@ async def test_viewers_are_told_again_of_each_room_once(office: Office) -> None:
     await office.pass_time(1)
     await office.told()
     for _ in range(3):
-        await office.people.tell_again(office.tenant, await office.seq(), [office.talk])
+        await office.presence.tell_again(office.tenant, await office.seq(), [office.talk])
     assert await office.viewers() == [(["ann"], 1)]

@@ -21,7 +21,7 @@ import hiredis
 from gateway.auth import Tokens
 from gateway.core.conflation import Pacer
 from gateway.engine import EngineOptions, EngineSocket, Frame
-from gateway.presence.store import RoomPeople, online_key
+from gateway.presence.store import RoomPresence, online_key
 from gateway.redis.commands import Commands
 from gateway.redis.connection import AnswerLost, RedisUnavailable, ReplyError
 from gateway.rooms import subscriptions
@@ -676,7 +676,7 @@ class Browser:
         """What it shows of a conversation that it is in must be so."""
         if not room.startswith("conversation:"):
             return
-        people = self.world.people_of(room)
+        people = self.world.presence_of(room)
         _, told = json.loads(people.viewers or b"")
         assert self.user in told["user_ids"], f"{self.user} is in {room}, and not among those who look at it"
         assert self.shown.viewers.get(room) == set(told["user_ids"]), f"{self.user} is shown others in {room}"
@@ -777,13 +777,13 @@ class World:
 
         self.act(lambda: self.tasks.append(asyncio.ensure_future(renewing())))
 
-    def people_of(self, room: Room) -> RoomPeople:
+    def presence_of(self, room: Room) -> RoomPresence:
         """Ask Redis who is in a conversation."""
-        people = self.replicas[0].members.people
+        people = self.replicas[0].members.presence
         asking: list[asyncio.Future[Any]] = []
         self.act(lambda: asking.append(asyncio.ensure_future(people.read(self.tenant, [room], "nobody"))))
         self.pump()
-        found: RoomPeople = asking[0].result().rooms[0]
+        found: RoomPresence = asking[0].result().rooms[0]
         return found
 
     def online(self) -> set[str]:
@@ -793,7 +793,7 @@ class World:
     def tell_what_is_due(self) -> None:
         """Have told at once what waits for its turn."""
         self.server.hurry()
-        people = self.replicas[0].members.people
+        people = self.replicas[0].members.presence
         self.act(lambda: self.tasks.append(asyncio.ensure_future(people.sweep(self.tenant))))  # type: ignore[arg-type]
         self.pump()
 

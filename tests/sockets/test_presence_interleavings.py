@@ -211,7 +211,7 @@ def test_what_is_told_before_the_answer_about_people_is_not_taken_back_by_it(sta
     state.all_is_heard()
     state.state.drop(browser=0)
     state.state.come_back(browser=0, replica=0)
-    hold_back_the_answer_of(state, state.state.world.replicas[0].members.people._read)
+    hold_back_the_answer_of(state, state.state.world.replicas[0].members.presence._read)
     stops_typing(state)
     state.state.settle()
     assert state.state.world.browsers[0].recoveries[-1]

@@ -10,7 +10,7 @@ import redis.asyncio
 
 from gateway.core.history import Kept
 from gateway.presence.online import online
-from gateway.presence.store import People, PresenceTimes, Swept
+from gateway.presence.store import PresenceStore, PresenceTimes, Swept
 from gateway.redis.commands import Commands
 from gateway.sessions.store import Holder, Opened, Sessions
 from publisher import Options, Room, conversation, wire
@@ -43,7 +43,7 @@ class Office:
     def __init__(self, commands: Commands, client: Any, *, most: int = 0) -> None:
         self.tenant = new_id()
         self.talk = conversation(new_id())
-        self.people = People(commands, TIMES)
+        self.presence = PresenceStore(commands, TIMES)
         self.sessions = Sessions(
             commands,
             window_s=120.0,
@@ -98,7 +98,7 @@ class Office:
 
     async def join(self, socket: Socket, room: Room | None = None, after: int | None = None) -> Any:
         """Have it join a conversation; gives what it is told of the people there."""
-        return (await self.sessions.join(socket.holder, room or self.talk, 1, after)).people
+        return (await self.sessions.join(socket.holder, room or self.talk, 1, after)).presence
 
     async def leave(self, socket: Socket, room: Room | None = None) -> None:
         """Have it leave a conversation."""
@@ -107,11 +107,11 @@ class Office:
     async def type(self, socket: Socket, *, skip: str = "", typing: bool = True, room: Room | None = None) -> int:
         """Have it type, or stop."""
         room, skip = room or self.talk, skip or f"@{socket.user}"
-        return await self.people.type(self.tenant, room, socket.pid, socket.user, skip, typing=typing)
+        return await self.presence.type(self.tenant, room, socket.pid, socket.user, skip, typing=typing)
 
     async def sweep(self, *alive: Socket) -> Swept:
         """Have a replica with these sockets look after its tenant."""
-        swept = await self.people.sweep(self.tenant, [(socket.pid, socket.user) for socket in alive])
+        swept = await self.presence.sweep(self.tenant, [(socket.pid, socket.user) for socket in alive])
         await self._stand_still()
         return swept
 
