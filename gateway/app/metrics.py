@@ -106,10 +106,10 @@ def _strangers(gateway: Gateway) -> dict[str, Values]:
     return {
         "gateway_refused_total": _from_zero(CONNECT_CODES, server.arrivals.refused),
         "gateway_event_refused_total": _from_zero(CODES, server.members.refused),
-        "gateway_joins_denied_total": server.doors.denied,
+        "gateway_joins_denied_total": server.room_access.denied,
         "gateway_limited_total": totals(stats.limited, server.members.limited),
         "gateway_closed_total": _from_zero(CloseReason, stats.closed),
-        "gateway_evicted_total": server.listeners.evicted,
+        "gateway_evicted_total": server.control.evicted,
         "gateway_slow_cut_total": stats.slow_cut,
         "gateway_bad_frames_total": stats.bad_frames,
         "gateway_handler_errors_total": stats.handler_errors,

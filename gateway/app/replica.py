@@ -164,7 +164,7 @@ class Gateway:
         stack.push_async_callback(server.leases.stop)
         server.presence.start()
         stack.push_async_callback(server.presence.stop)
-        stack.push_async_callback(server.listeners.stop)
+        stack.push_async_callback(server.control.stop)
         stack.push_async_callback(self._close_sockets)
         await self._listen(stack)
 

@@ -51,7 +51,7 @@ CLOCK_MARGIN = 5 * SEQ_PER_S
 _log = structlog.get_logger("gateway.rooms")
 
 
-class Audience(Protocol):
+class Recipients(Protocol):
     """What the socket layer is told by resyncs."""
 
     def control(self, room: RoomState, message: wire.Message) -> None:
@@ -68,7 +68,7 @@ class Audience(Protocol):
 
 
 class Resync:
-    """The resyncs of one replica. `subscriber` and `audience` are set by the room subscriptions.
+    """The resyncs of one replica. `subscriber` and `recipients` are set by the room subscriptions.
 
     What hears a tenant is its ear: the one subscriber, or that of the tenant's shard.
     """
@@ -76,7 +76,7 @@ class Resync:
     subscriber: Subscriber | ClusterSubscriber
 
     def __init__(self, hub: Hub, commands: Commands, history: History) -> None:
-        self.audience: Audience | None = None
+        self.recipients: Recipients | None = None
         self.count = 0
         self.holes = 0
         self.restarts = 0
@@ -234,8 +234,8 @@ class Resync:
         rooms = [room for room in tenant.rooms.values() if room.members]
         self.holes += len(rooms)
         for room in rooms:
-            if self.audience is not None:
-                self.audience.hole(room)
+            if self.recipients is not None:
+                self.recipients.hole(room)
 
     async def _run(self, tenant: Tenant) -> None:
         rooms, events, holes = 0, 0, 0
@@ -257,8 +257,8 @@ class Resync:
         self.count += 1
         _log.info("tenant_resynced", tenant=tenant.id, rooms=rooms, events=events, holes=holes)
         notice(self._commands, tenant.id, "resynced", rooms=rooms, events=events, holes=holes)
-        if self.audience is not None:
-            await self.audience.recheck(tenant)
+        if self.recipients is not None:
+            await self.recipients.recheck(tenant)
         if tenant.backlog is None:
             tenant.heard_until = None
 
@@ -287,8 +287,8 @@ class Resync:
             if not log.complete or (log.entries and log.entries[0].seq <= tenant.position)
         ]
         for room in holes:
-            if self.audience is not None:
-                self.audience.hole(room)
+            if self.recipients is not None:
+                self.recipients.hole(room)
         for room, log in logs.items():
             if not log.entries:
                 room.last_seq = max(room.last_seq or 0, log.until)
@@ -304,8 +304,8 @@ class Resync:
         # What was taken away up to there has to be heard: sessions are written again as of that place.
         await self.subscriber.of(tenant.id).fence()
         notice(self._commands, tenant.id, "history lost", epoch=epoch)
-        if self.audience is not None:
-            self.audience.history_lost(tenant)
+        if self.recipients is not None:
+            self.recipients.history_lost(tenant)
         self.restarts += 1
         tenant.overrun = False  # what there was too much of is of the old epoch
         tenant.epoch = epoch

@@ -19,7 +19,7 @@ from gateway.redis.commands import Commands
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.redis.subscriber import Subscriber
 from gateway.rooms.logs import History, Snapshot
-from gateway.rooms.resync import Audience, Resync
+from gateway.rooms.resync import Recipients, Resync
 from gateway.sessions.store import Place
 from publisher import wire
 from publisher.rooms import Room
@@ -210,9 +210,9 @@ class RoomSubscriptions:
 
     # -- what the hub can't settle
 
-    def listen_with(self, audience: Audience) -> None:
+    def listen_with(self, recipients: Recipients) -> None:
         """Say who is told what is found out."""
-        self.resync.audience = audience
+        self.resync.recipients = recipients
 
     def gap(self, room: RoomState) -> None:
         """Resync the room's tenant, whose messages wait meanwhile."""
@@ -220,8 +220,8 @@ class RoomSubscriptions:
 
     def control(self, room: RoomState, message: wire.Message) -> None:
         """Pass a message for the gateways on."""
-        if self.resync.audience is not None:
-            self.resync.audience.control(room, message)
+        if self.resync.recipients is not None:
+            self.resync.recipients.control(room, message)
 
 
 def _pass_on(done: asyncio.Future[Snapshot], asking: asyncio.Future[Snapshot]) -> None:

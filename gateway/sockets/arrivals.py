@@ -26,10 +26,10 @@ from gateway.rooms.notices import notice, unwatched
 from gateway.sessions.store import Holder, Opened, Place, Session
 from gateway.sockets import packets
 from gateway.sockets.changes import remove_room
-from gateway.sockets.chunked_send import is_small, send_paced
+from gateway.sockets.chunked_send import is_small, send_chunked
 from gateway.sockets.members import Members, evict, facts, holder, log
 from gateway.sockets.presence_snapshot import catch_up, in_place
-from gateway.sockets.room_access import Doors, farewell
+from gateway.sockets.room_access import RoomAccess, left_event
 from gateway.sockets.socketio_server import Admission, Peer
 from publisher import InvalidEvent, Offset, parse_offset
 from publisher.ids import new_id
@@ -68,10 +68,10 @@ NOTHING = Lost("")
 class Arrivals:
     """Admits sockets."""
 
-    def __init__(self, members: Members, tokens: Tokens, doors: Doors) -> None:
+    def __init__(self, members: Members, tokens: Tokens, room_access: RoomAccess) -> None:
         self._members = members
         self._tokens = tokens
-        self._doors = doors
+        self._room_access = room_access
         self.outcomes: dict[str, int] = {}
         """Recoveries by outcome: `recovered` or the reason why not."""
         self.refused: dict[str, int] = {}
@@ -125,7 +125,7 @@ class Arrivals:
         self, peer: Peer, identity: Identity, lost: Lost = NOTHING, after: Offset | None = None
     ) -> tuple[Member, Admission]:
         members, keep = self._members, lost.rooms
-        closed = await self._doors.closed_to(identity, keep) if keep else ()
+        closed = await self._room_access.closed_to(identity, keep) if keep else ()
         tenant = members.subscriptions.hub.tenant(identity.tenant)
         own = (user(identity.user_id), organization(tenant.id))
         names = list(dict.fromkeys((*own, *(name for name in keep if name not in closed))))
@@ -165,7 +165,7 @@ class Arrivals:
         finally:
             members.subscriptions.release(rooms)
         news = in_place(member.take_cork(), told)
-        follow = [greeting, *map(farewell, (*closed, *lost.taken)), *(corked.frame for corked in news)]
+        follow = [greeting, *map(left_event, (*closed, *lost.taken)), *(corked.frame for corked in news)]
         return member, Admission(member.sid, member.pid, follow, member.uncork)
 
     async def _open(self, member: Member, names: Iterable[Room]) -> list[RoomState]:
@@ -210,7 +210,7 @@ class Arrivals:
         if opened.revoked.blocks(identity):
             raise Refused("token_revoked")
         claimed = self._judge(wanted, identity, place, opened.session)
-        closed = await self._doors.closed_to(identity, claimed.rooms)
+        closed = await self._room_access.closed_to(identity, claimed.rooms)
         session = claimed._replace(rooms={name: at for name, at in claimed.rooms.items() if name not in closed})
         after = wanted.offset.seq if wanted.offset else session.opened_at
         # Asked for now, and kept by the rooms that are opened in the same turn: without any it is forgotten.
@@ -255,7 +255,7 @@ class Arrivals:
         follow = [
             *(corked.frame for corked in in_place(due, told)),
             greeting,
-            *map(farewell, (*closed, *session.taken)),
+            *map(left_event, (*closed, *session.taken)),
         ]
         if is_small(follow):
             return member, Admission(member.sid, member.pid, follow, member.uncork)
@@ -322,7 +322,7 @@ class Arrivals:
 
     async def _hand_over(self, member: Member, follow: list[Frame]) -> None:
         while follow:
-            await send_paced(member.socket, follow)
+            await send_chunked(member.socket, follow)
             follow = [corked.frame for corked in member.take_cork()]
         member.uncork()
 

@@ -22,7 +22,7 @@ def is_small(frames: Iterable[Frame]) -> bool:
     return sum(len(frame.wire) for frame in frames) <= PORTION_BYTES
 
 
-async def send_paced(socket: EngineSocket, frames: Iterable[Frame]) -> None:
+async def send_chunked(socket: EngineSocket, frames: Iterable[Frame]) -> None:
     """Send frames in order, as fast as the client takes them; ends early when the socket does.
 
     A frame that is larger than a portion goes alone.

@@ -19,7 +19,7 @@ from gateway.rooms.notices import unwatched
 from gateway.rooms.read_retry import is_tenants
 from gateway.sockets import packets
 from gateway.sockets.members import Members, evict, facts, holder, log
-from gateway.sockets.room_access import put_out
+from gateway.sockets.room_access import remove_from_room
 from publisher import InvalidEvent, parse_room, wire
 from publisher.rooms import Room, room_kind
 
@@ -31,7 +31,7 @@ PATIENCE_S = 60.0
 RETRY_S = 0.5
 
 
-class Listeners:
+class ControlHandler:
     """Tells the members of this replica what the room subscriptions found out."""
 
     def __init__(self, members: Members) -> None:
@@ -95,7 +95,7 @@ class Listeners:
     def _take_away(self, members: list[Member], name: Room) -> None:
         taken = [m for m in members if m.tenant.rooms.get(name) in m.rooms]
         for member in taken:
-            put_out(self._members, member, name)
+            remove_from_room(self._members, member, name)
         if taken:
             user = taken[0].identity.user_id
             log.info("access_taken_away", user=user, tenant=taken[0].tenant.id, room=name, sockets=len(taken))

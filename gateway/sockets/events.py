@@ -24,7 +24,7 @@ from gateway.sockets.expiry import Expiry
 from gateway.sockets.joining import Joined, Rooms
 from gateway.sockets.members import Members, facts, log
 from gateway.sockets.packets import Packet
-from gateway.sockets.room_access import Doors
+from gateway.sockets.room_access import RoomAccess
 from gateway.sockets.typing import Typing
 from publisher import InvalidEvent, Offset, conversation, parse_offset, parse_room
 from publisher.rooms import Room, room_kind, user_text
@@ -50,9 +50,9 @@ class Handler(NamedTuple):
 class Events:
     """The events that a browser may send."""
 
-    def __init__(self, members: Members, expiry: Expiry, doors: Doors) -> None:
+    def __init__(self, members: Members, expiry: Expiry, room_access: RoomAccess) -> None:
         self._members = members
-        self._rooms = Rooms(members, doors)
+        self._rooms = Rooms(members, room_access)
         self._typing = Typing(members)
         self._handlers = {
             "join_conversation": Handler(self._join_conversation, "joined_conversation"),

@@ -16,7 +16,7 @@ from gateway.core.member import Member
 from gateway.engine.errors import CloseCode
 from gateway.errors import Refused
 from gateway.sockets.members import Members
-from gateway.sockets.room_access import Doors
+from gateway.sockets.room_access import RoomAccess
 
 # How long before the end the client is told.
 WARNING_S = 60.0
@@ -31,14 +31,14 @@ class Expiry:
         self,
         members: Members,
         tokens: Tokens,
-        doors: Doors,
+        room_access: RoomAccess,
         call_later: CallLater,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._members = members
         self._tokens = tokens
-        self._doors = doors
+        self._room_access = room_access
         self._call_later = call_later
         self._now = now
 
@@ -92,7 +92,7 @@ class Expiry:
         if not member.socket.closed:
             self._watch_fresh(member, before.expires_at)
         if identity.role != before.role:
-            await self._doors.review(member)
+            await self._room_access.review(member)
         return {"expires_at": _iso(identity.expires_at)}
 
     def _warn(self, member: Member) -> None:

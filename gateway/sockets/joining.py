@@ -23,7 +23,7 @@ from gateway.sessions.store import Place
 from gateway.sockets.changes import add_room, remove_room
 from gateway.sockets.members import Members, facts, log
 from gateway.sockets.presence_snapshot import catch_up, in_place, of_room
-from gateway.sockets.room_access import Doors
+from gateway.sockets.room_access import RoomAccess
 from publisher import Offset
 from publisher.rooms import Room
 
@@ -45,9 +45,9 @@ class Joined(NamedTuple):
 class Rooms:
     """Lets members in and out of rooms. Everything raises `Unavailable`, `RedisUnavailable` or `ReplyError`."""
 
-    def __init__(self, members: Members, doors: Doors) -> None:
+    def __init__(self, members: Members, room_access: RoomAccess) -> None:
         self._members = members
-        self._doors = doors
+        self._room_access = room_access
         self._held: set[Member] = set()
         """Members that are held for an answer."""
 
@@ -61,7 +61,7 @@ class Rooms:
         if not was_in and len(member.rooms) >= members.settings.max_rooms_per_socket + OWN_ROOMS:
             members.limited["max_rooms_per_socket"] += 1
             raise Refused("too_many_rooms", limit="max_rooms_per_socket")
-        changes = await self._doors.check(member, name, was_in=was_in)
+        changes = await self._room_access.check(member, name, was_in=was_in)
         if since is None and not history:
             async with members.changing(member):
                 return await self._enter(member, name, changes, since, history, was_in=was_in)
@@ -91,7 +91,7 @@ class Rooms:
             if not was_in:
                 room.add(member, at)
             # From here on whatever is taken away from this user is taken away from this socket, too.
-            await self._doors.check_again(member, name, changes, was_in=was_in)
+            await self._room_access.check_again(member, name, changes, was_in=was_in)
             joined = await self._history(member, room, at, since, history, was_in=was_in)
             knows = since.seq if since is not None and since.epoch == tenant.epoch else None
             entered = await add_room(members, member, name, member.rooms.get(room, at), knows)

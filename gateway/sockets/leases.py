@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.core.member import LATER, NEVER, RENEWING, Member
 from gateway.core.rooms import Tenant
 from gateway.sockets.members import Members, evict, holder
-from gateway.sockets.periodic import Rounds
+from gateway.sockets.periodic import PeriodicWork
 
 
 class Leases:
@@ -13,17 +13,17 @@ class Leases:
 
     def __init__(self, members: Members) -> None:
         self._members = members
-        self.rounds = Rounds(
+        self.periodic = PeriodicWork(
             "session leases", members.subscriptions.hub.tenants, self._renew, members.sessions.renew_every_s
         )
 
     def start(self) -> None:
         """Begin."""
-        self.rounds.start()
+        self.periodic.start()
 
     async def stop(self) -> None:
         """Stop renewing; what is left of each lease goes on counting."""
-        await self.rounds.stop()
+        await self.periodic.stop()
 
     async def _renew(self, tenant: Tenant, members: list[Member]) -> None:
         for member in members:

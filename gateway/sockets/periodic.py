@@ -20,7 +20,7 @@ BATCH = 500
 Batch = tuple[Tenant, list[Member]]
 
 
-class Rounds:
+class PeriodicWork:
     """Calls `work(tenant, members)` for the members of every tenant, each once in `every_s`.
 
     What fails is tried again with the next tick. Nothing waits for anything else: a shard of Redis that is away

@@ -16,7 +16,7 @@ from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.notices import unwatched
 from gateway.sockets.changes import IN_DOUBT
 from gateway.sockets.members import Members
-from gateway.sockets.periodic import Rounds
+from gateway.sockets.periodic import PeriodicWork
 
 # A sweep comes this long after something is due: it would find nothing a moment too early.
 MARGIN_MS = 20
@@ -34,7 +34,7 @@ class Presence:
         self._members = members
         self._call_later = call_later
         every_s = members.presence.times.renew_every_s
-        self.rounds = Rounds("presence", members.subscriptions.hub.tenants, self._renew, every_s)
+        self.periodic = PeriodicWork("presence", members.subscriptions.hub.tenants, self._renew, every_s)
         self._due: dict[str, tuple[float, Any]] = {}
         """For each tenant that is to be swept: when, and the timer."""
         self.sweeps = 0
@@ -42,11 +42,11 @@ class Presence:
 
     def start(self) -> None:
         """Begin."""
-        self.rounds.start()
+        self.periodic.start()
 
     async def stop(self) -> None:
         """Stop renewing; what is left of each lease goes on counting."""
-        await self.rounds.stop()
+        await self.periodic.stop()
         for _, timer in self._due.values():
             timer.cancel()
 

@@ -19,7 +19,7 @@ OWN = ("organization", "user")
 AT_ONCE = 20
 
 
-class Doors:
+class RoomAccess:
     """Asks `Members.access`, and puts out those who may not stay."""
 
     def __init__(self, members: Members) -> None:
@@ -38,7 +38,7 @@ class Doors:
         if not await self._may_join(member.identity, name):
             self.denied += 1
             if was_in:
-                put_out(self._members, member, name)
+                remove_from_room(self._members, member, name)
             raise Refused("forbidden", "you may not join this room")
         return changes
 
@@ -100,7 +100,7 @@ class Doors:
         closed = await self._not_allowed(identity, [name for name in names if room_kind(name) not in OWN])
         self._withheld(identity, closed)
         for name in closed:
-            put_out(self._members, member, name)
+            remove_from_room(self._members, member, name)
 
 
 async def _may_stay(verdict: Awaitable[bool]) -> bool:
@@ -110,7 +110,7 @@ async def _may_stay(verdict: Awaitable[bool]) -> bool:
         return True
 
 
-def put_out(members: Members, member: Member, name: Room) -> None:
+def remove_from_room(members: Members, member: Member, name: Room) -> None:
     """Take a socket out of a room, also for recoveries to come, and tell it so; nothing if it is not in."""
     room = member.tenant.rooms.get(name)
     if room is None or room not in member.rooms:
@@ -119,14 +119,14 @@ def put_out(members: Members, member: Member, name: Room) -> None:
     if member.typing is not None:
         member.typing.pop(name, None)
     if member.cork is None:
-        member.socket.send_frame(farewell(name))
+        member.socket.send_frame(left_event(name))
     else:
         # Behind what the room gave it before.
-        member.keep(member.last_seq, farewell(name))
+        member.keep(member.last_seq, left_event(name))
     remove_room_later(members, member, name)
 
 
-def farewell(name: Room) -> Frame:
+def left_event(name: Room) -> Frame:
     """Make the event that tells a socket that it is not in a room any more."""
     kind, _, ident = name.partition(":")
     if kind == "conversation":

@@ -12,7 +12,7 @@ from gateway.engine import EngineOptions
 from gateway.limits.connects import Connects
 from gateway.rooms.notices import unwatched
 from gateway.sockets.arrivals import Arrivals
-from gateway.sockets.control import Listeners
+from gateway.sockets.control import ControlHandler
 from gateway.sockets.events import Events
 from gateway.sockets.expiry import Expiry
 from gateway.sockets.leases import Leases, since
@@ -20,7 +20,7 @@ from gateway.sockets.manager import RoomManager
 from gateway.sockets.members import Members, facts, holder, log
 from gateway.sockets.packets import Packet
 from gateway.sockets.presence import SENT_AWAY, Presence
-from gateway.sockets.room_access import Doors
+from gateway.sockets.room_access import RoomAccess
 from gateway.sockets.socketio_server import LEFT, Admission, Peer, SocketServer
 
 
@@ -37,14 +37,14 @@ class GatewayServer(SocketServer):
             client_manager=RoomManager(members),
         )
         self.members = members
-        self.doors = Doors(members)
-        self.arrivals = Arrivals(members, tokens, self.doors)
-        self.listeners = Listeners(members)
+        self.room_access = RoomAccess(members)
+        self.arrivals = Arrivals(members, tokens, self.room_access)
+        self.control = ControlHandler(members)
         self.leases = Leases(members)
         self.presence = Presence(members, self.eio.call_later)
-        self._expiry = Expiry(members, tokens, self.doors, self.eio.call_later)
-        self._events = Events(members, self._expiry, self.doors)
-        members.subscriptions.listen_with(self.listeners)
+        self._expiry = Expiry(members, tokens, self.room_access, self.eio.call_later)
+        self._events = Events(members, self._expiry, self.room_access)
+        members.subscriptions.listen_with(self.control)
 
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
         """Accept a socket whose token is good."""

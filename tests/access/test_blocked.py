@@ -13,7 +13,7 @@ from gateway.core.member import Identity
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.errors import Refused
 from gateway.sessions.store import session_key
-from gateway.sockets.room_access import Doors
+from gateway.sockets.room_access import RoomAccess
 from publisher import AsyncPublisher, conversation
 from tests.support.client import Clients, RawClient
 from tests.support.replica import Replica, Replicas
@@ -115,11 +115,11 @@ async def test_a_join_that_is_under_way_is_looked_at_again() -> None:
         return blocked & set(rooms)
 
     access = Everyone()
-    doors = Doors(SimpleNamespace(access=access, sessions=SimpleNamespace(blocked=look)))  # type: ignore[arg-type]
+    room_access = RoomAccess(SimpleNamespace(access=access, sessions=SimpleNamespace(blocked=look)))  # type: ignore[arg-type]
     member: Any = SimpleNamespace(identity=identity)
-    changes = await doors.check(member, room, was_in=False)
+    changes = await room_access.check(member, room, was_in=False)
     blocked.add(room)
     access.forget(identity.tenant, identity.user_id, room)
     with pytest.raises(Refused) as caught:
-        await doors.check_again(member, room, changes, was_in=False)
+        await room_access.check_again(member, room, changes, was_in=False)
     assert caught.value.code == "forbidden"

@@ -248,7 +248,7 @@ async def test_redis_away_for_all_ends_it_at_once(ground: Ground) -> None:
 # -- up to when everything was heard
 
 
-class Audience:
+class Recipients:
     """Takes note of since when each recheck asks, and waits with it where the test says so."""
 
     def __init__(self, may_go_on: asyncio.Event) -> None:
@@ -269,9 +269,9 @@ class Hearing:
         self.ground = ground
         (self.tenant,) = ground.tenants(1)
         self.may_go_on = asyncio.Event()
-        self.audience = Audience(self.may_go_on)
-        audience: Any = self.audience
-        ground.resync.audience = audience
+        self.recipients = Recipients(self.may_go_on)
+        recipients: Any = self.recipients
+        ground.resync.recipients = recipients
         ground.redis.heard_until = 100
 
     def break_and_mend(self) -> asyncio.Task[None]:
@@ -281,7 +281,7 @@ class Hearing:
         return back
 
     async def answer_until_recheck(self, count: int) -> None:
-        while self.audience.rechecks < count:
+        while self.recipients.rechecks < count:
             await self.ground.redis.answer()
 
     async def end(self, back: asyncio.Future[None]) -> None:
@@ -300,7 +300,7 @@ async def test_a_resync_that_is_asked_for_in_the_middle_of_one_hides_nothing(hea
     await until(lambda: bool(hearing.ground.redis.asked))
     hearing.ground.resync.begin(hearing.tenant)
     await hearing.end(back)
-    assert hearing.audience.since == [100]
+    assert hearing.recipients.since == [100]
 
 
 async def test_a_gap_while_a_break_is_looked_back_at_hides_nothing(hearing: Hearing) -> None:
@@ -308,7 +308,7 @@ async def test_a_gap_while_a_break_is_looked_back_at_hides_nothing(hearing: Hear
     await hearing.answer_until_recheck(1)
     hearing.ground.resync.begin(hearing.tenant)
     await hearing.end(back)
-    assert hearing.audience.since == [100, 100]
+    assert hearing.recipients.since == [100, 100]
 
 
 async def test_a_break_while_another_is_looked_back_at_hides_nothing(hearing: Hearing) -> None:
@@ -317,10 +317,10 @@ async def test_a_break_while_another_is_looked_back_at_hides_nothing(hearing: He
     again = hearing.break_and_mend()
     await asyncio.gather(first, return_exceptions=True)
     await hearing.end(again)
-    assert hearing.audience.since == [100]
+    assert hearing.recipients.since == [100]
 
 
 async def test_what_was_looked_back_at_is_not_looked_back_at_again(hearing: Hearing) -> None:
     await hearing.end(hearing.break_and_mend())
     await hearing.end(hearing.break_and_mend())
-    assert hearing.audience.since == [100, 200]
+    assert hearing.recipients.since == [100, 200]

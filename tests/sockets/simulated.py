@@ -291,7 +291,7 @@ class Replica:
         await self.subscriptions.start()
 
     async def stop(self) -> None:
-        await self.server.listeners.stop()
+        await self.server.control.stop()
         await self.subscriptions.stop()
         await self.commands.stop()
         self.server.eio._hub.timers.stop()
@@ -772,8 +772,8 @@ class World:
 
         async def renewing() -> None:
             with contextlib.suppress(RedisUnavailable, ReplyError):
-                await replica.server.leases.rounds.once()
-                await replica.server.presence.rounds.once()
+                await replica.server.leases.periodic.once()
+                await replica.server.presence.periodic.once()
 
         self.act(lambda: self.tasks.append(asyncio.ensure_future(renewing())))
 

@@ -14,7 +14,7 @@ from gateway.core.rooms import RoomState, Tenant
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.sessions.store import Holder
 from gateway.sockets import control
-from gateway.sockets.control import Listeners
+from gateway.sockets.control import ControlHandler
 from publisher import Room
 from tests.core.parts import World
 from tests.support.waiting import until
@@ -77,7 +77,7 @@ class Ground:
         members: Any = SimpleNamespace(
             access=self.access, people=self.redis, sessions=self.redis, commands=self.redis
         )
-        self.listeners = Listeners(members)
+        self.control = ControlHandler(members)
 
     def member(self, room: RoomState) -> tuple[Member, Socket]:
         member, _ = self.world.member(room)
@@ -91,7 +91,7 @@ async def ground(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ground]:
     monkeypatch.setattr(control, "RETRY_S", 0.0)
     ground = Ground()
     yield ground
-    await ground.listeners.stop()
+    await ground.control.stop()
 
 
 async def test_after_a_break_a_tenants_own_answers_are_forgotten_and_no_others(ground: Ground) -> None:
@@ -99,7 +99,7 @@ async def test_after_a_break_a_tenants_own_answers_are_forgotten_and_no_others(g
     for name in ("user:ann", "user:bob", f"organization:{world.tenant.id}", "conversation:1"):
         world.room(name)
     world.hub.room(Tenant("another"), Room("user:eve"))
-    await ground.listeners.recheck(world.tenant)
+    await ground.control.recheck(world.tenant)
     assert ground.access.forgotten == [(world.tenant.id, "ann"), (world.tenant.id, "bob")]
 
 
@@ -117,7 +117,7 @@ async def test_who_misses_something_is_sent_back_only_when_its_session_says_so(
     ground.redis.errors = [error] * 3
     marked_before: list[list[str]] = []
     socket.ended = _Noting(lambda: marked_before.append([*ground.redis.marked]))
-    ground.listeners.hole(room)
+    ground.control.hole(room)
     assert socket.is_muted
     await until(lambda: socket.closed)
     assert (list(socket.ended), marked_before) == (["gap"], [[member.pid]])
@@ -128,7 +128,7 @@ async def test_a_session_whose_socket_ended_before_it_was_marked_is_marked_all_t
     room = ground.world.room()
     there, gone = ground.member(room), ground.member(room)
     ground.redis.errors = [RedisUnavailable("away")]
-    ground.listeners.hole(room)
+    ground.control.hole(room)
     gone[1].ended.append("transport error")
     await until(lambda: there[1].closed)
     assert ground.redis.marked == [there[0].pid, gone[0].pid]
@@ -138,7 +138,7 @@ async def test_a_session_that_cannot_be_marked_for_its_own_sake_keeps_nobody_her
     room = ground.world.room()
     _, socket = ground.member(room)
     ground.redis.errors = [ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")]
-    ground.listeners.hole(room)
+    ground.control.hole(room)
     await until(lambda: socket.closed)
     assert ground.redis.waited == 0
 

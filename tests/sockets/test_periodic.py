@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from gateway.core.member import Member
 from gateway.core.rooms import Tenant
 from gateway.redis.connection import RedisUnavailable
-from gateway.sockets.periodic import BATCH, Rounds
+from gateway.sockets.periodic import BATCH, PeriodicWork
 from tests.core.parts import World
 from tests.support.waiting import until
 
@@ -29,12 +29,12 @@ def tenants(*sizes: int) -> dict[str, Tenant]:
 
 
 @asynccontextmanager
-async def running(rounds: Rounds) -> AsyncIterator[None]:
-    rounds.start()
+async def running(periodic: PeriodicWork) -> AsyncIterator[None]:
+    periodic.start()
     try:
         yield
     finally:
-        await rounds.stop()
+        await periodic.stop()
 
 
 class Work:
@@ -57,7 +57,7 @@ class Work:
 
 async def test_each_has_its_turn_once_a_round() -> None:
     work, there = Work(), tenants(1, 1, 1)
-    async with running(Rounds("test", there, work, EVERY_S)):
+    async with running(PeriodicWork("test", there, work, EVERY_S)):
         await until(lambda: work.calls.total() >= 9)
     assert max(work.calls.values()) - min(work.calls.values()) <= 1
     assert set(work.calls) == set(there)
@@ -65,7 +65,7 @@ async def test_each_has_its_turn_once_a_round() -> None:
 
 async def test_the_members_of_a_large_tenant_are_taken_some_at_a_time() -> None:
     work = Work()
-    await Rounds("test", tenants(BATCH + 1, 0), work, EVERY_S).once()
+    await PeriodicWork("test", tenants(BATCH + 1, 0), work, EVERY_S).once()
     assert work.sizes == [BATCH, 1]
 
 
@@ -73,7 +73,7 @@ async def test_one_whose_work_hangs_holds_nobody_up() -> None:
     there = tenants(1, 1)
     hanging, other = there
     work = Work(lambda tenant: asyncio.CancelledError() if tenant.id == hanging else None)
-    async with running(Rounds("test", there, work, EVERY_S)):
+    async with running(PeriodicWork("test", there, work, EVERY_S)):
         await until(lambda: work.calls[other] >= 5)
     assert work.calls[hanging] >= 1
 
@@ -84,7 +84,7 @@ async def test_what_fails_is_tried_again_and_said_once() -> None:
     work = Work(
         lambda tenant: RedisUnavailable("away") if tenant.id == failing and work.calls[failing] < 8 else None
     )
-    async with running(Rounds("test", there, work, EVERY_S)):
+    async with running(PeriodicWork("test", there, work, EVERY_S)):
         await until(lambda: work.calls[failing] >= 8)
     # With every tick, and not once a round as the others.
     assert work.calls[other] < work.calls[failing]
@@ -95,8 +95,8 @@ async def test_who_has_gone_meanwhile_is_left_out() -> None:
     (tenant,) = there.values()
     gone = next(iter(tenant.members))
     work = Work()
-    rounds = Rounds("test", there, work, EVERY_S)
-    batch = rounds._batches()[0]
+    periodic = PeriodicWork("test", there, work, EVERY_S)
+    batch = periodic._batches()[0]
     tenant.members.remove(gone)
-    await rounds._do(*batch)
+    await periodic._do(*batch)
     assert work.sizes == [1]
