@@ -28,7 +28,7 @@ from gateway.contract import ContractPage
 from gateway.core.conflation import Pacer
 from gateway.core.hub import Hub
 from gateway.engine import Compression, EngineOptions, kernel
-from gateway.engine.http_limits import Intake, IntakeRunner
+from gateway.engine.http_limits import HttpLimits, LimitedRunner
 from gateway.engine.replies import SERVER
 from gateway.errors import PortTaken, StartError, redis_trouble, shown_url
 from gateway.limits.addresses import remote_of
@@ -213,7 +213,7 @@ class Gateway:
         if self._routes is not None:
             self._routes(app, self)
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        intake = Intake(
+        http_limits = HttpLimits(
             request_timeout_s=self.settings.request_timeout_s,
             idle_timeout_s=max(KEEPALIVE_S, self.settings.request_timeout_s),
             max_header_bytes=self.settings.max_header_bytes,
@@ -221,7 +221,7 @@ class Gateway:
             stats=self.server.eio.stats,
             log=self.server.eio.options.log,
         )
-        runner = IntakeRunner(app, intake, access_log=None, shutdown_timeout=LAST_REQUESTS_S)
+        runner = LimitedRunner(app, http_limits, access_log=None, shutdown_timeout=LAST_REQUESTS_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         try:

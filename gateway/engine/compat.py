@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from aiohttp import web
 
-from gateway.engine.context import Hub
+from gateway.engine.context import EngineContext
 from gateway.engine.errors import CloseReason
 from gateway.engine.frame import BinaryFrame, Frame
 from gateway.engine.socket import EngineSocket
@@ -25,14 +25,14 @@ class Compat:
     async_mode: ClassVar[str] = "aiohttp"
     event_names: ClassVar[tuple[str, ...]] = ("connect", "disconnect", "message")
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, context: EngineContext) -> None:
+        self._context = context
         self.handlers: dict[str, Handler] = {}
 
     @property
     def sockets(self) -> dict[str, EngineSocket]:
         """The open sessions by sid."""
-        return self._hub.sockets
+        return self._context.sockets
 
     def on(self, event: str, handler: Handler | None = None) -> Handler | None:
         """Register a handler, or return a decorator that does."""
@@ -58,7 +58,7 @@ class Compat:
 
     async def send(self, sid: str, data: str | bytes) -> None:
         """Send a message; to a session that is gone, nothing happens."""
-        socket = self._hub.sockets.get(sid)
+        socket = self._context.sockets.get(sid)
         if socket is not None:
             socket.send_frame(BinaryFrame(data) if isinstance(data, bytes) else Frame(data.encode()))
 
@@ -69,14 +69,14 @@ class Compat:
 
     async def get_session(self, sid: str) -> dict[str, Any]:
         """Return the session's own dict; KeyError if there is no such session."""
-        socket = self._hub.sockets[sid]
+        socket = self._context.sockets[sid]
         if socket.session is None:
             socket.session = {}
         return socket.session
 
     async def save_session(self, sid: str, session: dict[str, Any]) -> None:
         """Replace the session's dict."""
-        self._hub.sockets[sid].session = session
+        self._context.sockets[sid].session = session
 
     @asynccontextmanager
     async def session(self, sid: str) -> AsyncIterator[dict[str, Any]]:
@@ -87,26 +87,26 @@ class Compat:
 
     def transport(self, sid: str) -> str:
         """Return ``polling`` or ``websocket``; KeyError if there is no such session."""
-        return self._hub.sockets[sid].transport
+        return self._context.sockets[sid].transport
 
     async def disconnect(self, sid: str | None = None) -> None:
         """Close one session, or all."""
-        chosen = [*self._hub.sockets.values()] if sid is None else [self._hub.sockets.get(sid)]
+        chosen = [*self._context.sockets.values()] if sid is None else [self._context.sockets.get(sid)]
         for socket in chosen:
             if socket is not None:
                 socket.close(CloseReason.SERVER)
 
     def generate_id(self) -> str:
         """Return 20 characters that nobody guesses (120 random bits), behind the name in the options."""
-        return self._hub.options.name + new_id(15)
+        return self._context.options.name + new_id(15)
 
     def start_background_task(
         self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any
     ) -> asyncio.Task[Any]:
         """Run a coroutine function in a task that is kept until it ends."""
         task = asyncio.get_running_loop().create_task(target(*args, **kwargs))
-        self._hub.tasks.add(task)
-        task.add_done_callback(self._hub.tasks.discard)
+        self._context.tasks.add(task)
+        task.add_done_callback(self._context.tasks.discard)
         return task
 
     async def sleep(self, seconds: float = 0) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.engine.websocket import WebSocket
 
 
-class Hub:
+class EngineContext:
     """The tables and tools of one server.
 
     `sockets` holds the open sessions, `parting` closed long-polling sessions whose last packets wait for a

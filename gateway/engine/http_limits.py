@@ -45,7 +45,7 @@ _REFUSALS: Final = {408: TOO_SLOW, 431: HEADERS_TOO_LARGE, 500: FAILED, 504: FAI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intake:
+class HttpLimits:
     """What a connection may take.
 
     `request_timeout_s`: time for the head of a request: for the first one from when the connection was made,
@@ -64,35 +64,35 @@ class Intake:
     log: Callable[..., Any]
 
 
-class IntakeRunner(web.AppRunner):
+class LimitedRunner(web.AppRunner):
     """Runs an application on such connections; request bodies stay as they come, compressed ones too."""
 
-    def __init__(self, app: web.Application, intake: Intake, **options: Any) -> None:
+    def __init__(self, app: web.Application, limits: HttpLimits, **options: Any) -> None:
         super().__init__(
             app,
-            keepalive_timeout=intake.request_timeout_s,
+            keepalive_timeout=limits.request_timeout_s,
             lingering_time=_LINGER_S,
-            max_line_size=intake.max_header_bytes,
-            max_field_size=intake.max_header_bytes,
+            max_line_size=limits.max_header_bytes,
+            max_field_size=limits.max_header_bytes,
             max_headers=MAX_HEADERS,
             auto_decompress=False,
             **options,
         )
-        self._intake = intake
+        self._limits = limits
 
     async def _make_server(self) -> Server:
         made = await super()._make_server()
-        return _Connections(self._intake, made)
+        return _Connections(self._limits, made)
 
 
 class _Connections(Server):
     """aiohttp's server, with connections of ours."""
 
-    def __init__(self, intake: Intake, made: Server) -> None:
+    def __init__(self, limits: HttpLimits, made: Server) -> None:
         super().__init__(
             made.request_handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs
         )
-        self._intake = intake
+        self._limits = limits
         self.silent: dict[RequestHandler, None] = {}
         """Connections that have not asked anything yet."""
 
@@ -100,12 +100,12 @@ class _Connections(Server):
         """Take one more; where there are too many, one that waits for a request goes, or else this one."""
         super().connection_made(handler, transport)
         self.silent[handler] = None
-        most = self._intake.max_connections
+        most = self._limits.max_connections
         if not most or len(self._connections) <= most:
             return
-        self._intake.stats.limited["max_http_connections"] += 1
+        self._limits.stats.limited["max_http_connections"] += 1
         remote = str((transport.get_extra_info("peername") or ("",))[0])
-        self._intake.log("connect_limited", limit="max_http_connections", remote=remote)
+        self._limits.log("connect_limited", limit="max_http_connections", remote=remote)
         self._spare(handler).force_close()
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
@@ -130,17 +130,17 @@ class _Connections(Server):
         return newest
 
     def __call__(self) -> RequestHandler:
-        return Connection(self._intake, self, loop=self._loop, **self._kwargs)
+        return Connection(self._limits, self, loop=self._loop, **self._kwargs)
 
 
 class Connection(RequestHandler):
     """One HTTP connection."""
 
-    __slots__ = ("_head_bytes", "_head_due", "_intake", "_stalled")
+    __slots__ = ("_head_bytes", "_head_due", "_limits", "_stalled")
 
-    def __init__(self, intake: Intake, manager: Server, **options: Any) -> None:
+    def __init__(self, limits: HttpLimits, manager: Server, **options: Any) -> None:
         super().__init__(manager, **options)
-        self._intake = intake
+        self._limits = limits
         self._head_bytes = 0
         self._head_due = 0.0
         self._stalled: asyncio.TimerHandle | None = None
@@ -154,7 +154,7 @@ class Connection(RequestHandler):
         if self._request_count != count:
             if not count and isinstance(self._manager, _Connections):
                 self._manager.silent.pop(self, None)
-            self._check_heads(are_large=self._head_bytes + len(data) > self._intake.max_header_bytes)
+            self._check_heads(are_large=self._head_bytes + len(data) > self._limits.max_header_bytes)
             self._head_bytes = 0
         elif self.is_waiting and not self._upgraded:
             self._expect_more(len(data))
@@ -168,10 +168,10 @@ class Connection(RequestHandler):
         if not self._head_bytes:
             self._head_due = self._next_keepalive_close_time
             if self._request_count:
-                self._head_due = self._loop.time() + self._intake.request_timeout_s
+                self._head_due = self._loop.time() + self._limits.request_timeout_s
                 self._call_at(self._head_due)
         self._head_bytes += size
-        if self._head_bytes > self._intake.max_header_bytes:
+        if self._head_bytes > self._limits.max_header_bytes:
             self._refuse(HEADERS_TOO_LARGE)
 
     def _check_heads(self, *, are_large: bool) -> None:
@@ -181,7 +181,7 @@ class Connection(RequestHandler):
                 continue
             if message.version not in _VERSIONS:
                 refusal = BAD_REQUEST
-            elif are_large and _size(message) > self._intake.max_header_bytes:
+            elif are_large and _size(message) > self._limits.max_header_bytes:
                 refusal = HEADERS_TOO_LARGE
             else:
                 continue
@@ -207,14 +207,14 @@ class Connection(RequestHandler):
         if self._head_bytes:
             due = self._head_due
         elif self._request_count:
-            due += self._intake.idle_timeout_s - self._intake.request_timeout_s
+            due += self._limits.idle_timeout_s - self._limits.request_timeout_s
         if self._loop.time() < due:
             self._call_at(due)
         elif self._head_bytes:
             self._refuse(TOO_SLOW)
         else:
             if not self._request_count:
-                self._intake.stats.limited[TOO_SLOW.limit] += 1
+                self._limits.stats.limited[TOO_SLOW.limit] += 1
             if self.transport is not None and _is_untaken(self.transport):
                 kernel.reset(self.transport)
             self.force_close()
@@ -243,14 +243,14 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def _watch(self, transport: asyncio.Transport, before: int) -> None:
-        self._stalled = self._loop.call_later(self._intake.request_timeout_s, self._judge, transport, before)
+        self._stalled = self._loop.call_later(self._limits.request_timeout_s, self._judge, transport, before)
 
     def _judge(self, transport: asyncio.Transport, before: int) -> None:
         left = transport.get_write_buffer_size()
         if left < before:
             self._watch(transport, left)
         else:
-            self._intake.stats.limited[TOO_SLOW.limit] += 1
+            self._limits.stats.limited[TOO_SLOW.limit] += 1
             kernel.reset(transport)
 
     def _stop_watching(self) -> None:
@@ -273,9 +273,9 @@ class Connection(RequestHandler):
         while self.transport is not None and _is_untaken(self.transport):
             before, left = left, self.transport.get_write_buffer_size() + kernel.untaken_bytes(self.transport)
             if left < before or not before:
-                due = self._loop.time() + self._intake.request_timeout_s
+                due = self._loop.time() + self._limits.request_timeout_s
             elif self._loop.time() >= due:
-                self._intake.stats.limited[TOO_SLOW.limit] += 1
+                self._limits.stats.limited[TOO_SLOW.limit] += 1
                 kernel.reset(self.transport)
                 return
             await asyncio.sleep(step_s)
@@ -295,8 +295,8 @@ class Connection(RequestHandler):
             raise ConnectionError("an answer is under way already")
         refusal = HEADERS_TOO_LARGE if _is_too_large(exc) else _REFUSALS.get(status, BAD_REQUEST)
         if refusal is FAILED:
-            self._intake.log("http_handler_failed", path=request.path[:64], error=_described(exc))
-        self._intake.stats.count_refusal(refusal)
+            self._limits.log("http_handler_failed", path=request.path[:64], error=_described(exc))
+        self._limits.stats.count_refusal(refusal)
         response = replies.refuse(request, refusal, cors=False)
         response.headers["Server"] = replies.SERVER
         response.force_close()

@@ -28,7 +28,7 @@ class Inbox:
     @property
     def full(self) -> bool:
         """Whether the transport should stop reading."""
-        options = self._socket.hub.options
+        options = self._socket.context.options
         return len(self._queue) >= options.inbox_messages or self._bytes >= options.inbox_bytes
 
     def put(self, data: str | bytes) -> None:
@@ -60,6 +60,6 @@ class Inbox:
             self._relieve()
 
     def _relieve(self) -> None:
-        options = self._socket.hub.options
+        options = self._socket.context.options
         if len(self._queue) <= options.inbox_messages // 2 and self._bytes <= options.inbox_bytes // 2:
             self._socket.resume()

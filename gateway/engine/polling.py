@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway.engine import payload
 from gateway.engine.body import read_body
-from gateway.engine.context import Hub
+from gateway.engine.context import EngineContext
 from gateway.engine.errors import (
     BAD_PAYLOAD,
     OVERLAP,
@@ -52,8 +52,8 @@ class Polling:
     __slots__ = (
         "_answered",
         "_bytes",
+        "_context",
         "_frames",
-        "_hub",
         "_hurried",
         "_max_bytes",
         "_poll",
@@ -62,8 +62,8 @@ class Polling:
         "_socket",
     )
 
-    def __init__(self, hub: Hub, socket: EngineSocket) -> None:
-        self._hub = hub
+    def __init__(self, context: EngineContext, socket: EngineSocket) -> None:
+        self._context = context
         self._socket: EngineSocket | None = socket
         self._frames: list[Frame] = []
         self._bytes = 0
@@ -100,9 +100,11 @@ class Polling:
         if self._poll is not None:
             self._wake()
         if len(self._frames) > 1 and reason not in _NO_FAREWELL and socket is not None:
-            parting = self._hub.parting
+            parting = self._context.parting
             parting[socket.sid] = self
-            self._hub.timers.call_later(self._hub.options.close_timeout_s, partial(parting.pop, socket.sid, None))
+            self._context.timers.call_later(
+                self._context.options.close_timeout_s, partial(parting.pop, socket.sid, None)
+            )
 
     @property
     def empty(self) -> bool:
@@ -158,7 +160,7 @@ class Polling:
         if not self._frames:
             return NOOP.packet
         waiting = self._frames[:-1] if self._frames[-1] is CLOSE and len(self._frames) > 1 else self._frames
-        body, count = payload.join(waiting, self._hub.options.max_payload_bytes)
+        body, count = payload.join(waiting, self._context.options.max_payload_bytes)
         self._bytes -= sum(len(frame.wire) for frame in self._frames[:count])
         del self._frames[:count]
         return body
@@ -172,7 +174,7 @@ class Polling:
             return UNKNOWN_SID
         self._posting = True
         try:
-            options = self._hub.options
+            options = self._context.options
             body = await read_body(request, self._max_bytes, options.body_timeout_s)
             if isinstance(body, Refusal):
                 return body
@@ -234,7 +236,7 @@ class Polling:
         if self._poll is not None:
             self._wake()
             return
-        options = self._hub.options
+        options = self._context.options
         if self._bytes > options.max_buffer_bytes or len(self._frames) > options.max_poll_packets:
             self._cut()
 

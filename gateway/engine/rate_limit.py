@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from gateway.engine.context import Hub
+    from gateway.engine.context import EngineContext
 
 # A message counts once more for each of these, as what it costs us grows with its size.
 _CHARGE_BYTES: Final = 1 << 14
 
 
-class Metered:
+class RateLimited:
     """A session's token bucket, whose state is one number; it takes no timer, and no object of its own.
 
     `over` is true while a message is handled that is more than the session may send. What an answer costs is taken
@@ -18,7 +18,7 @@ class Metered:
 
     __slots__ = ("_full_at", "_owed_s", "over")
 
-    hub: "Hub"
+    context: "EngineContext"
     closed: bool
 
     def __init__(self) -> None:
@@ -32,30 +32,30 @@ class Metered:
 
         A large one counts several times, once for each 16 KiB that it begins. Gives whether to go on.
         """
-        hub = self.hub
-        rate = hub.rate
+        context = self.context
+        rate = context.rate
         if rate is None:
             return True
         # `Rate.spend` and `wait_s` by hand: 0.2 µs for every message, where calling them takes 0.4.
-        now, full_at = hub.clock(), self._full_at
+        now, full_at = context.clock(), self._full_at
         tokens = 1 if size < _CHARGE_BYTES else min(size // _CHARGE_BYTES + 1, rate.burst)
         self._full_at = full_at = (full_at if full_at > now else now) + tokens * rate.interval_s
         wait_s = full_at - now - rate.span_s
         self.over = wait_s > 0
         if not self.over:
             return True
-        hub.stats.limited["events_per_s"] += 1
+        context.stats.limited["events_per_s"] += 1
         if wait_s > rate.span_s + self._owed_s and not self.closed:
-            hub.stats.limited["events_burst"] += 1
+            context.stats.limited["events_burst"] += 1
             self._flooded()
         return not self.closed
 
     def spend(self, tokens: float) -> None:
         """Take what an answer has cost, a whole burst at the most, whether it is there or not; never closes."""
-        rate = self.hub.rate
+        rate = self.context.rate
         if rate is None:
             return
-        now = self.hub.clock()
+        now = self.context.clock()
         tokens = min(tokens, rate.burst)
         self._full_at = rate.spend(self._full_at, now, tokens)
         self._owed_s = min(self._owed_s + tokens * rate.interval_s, self._full_at - now)
@@ -63,7 +63,7 @@ class Metered:
     @property
     def wait_s(self) -> float:
         """How long until one more message is not too much; not above 0 where it would not be now."""
-        rate, now = self.hub.rate, self.hub.clock()
+        rate, now = self.context.rate, self.context.clock()
         return 0.0 if rate is None else rate.wait_s(rate.spend(self._full_at, now), now)
 
     def _flooded(self) -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.engine import handshake, replies
 from gateway.engine.body import see_off
 from gateway.engine.compat import Compat
-from gateway.engine.context import Hub
+from gateway.engine.context import EngineContext
 from gateway.engine.deflate import negotiate
 from gateway.engine.drain import batches
 from gateway.engine.errors import (
@@ -63,7 +63,7 @@ class EngineServer(Compat):
     ) -> None:
         self.options = options or EngineOptions()
         super().__init__(
-            Hub(
+            EngineContext(
                 self.options,
                 clock,
                 self.options.receiver or self._call_message,
@@ -76,11 +76,11 @@ class EngineServer(Compat):
     @property
     def stats(self) -> EngineStats:
         """The counters."""
-        return self._hub.stats
+        return self._context.stats
 
     def call_later(self, delay_s: float, callback: Callable[[], object]) -> Call:
         """Call back on the wheel: cheaper than a loop timer, and up to a tick late."""
-        return self._hub.timers.call_later(delay_s, callback)
+        return self._context.timers.call_later(delay_s, callback)
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Serve one HTTP request: open a session, or carry one on."""
@@ -148,7 +148,7 @@ class EngineServer(Compat):
         key = handshake.accept_key(request) if websocket else ""
         if isinstance(key, Refusal):
             return key
-        socket = EngineSocket(self._hub, self.generate_id(), handshake.environ(request, remote))
+        socket = EngineSocket(self._context, self.generate_id(), handshake.environ(request, remote))
         refusal = await self._begin(socket)
         if refusal is not None:
             return refusal
@@ -176,7 +176,7 @@ class EngineServer(Compat):
         return unavailable("try again later", self.options.retry_after_s) if socket.closed else None
 
     def _open_polling(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
-        socket.carry(Polling(self._hub, socket), "polling")
+        socket.carry(Polling(self._context, socket), "polling")
         upgrades = ["websocket"] if self.options.allow_upgrades else []
         packet = handshake.open_packet(socket.sid, upgrades, self.options)
         return replies.payload(request, packet, compress=False)
@@ -206,20 +206,20 @@ class EngineServer(Compat):
         if self.options.compression is not None:
             offers = ",".join(request.headers.getall("Sec-WebSocket-Extensions", ()))
             extension = negotiate(offers, self.options.compression)
-        websocket = WebSocket(self._hub, transport, deflated=extension is not None)
+        websocket = WebSocket(self._context, transport, deflated=extension is not None)
         head = handshake.switching_protocols(key, extension, vouched=vouched)
         return websocket, take_over(request, head + first, websocket)
 
     # -- carrying on
 
     async def _carry_on(self, request: web.Request, sid: str) -> web.StreamResponse | Refusal:
-        parting = self._hub.parting.get(sid)
+        parting = self._context.parting.get(sid)
         if parting is not None and request.method == "GET":
             last_words = parting.take()
             if parting.empty:
-                self._hub.parting.pop(sid, None)
+                self._context.parting.pop(sid, None)
             return self._payload(request, last_words)
-        socket = self._hub.sockets.get(sid)
+        socket = self._context.sockets.get(sid)
         if socket is None:
             return await self._not_here(request, sid)
         polling = socket.channel
@@ -255,7 +255,7 @@ class EngineServer(Compat):
         key = handshake.accept_key(request)
         if isinstance(key, Refusal):
             return key
-        socket = self._hub.sockets.get(sid)
+        socket = self._context.sockets.get(sid)
         if socket is None:
             return await self._not_here(request, sid)
         if not self.options.allow_upgrades:
@@ -286,11 +286,11 @@ class EngineServer(Compat):
         before it changed over polls never again, and notices that by its heartbeats only.
         """
         self._draining = True
-        deadline = self._hub.timers.now() + upgrades_s
-        while self._hub.upgrading and self._hub.timers.now() < deadline:  # noqa: ASYNC110
+        deadline = self._context.timers.now() + upgrades_s
+        while self._context.upgrading and self._context.timers.now() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_DRAIN_STEP_S)
-        waiting = iter([*self._hub.sockets.values()])
-        for size in batches(len(self._hub.sockets), over_s, _DRAIN_STEP_S):
+        waiting = iter([*self._context.sockets.values()])
+        for size in batches(len(self._context.sockets), over_s, _DRAIN_STEP_S):
             for socket in islice(waiting, size):
                 socket.close(CloseReason.SHUTDOWN, CloseCode.RESTART)
             await asyncio.sleep(_DRAIN_STEP_S)
@@ -301,15 +301,15 @@ class EngineServer(Compat):
         By default that is `close_timeout_s`.
         """
         self._draining = True
-        hub = self._hub
-        for socket in [*hub.sockets.values()]:
+        context = self._context
+        for socket in [*context.sockets.values()]:
             socket.close(CloseReason.SHUTDOWN, CloseCode.GOING_AWAY)
-        deadline = hub.timers.now() + (self.options.close_timeout_s if within_s is None else within_s)
+        deadline = context.timers.now() + (self.options.close_timeout_s if within_s is None else within_s)
         # The ends are reported in the next turn; what they leave to wait for is waited for here.
         await asyncio.sleep(0)
-        while (hub.closing or hub.tasks) and hub.timers.now() < deadline:  # noqa: ASYNC110
+        while (context.closing or context.tasks) and context.timers.now() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_SHUTDOWN_STEP_S)
-        for websocket in [*hub.closing]:
+        for websocket in [*context.closing]:
             websocket.abort()
         await asyncio.sleep(0)
-        hub.timers.stop()
+        context.timers.stop()

@@ -8,11 +8,11 @@ from msgspec import MsgspecError
 
 from gateway.engine import payload
 from gateway.engine.channel import Candidate, Channel
-from gateway.engine.context import Hub
+from gateway.engine.context import EngineContext
 from gateway.engine.errors import CloseCode, CloseReason, ProtocolViolation
 from gateway.engine.frame import PING, BinaryFrame, Frame
 from gateway.engine.inbox import Inbox
-from gateway.engine.rate_limit import Metered
+from gateway.engine.rate_limit import RateLimited
 from gateway.engine.wheel import UNSET
 
 # Out of a handler these mean that the peer sent nonsense, not that the handler is broken.
@@ -26,7 +26,7 @@ def _discard(frame: Frame) -> None:
     """Stand in for the channel of a closed socket."""
 
 
-class EngineSocket(Metered):
+class EngineSocket(RateLimited):
     """A session from its handshake to its end; the upper layer's handle of one client.
 
     `send_frame(frame)` is the hot path: the channel's own method, rebound when the channel changes and to
@@ -50,8 +50,8 @@ class EngineSocket(Metered):
         "_pinged_at",
         "candidate",
         "closed",
+        "context",
         "environ",
-        "hub",
         "max_bytes",
         "owner",
         "remote",
@@ -63,15 +63,15 @@ class EngineSocket(Metered):
         "vouched",
     )
 
-    def __init__(self, hub: Hub, sid: str, environ: dict[str, Any]) -> None:
+    def __init__(self, context: EngineContext, sid: str, environ: dict[str, Any]) -> None:
         super().__init__()
-        self.hub = hub
+        self.context = context
         self.sid = sid
         self.environ: dict[str, Any] | None = environ
         self.remote: str = environ.get("REMOTE_ADDR", "")
         self.owner: Any = None
         self.session: dict[str, Any] | None = None
-        self.max_bytes = hub.options.max_stranger_bytes or hub.options.max_payload_bytes
+        self.max_bytes = context.options.max_stranger_bytes or context.options.max_payload_bytes
         self.vouched = False
         self.closed = False
         self.transport: Literal["polling", "websocket"] = "polling"
@@ -112,7 +112,7 @@ class EngineSocket(Metered):
     def vouch(self) -> None:
         """Take messages of full size from now on: the client has said who it is."""
         self.vouched = True
-        self.max_bytes = self.hub.options.max_payload_bytes
+        self.max_bytes = self.context.options.max_payload_bytes
         if self._channel is not None:
             self._channel.widen(self.max_bytes)
 
@@ -129,9 +129,9 @@ class EngineSocket(Metered):
 
     def begin(self) -> None:
         """Begin the session; a channel follows, or the end."""
-        self.hub.sockets[self.sid] = self
-        self.hub.stats.opened += 1
-        self._pinged_at = self.hub.timers.now()
+        self.context.sockets[self.sid] = self
+        self.context.stats.opened += 1
+        self._pinged_at = self.context.timers.now()
         self._schedule_ping()
 
     @property
@@ -180,17 +180,17 @@ class EngineSocket(Metered):
         elif isinstance(error, _PEER_ERRORS):
             self._reject(CloseCode.PROTOCOL, "malformed message")
         else:
-            self.hub.stats.handler_errors += 1
+            self.context.stats.handler_errors += 1
             if not self._logged:
                 self._logged = True
-                self.hub.options.log("engine_handler_failed", remote=self.remote, error=type(error).__name__)
+                self.context.options.log("engine_handler_failed", remote=self.remote, error=type(error).__name__)
 
     def fire(self, now: float) -> None:
         """Ping, or give up on a client that did not answer the last ping."""
-        options = self.hub.options
+        options = self.context.options
         if self._awaiting_pong and self.full:
             # We do not read what it sends, so its pong may be waiting for us.
-            self.hub.timers.put(self, now + options.ping_timeout_s)
+            self.context.timers.put(self, now + options.ping_timeout_s)
             return
         if self._awaiting_pong:
             self._end(CloseReason.PING_TIMEOUT, CloseCode.GOING_AWAY, CloseReason.PING_TIMEOUT)
@@ -198,7 +198,7 @@ class EngineSocket(Metered):
         self._awaiting_pong = True
         # Counted from when the ping was due: a late loop must not stretch the promise to the client.
         self._pinged_at = max(self._pinged_at + options.ping_interval_s, now)
-        self.hub.timers.put(self, self._pinged_at + options.ping_timeout_s)
+        self.context.timers.put(self, self._pinged_at + options.ping_timeout_s)
         self.send_frame(PING)
 
     # -- for the inbox
@@ -208,7 +208,7 @@ class EngineSocket(Metered):
         if not self.charge(len(data)):
             return None
         try:
-            return self.hub.receiver(self, data)
+            return self.context.receiver(self, data)
         except Exception as error:  # noqa: BLE001
             self.failed(error)
             return None
@@ -228,7 +228,7 @@ class EngineSocket(Metered):
     # -- inside
 
     def _schedule_ping(self) -> None:
-        self.hub.timers.put(self, self._pinged_at + self.hub.options.ping_interval_s)
+        self.context.timers.put(self, self._pinged_at + self.context.options.ping_interval_s)
 
     def _deliver(self, data: str | bytes) -> None:
         if self._inbox is not None:
@@ -237,7 +237,7 @@ class EngineSocket(Metered):
         waiting = self.handle(data)
         if waiting is not None:
             self._inbox = Inbox(self)
-            self.hub.spawn(self._work(self._inbox, waiting))
+            self.context.spawn(self._work(self._inbox, waiting))
 
     async def _work(self, inbox: Inbox, waiting: Awaitable[object]) -> None:
         await inbox.drain(waiting)
@@ -252,24 +252,26 @@ class EngineSocket(Metered):
         self._end(CloseReason.FLOOD, CloseCode.POLICY, CloseReason.FLOOD)
 
     def _reject(self, code: int, text: str) -> None:
-        self.hub.stats.bad_frames += 1
+        self.context.stats.bad_frames += 1
         if code == CloseCode.TOO_BIG:
-            self.hub.stats.limited["max_payload_bytes"] += 1
+            self.context.stats.limited["max_payload_bytes"] += 1
         self._log_peer(code, text)
         self._end(CloseReason.PROTOCOL, code, text)
 
     def _log_peer(self, code: int, reason: str) -> None:
-        self.hub.options.log("engine_bad_peer", sid=self.sid, remote=self.remote, code=code, reason=str(reason))
+        self.context.options.log(
+            "engine_bad_peer", sid=self.sid, remote=self.remote, code=code, reason=str(reason)
+        )
 
     def _end(self, reason: str, code: int, text: str) -> None:
         if self.closed:
             return
         self.closed = True
         self.mute()
-        hub = self.hub
-        hub.timers.drop(self)
-        hub.sockets.pop(self.sid, None)
-        hub.stats.count_close(reason)
+        context = self.context
+        context.timers.drop(self)
+        context.sockets.pop(self.sid, None)
+        context.stats.count_close(reason)
         candidate, self.candidate = self.candidate, None
         if candidate is not None:
             candidate.cancel()
@@ -288,12 +290,12 @@ class EngineSocket(Metered):
             return
         reason, self._end_reason = self._end_reason, None
         try:
-            waiting = self.hub.closer(self, reason)
+            waiting = self.context.closer(self, reason)
         except Exception as error:  # noqa: BLE001
             self._closer_failed(error)
             return
         if waiting is not None:
-            self.hub.spawn(self._see_off(waiting))
+            self.context.spawn(self._see_off(waiting))
         else:
             # The owner most likely refers to us: no cycle for the garbage collector.
             self.owner = None
@@ -306,5 +308,5 @@ class EngineSocket(Metered):
         self.owner = None
 
     def _closer_failed(self, error: Exception) -> None:
-        self.hub.stats.handler_errors += 1
-        self.hub.options.log("engine_closer_failed", remote=self.remote, error=type(error).__name__)
+        self.context.stats.handler_errors += 1
+        self.context.options.log("engine_closer_failed", remote=self.remote, error=type(error).__name__)

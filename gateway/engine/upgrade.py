@@ -28,7 +28,7 @@ class Upgrade:
         self._polling = polling
         self._websocket: WebSocket | None = websocket
         self._probed = False
-        self._timeout = socket.hub.timers.call_later(socket.hub.options.upgrade_timeout_s, self._abandon)
+        self._timeout = socket.context.timers.call_later(socket.context.options.upgrade_timeout_s, self._abandon)
         socket.candidate = self
         websocket.serve(self)
 
@@ -49,7 +49,7 @@ class Upgrade:
             return
         if message == _PROBE and not self._probed:
             self._probed = True
-            self._socket.hub.upgrading.add(self._socket.sid)
+            self._socket.context.upgrading.add(self._socket.sid)
             websocket.send(PROBE_PONG)
             self._polling.hurry(on=True)
         elif message == _UPGRADE and self._probed:
@@ -75,7 +75,7 @@ class Upgrade:
     def cancel(self) -> None:
         """The session is closed: close the websocket with it."""
         self._timeout.cancel()
-        self._socket.hub.upgrading.discard(self._socket.sid)
+        self._socket.context.upgrading.discard(self._socket.sid)
         websocket, self._websocket = self._websocket, None
         if websocket is not None:
             websocket.end(CloseReason.SERVER, CloseCode.NORMAL, "session closed")
@@ -91,8 +91,8 @@ class Upgrade:
         self._websocket = None
         socket = self._socket
         socket.candidate = None
-        socket.hub.upgrading.discard(socket.sid)
-        socket.hub.stats.upgraded += 1
+        socket.context.upgrading.discard(socket.sid)
+        socket.context.stats.upgraded += 1
         waiting = self._polling.retire()
         websocket.serve(socket)
         socket.carry(websocket, "websocket")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from gateway.engine import kernel, reader
 from gateway.engine.channel import Owner
-from gateway.engine.context import Hub
+from gateway.engine.context import EngineContext
 from gateway.engine.errors import CloseReason, ProtocolViolation
 from gateway.engine.fairness import TURN, share
 from gateway.engine.frame import Frame, close_code, close_frame, pong_frame
@@ -22,15 +22,15 @@ class WebSocket(asyncio.Protocol):
     `close_timeout_s` later is reset: it may not even have taken what was sent.
     """
 
-    __slots__ = ("_deflated", "_held", "_hub", "_linger", "_owner", "_reader", "_slow", "_transport")
+    __slots__ = ("_context", "_deflated", "_held", "_linger", "_owner", "_reader", "_slow", "_transport")
 
-    def __init__(self, hub: Hub, transport: asyncio.Transport, *, deflated: bool) -> None:
-        self._hub = hub
+    def __init__(self, context: EngineContext, transport: asyncio.Transport, *, deflated: bool) -> None:
+        self._context = context
         self._transport = transport
         self._owner: Owner | None = None
         self._deflated = deflated
         # Until there is an owner, which says what it takes.
-        max_bytes = hub.options.max_stranger_bytes or hub.options.max_payload_bytes
+        max_bytes = context.options.max_stranger_bytes or context.options.max_payload_bytes
         self._reader: FrameReader | None = FrameReader(max_bytes, deflated=deflated)
         self._held = False
         self._slow = False
@@ -40,7 +40,7 @@ class WebSocket(asyncio.Protocol):
 
     def start(self, tail: bytes) -> None:
         """Begin, once the transport and an owner are there; `tail` is what came behind the handshake."""
-        self._transport.set_write_buffer_limits(high=self._hub.options.max_buffer_bytes)
+        self._transport.set_write_buffer_limits(high=self._context.options.max_buffer_bytes)
         if tail:
             self.data_received(tail)
 
@@ -63,8 +63,8 @@ class WebSocket(asyncio.Protocol):
         """Write several frames in one go."""
         if self._transport.is_closing():
             return  # asyncio of Python 3.12 would register the closed file's number (cpython#136234)
-        if self._deflated and self._hub.deflater is not None:
-            self._transport.writelines([self._hub.deflater.wire(frame) for frame in frames])
+        if self._deflated and self._context.deflater is not None:
+            self._transport.writelines([self._context.deflater.wire(frame) for frame in frames])
         else:
             self._transport.writelines([frame.wire for frame in frames])
 
@@ -115,7 +115,7 @@ class WebSocket(asyncio.Protocol):
         self._reader = None
         if self._linger is not None:
             self._linger.cancel()
-        self._hub.closing.pop(self, None)
+        self._context.closing.pop(self, None)
         owner, self._owner = self._owner, None
         if owner is None:
             return
@@ -130,7 +130,7 @@ class WebSocket(asyncio.Protocol):
         self._transport.write(frame.wire)
 
     def _send_deflated(self, frame: Frame) -> None:
-        deflater = self._hub.deflater
+        deflater = self._context.deflater
         self._transport.write(frame.wire if deflater is None else deflater.wire(frame))
 
     def _pump(self) -> None:
@@ -206,5 +206,5 @@ class WebSocket(asyncio.Protocol):
             owner.lost(CloseReason.TRANSPORT_CLOSE)
 
     def _expect_end(self) -> None:
-        self._hub.closing[self] = None
-        self._linger = self._hub.timers.call_later(self._hub.options.close_timeout_s, self.abort)
+        self._context.closing[self] = None
+        self._linger = self._context.timers.call_later(self._context.options.close_timeout_s, self.abort)

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.engine import Compression, EngineOptions, Frame, ProtocolViolation, handshake, kernel, replies
-from gateway.engine.context import Hub
+from gateway.engine.context import EngineContext
 from gateway.engine.deflate import negotiate
 from gateway.engine.errors import BAD_REQUEST, CloseCode, CloseReason, Refusal
 from gateway.engine.frame import encode
@@ -69,7 +69,7 @@ def _nothing(*args: Any) -> None:
 def echo() -> web.Application:
     """Return an app that echoes at every path."""
     options = EngineOptions(max_payload_bytes=MAX_BYTES, max_buffer_bytes=1 << 28, compression=COMPRESSION)
-    hub = Hub(options, time.monotonic, _nothing, _nothing)
+    context = EngineContext(options, time.monotonic, _nothing, _nothing)
 
     async def serve(request: web.Request) -> web.StreamResponse:
         key = handshake.accept_key(request) if handshake.wants_websocket(request) else BAD_REQUEST
@@ -78,7 +78,7 @@ def echo() -> web.Application:
             return replies.refuse(request, key if isinstance(key, Refusal) else BAD_REQUEST)
         offers = ",".join(request.headers.getall("Sec-WebSocket-Extensions", ()))
         extension = negotiate(offers, COMPRESSION)
-        websocket = WebSocket(hub, transport, deflated=extension is not None)
+        websocket = WebSocket(context, transport, deflated=extension is not None)
         tail = take_over(request, handshake.switching_protocols(key, extension), websocket)
         websocket.serve(Echo(websocket))
         websocket.start(tail)

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.engine import EngineOptions, EngineServer, EngineSocket, kernel
-from gateway.engine.http_limits import Intake, IntakeRunner
+from gateway.engine.http_limits import HttpLimits, LimitedRunner
 
 
 @dataclass
@@ -68,10 +68,15 @@ class Rig:
 
     def idle(self) -> bool:
         """Whether nothing is left of any session, and its end was reported."""
-        hub = self.engine._hub
-        reported = self.engine.options.closer != self.closer or len(self.reasons) == hub.stats.closed.total()
+        context = self.engine._context
+        reported = self.engine.options.closer != self.closer or len(self.reasons) == context.stats.closed.total()
         return reported and not (
-            hub.sockets or hub.closing or hub.parting or hub.upgrading or hub.tasks or len(hub.timers)
+            context.sockets
+            or context.closing
+            or context.parting
+            or context.upgrading
+            or context.tasks
+            or len(context.timers)
         )
 
 
@@ -79,16 +84,16 @@ class Rig:
 async def serve(
     *,
     tls: ssl.SSLContext | None = None,
-    intake: Mapping[str, Any] | None = None,
+    http_limits: Mapping[str, Any] | None = None,
     routes: Iterable[web.RouteDef] = (),
     **options: Any,
 ) -> AsyncIterator[Rig]:
-    """Serve on a free port; see `EngineOptions` for the options, `Intake` for what `intake` may hold."""
+    """Serve on a free port; see `EngineOptions` for the options, `HttpLimits` for what `http_limits` may hold."""
     rig = Rig(**options)
     rig.app.add_routes(routes)
     usual = {"request_timeout_s": 20.0, "idle_timeout_s": 75.0, "max_header_bytes": 16_384, "max_connections": 0}
-    limits = Intake(stats=rig.engine.stats, log=rig.log, **usual | dict(intake or {}))
-    runner = IntakeRunner(rig.app, limits, access_log=None, shutdown_timeout=0.1)
+    limits = HttpLimits(stats=rig.engine.stats, log=rig.log, **usual | dict(http_limits or {}))
+    runner = LimitedRunner(rig.app, limits, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()

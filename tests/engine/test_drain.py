@@ -101,7 +101,7 @@ async def test_shutdown_leaves_nothing() -> None:
         assert await peer.close_code() == CloseCode.GOING_AWAY
         await peer.eof()
         assert not rig.engine.sockets
-        assert not rig.engine._hub.closing
+        assert not rig.engine._context.closing
         assert sorted(rig.reasons) == [CloseReason.SHUTDOWN] * 2
 
 

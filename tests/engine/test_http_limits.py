@@ -21,7 +21,7 @@ from tests.engine.rig import serve
 from tests.engine.wire import eventually, http_client, opened, polling
 from tests.support.waiting import PATIENCE_S, SLACK_S
 
-# As in test_takeover.py: read the changed method, see that intake.py still holds, then renew the digest.
+# As in test_takeover.py: read the changed method, see that http_limits.py still holds, then renew the digest.
 DIGESTS = {
     RequestHandler.connection_made: "44d50b5763b2c7e4",
     RequestHandler.data_received: "1ee57ebe052e6c80",
@@ -102,7 +102,7 @@ async def line(port: int) -> AsyncIterator[Line]:
 
 
 async def test_beyond_the_limit_one_that_waits_makes_room_for_one_that_asks() -> None:
-    async with serve(intake={"max_connections": 2}) as rig, line(rig.port) as first, line(rig.port) as second:
+    async with serve(http_limits={"max_connections": 2}) as rig, line(rig.port) as first, line(rig.port) as second:
         for asking in (first, second):
             asking.send(GET + b"\r\n")
             assert (await asking.answer())[0] == 200
@@ -119,7 +119,7 @@ async def test_beyond_the_limit_one_that_waits_makes_room_for_one_that_asks() ->
 
 
 async def test_a_flood_of_connections_that_say_nothing_leaves_room() -> None:
-    async with serve(intake={"max_connections": 5}) as rig, AsyncExitStack() as stack:
+    async with serve(http_limits={"max_connections": 5}) as rig, AsyncExitStack() as stack:
         silent = [await stack.enter_async_context(line(rig.port)) for _ in range(50)]
         async with line(rig.port) as asking:
             asking.send(GET + b"\r\n")
@@ -137,7 +137,7 @@ async def test_where_all_are_served_the_one_that_comes_is_closed() -> None:
         return web.Response()
 
     limit = {"max_connections": 1}
-    async with serve(intake=limit, routes=[web.get("/wait", wait)]) as rig, line(rig.port) as served:
+    async with serve(http_limits=limit, routes=[web.get("/wait", wait)]) as rig, line(rig.port) as served:
         served.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
         await eventually(started.is_set)
         async with line(rig.port) as late:
@@ -147,7 +147,11 @@ async def test_where_all_are_served_the_one_that_comes_is_closed() -> None:
 
 
 async def test_websockets_are_not_among_them() -> None:
-    async with serve(intake={"max_connections": 1}) as rig, opened(rig.port) as first, opened(rig.port) as second:
+    async with (
+        serve(http_limits={"max_connections": 1}) as rig,
+        opened(rig.port) as first,
+        opened(rig.port) as second,
+    ):
         for peer in (first, second):
             peer.send("4x")
             assert await peer.receive() == "4x"
@@ -158,13 +162,13 @@ async def test_websockets_are_not_among_them() -> None:
 
 
 async def test_a_connection_that_says_nothing_is_closed() -> None:
-    async with serve(intake=QUICK) as rig, line(rig.port) as silent:
+    async with serve(http_limits=QUICK) as rig, line(rig.port) as silent:
         assert await silent.ended() == b""
         assert rig.engine.stats.limited == {"request_timeout_s": 1}
 
 
 async def test_a_head_that_never_ends_is_answered_and_closed() -> None:
-    async with serve(intake=QUICK) as rig, line(rig.port) as slow:
+    async with serve(http_limits=QUICK) as rig, line(rig.port) as slow:
         slow.send(GET)
         dripping = asyncio.create_task(slow.drip())
         began = time.monotonic()
@@ -176,7 +180,7 @@ async def test_a_head_that_never_ends_is_answered_and_closed() -> None:
 
 
 async def test_the_second_request_of_a_connection_has_no_more_time_than_the_first() -> None:
-    async with serve(intake=QUICK) as rig, line(rig.port) as slow:
+    async with serve(http_limits=QUICK) as rig, line(rig.port) as slow:
         slow.send(GET + b"\r\n")
         assert (await slow.answer())[0] == 200
         slow.send(b"GET /engine.io/")
@@ -186,7 +190,7 @@ async def test_the_second_request_of_a_connection_has_no_more_time_than_the_firs
 
 async def test_between_requests_a_connection_may_be_idle_for_longer() -> None:
     async with (
-        serve(intake=QUICK | {"idle_timeout_s": 6.0}) as rig,
+        serve(http_limits=QUICK | {"idle_timeout_s": 6.0}) as rig,
         line(rig.port) as idle,
         line(rig.port) as silent,
     ):
@@ -202,7 +206,7 @@ async def test_between_requests_a_connection_may_be_idle_for_longer() -> None:
 
 
 async def test_a_long_poll_may_take_as_long_as_it_likes() -> None:
-    async with serve(intake=QUICK) as rig, polling(rig.port) as client, line(rig.port) as silent:
+    async with serve(http_limits=QUICK) as rig, polling(rig.port) as client, line(rig.port) as silent:
         poll = asyncio.create_task(client.poll())
         await silent.ended()
         async with line(rig.port) as other:
@@ -212,7 +216,7 @@ async def test_a_long_poll_may_take_as_long_as_it_likes() -> None:
 
 
 async def test_a_websocket_is_nobodys_request() -> None:
-    async with serve(intake=QUICK) as rig, opened(rig.port) as peer:
+    async with serve(http_limits=QUICK) as rig, opened(rig.port) as peer:
         for _ in range(3):
             async with line(rig.port) as silent:
                 await silent.ended()
@@ -230,7 +234,7 @@ async def test_a_head_in_many_small_parts_is_fine() -> None:
 
 
 async def test_an_answer_that_nobody_reads_is_given_up() -> None:
-    async with serve(intake=LARGE, max_payload_bytes=8_000_000, max_buffer_bytes=8_000_000) as rig:
+    async with serve(http_limits=LARGE, max_payload_bytes=8_000_000, max_buffer_bytes=8_000_000) as rig:
         async with (
             http_client() as http,
             http.get(f"http://127.0.0.1:{rig.port}/engine.io/?EIO=4&transport=polling"),
@@ -248,7 +252,7 @@ async def test_an_answer_that_nobody_reads_is_given_up() -> None:
 
 
 async def test_an_answer_that_is_read_slowly_is_not() -> None:
-    async with serve(intake=LARGE, max_payload_bytes=8_000_000, max_buffer_bytes=8_000_000) as rig:
+    async with serve(http_limits=LARGE, max_payload_bytes=8_000_000, max_buffer_bytes=8_000_000) as rig:
         async with (
             http_client() as http,
             http.get(f"http://127.0.0.1:{rig.port}/engine.io/?EIO=4&transport=polling"),

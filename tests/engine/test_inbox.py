@@ -31,7 +31,7 @@ async def test_messages_of_one_socket_are_handled_one_after_the_other() -> None:
         assert gate.begun == ["0"]
         gate.open.set()
         await eventually(lambda: gate.done == [str(number) for number in range(20)])
-        await eventually(lambda: not rig.engine._hub.tasks)
+        await eventually(lambda: not rig.engine._context.tasks)
 
 
 async def test_handlers_that_wait_and_handlers_that_do_not_keep_their_order() -> None:

@@ -125,7 +125,7 @@ async def test_what_is_kept_of_one_that_may_still_read_is_bounded() -> None:
 
 
 async def test_nothing_is_kept_of_a_poll_that_is_not_read() -> None:
-    options: dict[str, Any] = {"intake": {"request_timeout_s": 1.0, "idle_timeout_s": 1.0}}
+    options: dict[str, Any] = {"http_limits": {"request_timeout_s": 1.0, "idle_timeout_s": 1.0}}
     async with serve(**options) as rig, silent(rig, POLL) as peers:
         await eventually(lambda: len(rig.engine.sockets) == PEERS)
         for session, peer in zip(rig.notes.opened, peers, strict=True):
@@ -146,8 +146,8 @@ async def test_nothing_is_kept_of_an_answer_that_is_not_read(connection: str) ->
         return web.Response(body=bytes(60_000))
 
     request = f"GET /page HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\r\n".encode()
-    intake: dict[str, Any] = {"request_timeout_s": 1.0, "idle_timeout_s": 1.0}
-    async with serve(intake=intake, routes=[web.get("/page", page)]) as rig, silent(rig, request):
+    http_limits: dict[str, Any] = {"request_timeout_s": 1.0, "idle_timeout_s": 1.0}
+    async with serve(http_limits=http_limits, routes=[web.get("/page", page)]) as rig, silent(rig, request):
         await eventually(lambda: len(asked) == PEERS)
         await eventually(lambda: kept_bytes(rig.port) == 0)
 

@@ -162,7 +162,7 @@ async def test_answers_one_after_the_other_do_not_make_room_for_a_flood() -> Non
         peer.send("4x")
         await eventually(lambda: len(rig.notes.received) == 1)
         for _ in range(100):
-            rig.socket._full_at = rig.socket.hub.clock()
+            rig.socket._full_at = rig.socket.context.clock()
             rig.socket.spend(10)
         for _ in range(21):
             peer.send("4x")

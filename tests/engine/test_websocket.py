@@ -161,7 +161,7 @@ async def test_after_a_violation_our_side_closes_at_once_whatever_the_peer_does(
         peer.raw(frame(TEXT, b"4x", rsv=0x20) + b"what follows is nothing")
         assert await peer.close_code() == CloseCode.PROTOCOL
         await peer.eof()
-        assert rig.engine._hub.closing
+        assert rig.engine._context.closing
         peer.abort()
         await eventually(rig.idle)
 

@@ -84,12 +84,12 @@ async def test_ac_74_counting_is_o_1(redis_server: EmbeddedRedis) -> None:
         await gateway.vitals.stop()
         many: Any = SizeOnly.fromkeys(range(10_000))
         hub.tenants = hub.channels = members.by_sid = many
-        engine._hub.sockets = many
+        engine._context.sockets = many
         try:
             found = values(gateway)
             counts = gateway._counts()
         finally:
-            hub.tenants, hub.channels, members.by_sid, engine._hub.sockets = kept
+            hub.tenants, hub.channels, members.by_sid, engine._context.sockets = kept
     names = ("gateway_sockets", "gateway_engine_sessions", "gateway_rooms", "gateway_tenants")
     assert [found[name] for name in names] == [10_000] * 4
     assert (counts["sockets"], counts["rooms"], counts["tenants"]) == (10_000,) * 3

@@ -294,7 +294,7 @@ class Replica:
         await self.server.control.stop()
         await self.subscriptions.stop()
         await self.commands.stop()
-        self.server.eio._hub.timers.stop()
+        self.server.eio._context.timers.stop()
 
     def links(self) -> list[SimConnection]:
         return [link for link in self.source.links.values() if link.is_up]
@@ -458,7 +458,7 @@ class Browser:
 
     def connect(self, replica: Replica) -> None:
         assert self.channel is None
-        hub = replica.server.eio._hub
+        hub = replica.server.eio._context
         self.socket = EngineSocket(hub, new_id(15), {"REMOTE_ADDR": "sim"})
         self.channel = SimChannel()
         self.socket.begin()

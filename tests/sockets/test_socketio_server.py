@@ -60,7 +60,7 @@ class Client:
 
     def __init__(self, server: SocketServer) -> None:
         self.channel = SimChannel()
-        self.socket = EngineSocket(server.eio._hub, server.eio.generate_id(), {"REMOTE_ADDR": "1.2.3.4"})
+        self.socket = EngineSocket(server.eio._context, server.eio.generate_id(), {"REMOTE_ADDR": "1.2.3.4"})
         self.socket.begin()
         server._opened(self.socket)
         self.socket.carry(self.channel, "websocket")
