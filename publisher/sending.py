@@ -119,7 +119,7 @@ def new_backoff() -> AbstractBackoff:
     return Backoff(cap=0.5, base=0.05)
 
 
-class Pace:
+class SendWindow:
     """How much to send next and how long to pause, from how the last attempts went.
 
     The first event, and the first after a failure, goes ahead alone, to find out whether the server takes any.

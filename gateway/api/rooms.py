@@ -32,7 +32,7 @@ async def room_now(members: Members, query: RoomQuery) -> dict[str, Any]:
         "members": len(state.members) if state is not None else 0,
         "replicas": subscribers,
         "offset": f"{epoch.decode()}-{newest.split()[0].decode()}" if epoch and newest else None,
-        "kept": min(int(kept), members.history.kept.size),
+        "kept": min(int(kept), members.history.retention.size),
         # Reading the history of an organization that never had an event would begin one.
         "events": await _events(members, tenant, room, query.history) if epoch and query.history else [],
     }

@@ -40,7 +40,7 @@ from gateway.presence.store import presence_times
 from gateway.redis.cluster.commands import commands_of
 from gateway.redis.commands import OPEN_ERRORS
 from gateway.redis.connection import ReplyError
-from gateway.rooms.logs import History, kept_by
+from gateway.rooms.logs import History, retention_of
 from gateway.rooms.subscriptions import RoomSubscriptions
 from gateway.sessions.store import Sessions
 from gateway.settings import ConfigurationError, Settings
@@ -116,7 +116,7 @@ class Gateway:
         settings = self.settings
         if self.tracing is not None:
             stack.push_async_callback(self.tracing.stop)
-        kept = kept_by(settings)
+        kept = retention_of(settings)
         url = settings.redis_url.get_secret_value()
         try:
             self.commands = commands = commands_of(url, name="gateway", **settings.redis_options())

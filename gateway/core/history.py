@@ -60,7 +60,7 @@ class Brief(NamedTuple):
     ttl_s: float
 
 
-class Kept(NamedTuple):
+class Retention(NamedTuple):
     """How much history there is by the settings; what Redis still has beyond it does not count."""
 
     size: int
@@ -88,7 +88,7 @@ def judge(
     entries: Sequence[Entry],
     tail: int,
     now: int,
-    kept: Kept,
+    kept: Retention,
     *,
     until: int = 0,
     sure: int = 0,

@@ -44,7 +44,7 @@ class Identity(NamedTuple):
     """Its `jti`, empty where it has none."""
 
 
-class Corked(NamedTuple):
+class QueuedFrame(NamedTuple):
     """A frame that waits in a corked member, and the key under which a later one takes its place."""
 
     seq: int
@@ -126,7 +126,7 @@ class Member:
         """Seq up to which earlier stays are forgotten."""
         self.holds = 0
         """How many answers and changes it is corked for."""
-        self.cork: list[Corked] | None = None
+        self.cork: list[QueuedFrame] | None = None
         self.pace: object | None = None
         """With whom it is paced; None while it is not, or while it is corked for an answer."""
         self.warned_at = self.denied_at = -math.inf
@@ -154,14 +154,14 @@ class Member:
         """
         assert self.cork is not None
         if self.pace is not None:
-            return self._keep_latest(Corked(seq, frame, key))
+            return self._keep_latest(QueuedFrame(seq, frame, key))
         if len(self.cork) < MAX_CORK:
-            self.cork.append(Corked(seq, frame, key))
+            self.cork.append(QueuedFrame(seq, frame, key))
         else:
             self.socket.close("slow")
         return 0
 
-    def _keep_latest(self, corked: Corked) -> int:
+    def _keep_latest(self, corked: QueuedFrame) -> int:
         waiting = self.cork or []
         if not corked.key:
             self.cork = []
@@ -181,7 +181,7 @@ class Member:
         self.socket.send_frames([corked.frame for corked in waiting])
         return True
 
-    def take_cork(self) -> list[Corked]:
+    def take_cork(self) -> list[QueuedFrame]:
         """Give what has been kept so far, of each conflation key the latest, and go on keeping."""
         kept, self.cork = self.cork or [], []
         if kept:

@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 from gateway.core.conflation import latest
 from gateway.core.history import Entry, Log
-from gateway.core.member import NEVER, Corked, Member, Stay
+from gateway.core.member import NEVER, Member, QueuedFrame, Stay
 from gateway.engine import Frame
 from publisher.rooms import Room
 
 
-class Missed(NamedTuple):
+class MissedEvent(NamedTuple):
     """One event that was missed."""
 
     seq: int
     entry: Entry
 
 
-def missed_events(logs: Iterable[Log], kept: Iterable[Corked], sid: str) -> list[Missed]:
+def missed_events(logs: Iterable[Log], kept: Iterable[QueuedFrame], sid: str) -> list[MissedEvent]:
     """Give what the logs have and the cork has not, each event once, in order.
 
     `logs` were read after the socket became a member, and everything that was published before the read has
@@ -34,7 +34,7 @@ def missed_events(logs: Iterable[Log], kept: Iterable[Corked], sid: str) -> list
         for entry in log.entries
         if entry.seq not in live and entry.skip_sid.decode() != sid
     }
-    return [Missed(seq, found[seq]) for seq in sorted(found)]
+    return [MissedEvent(seq, found[seq]) for seq in sorted(found)]
 
 
 def newest(logs: Iterable[Log]) -> int:
@@ -42,12 +42,12 @@ def newest(logs: Iterable[Log]) -> int:
     return max((log.entries[-1].seq for log in logs if log.entries), default=0)
 
 
-def in_order(missed: Iterable[Missed], kept: Iterable[Corked], epoch: str) -> list[Corked]:
+def in_order(missed: Iterable[MissedEvent], kept: Iterable[QueuedFrame], epoch: str) -> list[QueuedFrame]:
     """Merge what was missed with what was kept, as frames, in the order in which it was published.
 
     Of each conflation key there is only the latest.
     """
-    frames = [Corked(seq, event_frame(entry.body, f"{epoch}-{seq}"), entry.conflate) for seq, entry in missed]
+    frames = [QueuedFrame(seq, event_frame(entry.body, f"{epoch}-{seq}"), entry.conflate) for seq, entry in missed]
     return latest(sorted((*frames, *kept), key=attrgetter("seq")), attrgetter("key"))
 
 
@@ -59,12 +59,12 @@ def event_frame(body: bytes, offset: str) -> Frame:
 class Told(NamedTuple):
     """What the answer to a join may tell of a room's history."""
 
-    events: list[Missed]
+    events: list[MissedEvent]
     doubtful: bool
     """Whether something was left out of which nobody knows whether the socket was given it live."""
 
 
-def not_had(missed: Iterable[Missed], room: Room, member: Member) -> Told:
+def not_had(missed: Iterable[MissedEvent], room: Room, member: Member) -> Told:
     """Leave out of what a room has kept the events that the socket was given live, by whatever room.
 
     An event that it may have got is left out as well, and makes the rest doubtful.

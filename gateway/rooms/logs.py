@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gateway.core.history import Brief, Entry, Kept, Log, judge
+from gateway.core.history import Brief, Entry, Log, Retention, judge
 from gateway.limits.slices import SLICE, Slices
 from gateway.redis.commands import Commands
 from gateway.redis.connection import ReplyError
@@ -44,8 +44,8 @@ class Snapshot(NamedTuple):
 class History:
     """Reads logs, as much of them as the settings say there is."""
 
-    def __init__(self, commands: Commands, kept: Kept) -> None:
-        self.kept = kept
+    def __init__(self, commands: Commands, kept: Retention) -> None:
+        self.retention = kept
         self._commands = commands
         self._read_logs = commands.script("rooms/read_logs")
         self._renew_epoch = commands.script("rooms/renew_epoch")
@@ -66,7 +66,7 @@ class History:
         All that is kept is read, in pages of `most_bytes`. `newest` asks for at most so many entries, and no more
         than fit into one page. `sure` and `heard` are as for `judge`. Raises `RedisUnavailable` or `ReplyError`.
         """
-        limit = self.kept.size if newest is None else min(newest, self.kept.size)
+        limit = self.retention.size if newest is None else min(newest, self.retention.size)
         slices = Slices()
         found: dict[Room, list[Entry]] = {}
         head, tails, size = await self._page(
@@ -78,7 +78,7 @@ class History:
             begin = {room: found[room][-1].seq if found[room] else after[room] for room in due}
             _, rest, more = await self._page(tenant, begin, found, slices, until=seq, most_bytes=most_bytes)
             size += more
-        kept = self.kept._replace(size=limit, briefs=_briefs(now, *head[3:]))
+        kept = self.retention._replace(size=limit, briefs=_briefs(now, *head[3:]))
         logs = {
             room: judge(after[room], found[room], tail.seq, now, kept, until=seq, sure=sure, heard=heard)
             for room, tail in tails.items()
@@ -131,9 +131,9 @@ class History:
         return found.decode()
 
 
-def kept_by(settings: Settings) -> Kept:
+def retention_of(settings: Settings) -> Retention:
     """Return how much history there is by the settings."""
-    return Kept(
+    return Retention(
         max(settings.history_size, settings.history_max_events),
         settings.history_ttl_s,
         settings.max_event_bytes,

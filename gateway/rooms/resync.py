@@ -326,7 +326,7 @@ class Resync:
 
         Once more came than is kept, what is left of it has a hole: it is dropped, and the logs are read again.
         """
-        portions = Portions(min(PORTION_BYTES, self._history.kept.max_event_bytes // 2))
+        portions = Portions(min(PORTION_BYTES, self._history.retention.max_event_bytes // 2))
         while True:
             live, tenant.backlog = tenant.backlog or [], []
             if tenant.overrun:

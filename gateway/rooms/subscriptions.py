@@ -20,7 +20,7 @@ from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.redis.subscriber import Subscriber
 from gateway.rooms.logs import History, Snapshot
 from gateway.rooms.resync import Recipients, Resync
-from gateway.sessions.store import Place
+from gateway.sessions.store import StreamPosition
 from publisher import wire
 from publisher.rooms import Room
 
@@ -43,7 +43,7 @@ class RoomSubscriptions:
         hub: Callable[[Troubles], Hub] = Hub,
     ) -> None:
         self.hub = hub(self)
-        self.hub.max_event_bytes = history.kept.max_event_bytes
+        self.hub.max_event_bytes = history.retention.max_event_bytes
         self.resync = resync = Resync(self.hub, commands, history)
         self.subscriber: Subscriber | ClusterSubscriber
         if isinstance(commands, ClusterCommands):
@@ -113,7 +113,7 @@ class RoomSubscriptions:
         if not room.in_use:
             self._idle.setdefault(room, self._loop.time())
 
-    async def place(self, tenant: Tenant) -> Place:
+    async def place(self, tenant: Tenant) -> StreamPosition:
         """Give the tenant's place in its history, as of a moment after this call.
 
         Whoever asks in the same turn of the loop shares one question. Raises `Unavailable`.
@@ -126,7 +126,7 @@ class RoomSubscriptions:
             snapshot = await asyncio.shield(asking)
         except (RedisUnavailable, ReplyError):
             raise Unavailable from None
-        return Place(snapshot.epoch, snapshot.seq)
+        return StreamPosition(snapshot.epoch, snapshot.seq)
 
     def _ask_place(self, tenant: Tenant, asking: asyncio.Future[Snapshot]) -> None:
         del self._asking[tenant]
@@ -157,7 +157,7 @@ class RoomSubscriptions:
         except TimeoutError:
             raise Unavailable from None
 
-    def learn(self, tenant: Tenant, place: Place, rooms: Iterable[RoomState]) -> None:
+    def learn(self, tenant: Tenant, place: StreamPosition, rooms: Iterable[RoomState]) -> None:
         """Note a tenant's place: from there on these rooms, if just opened, are accounted for.
 
         Raises `Unavailable` when the place is in another epoch: first everyone has to be told.

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from gateway.core.history import Kept
+from gateway.core.history import Retention
 from gateway.core.member import Stay
 from gateway.presence.store import SCRIPTS, PresenceTimes, RoomPresence, room_presence
 from gateway.redis.commands import Commands
@@ -25,7 +25,7 @@ from publisher.rooms import Room, user
 LEAVING = 10 * SEQ_PER_S
 
 
-class Holder(NamedTuple):
+class SessionRef(NamedTuple):
     """Whose session it is, and which socket's."""
 
     tenant: str
@@ -38,7 +38,7 @@ class Holder(NamedTuple):
     """Unix time in seconds at which its token was issued: one that is void makes nobody count as there."""
 
 
-class Standing(NamedTuple):
+class SessionStatus(NamedTuple):
     """What Redis says of a session whose socket is connected here."""
 
     generation: int
@@ -49,7 +49,7 @@ class Standing(NamedTuple):
     revoked: Revoked
 
 
-class Place(NamedTuple):
+class StreamPosition(NamedTuple):
     """A moment in a tenant's history."""
 
     epoch: str
@@ -87,7 +87,7 @@ def session_key(tenant: str, pid: str) -> str:
 class Opened(NamedTuple):
     """What Redis says to a socket that comes, or comes back."""
 
-    place: Place
+    place: StreamPosition
     revoked: Revoked
     session: Session | None = None
     """As it was claimed; of another user's nothing but whose it is."""
@@ -129,7 +129,7 @@ class Sessions:
         window_s: float,
         renew_every_s: float,
         unnoticed_s: float,
-        kept: Kept,
+        kept: Retention,
         presence: PresenceTimes = PresenceTimes(),  # noqa: B008  # immutable
         most_sockets: int = 0,
     ) -> None:
@@ -155,7 +155,7 @@ class Sessions:
 
     async def open(
         self,
-        holder: Holder,
+        ref: SessionRef,
         rooms: Mapping[Room, int | None],
         lost: str = "",
         *,
@@ -167,7 +167,7 @@ class Sessions:
         Its user counts as there, unless the token is void. `lost` is why the session before it was lost. A session
         that is written again was opened at `opened_at`.
         """
-        tenant, user_id, pid, sid, generation, token_id, issued_at = holder
+        tenant, user_id, pid, sid, generation, token_id, issued_at = ref
         kept = self._kept
         args: list[str | int] = []
         for room, joined_at in rooms.items():
@@ -199,11 +199,11 @@ class Sessions:
             *args,
         )
         self._note(tenant, delay)
-        return Opened(Place(epoch.decode(), int(seq)), Revoked(_pairs(revoked)))
+        return Opened(StreamPosition(epoch.decode(), int(seq)), Revoked(_pairs(revoked)))
 
-    async def claim(self, holder: Holder) -> Opened:
+    async def claim(self, ref: SessionRef) -> Opened:
         """Take a session over and close its old socket; another user's session is given, but not taken."""
-        tenant, user_id, pid, _, _, token_id, issued_at = holder
+        tenant, user_id, pid, _, _, token_id, issued_at = ref
         epoch, seq, fields, revoked, delay = await self._commands.run(
             self._claim,
             [
@@ -226,7 +226,7 @@ class Sessions:
         self._note(tenant, delay)
         taken = Revoked(_pairs(revoked))
         session = _session(_pairs(fields), taken) if fields else None
-        return Opened(Place(epoch.decode(), int(seq)), taken, session)
+        return Opened(StreamPosition(epoch.decode(), int(seq)), taken, session)
 
     def _note(self, tenant: str, delay_ms: int) -> None:
         if delay_ms >= 0:
@@ -236,31 +236,36 @@ class Sessions:
         """Tell how often a session was claimed, 0 where it is gone."""
         return int(await self._commands.ask("HGET", session_key(tenant, pid), "g") or 0)
 
-    async def join(self, holder: Holder, room: Room, joined_at: int, after: int | None = None) -> Entered:
+    async def join(self, ref: SessionRef, room: Room, joined_at: int, after: int | None = None) -> Entered:
         """Add a room, unless another socket has the session; `after` is how far this one knows who types there."""
-        changing = self._change(holder, room, joined_at, "" if after is None else after)
-        known, people = await self._changed(holder.tenant, changing)
+        changing = self._change(ref, room, joined_at, "" if after is None else after)
+        known, people = await self._changed(ref.tenant, changing)
         if people is None:
             return Entered(bool(known))
         seq, *of_room = people
         return Entered(bool(known), int(seq), room_presence(*of_room))
 
-    async def put_off(self, holder: Holder, rooms: Iterable[Room], joined_at: int) -> None:
+    async def put_off(self, ref: SessionRef, rooms: Iterable[Room], joined_at: int) -> None:
         """Note that a socket, which just opened its session, is in its rooms as of a later moment."""
         fields = [word for room in rooms for word in (f"r:{room}", joined_at)]
-        await self._commands.ask("HSET", session_key(holder.tenant, holder.pid), *fields)
+        await self._commands.ask("HSET", session_key(ref.tenant, ref.pid), *fields)
 
-    def leave(self, holder: Holder, room: Room, stays: Iterable[Stay]) -> Awaitable[Any]:
+    def leave(self, ref: SessionRef, room: Room, stays: Iterable[Stay]) -> Awaitable[Any]:
         """Take a room out, unless another socket has the session; `stays` are those that are over, this one too.
 
         It is on its way from now on, before what is asked later.
         """
-        return self._changed(holder.tenant, self._change(holder, room, "", "", stays))
+        return self._changed(ref.tenant, self._change(ref, room, "", "", stays))
 
     def _change(
-        self, holder: Holder, room: Room, joined_at: int | str, after: int | str, stays: Iterable[Stay] = ()
+        self,
+        ref: SessionRef,
+        room: Room,
+        joined_at: int | str,
+        after: int | str,
+        stays: Iterable[Stay] = (),
     ) -> Awaitable[Any]:
-        tenant, user_id, pid, _, generation, *_ = holder
+        tenant, user_id, pid, _, generation, *_ = ref
         keys, prefix = [session_key(tenant, pid)], wire.prefix(tenant)
         changes = (self._lease_ms, room, joined_at, pid, user_id, after, generation, _packed(stays))
         return self._commands.run(self._change_script, keys, prefix, self._commands.publishing, *changes)
@@ -270,28 +275,28 @@ class Sessions:
         self._note(tenant, delay)
         return known, people
 
-    async def renew(self, tenant: str, sessions: Iterable[tuple[Holder, int]]) -> Renewed:
+    async def renew(self, tenant: str, sessions: Iterable[tuple[SessionRef, int]]) -> Renewed:
         """Renew a tenant's sessions, each with the seq since which its socket was handed everything at once.
 
         One that another socket has by now is left as it is.
         """
         found = list(sessions)
-        keys = [session_key(tenant, holder.pid) for holder, _ in found]
+        keys = [session_key(tenant, ref.pid) for ref, _ in found]
         times = (self._lease_ms, self._unnoticed_us)
-        sockets = [fact for holder, since in found for fact in (holder.generation, since)]
+        sockets = [fact for ref, since in found for fact in (ref.generation, since)]
         now, *generations = await self._commands.run(self._renew, keys, *times, *sockets)
         return Renewed(int(now), [int(generation) for generation in generations])
 
-    async def mark_holed(self, holders: Iterable[Holder]) -> None:
+    async def mark_holed(self, holders: Iterable[SessionRef]) -> None:
         """Note that something for these sockets is gone: whoever claims their sessions is told."""
-        await asyncio.gather(*(self._commands.run(self._mark, *self._marking(holder)) for holder in holders))
+        await asyncio.gather(*(self._commands.run(self._mark, *self._marking(ref)) for ref in holders))
 
-    def _marking(self, holder: Holder) -> tuple[list[str], str, str, int]:
-        tenant, user_id, pid, _, generation, *_ = holder
+    def _marking(self, ref: SessionRef) -> tuple[list[str], str, str, int]:
+        tenant, user_id, pid, _, generation, *_ = ref
         keys = [session_key(tenant, pid), wire.meta_key(tenant), wire.channel(tenant, user(user_id))]
         return keys, self._commands.publishing, pid, generation
 
-    async def standing(self, tenant: str, sessions: Iterable[tuple[str, str]]) -> list[Standing]:
+    async def standing(self, tenant: str, sessions: Iterable[tuple[str, str]]) -> list[SessionStatus]:
         """Look sessions up, each a pid and its user, without touching them."""
         asked: list[asyncio.Future[Any]] = []
         for pid, user_id in sessions:
@@ -317,24 +322,26 @@ class Sessions:
         return {room for room, there in zip(keys.values(), found, strict=True) if there}
 
     async def begin_window(
-        self, holder: Holder, since: int, typing: Iterable[Room] = (), *, moving: bool = False
+        self, ref: SessionRef, since: int, typing: Iterable[Room] = (), *, moving: bool = False
     ) -> None:
         """Start the recovery window, unless another socket has the session: this one is gone as of now.
 
         Its user counts as there for the grace time; `moving`, as the replica sent it away, while a lease runs.
         """
         grace_ms = self._moving_ms if moving else self._grace_ms
-        await self._left(holder, self._window_ms, grace_ms, since, typing)
+        await self._left(ref, self._window_ms, grace_ms, since, typing)
 
-    async def forget(self, holder: Holder, typing: Iterable[Room] = (), *, at_once: bool = True) -> None:
+    async def forget(self, ref: SessionRef, typing: Iterable[Room] = (), *, at_once: bool = True) -> None:
         """Drop a session that must not be recovered, unless another socket has it.
 
         Its user counts as gone at once, or after the grace time.
         """
-        await self._left(holder, 0, 0 if at_once else self._grace_ms, 0, typing)
+        await self._left(ref, 0, 0 if at_once else self._grace_ms, 0, typing)
 
-    async def _left(self, holder: Holder, wait_ms: int, grace_ms: int, since: int, typing: Iterable[Room]) -> None:
-        tenant, user_id, pid, _, generation, *_ = holder
+    async def _left(
+        self, ref: SessionRef, wait_ms: int, grace_ms: int, since: int, typing: Iterable[Room]
+    ) -> None:
+        tenant, user_id, pid, _, generation, *_ = ref
         delay = await self._commands.run(
             self._leave,
             [session_key(tenant, pid)],
@@ -361,8 +368,8 @@ def _pairs(flat: list[bytes]) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
-def _standing(generation: int, opened_at: int, revoked: Revoked) -> Standing:
-    return Standing(generation, revoked.ends(opened_at), list(revoked.rooms()), revoked)
+def _standing(generation: int, opened_at: int, revoked: Revoked) -> SessionStatus:
+    return SessionStatus(generation, revoked.ends(opened_at), list(revoked.rooms()), revoked)
 
 
 def _session(fields: dict[str, str], revoked: Revoked) -> Session:

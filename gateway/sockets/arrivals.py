@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.auth import Tokens, token_of
-from gateway.core.member import NEVER, Corked, Identity, Member
+from gateway.core.member import NEVER, Identity, Member, QueuedFrame
 from gateway.core.replay import in_order, missed_events, newest
 from gateway.core.rooms import RoomState
 from gateway.engine import Frame
@@ -23,11 +23,11 @@ from gateway.errors import Refused, Unavailable
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.logs import Snapshot
 from gateway.rooms.notices import notice, unwatched
-from gateway.sessions.store import Holder, Opened, Place, Session
+from gateway.sessions.store import Opened, Session, SessionRef, StreamPosition
 from gateway.sockets import packets
 from gateway.sockets.changes import remove_room
 from gateway.sockets.chunked_send import is_small, send_chunked
-from gateway.sockets.members import Members, evict, facts, holder, log
+from gateway.sockets.members import Members, evict, facts, log, session_ref
 from gateway.sockets.presence_snapshot import catch_up, in_place
 from gateway.sockets.room_access import RoomAccess, left_event
 from gateway.sockets.socketio_server import Admission, Peer
@@ -133,10 +133,10 @@ class Arrivals:
         member.takes_statuses = peer.takes_statuses
         member.hold()
         rooms = await self._open(member, names)
-        told: list[Corked] = []
+        told: list[QueuedFrame] = []
         try:
             breaks = tenant.breaks
-            opened = await members.sessions.open(holder(member), dict.fromkeys(names), lost.reason)
+            opened = await members.sessions.open(session_ref(member), dict.fromkeys(names), lost.reason)
             place = opened.place
             if opened.revoked.blocks(identity):
                 raise Refused("token_revoked")
@@ -153,14 +153,14 @@ class Arrivals:
                 room.add(member, member.last_seq)
             members.enter(member)
             if member.last_seq > place.seq:
-                await members.sessions.put_off(holder(member), names, member.last_seq)
+                await members.sessions.put_off(session_ref(member), names, member.last_seq)
             greeting = _greeting(identity, offset, recovered=False, reason=lost.reason or None)
             if lost.reason:
                 seq = after.seq if after is not None and after.epoch == place.epoch else None
                 told = await catch_up(members, member, names, seq)
         except BaseException:
             members.take_out(member)
-            unwatched(asyncio.ensure_future(members.sessions.forget(holder(member), at_once=False)))
+            unwatched(asyncio.ensure_future(members.sessions.forget(session_ref(member), at_once=False)))
             raise
         finally:
             members.subscriptions.release(rooms)
@@ -184,7 +184,7 @@ class Arrivals:
 
     async def _resume(self, peer: Peer, identity: Identity, wanted: Wanted) -> tuple[Member, Admission]:
         sessions = self._members.sessions
-        claiming = Holder(
+        claiming = SessionRef(
             identity.tenant, identity.user_id, wanted.pid, token_id=identity.token_id, issued_at=identity.issued_at
         )
         opened = await sessions.claim(claiming)
@@ -233,7 +233,7 @@ class Arrivals:
                 room.add(member, session.rooms[room.name])
             members.enter(member)
             snapshot = await self._read_logs(member, session, after)
-            members.subscriptions.learn(tenant, Place(snapshot.epoch, snapshot.seq), rooms)
+            members.subscriptions.learn(tenant, StreamPosition(snapshot.epoch, snapshot.seq), rooms)
             if newest(snapshot.logs.values()) > position:
                 await members.subscriptions.catch_up(tenant, snapshot.seq)
             self._check_complete(snapshot.epoch, place.epoch, snapshot.logs, claimed)
@@ -284,7 +284,9 @@ class Arrivals:
         if any(rooms.get(name, seq) < seq for name, seq in standing.taken):
             raise Unavailable
 
-    def _judge(self, wanted: Wanted, identity: Identity, place: Place, session: Session | None) -> Session:
+    def _judge(
+        self, wanted: Wanted, identity: Identity, place: StreamPosition, session: Session | None
+    ) -> Session:
         """Give the session if it may be taken up with that offset, or raise `Lost`."""
         offset = wanted.offset
         if session is None:

@@ -20,7 +20,7 @@ from gateway.errors import Unavailable
 from gateway.redis.connection import AnswerLost, RedisUnavailable, ReplyError
 from gateway.rooms.notices import unwatched
 from gateway.sessions.store import Entered, session_key
-from gateway.sockets.members import Members, facts, holder, log
+from gateway.sockets.members import Members, facts, log, session_ref
 from publisher.rooms import Room
 
 # How long Redis may take to be back before a socket whose session is in doubt is closed.
@@ -36,7 +36,7 @@ async def add_room(members: Members, member: Member, name: Room, joined_at: int,
     Raises `RedisUnavailable` or `ReplyError` if nothing was changed, `Unavailable` if the socket had to be closed.
     """
     entered = await _certainly(
-        members, member, lambda: members.sessions.join(holder(member), name, joined_at, knows)
+        members, member, lambda: members.sessions.join(session_ref(member), name, joined_at, knows)
     )
     # Gone because its user was disconnected meanwhile: then it must stay gone.
     if not entered.known and not member.socket.closed:
@@ -50,14 +50,14 @@ async def remove_room(members: Members, member: Member, name: Room, *over: Stay)
     `over` is its stay there, unless the member remembers that already.
     """
     stays = [*(member.stays or ()), *over]
-    await _certainly(members, member, lambda: members.sessions.leave(holder(member), name, stays))
+    await _certainly(members, member, lambda: members.sessions.leave(session_ref(member), name, stays))
 
 
 def remove_room_later(members: Members, member: Member, name: Room) -> None:
     """Do so for a member that is out of the room here, which is held until it is done."""
     member.hold()
     # On its way from now on: a join that follows comes after it.
-    leaving = members.sessions.leave(holder(member), name, member.stays or ())
+    leaving = members.sessions.leave(session_ref(member), name, member.stays or ())
     unwatched(asyncio.ensure_future(_remove_and_uncork(members, member, name, leaving)))
 
 

@@ -18,7 +18,7 @@ from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.notices import unwatched
 from gateway.rooms.read_retry import is_tenants
 from gateway.sockets import packets
-from gateway.sockets.members import Members, evict, facts, holder, log
+from gateway.sockets.members import Members, evict, facts, log, session_ref
 from gateway.sockets.room_access import remove_from_room
 from publisher import InvalidEvent, parse_room, wire
 from publisher.rooms import Room, room_kind
@@ -77,7 +77,9 @@ class ControlHandler:
     def _disconnect(self, members: list[Member]) -> None:
         for member in members:
             self._members.take_out(member)
-            unwatched(asyncio.ensure_future(self._members.sessions.forget(holder(member), member.typing or ())))
+            unwatched(
+                asyncio.ensure_future(self._members.sessions.forget(session_ref(member), member.typing or ()))
+            )
             member.socket.send_frame(Frame(packets.disconnect()))
             member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
         if members:
@@ -132,7 +134,7 @@ class ControlHandler:
         Those of sockets that have ended meanwhile, too: whoever was quicker to come back is sent once more.
         """
         for i in range(0, len(members), BATCH):
-            batch = [holder(member) for member in members[i : i + BATCH]]
+            batch = [session_ref(member) for member in members[i : i + BATCH]]
             await self._insist(lambda batch=batch: self._members.sessions.mark_holed(batch))  # type: ignore[misc]
         await self._close_all(members, "gap")
 

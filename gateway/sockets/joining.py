@@ -13,13 +13,13 @@ import msgspec
 
 from gateway.core.conflation import latest
 from gateway.core.history import Log
-from gateway.core.member import Corked, Member
-from gateway.core.replay import Missed, Told, as_past, missed_events, not_had
+from gateway.core.member import Member, QueuedFrame
+from gateway.core.replay import MissedEvent, Told, as_past, missed_events, not_had
 from gateway.core.rooms import RoomState
 from gateway.errors import Refused
 from gateway.limits.slices import Slices
 from gateway.redis.connection import RedisUnavailable, ReplyError
-from gateway.sessions.store import Place
+from gateway.sessions.store import StreamPosition
 from gateway.sockets.changes import add_room, remove_room
 from gateway.sockets.members import Members, facts, log
 from gateway.sockets.presence_snapshot import catch_up, in_place, of_room
@@ -99,9 +99,9 @@ class Rooms:
                 # Taken away meanwhile, as the socket has been told: what was just written of it goes again.
                 await remove_room(members, member, name)
                 raise Refused("forbidden", "you may not join this room")
-            told: list[Corked] = []
+            told: list[QueuedFrame] = []
             if entered.presence is not None:
-                told = [Corked(entered.seq, frame) for frame in of_room(member, name, entered.presence)]
+                told = [QueuedFrame(entered.seq, frame) for frame in of_room(member, name, entered.presence)]
             elif not entered.known and not member.socket.closed:
                 # It is in the room by now, whether or not it can be told who else is.
                 with contextlib.suppress(RedisUnavailable, ReplyError):
@@ -132,11 +132,11 @@ class Rooms:
         if since is None and not history:
             return Joined(str(Offset(epoch, at)), NONE, complete=True)
         after = since.seq if since is not None and since.epoch == epoch else 0
-        kept, most_bytes = self._members.history.kept, self._members.settings.max_event_bytes
+        kept, most_bytes = self._members.history.retention, self._members.settings.max_event_bytes
         snapshot = await self._members.history.read(
             tenant.id, {room.name: after}, newest=history or kept.size, most_bytes=most_bytes
         )
-        self._members.subscriptions.learn(tenant, Place(snapshot.epoch, snapshot.seq), [])
+        self._members.subscriptions.learn(tenant, StreamPosition(snapshot.epoch, snapshot.seq), [])
         log_read = snapshot.logs[room.name]
         self._members.questions.charge(member, events=len(log_read.entries), size=snapshot.size)
         # What the answer tells must not come live any more, not even by a room that is joined later.
@@ -193,7 +193,7 @@ class Rooms:
             member.uncork()
 
 
-def _newest_within(missed: list[Missed], size: int) -> list[Missed]:
+def _newest_within(missed: list[MissedEvent], size: int) -> list[MissedEvent]:
     """Give the newest events whose bodies fit into `size` bytes: an answer is one packet, sent at once."""
     for i in range(len(missed) - 1, -1, -1):
         size -= len(missed[i].entry.body)
@@ -202,7 +202,7 @@ def _newest_within(missed: list[Missed], size: int) -> list[Missed]:
     return missed
 
 
-async def _shown(events: list[Missed], epoch: str) -> msgspec.Raw:
+async def _shown(events: list[MissedEvent], epoch: str) -> msgspec.Raw:
     """Write events as the JSON array of an answer."""
     shown, slices = [], Slices()
     for event in events:

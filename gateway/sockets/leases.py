@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core.member import LATER, NEVER, RENEWING, Member
 from gateway.core.rooms import Tenant
-from gateway.sockets.members import Members, evict, holder
+from gateway.sockets.members import Members, evict, session_ref
 from gateway.sockets.periodic import PeriodicWork
 
 
@@ -29,7 +29,7 @@ class Leases:
         for member in members:
             if member.since == LATER:
                 member.since = RENEWING
-        renewing = self._members.sessions.renew(tenant.id, ((holder(m), since(m)) for m in members))
+        renewing = self._members.sessions.renew(tenant.id, ((session_ref(m), since(m)) for m in members))
         now, generations = await renewing
         gone = []
         for member, generation in zip(members, generations, strict=True):

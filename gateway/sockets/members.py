@@ -19,7 +19,7 @@ from gateway.presence.store import PresenceStore, presence_times
 from gateway.redis.commands import Commands
 from gateway.rooms.logs import History
 from gateway.rooms.subscriptions import RoomSubscriptions
-from gateway.sessions.store import Holder, Sessions
+from gateway.sessions.store import SessionRef, Sessions
 from gateway.settings import Settings
 from gateway.sockets import packets
 from gateway.sockets.questions import Questions
@@ -135,7 +135,7 @@ class Members:
     async def write_session(self, member: Member, *, opened_at: int | None = None) -> None:
         """Write a member's session as it is now; raises `RedisUnavailable` or `ReplyError`."""
         rooms = {room.name: joined_at for room, joined_at in member.rooms.items()}
-        await self.sessions.open(holder(member), rooms, opened_at=opened_at, stays=member.stays or ())
+        await self.sessions.open(session_ref(member), rooms, opened_at=opened_at, stays=member.stays or ())
 
 
 def evict(members: Members, member: Member) -> None:
@@ -144,11 +144,11 @@ def evict(members: Members, member: Member) -> None:
     member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
 
 
-def holder(member: Member) -> Holder:
+def session_ref(member: Member) -> SessionRef:
     """Give what Redis knows a member's session by."""
     identity = member.identity
     token = identity.token_id, identity.issued_at
-    return Holder(member.tenant.id, identity.user_id, member.pid, member.sid, member.generation, *token)
+    return SessionRef(member.tenant.id, identity.user_id, member.pid, member.sid, member.generation, *token)
 
 
 def facts(member: Member) -> dict[str, str]:

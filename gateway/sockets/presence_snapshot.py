@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.core import statuses
-from gateway.core.member import Corked, Member
+from gateway.core.member import Member, QueuedFrame
 from gateway.engine import Frame
 from gateway.presence.store import ROOM_BATCH, RoomPresence
 from gateway.sockets import packets
@@ -39,23 +39,25 @@ def of_room(member: Member, room: Room, people: RoomPresence) -> list[Frame]:
     return [ephemeral(people.viewers), *typing] if people.viewers is not None else typing
 
 
-async def catch_up(members: Members, member: Member, rooms: Iterable[Room], after: int | None) -> list[Corked]:
+async def catch_up(
+    members: Members, member: Member, rooms: Iterable[Room], after: int | None
+) -> list[QueuedFrame]:
     """Read what brings a member up to date: conversations among some rooms, and who came and went since `after`.
 
     The member is in its rooms, corked. Raises `RedisUnavailable` or `ReplyError`.
     """
     conversations = [room for room in rooms if room_kind(room) == "conversation"]
-    told: list[Corked] = []
+    told: list[QueuedFrame] = []
     for i in range(0, max(len(conversations), 1), ROOM_BATCH):
         batch = conversations[i : i + ROOM_BATCH]
         found = await members.presence.read(member.tenant.id, batch, member.identity.user_id, after)
         if found.statuses is not None and i == 0:
-            told += (Corked(found.seq, frame) for frame in of_users(member, found.statuses))
+            told += (QueuedFrame(found.seq, frame) for frame in of_users(member, found.statuses))
         for room, people in zip(batch, found.rooms, strict=True):
-            told += (Corked(found.seq, frame) for frame in of_room(member, room, people))
+            told += (QueuedFrame(found.seq, frame) for frame in of_room(member, room, people))
     return told
 
 
-def in_place(kept: Iterable[Corked], told: Iterable[Corked]) -> list[Corked]:
+def in_place(kept: Iterable[QueuedFrame], told: Iterable[QueuedFrame]) -> list[QueuedFrame]:
     """Put what is told of a moment behind what was published by then, and before what came later."""
     return sorted((*kept, *told), key=lambda corked: corked.seq)

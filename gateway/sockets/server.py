@@ -17,7 +17,7 @@ from gateway.sockets.events import Events
 from gateway.sockets.expiry import Expiry
 from gateway.sockets.leases import Leases, since
 from gateway.sockets.manager import RoomManager
-from gateway.sockets.members import Members, facts, holder, log
+from gateway.sockets.members import Members, facts, log, session_ref
 from gateway.sockets.packets import Packet
 from gateway.sockets.presence import SENT_AWAY, Presence
 from gateway.sockets.room_access import RoomAccess
@@ -71,7 +71,7 @@ class GatewayServer(SocketServer):
         sessions = self.members.sessions
         if reason == LEFT:
             # The page may be on its way to the next one: its user gets the time that a reload has.
-            await sessions.forget(holder(member), member.typing or (), at_once=False)
+            await sessions.forget(session_ref(member), member.typing or (), at_once=False)
         else:
             moving = reason in SENT_AWAY
-            await sessions.begin_window(holder(member), since(member), member.typing or (), moving=moving)
+            await sessions.begin_window(session_ref(member), since(member), member.typing or (), moving=moving)

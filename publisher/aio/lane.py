@@ -20,8 +20,8 @@ from publisher.scripts import SCRIPTS
 from publisher.sending import (
     REFRESH_TIMEOUT_S,
     REPLICAS_TIMEOUT_MS,
-    Pace,
     Sending,
+    SendWindow,
     check_replicas,
     note_drop,
     note_retry,
@@ -156,11 +156,11 @@ class AsyncLane:
         await self._disconnect()
 
     async def _send_all(self) -> None:
-        pace = Pace()
+        window = SendWindow()
         task = asyncio.current_task()
         # Python 3.11's `wait_for`, under redis-py, may swallow a cancellation: then this sees it.
         while task is None or not task.cancelling():
-            items = self.buffer.take(pace.most, time.time(), self._of)
+            items = self.buffer.take(window.most, time.time(), self._of)
             if not items:
                 self._emptied.set()
                 self._filled.clear()
@@ -172,11 +172,11 @@ class AsyncLane:
                 results = error
                 await self._disconnect()
             trouble = self.buffer.settle(items, results)
-            if pace.wants_scripts(trouble):
+            if window.wants_scripts(trouble):
                 await self._load_scripts()
             elif trouble is not None:
-                note_retry(pace.failures, trouble, len(self.buffer))
-                await asyncio.sleep(pace.pause_s())
+                note_retry(window.failures, trouble, len(self.buffer))
+                await asyncio.sleep(window.pause_s())
                 await self._servers.look_again()
 
     async def _execute(self, items: Sequence[Item]) -> Sequence[Any]:

@@ -20,8 +20,8 @@ from publisher.scripts import SCRIPTS
 from publisher.sending import (
     REFRESH_TIMEOUT_S,
     REPLICAS_TIMEOUT_MS,
-    Pace,
     Sending,
+    SendWindow,
     check_replicas,
     note_drop,
     note_retry,
@@ -141,8 +141,8 @@ class Lane:
             self._thread.join(timeout_s)
 
     def _send_all(self) -> None:
-        pace = Pace()
-        while (items := self._next(pace.most)) is not None:
+        window = SendWindow()
+        while (items := self._next(window.most)) is not None:
             node: Node | None = None
             try:
                 node = self._servers.owner(items[0])
@@ -152,12 +152,12 @@ class Lane:
             with self._changed:
                 trouble = self.buffer.settle(items, results)
                 self._changed.notify_all()
-            if pace.wants_scripts(trouble):
+            if window.wants_scripts(trouble):
                 self._load_scripts(node)
             elif trouble is not None:
-                note_retry(pace.failures, trouble, len(self.buffer))
+                note_retry(window.failures, trouble, len(self.buffer))
                 with self._changed:
-                    self._changed.wait_for(lambda: self._given_up, pace.pause_s())
+                    self._changed.wait_for(lambda: self._given_up, window.pause_s())
                 self._servers.look_again()
 
     def _next(self, most: int) -> list[Item] | None:

@@ -7,14 +7,14 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.history import MARGIN, Entry, Kept, Log, judge
+from gateway.core.history import MARGIN, Entry, Log, Retention, judge
 from publisher.offsets import SEQ_PER_S
 
 TTL_MS = 1000
 SIZE = 5
-KEPT = Kept(SIZE, TTL_MS / 1000)
+KEPT = Retention(SIZE, TTL_MS / 1000)
 START = 1_700_000_000_000_000
-HOUR = Kept(500, 3600.0)
+HOUR = Retention(500, 3600.0)
 # As in publish.lua.
 QUARTER_MS = TTL_MS // 4
 
@@ -140,7 +140,7 @@ def test_a_room_that_was_silent_for_longer_than_logs_live_is_not_vouched_for() -
 
 
 def test_a_history_of_nothing_keeps_nothing_and_says_so() -> None:
-    kept = Kept(0, 10.0)
+    kept = Retention(0, 10.0)
     entry = Entry(START, 0, b"")
     log = judge(START - 5, [entry], START, START + 5, kept)
     assert (log.entries, log.complete) == ((), False)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.history import Entry, Log
-from gateway.core.member import MAX_STAYS, Corked, Identity, Member, Stay
+from gateway.core.member import MAX_STAYS, Identity, Member, QueuedFrame, Stay
 from gateway.core.replay import (
-    Missed,
+    MissedEvent,
     event_frame,
     in_order,
     missed_events,
@@ -30,11 +30,11 @@ def log(*seqs: int, skip: bytes = b"-", rooms: tuple[str, ...] = ()) -> Log:
     return Log(0, entries, 0, complete=True)
 
 
-def corked(*seqs: int) -> list[Corked]:
-    return [Corked(seq, Frame(b'2["live",%d]' % seq)) for seq in seqs]
+def corked(*seqs: int) -> list[QueuedFrame]:
+    return [QueuedFrame(seq, Frame(b'2["live",%d]' % seq)) for seq in seqs]
 
 
-def shown(frames: list[Corked]) -> list[object]:
+def shown(frames: list[QueuedFrame]) -> list[object]:
     return [json.loads(frame.frame.packet[2:]) for frame in frames]
 
 
@@ -138,4 +138,4 @@ def test_a_body_is_wrapped_and_taken_apart_without_being_parsed(name: str, data:
 
 def test_missed_events_know_their_seq() -> None:
     (event,) = missed_events([log(7)], [], "sid")
-    assert event == Missed(7, log(7).entries[0])
+    assert event == MissedEvent(7, log(7).entries[0])

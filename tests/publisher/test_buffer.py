@@ -29,7 +29,7 @@ from publisher import Options, PublishError, Receipt, conversation
 from publisher.buffer import BATCH_BYTES, RETRY_S, Buffer, Item, is_passing
 from publisher.calls import Taken, calls_of, results_of
 from publisher.envelope import build_control, build_event
-from publisher.sending import BATCH, Pace
+from publisher.sending import BATCH, SendWindow
 from tests.support.tokens import new_id
 
 ORG = new_id()
@@ -389,28 +389,28 @@ def test_what_was_refused_for_long_is_tried_for_as_long() -> None:
 
 
 def test_the_first_event_goes_ahead_alone_and_then_many_at_a_time() -> None:
-    pace = Pace()
+    pace = SendWindow()
     assert pace.most == 1
     assert not pace.wants_scripts(None)
     assert pace.most == BATCH
 
 
 def test_after_any_trouble_one_event_goes_ahead_alone_again() -> None:
-    pace = Pace()
+    pace = SendWindow()
     pace.wants_scripts(None)
     pace.wants_scripts(BROKE)
     assert (pace.most, pace.failures) == (1, 1)
 
 
 def test_scripts_that_do_not_stay_loaded_count_as_a_failure() -> None:
-    pace = Pace()
+    pace = SendWindow()
     missing = NoScriptError("No matching script.")
     assert [pace.wants_scripts(missing) for _ in range(4)] == [True, False, True, False]
     assert pace.failures == 2
 
 
 def test_pauses_grow_to_half_a_second_and_no_further() -> None:
-    pace = Pace()
+    pace = SendWindow()
     pauses = []
     for _ in range(12):
         pace.wants_scripts(BROKE)

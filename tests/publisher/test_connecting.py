@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from publisher.sending import Pace, new_backoff
+from publisher.sending import SendWindow, new_backoff
 
 
 @pytest.mark.parametrize("failures", [1, 10, 1_023, 1_024, 1_000_000])
@@ -18,7 +18,7 @@ def test_pauses_grow() -> None:
 
 
 def test_a_publisher_goes_on_after_any_number_of_failures() -> None:
-    pace = Pace()
+    pace = SendWindow()
     for _ in range(2_000):
         pace.wants_scripts(ConnectionError("away"))
     assert 0.0 < pace.pause_s() <= 0.5

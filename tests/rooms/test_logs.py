@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from gateway.core.history import Entry, Kept
+from gateway.core.history import Entry, Retention
 from gateway.redis.commands import Commands
 from gateway.redis.connection import RedisUnavailable
 from gateway.rooms.logs import History
-from gateway.sessions.store import Holder, Sessions
+from gateway.sessions.store import SessionRef, Sessions
 from publisher import Offset, Options, Room, conversation, parse_offset, wire
 from publisher.envelope import build_event
 from tests.support.proxy import Proxy
@@ -24,7 +24,7 @@ Client = Any  # redis.asyncio.Redis, whose commands are not typed
 class Tenant:
     """One tenant's events."""
 
-    def __init__(self, commands: Commands, kept: Kept) -> None:
+    def __init__(self, commands: Commands, kept: Retention) -> None:
         self.id = new_id()
         self.room = conversation(new_id())
         self.history = History(commands, kept)
@@ -38,12 +38,12 @@ class Tenant:
 
 @pytest.fixture
 def tenant(commands: Commands) -> Tenant:
-    return Tenant(commands, Kept(5, 3600.0))
+    return Tenant(commands, Retention(5, 3600.0))
 
 
 async def test_a_long_history_is_read_in_pages_and_is_one(commands: Commands) -> None:
     """A call that gave all of it would hold Redis up, and its answer would fill Redis' memory."""
-    tenant = Tenant(commands, Kept(10_000, 3600.0))
+    tenant = Tenant(commands, Retention(10_000, 3600.0))
     other = conversation(new_id())
     expected: dict[Room, list[int]] = {tenant.room: [], other: []}
     for i in range(120):
@@ -61,7 +61,7 @@ async def test_a_long_history_is_read_in_pages_and_is_one(commands: Commands) ->
 async def test_what_is_trimmed_while_it_is_read_is_a_hole(
     commands: Commands, redis_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tenant = Tenant(commands, Kept(10_000, 3600.0))
+    tenant = Tenant(commands, Retention(10_000, 3600.0))
     seqs = [(await tenant.publish("x" * 1000)).seq for _ in range(200)]
     run, read = commands.run, tenant.history._read_logs
 
@@ -79,7 +79,7 @@ async def test_what_is_trimmed_while_it_is_read_is_a_hole(
 
 
 async def test_the_newest_are_no_more_than_fit_into_a_page(commands: Commands) -> None:
-    tenant = Tenant(commands, Kept(10_000, 3600.0))
+    tenant = Tenant(commands, Retention(10_000, 3600.0))
     seqs = [(await tenant.publish("x" * 1000)).seq for _ in range(200)]
     snapshot = await tenant.history.read(tenant.id, {tenant.room: seqs[0]}, newest=10_000, most_bytes=20_000)
     log = snapshot.logs[tenant.room]
@@ -178,15 +178,15 @@ class Changing:
     """A tenant for which gateways want its history kept for now this and now that long."""
 
     def __init__(self, commands: Commands, client: Client) -> None:
-        self.tenant = Tenant(commands, Kept(50, 3600.0))
+        self.tenant = Tenant(commands, Retention(50, 3600.0))
         self._commands = commands
         self._redis = client
 
     async def keep_for(self, ttl_s: float) -> int:
         """Have a socket come to a gateway with this setting; gives the seq of that moment."""
-        kept = Kept(50, ttl_s)
+        kept = Retention(50, ttl_s)
         sessions = Sessions(self._commands, window_s=60.0, renew_every_s=30.0, unnoticed_s=1.0, kept=kept)
-        return (await sessions.open(Holder(self.tenant.id, "bob", new_id()), {})).place.seq
+        return (await sessions.open(SessionRef(self.tenant.id, "bob", new_id()), {})).place.seq
 
     async def expire(self) -> None:
         """Wait until what is kept for a moment only is gone."""

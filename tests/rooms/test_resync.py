@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.core.history import Entry, Kept, Log
+from gateway.core.history import Entry, Log, Retention
 from gateway.core.hub import Hub
 from gateway.core.rooms import RoomState, Tenant
 from gateway.redis.connection import RedisUnavailable, ReplyError
@@ -33,7 +33,7 @@ class Redis:
 
     publishing = "PUBLISH"
 
-    kept = Kept(500, 3600.0)
+    kept = Retention(500, 3600.0)
 
     def __init__(self) -> None:
         self.heard_until = 1

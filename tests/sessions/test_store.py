@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from gateway.core.history import Kept
+from gateway.core.history import Retention
 from gateway.core.member import Identity, Stay
 from gateway.redis.commands import Commands
 from gateway.redis.connection import RedisUnavailable
-from gateway.sessions.store import LEAVING, Holder, Sessions, session_key
+from gateway.sessions.store import LEAVING, SessionRef, Sessions, session_key
 from publisher import Options, Room, conversation, wire
 from publisher.envelope import build_control, build_event
 from publisher.offsets import SEQ_PER_S
@@ -24,7 +24,7 @@ from tests.support.waiting import until
 
 Client = Any  # redis.asyncio.Redis, whose commands are not typed
 
-KEPT = Kept(50, 600.0)
+KEPT = Retention(50, 600.0)
 BOB = user("bob")
 
 
@@ -49,15 +49,15 @@ class Case:
         return session_key(self.tenant, self.pid)
 
     @property
-    def holder(self) -> Holder:
-        return Holder(self.tenant, "bob", self.pid, "sid-1")
+    def session_ref(self) -> SessionRef:
+        return SessionRef(self.tenant, "bob", self.pid, "sid-1")
 
     async def open(self, rooms: dict[Room, int | None] | None = None, generation: int = 1) -> Any:
         chosen = {BOB: None, self.room: None} if rooms is None else rooms
-        return (await self.sessions.open(self.holder._replace(generation=generation), chosen)).place
+        return (await self.sessions.open(self.session_ref._replace(generation=generation), chosen)).place
 
     async def claim(self, user_id: str = "bob") -> Any:
-        return (await self.sessions.claim(self.holder._replace(user_id=user_id))).session
+        return (await self.sessions.claim(self.session_ref._replace(user_id=user_id))).session
 
     async def publish(self) -> int:
         envelope = build_event(self.tenant, "e", 1, self.room, Options())
@@ -128,7 +128,7 @@ async def test_a_session_of_many_rooms_can_be_opened_and_claimed(case: Case) -> 
 
 
 async def test_nobody_can_claim_what_is_not_there(case: Case) -> None:
-    opened = await case.sessions.claim(case.holder)
+    opened = await case.sessions.claim(case.session_ref)
     assert opened.session is None
     assert opened.place.seq > 0
 
@@ -145,7 +145,7 @@ async def test_another_users_session_is_shown_and_not_taken(case: Case, redis_cl
 
 async def test_another_tenants_session_is_not_there(case: Case) -> None:
     await case.open()
-    assert (await case.sessions.claim(case.holder._replace(tenant=new_id()))).session is None
+    assert (await case.sessions.claim(case.session_ref._replace(tenant=new_id()))).session is None
 
 
 async def test_every_claim_is_a_generation_and_sends_the_older_ones_away(case: Case, redis_client: Client) -> None:
@@ -178,10 +178,10 @@ async def test_a_control_message_is_no_event_of_its_rooms_history(case: Case) ->
 
 async def test_joining_and_leaving_are_noted(case: Case) -> None:
     await case.open({BOB: None})
-    assert (await case.sessions.join(case.holder, case.room, 42)).known
+    assert (await case.sessions.join(case.session_ref, case.room, 42)).known
     assert (await case.claim()).rooms[case.room] == 42
     stays = [Stay(case.room, 42, 50)]
-    await case.sessions.leave(case.holder._replace(generation=2), case.room, stays)
+    await case.sessions.leave(case.session_ref._replace(generation=2), case.room, stays)
     session = await case.claim()
     assert case.room not in session.rooms
     assert session.stays == (Stay(case.room, 42, 50, 50 + LEAVING),)
@@ -191,18 +191,18 @@ async def test_what_a_socket_asked_for_before_its_session_moved_on_changes_nothi
     other = conversation(new_id())
     await case.open({BOB: None, case.room: None})
     await case.claim()
-    await case.sessions.leave(case.holder, case.room, [])
-    assert (await case.sessions.join(case.holder, other, 42)).known
+    await case.sessions.leave(case.session_ref, case.room, [])
+    assert (await case.sessions.join(case.session_ref, other, 42)).known
     rooms = (await case.claim()).rooms
     assert (case.room in rooms, other in rooms) == (True, False)
 
 
 async def test_a_session_that_is_gone_says_so_and_is_not_half_made(case: Case, redis_client: Client) -> None:
-    assert not (await case.sessions.join(case.holder, case.room, 42)).known
-    await case.sessions.leave(case.holder, case.room, [])
-    assert (await case.sessions.renew(case.holder.tenant, [(case.holder, 0)])).generations == [0]
-    await case.sessions.begin_window(case.holder, 0)
-    await case.sessions.mark_holed([case.holder])
+    assert not (await case.sessions.join(case.session_ref, case.room, 42)).known
+    await case.sessions.leave(case.session_ref, case.room, [])
+    assert (await case.sessions.renew(case.session_ref.tenant, [(case.session_ref, 0)])).generations == [0]
+    await case.sessions.begin_window(case.session_ref, 0)
+    await case.sessions.mark_holed([case.session_ref])
     assert not await redis_client.exists(case.key)
 
 
@@ -219,7 +219,7 @@ async def test_a_room_that_was_joined_again_after_it_was_taken_away_is(case: Cas
     await case.open()
     await case.control(case.room)
     later = await case.publish()
-    await case.sessions.join(case.holder, case.room, later)
+    await case.sessions.join(case.session_ref, case.room, later)
     assert (await case.claim()).rooms[case.room] == later
 
 
@@ -256,9 +256,11 @@ async def test_with_redis_away_every_question_fails_and_none_is_forgotten(
     with pytest.raises(RedisUnavailable):
         await case.sessions.standing(case.tenant, many)
     with pytest.raises(RedisUnavailable):
-        await case.sessions.renew(case.holder.tenant, [(case.holder._replace(pid=pid), 0) for pid, _ in many])
+        await case.sessions.renew(
+            case.session_ref.tenant, [(case.session_ref._replace(pid=pid), 0) for pid, _ in many]
+        )
     with pytest.raises(RedisUnavailable):
-        await case.sessions.mark_holed([case.holder._replace(pid=pid) for pid, _ in many])
+        await case.sessions.mark_holed([case.session_ref._replace(pid=pid) for pid, _ in many])
     gc.collect()
     assert "never retrieved" not in caplog.text
 
@@ -271,18 +273,18 @@ async def test_a_session_lives_for_its_lease_and_for_the_window_once_its_socket_
 ) -> None:
     await case.open()
     assert 119_000 < await redis_client.pttl(case.key) <= 120_000
-    await case.sessions.begin_window(case.holder, 0)
+    await case.sessions.begin_window(case.session_ref, 0)
     assert 59_000 < await redis_client.pttl(case.key) <= 60_000
-    assert (await case.sessions.renew(case.holder.tenant, [(case.holder, 0)])).generations == [1]
+    assert (await case.sessions.renew(case.session_ref.tenant, [(case.session_ref, 0)])).generations == [1]
     assert 119_000 < await redis_client.pttl(case.key) <= 120_000
-    await case.sessions.begin_window(case.holder, 0)
+    await case.sessions.begin_window(case.session_ref, 0)
     await case.claim()
     assert 119_000 < await redis_client.pttl(case.key) <= 120_000
 
 
 async def test_a_session_that_must_not_be_recovered_is_dropped(case: Case) -> None:
     await case.open()
-    await case.sessions.forget(case.holder)
+    await case.sessions.forget(case.session_ref)
     assert await case.claim() is None
 
 
@@ -290,7 +292,7 @@ async def test_a_live_socket_surely_had_what_is_older_than_its_heartbeats(
     case: Case, redis_client: Client
 ) -> None:
     place = await case.open()
-    await case.sessions.renew(case.holder.tenant, [(case.holder, 0)])
+    await case.sessions.renew(case.session_ref.tenant, [(case.session_ref, 0)])
     seconds, micros = await redis_client.time()
     seen = (await case.claim()).seen_until
     assert place.seq - SEQ_PER_S <= seen <= seconds * SEQ_PER_S + micros - SEQ_PER_S
@@ -300,7 +302,7 @@ async def test_a_socket_whose_session_moved_on_does_not_renew_it(case: Case, red
     await case.open()
     await case.claim()
     await redis_client.pexpire(case.key, 10_000)
-    renewed = await case.sessions.renew(case.holder.tenant, [(case.holder, 0)])
+    renewed = await case.sessions.renew(case.session_ref.tenant, [(case.session_ref, 0)])
     assert renewed.generations == [2]
     assert await redis_client.pttl(case.key) <= 10_000
     assert (await case.claim()).seen_until == 0
@@ -311,15 +313,15 @@ async def test_a_socket_that_just_came_back_surely_had_nothing(commands: Command
     await case.open()
     arrived = await case.publish()
     far_ahead = arrived + 3600 * SEQ_PER_S
-    await case.sessions.renew(case.holder.tenant, [(case.holder, far_ahead)])
-    await case.sessions.begin_window(case.holder, far_ahead)
+    await case.sessions.renew(case.session_ref.tenant, [(case.session_ref, far_ahead)])
+    await case.sessions.begin_window(case.session_ref, far_ahead)
     assert (await case.claim()).seen_until == 0
 
 
 async def test_a_session_with_a_hole_says_so_to_whoever_claims_it(case: Case) -> None:
     await case.open()
     assert not (await case.claim()).holed
-    await case.sessions.mark_holed([case.holder])
+    await case.sessions.mark_holed([case.session_ref])
     assert (await case.claim()).holed
     await case.open()
     assert not (await case.claim()).holed
@@ -332,7 +334,7 @@ async def test_who_has_a_session_that_is_found_to_have_a_hole_later_is_sent_back
     async with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:
         await pubsub.subscribe(wire.channel(case.tenant, BOB))
         assert not (await case.claim()).holed
-        await case.sessions.mark_holed([case.holder])
+        await case.sessions.mark_holed([case.session_ref])
         pushes = [parse_message((await anext(pubsub.listen()))["data"]) for _ in range(2)]
     closes = [json.loads(push.body) for push in pushes]
     assert closes == [{"do": "close", "pid": case.pid, "before": generation} for generation in (2, 3)]
@@ -344,14 +346,14 @@ async def test_a_socket_that_went_after_another_had_its_session_leaves_that_alon
 ) -> None:
     await case.open()
     await case.claim()
-    await case.sessions.forget(case.holder)
-    await case.sessions.begin_window(case.holder, 0)
+    await case.sessions.forget(case.session_ref)
+    await case.sessions.begin_window(case.session_ref, 0)
     assert 119_000 < await redis_client.pttl(case.key) <= 120_000
     assert await redis_client.zscore(sockets(case), case.pid) > 0
 
 
 async def test_what_was_lost_is_kept_for_a_socket_that_may_not_have_heard_it(case: Case) -> None:
-    await case.sessions.open(case.holder, {BOB: None}, lost="expired")
+    await case.sessions.open(case.session_ref, {BOB: None}, lost="expired")
     assert (await case.claim()).lost == "expired"
     await case.open()
     assert (await case.claim()).lost == ""
@@ -376,7 +378,7 @@ async def test_a_token_that_was_revoked_is_blocked_and_others_are_not(case: Case
 async def test_tokens_of_before_a_moment_are_blocked_and_the_latest_moment_counts(case: Case) -> None:
     for moment in ("2000.5", "1000.0"):
         await case.control("before", moment)
-    revoked = (await case.sessions.open(case.holder, {BOB: None})).revoked
+    revoked = (await case.sessions.open(case.session_ref, {BOB: None})).revoked
     assert revoked.blocks(bearer(2000.4))
     assert not revoked.blocks(bearer(2000.5))
     assert revoked.blocks(bearer()), "a token that does not say when it was issued is old"
@@ -391,11 +393,11 @@ async def test_of_too_many_sockets_the_oldest_goes(commands: Commands, redis_cli
     async with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:
         await pubsub.subscribe(wire.channel(case.tenant, BOB))
         for pid in pids:
-            await case.sessions.open(case.holder._replace(pid=pid), {BOB: None})
+            await case.sessions.open(case.session_ref._replace(pid=pid), {BOB: None})
         async for push in pubsub.listen():
             assert json.loads(parse_message(push["data"]).body) == {"do": "evict", "pid": pids[0]}
             break
-    assert (await case.sessions.claim(case.holder._replace(pid=pids[0]))).session is None
+    assert (await case.sessions.claim(case.session_ref._replace(pid=pids[0]))).session is None
     assert await redis_client.zcard(sockets(case)) == 2
 
 
@@ -403,7 +405,7 @@ async def test_a_socket_that_never_heard_that_it_has_to_go_is_told_again_and_pus
     commands: Commands, redis_client: Client
 ) -> None:
     case = Case(commands, most=1)
-    deaf, other = case.holder, case.holder._replace(pid=new_id())
+    deaf, other = case.session_ref, case.session_ref._replace(pid=new_id())
     await case.open()
     async with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:
         await case.sessions.open(other, {BOB: None})
@@ -425,7 +427,7 @@ async def test_that_a_socket_has_to_go_is_remembered_no_longer_than_its_session(
 ) -> None:
     case = Case(commands, most=1)
     await case.open()
-    await case.sessions.open(case.holder._replace(pid=new_id()), {BOB: None})
+    await case.sessions.open(case.session_ref._replace(pid=new_id()), {BOB: None})
     assert 0 < await redis_client.pttl(case.key) <= 120_000
 
 
@@ -433,9 +435,9 @@ async def test_a_socket_that_is_gone_does_not_count_until_it_comes_back(
     commands: Commands, redis_client: Client
 ) -> None:
     case = Case(commands, most=1)
-    other = case.holder._replace(pid=new_id())
+    other = case.session_ref._replace(pid=new_id())
     await case.open()
-    await case.sessions.begin_window(case.holder, 0)
+    await case.sessions.begin_window(case.session_ref, 0)
     await case.sessions.open(other, {BOB: None})
     assert await redis_client.exists(case.key)
     assert (await case.claim()).generation == 2

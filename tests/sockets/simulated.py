@@ -25,7 +25,7 @@ from gateway.presence.store import RoomPresence, online_key
 from gateway.redis.commands import Commands
 from gateway.redis.connection import AnswerLost, RedisUnavailable, ReplyError
 from gateway.rooms import subscriptions
-from gateway.rooms.logs import History, kept_by
+from gateway.rooms.logs import History, retention_of
 from gateway.sessions.store import Sessions
 from gateway.settings import Settings
 from gateway.sockets.members import Members
@@ -269,7 +269,7 @@ class Replica:
     def __init__(self, server: Server, settings: Settings) -> None:
         self.source = SimSource(server)
         source: Any = self.source
-        kept = kept_by(settings)
+        kept = retention_of(settings)
         self.commands = Commands(source)
         history = History(self.commands, kept)
         self.sessions = Sessions(

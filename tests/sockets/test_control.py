@@ -12,7 +12,7 @@ import pytest_asyncio
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
 from gateway.redis.connection import RedisUnavailable, ReplyError
-from gateway.sessions.store import Holder
+from gateway.sessions.store import SessionRef
 from gateway.sockets import control
 from gateway.sockets.control import ControlHandler
 from publisher import Room
@@ -52,10 +52,10 @@ class Redis:
     async def wait_up(self, timeout_s: float) -> None:
         self.waited += 1
 
-    async def mark_holed(self, holders: Iterable[Holder]) -> None:
+    async def mark_holed(self, holders: Iterable[SessionRef]) -> None:
         if self.errors:
             raise self.errors.pop(0)
-        self.marked += [holder.pid for holder in holders]
+        self.marked += [session_ref.pid for session_ref in holders]
 
 
 class Access:

@@ -8,11 +8,11 @@ from typing import Any
 
 import redis.asyncio
 
-from gateway.core.history import Kept
+from gateway.core.history import Retention
 from gateway.presence.online import online
 from gateway.presence.store import PresenceStore, PresenceTimes, Swept
 from gateway.redis.commands import Commands
-from gateway.sessions.store import Holder, Opened, Sessions
+from gateway.sessions.store import Opened, SessionRef, Sessions
 from publisher import Options, Room, conversation, wire
 from publisher.envelope import build_control
 from publisher.rooms import organization, user
@@ -32,9 +32,9 @@ class Socket:
 
     def __init__(self, office: Office, user_id: str, **token: Any) -> None:
         self.user = user_id
-        self.holder = Holder(office.tenant, user_id, new_id(), new_id(), **token)
-        self.pid = self.holder.pid
-        self.sid = self.holder.sid
+        self.session_ref = SessionRef(office.tenant, user_id, new_id(), new_id(), **token)
+        self.pid = self.session_ref.pid
+        self.sid = self.session_ref.sid
 
 
 class Office:
@@ -49,7 +49,7 @@ class Office:
             window_s=120.0,
             renew_every_s=60.0,
             unnoticed_s=1.0,
-            kept=Kept(50, 600.0),
+            kept=Retention(50, 600.0),
             presence=TIMES,
             most_sockets=most,
         )
@@ -80,29 +80,31 @@ class Office:
     async def come(self, user_id: str, *rooms: Room, **token: Any) -> Socket:
         """Have a socket connect, and be in some rooms from the beginning."""
         socket = Socket(self, user_id, **token)
-        await self.sessions.open(socket.holder, dict.fromkeys((user(user_id), organization(self.tenant), *rooms)))
+        await self.sessions.open(
+            socket.session_ref, dict.fromkeys((user(user_id), organization(self.tenant), *rooms))
+        )
         await self._stand_still()
         return socket
 
     async def come_back(self, socket: Socket) -> Opened:
         """Have it come back."""
-        opened = await self.sessions.claim(socket.holder)
+        opened = await self.sessions.claim(socket.session_ref)
         if opened.session is not None:
-            socket.holder = socket.holder._replace(generation=opened.session.generation)
+            socket.session_ref = socket.session_ref._replace(generation=opened.session.generation)
         return opened
 
     async def drop(self, *sockets: Socket, moving: bool = False, typing: Iterable[Room] = ()) -> None:
         """Have them lose their connection."""
         for socket in sockets:
-            await self.sessions.begin_window(socket.holder, LATER, typing, moving=moving)
+            await self.sessions.begin_window(socket.session_ref, LATER, typing, moving=moving)
 
     async def join(self, socket: Socket, room: Room | None = None, after: int | None = None) -> Any:
         """Have it join a conversation; gives what it is told of the people there."""
-        return (await self.sessions.join(socket.holder, room or self.talk, 1, after)).presence
+        return (await self.sessions.join(socket.session_ref, room or self.talk, 1, after)).presence
 
     async def leave(self, socket: Socket, room: Room | None = None) -> None:
         """Have it leave a conversation."""
-        await self.sessions.leave(socket.holder, room or self.talk, [])
+        await self.sessions.leave(socket.session_ref, room or self.talk, [])
 
     async def type(self, socket: Socket, *, skip: str = "", typing: bool = True, room: Room | None = None) -> int:
         """Have it type, or stop."""
