@@ -18,7 +18,7 @@ EVENTS = {
     # name: (level, fields besides the common ones)
     "gateway_started": ("info", "url, replica"),
     "worker_ended": ("error", "worker, status"),
-    "few_files": ("warning", "limit, enough"),
+    "file_limit_low": ("warning", "limit, enough"),
     "files_exhausted": ("error", "limit"),
     "gateway_draining": ("info", "sockets, over_s"),
     "gateway_stopped": ("info", ""),
@@ -26,12 +26,12 @@ EVENTS = {
     "announcement_failed": ("error", "error"),
     "certificate_loaded": ("info", ""),
     "nothing_to_reload": ("info", ""),
-    "certificate_kept": ("error", "reason"),
+    "certificate_reload_failed": ("error", "reason"),
     "token_keys_fetched": ("info", "keys, unusable"),
-    "token_keys_away": ("warning", "reason, keys"),
-    "authorize_away": ("warning", "reason"),
-    "authorize_back": ("info", "away_s"),
-    "rooms_withheld": ("info", "user, tenant, rooms"),
+    "jwks_unavailable": ("warning", "reason, keys"),
+    "authorizer_unavailable": ("warning", "reason"),
+    "authorizer_available": ("info", "away_s"),
+    "rooms_not_restored": ("info", "user, tenant, rooms"),
     "socket_connected": ("info", "sid, user, tenant, transport, remote, recovered"),
     "socket_refused": ("warning", "code, remote"),
     "socket_joined": ("info", "sid, user, tenant, room"),
@@ -41,7 +41,7 @@ EVENTS = {
     "socket_evicted": ("info", "sid, user, tenant"),
     "session_in_doubt": ("warning", "sid, user, tenant"),
     "user_disconnected": ("info", "user, tenant, sockets"),
-    "access_taken_away": ("info", "user, tenant, room, sockets"),
+    "room_access_revoked": ("info", "user, tenant, room, sockets"),
     "connect_limited": ("warning", "limit, remote"),
     "body_refused": ("warning", "remote, header"),
     "api_refused": ("warning", "remote, path"),
@@ -77,7 +77,7 @@ RARE = (
 # What every user causes: a burst of each user's lines, then one in ten seconds; of everybody's ten a second.
 USUAL = (
     *("socket_connected", "socket_disconnected", "socket_joined", "socket_left"),
-    *("socket_evicted", "user_disconnected", "access_taken_away", "rooms_withheld"),
+    *("socket_evicted", "user_disconnected", "room_access_revoked", "rooms_not_restored"),
 )
 
 Format = Literal["auto", "json", "pretty"]

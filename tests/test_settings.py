@@ -69,7 +69,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "GATEWAY_AUTHORIZE_KEY": (SECRET, SecretStr(SECRET)),
     "GATEWAY_AUTHORIZE_TIMEOUT_S": ("0.5", 0.5),
     "GATEWAY_AUTHORIZE_CACHE_S": ("0", 0.0),
-    "GATEWAY_AUTHORIZE_WHEN_AWAY": ("allow", "allow"),
+    "GATEWAY_AUTHORIZE_ON_FAILURE": ("allow", "allow"),
     "GATEWAY_CONFLATE_PER_S": ("0", 0),
     "GATEWAY_REQUEST_TIMEOUT_S": ("1", 1.0),
     "GATEWAY_MAX_HEADER_BYTES": ("8192", 8192),

@@ -168,11 +168,11 @@ class Backend:
         except Away as away:
             self.outcomes["away"] += 1
             if self.breaker.failed(self._now()):
-                _log.warning("authorize_away", reason=str(away))
+                _log.warning("authorizer_unavailable", reason=str(away))
             raise
         away_s = self.breaker.succeeded(self._now())
         if away_s is not None:
-            _log.info("authorize_back", away_s=round(away_s, 1))
+            _log.info("authorizer_available", away_s=round(away_s, 1))
         return allowed
 
 
@@ -186,7 +186,7 @@ def backend_of(settings: Settings) -> Backend | None:
         Http(settings.authorize_url, key, timeout_s=timeout_s),
         cache_s=settings.authorize_cache_s,
         timeout_s=timeout_s,
-        when_away=settings.authorize_when_away == "allow",
+        when_away=settings.authorize_on_failure == "allow",
     )
 
 
@@ -196,5 +196,5 @@ def access_values(backend: Backend | None) -> dict[str, Values]:
         "gateway_authorize_total": backend.outcomes if backend else {},
         "gateway_authorize_waiting": backend.waiting if backend else 0,
         "gateway_authorize_cached": len(backend.answers) if backend else 0,
-        "gateway_authorize_away": int(backend.breaker.is_open) if backend else 0,
+        "gateway_authorizer_up": 0 if backend and backend.breaker.is_open else 1,
     }

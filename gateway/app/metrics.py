@@ -54,7 +54,7 @@ def _state(gateway: Gateway) -> dict[str, Values]:
         "gateway_subscriptions": len(gateway.subscriptions.subscriber),
         "gateway_passed_on_total": gateway.forwarding.passed_on,
         "gateway_tunnels": len(gateway.forwarding.tunnels.open),
-        "gateway_certificate_kept": int(gateway.certificate_kept),
+        "gateway_certificate_reload_failed": int(gateway.certificate_reload_failed),
         **key_values(gateway.jwks),
         **access_values(gateway.backend),
     }
@@ -70,7 +70,7 @@ def _traffic(gateway: Gateway) -> dict[str, Values]:
         "gateway_fan_out_sockets": tally.fan_out,
         "gateway_conflated_total": hub.stats.conflated,
         "gateway_malformed_messages_total": hub.stats.malformed,
-        "gateway_unheard_messages_total": hub.stats.unheard,
+        "gateway_messages_without_members_total": hub.stats.unheard,
         "gateway_oversized_events_total": hub.stats.oversized,
         "gateway_repeated_messages_total": hub.stats.repeated,
         "gateway_recoveries_total": _from_zero(OUTCOMES, server.arrivals.outcomes),
@@ -85,7 +85,7 @@ def _redis(gateway: Gateway) -> dict[str, Values]:
     hub, resync, subscriber = rooms.hub, rooms.resync, rooms.subscriber
     return {
         "gateway_resyncs_total": resync.count,
-        "gateway_holes_total": resync.holes,
+        "gateway_unrecoverable_gaps_total": resync.holes,
         "gateway_gaps_total": hub.stats.gaps,
         "gateway_tenants_unreadable": len(resync.unreadable),
         "gateway_history_lost_total": resync.restarts,
@@ -124,10 +124,10 @@ def _sampled(gateway: Gateway) -> dict[str, Values]:
     return {
         "gateway_users": seen.users,
         "gateway_unsent_bytes": seen.unsent,
-        "gateway_unsent_most_bytes": seen.unsent_most,
+        "gateway_unsent_max_bytes": seen.unsent_most,
         "gateway_unsent_limit_bytes": gateway.settings.max_buffer_bytes,
         "gateway_corked_events": seen.corked,
-        "gateway_corked_most_events": seen.corked_most,
+        "gateway_corked_max_events": seen.corked_most,
         "gateway_backlog_messages": seen.backlog,
         "gateway_loop_lag_seconds": gateway.vitals.lag,
         "gateway_files_exhausted_total": gateway.vitals.files_exhausted,

@@ -61,7 +61,7 @@ async def serve(
 def run(settings: Settings, **options: Any) -> None:
     """Run a replica on uvloop, as `serve` does."""
     if (limit := raise_file_limit()) < FEW_FILES:
-        _log.warning("few_files", limit=limit, enough=FEW_FILES)
+        _log.warning("file_limit_low", limit=limit, enough=FEW_FILES)
     try:
         import uvloop
 

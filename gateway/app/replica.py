@@ -96,7 +96,7 @@ class Gateway:
         self._any_origin = any_origin
         self._routes = routes
         self.draining = False
-        self.certificate_kept = False
+        self.certificate_reload_failed = False
         """Whether the one that was to take its place is no good."""
         self._connects = Connects(settings, self._pending)
         self._deadline = 0.0
@@ -261,10 +261,10 @@ class Gateway:
         try:
             self.certificate.reload()
         except ConfigurationError as error:
-            self.certificate_kept = True
-            _log.error("certificate_kept", reason=str(error))
+            self.certificate_reload_failed = True
+            _log.error("certificate_reload_failed", reason=str(error))
         else:
-            self.certificate_kept = False
+            self.certificate_reload_failed = False
             _log.info("certificate_loaded")
 
     def _advertised(self) -> str:

@@ -24,7 +24,7 @@ FIGURES = (
     "gateway_recoveries_total",
     "gateway_replayed_total",
     "gateway_resyncs_total",
-    "gateway_holes_total",
+    "gateway_unrecoverable_gaps_total",
     "gateway_refused_total",
     "gateway_event_refused_total",
     "gateway_limited_total",

@@ -178,7 +178,7 @@ class Jwks:
         if not self.is_away:
             self.is_away = True
             reason = f"{type(error).__name__}: {error}".rstrip(": ")[:200]
-            _log.warning("token_keys_away", reason=reason, keys=self.size)
+            _log.warning("jwks_unavailable", reason=reason, keys=self.size)
 
     def _succeeded(self, keys: KeySet) -> None:
         self.outcomes["ok"] += 1
@@ -214,6 +214,6 @@ def key_values(jwks: Jwks | None) -> dict[str, Values]:
     return {
         "gateway_token_keys": jwks.size if jwks else 0,
         "gateway_token_keys_age_seconds": round(jwks.age_s, 1) if jwks else 0,
-        "gateway_token_keys_away": int(jwks.is_away) if jwks else 0,
+        "gateway_jwks_unavailable": int(jwks.is_away) if jwks else 0,
         "gateway_token_keys_fetches_total": jwks.outcomes if jwks else {},
     }

@@ -93,8 +93,8 @@ def _joins(settings: Settings) -> Iterator[Finding]:
         yield ok(f"{parts.netloc.rpartition('@')[2]} is asked who may join")
     if not settings.authorize_key.get_secret_value():
         yield warn("GATEWAY_AUTHORIZE_KEY is empty: the backend can't tell the gateway from anybody else")
-    if settings.authorize_when_away == "allow":
-        yield warn("GATEWAY_AUTHORIZE_WHEN_AWAY=allow: while the backend is away everyone may join everything")
+    if settings.authorize_on_failure == "allow":
+        yield warn("GATEWAY_AUTHORIZE_ON_FAILURE=allow: while the backend is away everyone may join everything")
 
 
 def _pages(settings: Settings) -> Iterator[Finding]:

@@ -53,7 +53,9 @@ CATALOGUE = (
         "deliveries spared: a later event under the same key took their place",
     ),
     Metric("gateway_malformed_messages_total", "counter", "messages on the bus that no publisher wrote"),
-    Metric("gateway_unheard_messages_total", "counter", "messages for a room that has no member here any more"),
+    Metric(
+        "gateway_messages_without_members_total", "counter", "messages for a room that has no member here any more"
+    ),
     Metric(
         "gateway_oversized_events_total",
         "counter",
@@ -61,10 +63,12 @@ CATALOGUE = (
     ),
     Metric("gateway_repeated_messages_total", "counter", "messages that a resync had handed out already"),
     Metric("gateway_recoveries_total", "counter", "sockets that came back, by outcome", "outcome"),
-    Metric("gateway_replayed_total", "counter", "events that they had missed and were given"),
+    Metric("gateway_replayed_total", "counter", "events that returning sockets had missed and were given"),
     Metric("gateway_resyncs_total", "counter", "tenants whose rooms were read again"),
     Metric(
-        "gateway_holes_total", "counter", "rooms of which something was gone for good; their members were told"
+        "gateway_unrecoverable_gaps_total",
+        "counter",
+        "rooms of which something was gone for good; their members were told",
     ),
     Metric("gateway_gaps_total", "counter", "live messages that showed that one before was never seen"),
     Metric(
@@ -86,14 +90,18 @@ CATALOGUE = (
         "gateway_joins_denied_total", "counter", "joins that were not allowed, and rooms kept from returning users"
     ),
     Metric("gateway_token_keys", "gauge", "usable keys that the JWKS URL gave; 0 without one"),
-    Metric("gateway_token_keys_age_seconds", "gauge", "how old they are; 0 without a URL"),
+    Metric("gateway_token_keys_age_seconds", "gauge", "age of the keys from the JWKS URL; 0 without one"),
     Metric("gateway_token_keys_fetches_total", "counter", "requests to the JWKS URL, by outcome", "outcome"),
-    Metric("gateway_token_keys_away", "gauge", "1 while the JWKS URL does not answer"),
-    Metric("gateway_certificate_kept", "gauge", "1 while a renewed certificate could not be loaded"),
+    Metric("gateway_jwks_unavailable", "gauge", "1 while the JWKS URL does not answer"),
+    Metric("gateway_certificate_reload_failed", "gauge", "1 while a renewed certificate could not be loaded"),
     Metric("gateway_authorize_total", "counter", "joins that the backend had to be asked about", "outcome"),
     Metric("gateway_authorize_waiting", "gauge", "joins that wait for their tenant's turn to ask the backend"),
-    Metric("gateway_authorize_cached", "gauge", "its answers that are kept"),
-    Metric("gateway_authorize_away", "gauge", "1 while it is left alone because it did not answer"),
+    Metric("gateway_authorize_cached", "gauge", "answers of the backend about joins that are cached"),
+    Metric(
+        "gateway_authorizer_up",
+        "gauge",
+        "1 while `GATEWAY_AUTHORIZE_URL` answers, or is not set; 0 while its circuit breaker is open",
+    ),
     Metric("gateway_limited_total", "counter", "times that a client hit a limit, by limit", "limit"),
     Metric("gateway_closed_total", "counter", "transports that ended, by reason", "reason"),
     Metric("gateway_evicted_total", "counter", "sockets sent away because their user had too many"),
@@ -104,10 +112,10 @@ CATALOGUE = (
         "gateway_log_left_out_total", "counter", "log lines left out as there were too many, by event", "event"
     ),
     Metric("gateway_unsent_bytes", "gauge", "bytes that clients have not taken yet; sampled"),
-    Metric("gateway_unsent_most_bytes", "gauge", "those of the client that has most; sampled"),
-    Metric("gateway_unsent_limit_bytes", "gauge", "how many a client may have before it is cut"),
+    Metric("gateway_unsent_max_bytes", "gauge", "unsent bytes of the client that has most; sampled"),
+    Metric("gateway_unsent_limit_bytes", "gauge", "unsent bytes that a client may have before it is cut"),
     Metric("gateway_corked_events", "gauge", "events that wait behind an answer or for their turn; sampled"),
-    Metric("gateway_corked_most_events", "gauge", "those of the socket that has most; sampled"),
+    Metric("gateway_corked_max_events", "gauge", "waiting events of the socket that has most; sampled"),
     Metric("gateway_backlog_messages", "gauge", "messages that wait for a resync; sampled"),
     Metric("gateway_loop_lag_seconds", "histogram", "by how much a timer came late, ten times a second"),
     Metric(

@@ -121,8 +121,8 @@ class Access(Group):
     authorize_cache_s: float = Field(
         30.0, ge=0, alias="GATEWAY_AUTHORIZE_CACHE_S", description="how long its answers hold"
     )
-    authorize_when_away: Literal["deny", "allow"] = Field(
-        "deny", alias="GATEWAY_AUTHORIZE_WHEN_AWAY", description="what to do while it does not answer"
+    authorize_on_failure: Literal["deny", "allow"] = Field(
+        "deny", alias="GATEWAY_AUTHORIZE_ON_FAILURE", description="what to do while it does not answer"
     )
 
     @field_validator("room_kinds")

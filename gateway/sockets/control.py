@@ -100,7 +100,7 @@ class ControlHandler:
             remove_from_room(self._members, member, name)
         if taken:
             user = taken[0].identity.user_id
-            log.info("access_taken_away", user=user, tenant=taken[0].tenant.id, room=name, sockets=len(taken))
+            log.info("room_access_revoked", user=user, tenant=taken[0].tenant.id, room=name, sockets=len(taken))
 
     def _close_older(self, members: list[Member], pid: str, generation: int) -> None:
         for member in members:

@@ -68,7 +68,7 @@ class RoomAccess:
     def _withheld(self, identity: Identity, closed: set[Room]) -> None:
         if closed:
             self.denied += len(closed)
-            log.info("rooms_withheld", user=identity.user_id, tenant=identity.tenant, rooms=len(closed))
+            log.info("rooms_not_restored", user=identity.user_id, tenant=identity.tenant, rooms=len(closed))
 
     async def _not_allowed(self, identity: Identity, asked: list[Room]) -> set[Room]:
         """Give those rooms that the user's role or the backend does not allow.

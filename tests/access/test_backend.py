@@ -265,8 +265,8 @@ async def test_a_dead_backend_is_left_alone_until_it_is_back(web_server: WebServ
             clock.now += 10.0
             assert [await ask(backend) for _ in range(3)] == ["allowed"] * 3
         assert [(line["event"], line.get("reason"), line.get("away_s")) for line in lines] == [
-            ("authorize_away", "status 500", None),
-            ("authorize_back", None, 20.0),
+            ("authorizer_unavailable", "status 500", None),
+            ("authorizer_available", None, 20.0),
         ]
         assert backend.outcomes == {"allowed": 1, "denied": 0, "away": 4, "spared": 97}
 

@@ -219,12 +219,12 @@ async def test_while_the_backend_is_away_joins_are_to_be_tried_again(
     assert {await join(client, new_id()) for _ in range(20)} == {"unavailable"}
     assert await join(client, team.talk) == "ok"
     assert replica.get("/health/ready")[0] == 200
-    assert metric(replica, "gateway_authorize_away") == 1
+    assert metric(replica, "gateway_authorizer_up") == 0
     assert metric(replica, 'gateway_authorize_total{outcome="away"}') == 5
     await web_server.start()
     await until(lambda: _joins(client, new_id()), what="the backend to be asked again")
-    assert metric(replica, "gateway_authorize_away") == 0
-    assert len(replica.log_lines("authorize_away")) == len(replica.log_lines("authorize_back")) == 1
+    assert metric(replica, "gateway_authorizer_up") == 1
+    assert len(replica.log_lines("authorizer_unavailable")) == len(replica.log_lines("authorizer_available")) == 1
 
 
 async def _joins(client: RawClient, conversation_id: str) -> bool:
@@ -236,7 +236,7 @@ async def test_or_let_in_where_that_is_configured(
 ) -> None:
     await web_server.stop()
     replica = await replicas_beside(
-        redis_server.url, GATEWAY_AUTHORIZE_URL=web_server.url, GATEWAY_AUTHORIZE_WHEN_AWAY="allow"
+        redis_server.url, GATEWAY_AUTHORIZE_URL=web_server.url, GATEWAY_AUTHORIZE_ON_FAILURE="allow"
     )
     client = await clients(replica.url, team.token()).connect()
     assert {await join(client, new_id()) for _ in range(10)} == {"ok"}
@@ -285,7 +285,7 @@ async def test_a_recovered_session_gets_the_rooms_that_are_still_allowed(
         await client.wait_for("test:last")
     kept = conversation(team.other)
     assert [event.data for event in client.named("test:event")] == [kept, user(team.agent), kept]
-    assert [line["rooms"] for line in second.log_lines("rooms_withheld")] == [2]
+    assert [line["rooms"] for line in second.log_lines("rooms_not_restored")] == [2]
     # Nothing asked about the rooms that are the user's own.
     assert {asked.body["room"].partition(":")[0] for asked in web_server.asked} == {"conversation", "campaign"}
     # And the session has forgotten them, too.

@@ -85,7 +85,7 @@ async def test_without_keys_it_starts_is_not_ready_and_sends_clients_to_come_bac
     await web_server.start()
     await client.wait_for("connected")
     assert replica.get("/health/ready")[0] == 200
-    assert [line["keys"] for line in replica.log_lines("token_keys_away")] == [0]
+    assert [line["keys"] for line in replica.log_lines("jwks_unavailable")] == [0]
     assert metric(replica, "gateway_token_keys ") == 1
     assert metric(replica, 'gateway_token_keys_fetches_total{outcome="failed"}') >= 1
 
@@ -98,7 +98,7 @@ async def test_with_old_keys_it_goes_on(
         redis_server.url, GATEWAY_JWKS_URL=web_server.url, GATEWAY_JWKS_CACHE_S="1", **NO_SECRET
     )
     await web_server.stop()
-    await until(lambda: replica.log_lines("token_keys_away"), what="the URL to be missed")
+    await until(lambda: replica.log_lines("jwks_unavailable"), what="the URL to be missed")
     await clients(replica.url, known("ES256").sign(CLAIMS)).connect()
     assert replica.get("/health/ready")[0] == 200
     assert metric(replica, "gateway_token_keys_age_seconds") > 0

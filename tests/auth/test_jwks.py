@@ -144,7 +144,7 @@ async def test_old_keys_serve_while_there_is_no_answer(web_server: WebServer) ->
             assert jwks.findings() == []
             await web_server.start()
             await until(lambda: not jwks.is_away)
-        assert [line["event"] for line in lines] == ["token_keys_away", "token_keys_fetched"]
+        assert [line["event"] for line in lines] == ["jwks_unavailable", "token_keys_fetched"]
         assert "ClientConnectorError" in lines[0]["reason"]
 
 
@@ -222,7 +222,7 @@ async def test_an_answer_without_keys_leaves_those_that_there_are(
             web_server.answer = lambda asked: answer
             await until(lambda: jwks.outcomes["failed"] >= 2)
         assert verifying(jwks).verify(known("ES256").sign(CLAIMS)).user_id == USER
-        assert [line["event"] for line in lines] == ["token_keys_away"]
+        assert [line["event"] for line in lines] == ["jwks_unavailable"]
         assert reason in lines[0]["reason"]
         assert lines[0]["keys"] == 1
 

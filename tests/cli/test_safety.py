@@ -59,8 +59,8 @@ UNSAFE: dict[str, tuple[dict[str, str], str]] = {
     ),
     "asking as anybody": (BACKEND | {"GATEWAY_AUTHORIZE_KEY": ""}, "GATEWAY_AUTHORIZE_KEY is empty"),
     "open while the backend is away": (
-        BACKEND | {"GATEWAY_AUTHORIZE_WHEN_AWAY": "allow"},
-        "GATEWAY_AUTHORIZE_WHEN_AWAY=allow",
+        BACKEND | {"GATEWAY_AUTHORIZE_ON_FAILURE": "allow"},
+        "GATEWAY_AUTHORIZE_ON_FAILURE=allow",
     ),
     "pages in the clear": (
         {"GATEWAY_CORS_ORIGINS": "https://a.example,http://b.example"},

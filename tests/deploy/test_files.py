@@ -65,7 +65,7 @@ def limited(redis_server: EmbeddedRedis, tmp_path: Path) -> Iterator[Limited]:
 
 def test_ac_37_a_low_limit_of_open_files_is_said_at_the_start(limited: Limited) -> None:
     first = limited.lines()[0]
-    assert (first["event"], first["level"]) == ("few_files", "warning")
+    assert (first["event"], first["level"]) == ("file_limit_low", "warning")
     assert (first["limit"], first["enough"]) == (LIMIT, FEW_FILES)
 
 

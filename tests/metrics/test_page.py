@@ -128,7 +128,7 @@ async def test_who_does_not_read_shows_before_being_cut(
 
     async def piled_up() -> bool:
         await publisher.acall("emit", tenant.id, "big", big, to=[f"conversation:{tenant.conversation}"])
-        return page_of(replica)("gateway_unsent_most_bytes") > 0 or page_of(replica)("gateway_slow_cut_total") > 0
+        return page_of(replica)("gateway_unsent_max_bytes") > 0 or page_of(replica)("gateway_slow_cut_total") > 0
 
     await until(piled_up, what="unsent bytes on the page")
     assert limit == 1024 * 1024

@@ -38,7 +38,7 @@ async def test_ac_70_four_replicas_with_disjoint_rooms_each_handle_a_quarter(
     assert [page("gateway_events_total", event="message:new") for page in pages] == [EVENTS / 4] * 4
     assert [page("gateway_deliveries_total", event="message:new") for page in pages] == [EVENTS / 4] * 4
     # Nor is anything heard that is thrown away.
-    assert [page("gateway_unheard_messages_total") for page in pages] == [0] * 4
+    assert [page("gateway_messages_without_members_total") for page in pages] == [0] * 4
 
 
 async def test_workers_on_one_port_are_all_on_the_page_whichever_is_asked(

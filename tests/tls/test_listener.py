@@ -101,7 +101,7 @@ def pair(authority: Authority) -> Pair:
 @pytest.fixture
 def renewing(redis_server: EmbeddedRedis, replicas: Replicas, pair: Pair) -> Replica:
     """A replica whose certificate is going to change."""
-    return replicas(redis_server.url, may_log=["certificate_kept"], **pair.environment)
+    return replicas(redis_server.url, may_log=["certificate_reload_failed"], **pair.environment)
 
 
 @pytest.mark.parametrize("ec", [False, True], ids=["the same kind of key", "another kind of key"])
@@ -134,7 +134,7 @@ async def test_a_broken_file_leaves_the_old_certificate_and_one_line(
     before = shown_certificate(renewing.port, authority)
     BROKEN[breaks](pair, authority.issue("broken"))
     renewing.hang_up()
-    (line,) = await until(lambda: renewing.log_lines("certificate_kept"))
+    (line,) = await until(lambda: renewing.log_lines("certificate_reload_failed"))
     assert "GATEWAY_TLS_" in line["reason"]
     assert shown_certificate(renewing.port, authority) == before
     assert client.connected

@@ -62,7 +62,7 @@ REDIS = (
         "{{ $labels.instance }} takes no new clients",
         "The replica runs and says that it should get no new clients, and is not being stopped.",
         "ask it: `/health/ready` names the reason. Redis: see GatewayDeaf and GatewayRedisAway. Keys of "
-        "tokens: see GatewayTokenKeysAway; without any keys yet it lets nobody in.",
+        "tokens: see GatewayJwksUnavailable; without any keys yet it lets nobody in.",
     ),
     Alert(
         "GatewayRedisReconnects",
@@ -110,7 +110,7 @@ REDIS = (
     Alert(
         "GatewayHoles",
         "warning",
-        "increase(gateway_holes_total[15m]) > 0",
+        "increase(gateway_unrecoverable_gaps_total[15m]) > 0",
         "0m",
         "Clients have been told already; it is about the next time.",
         "Rooms had events that were gone before {{ $labels.instance }} could read them",
@@ -281,39 +281,39 @@ STRANGERS = (
         "is one address, `GATEWAY_MAX_SOCKETS_PER_ADDRESS`.",
     ),
     Alert(
-        "GatewayTokenKeysAway",
+        "GatewayJwksUnavailable",
         "warning",
-        "gateway_token_keys_away == 1",
+        "gateway_jwks_unavailable == 1",
         "15m",
         "The keys that are there stay in use; only a rotation makes it urgent.",
         "{{ $labels.instance }} gets no keys from the JWKS URL",
         "Tokens of known keys are good as before. A token of a new key is not refused, but its connection is "
         "closed, so that the client tries again. A replica that starts now lets nobody in.",
-        "ask the URL from the gateway's machine; the log's `token_keys_away` gives the reason. Do not "
+        "ask the URL from the gateway's machine; the log's `jwks_unavailable` gives the reason. Do not "
         "restart replicas before it answers.",
     ),
     Alert(
-        "GatewayAuthorizerAway",
+        "GatewayAuthorizerDown",
         "warning",
-        "gateway_authorize_away == 1",
+        "gateway_authorizer_up == 0",
         "5m",
         "A deployment of the backend is over by then.",
         "{{ $labels.instance }} gets no answer from the backend about joins",
         "It is left alone but for a question every 3 seconds. Joins fail with `unavailable`, or are allowed "
-        "with `GATEWAY_AUTHORIZE_WHEN_AWAY=allow`; who has joined stays in.",
+        "with `GATEWAY_AUTHORIZE_ON_FAILURE=allow`; who has joined stays in.",
         "is the backend up, is `GATEWAY_AUTHORIZE_URL` right, does it answer within "
-        "`GATEWAY_AUTHORIZE_TIMEOUT_S`? The log's `authorize_away` gives the reason.",
+        "`GATEWAY_AUTHORIZE_TIMEOUT_S`? The log's `authorizer_unavailable` gives the reason.",
     ),
     Alert(
-        "GatewayCertificateKept",
+        "GatewayCertificateReloadFailed",
         "warning",
-        "gateway_certificate_kept == 1",
+        "gateway_certificate_reload_failed == 1",
         "10m",
         "A renewal may write its two files one after the other, and send the signal again.",
         "{{ $labels.instance }} could not load its renewed certificate",
         "It goes on with the old one, until that ends; then no browser connects.",
-        "the log's `certificate_kept` says what is wrong with the files (rights, key of another certificate, "
-        "not PEM). Put it right and send SIGHUP.",
+        "the log's `certificate_reload_failed` says what is wrong with the files (rights, key of another "
+        "certificate, not PEM). Put it right and send SIGHUP.",
     ),
 )
 

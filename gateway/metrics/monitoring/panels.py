@@ -122,7 +122,7 @@ ROWS = (
                 (
                     Query(rate("gateway_resyncs_total"), "resyncs {{instance}}"),
                     Query(rate("gateway_gaps_total"), "gaps {{instance}}"),
-                    Query(rate("gateway_holes_total"), "holes {{instance}}"),
+                    Query(rate("gateway_unrecoverable_gaps_total"), "holes {{instance}}"),
                     Query(rate("gateway_oversized_events_total"), "oversized events {{instance}}"),
                     Query(rate("gateway_history_lost_total"), "history lost {{instance}}"),
                 ),
@@ -159,7 +159,7 @@ ROWS = (
                 "bytes",
                 (
                     Query(gauge("gateway_unsent_bytes"), "all {{instance}}"),
-                    Query(f"max by (instance) (gateway_unsent_most_bytes{AT})", "most {{instance}}"),
+                    Query(f"max by (instance) (gateway_unsent_max_bytes{AT})", "most {{instance}}"),
                     Query(f"max(gateway_unsent_limit_bytes{AT})", "limit of one"),
                 ),
             ),

@@ -40,7 +40,7 @@ export function Counts({ nodes }: { nodes: Node[] }) {
     [
       ["gateway_slow_cut_total", t("counts.slow")],
       ["gateway_resyncs_total", t("counts.resyncs")],
-      ["gateway_holes_total", t("counts.holes")],
+      ["gateway_unrecoverable_gaps_total", t("counts.holes")],
     ] as const
   ).map(([figure, name]) => ({ name, count: total(nodes, figure) }));
   return (

@@ -28,7 +28,7 @@ export interface Figures extends Record<HistogramName, number[]> {
   gateway_recoveries_total: Counts;
   gateway_replayed_total: number;
   gateway_resyncs_total: number;
-  gateway_holes_total: number;
+  gateway_unrecoverable_gaps_total: number;
   gateway_refused_total: Counts;
   gateway_event_refused_total: Counts;
   gateway_limited_total: Counts;
