@@ -12,11 +12,11 @@ from typing import Protocol
 
 from gateway.core import statuses
 from gateway.core.conflation import Pacer
+from gateway.core.frames import Bundle, Frame
 from gateway.core.history import ANY_SIZE
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
 from gateway.core.tally import Counted, Tally
-from gateway.engine import Bundle, Frame
 from publisher import wire
 from publisher.rooms import Room
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gateway.core.conflation import latest
 
 if TYPE_CHECKING:
+    from gateway.core.frames import Frame
     from gateway.core.rooms import RoomState, Tenant
-    from gateway.engine import Frame
     from publisher.rooms import Room
 
 

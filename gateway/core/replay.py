@@ -7,9 +7,9 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from gateway.core.conflation import latest
+from gateway.core.frames import Frame
 from gateway.core.history import Entry, Log
 from gateway.core.member import NEVER, Member, QueuedFrame, Stay
-from gateway.engine import Frame
 from publisher.rooms import Room
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.engine import Frame
+from gateway.core.frames import Frame
 
 NAME = b'["user:statuses",'
 

@@ -2,15 +2,12 @@
 
 from gateway.engine.deflate import Compression
 from gateway.engine.errors import CloseCode, CloseReason, ProtocolViolation
-from gateway.engine.frame import BinaryFrame, Bundle, Frame
 from gateway.engine.options import EngineOptions
 from gateway.engine.server import EngineServer
 from gateway.engine.socket import EngineSocket
 from gateway.engine.stats import EngineStats
 
 __all__ = [
-    "BinaryFrame",
-    "Bundle",
     "CloseCode",
     "CloseReason",
     "Compression",
@@ -18,6 +15,5 @@ __all__ = [
     "EngineServer",
     "EngineSocket",
     "EngineStats",
-    "Frame",
     "ProtocolViolation",
 ]

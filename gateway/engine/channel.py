@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from gateway.engine.frame import Frame
+from gateway.core.frames import Frame
 
 
 class Channel(Protocol):

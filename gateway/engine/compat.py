@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from aiohttp import web
 
+from gateway.core.frames import BinaryFrame, Frame
 from gateway.engine.context import EngineContext
 from gateway.engine.errors import CloseReason
-from gateway.engine.frame import BinaryFrame, Frame
 from gateway.engine.socket import EngineSocket
 from publisher.ids import new_id
 

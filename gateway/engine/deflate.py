@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.core.frames import RSV1, Frame, encode, payload_offset
 from gateway.engine.errors import CloseCode, ProtocolViolation
-from gateway.engine.frame import RSV1, Frame, encode, payload_offset
 
 _NAME: Final = "permessage-deflate"
 # Every sync flush ends in these four bytes; the sender leaves them out and the receiver puts them back.

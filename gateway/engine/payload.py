@@ -5,8 +5,8 @@ from binascii import a2b_base64
 from collections.abc import Iterator
 from typing import Final
 
+from gateway.core.frames import SEPARATOR, Frame
 from gateway.engine.errors import CloseCode, ProtocolViolation
-from gateway.engine.frame import SEPARATOR, Frame
 
 _SEPARATOR: Final = SEPARATOR.decode()
 

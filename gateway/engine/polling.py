@@ -7,9 +7,11 @@ from typing import Final
 
 from aiohttp import web
 
+from gateway.core.frames import Frame
 from gateway.engine import payload
 from gateway.engine.body import read_body
 from gateway.engine.context import EngineContext
+from gateway.engine.control_frames import CLOSE, NOOP
 from gateway.engine.errors import (
     BAD_PAYLOAD,
     OVERLAP,
@@ -20,7 +22,6 @@ from gateway.engine.errors import (
     Refusal,
 )
 from gateway.engine.fairness import TURN, share
-from gateway.engine.frame import CLOSE, NOOP, Frame
 from gateway.engine.socket import EngineSocket
 from gateway.engine.takeover import on_disconnect
 

@@ -12,6 +12,7 @@ from gateway.engine import handshake, replies
 from gateway.engine.body import see_off
 from gateway.engine.compat import Compat
 from gateway.engine.context import EngineContext
+from gateway.engine.control_frames import ControlFrame
 from gateway.engine.deflate import negotiate
 from gateway.engine.drain import batches
 from gateway.engine.errors import (
@@ -28,7 +29,6 @@ from gateway.engine.errors import (
     Refusal,
     unavailable,
 )
-from gateway.engine.frame import ControlFrame
 from gateway.engine.options import EngineOptions
 from gateway.engine.polling import Polling
 from gateway.engine.socket import EngineSocket

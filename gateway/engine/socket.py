@@ -6,11 +6,12 @@ from typing import Any, Final, Literal
 
 from msgspec import MsgspecError
 
+from gateway.core.frames import BinaryFrame, Frame
 from gateway.engine import payload
 from gateway.engine.channel import Candidate, Channel
 from gateway.engine.context import EngineContext
+from gateway.engine.control_frames import PING
 from gateway.engine.errors import CloseCode, CloseReason, ProtocolViolation
-from gateway.engine.frame import PING, BinaryFrame, Frame
 from gateway.engine.inbox import Inbox
 from gateway.engine.rate_limit import RateLimited
 from gateway.engine.wheel import UNSET

@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from gateway.engine.control_frames import PROBE_PONG
 from gateway.engine.errors import CloseCode, CloseReason
-from gateway.engine.frame import PROBE_PONG
 from gateway.engine.polling import Polling
 from gateway.engine.socket import EngineSocket
 from gateway.engine.websocket import WebSocket

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from gateway.core.frames import Frame
 from gateway.engine import kernel, reader
 from gateway.engine.channel import Owner
 from gateway.engine.context import EngineContext
+from gateway.engine.control_frames import close_code, close_frame, pong_frame
 from gateway.engine.errors import CloseReason, ProtocolViolation
 from gateway.engine.fairness import TURN, share
-from gateway.engine.frame import Frame, close_code, close_frame, pong_frame
 from gateway.engine.reader import FrameReader, Message
 from gateway.engine.timers import Call
 

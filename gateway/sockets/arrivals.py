@@ -15,10 +15,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.auth import Tokens, token_of
+from gateway.core.frames import Frame
 from gateway.core.member import NEVER, Identity, Member, QueuedFrame
 from gateway.core.replay import in_order, missed_events, newest
 from gateway.core.rooms import RoomState
-from gateway.engine import Frame
 from gateway.errors import Refused, Unavailable
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.logs import Snapshot

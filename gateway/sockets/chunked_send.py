@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from gateway.engine import EngineSocket, Frame
+from gateway.core.frames import Frame
+from gateway.engine import EngineSocket
 
 # Half of the least `max_buffer_bytes`, as is the largest event: beside either there is room for live ones.
 PORTION_BYTES = 32 * 1024

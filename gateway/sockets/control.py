@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
+from gateway.core.frames import Frame
 from gateway.core.member import NEVER, Identity, Member
 from gateway.core.rooms import RoomState, Tenant
-from gateway.engine import CloseReason, Frame
+from gateway.engine import CloseReason
 from gateway.engine.errors import CloseCode
 from gateway.errors import Refused
 from gateway.redis.connection import RedisUnavailable, ReplyError

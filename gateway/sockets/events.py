@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from gateway.core.frames import Frame
 from gateway.core.member import Member
-from gateway.engine import Frame
 from gateway.errors import CODES, Refused, Unavailable
 from gateway.presence.online import online
 from gateway.redis.connection import RedisUnavailable, ReplyError

@@ -13,7 +13,7 @@ from typing import Any
 
 import socketio
 
-from gateway.engine import Frame
+from gateway.core.frames import Frame
 from gateway.sockets import packets
 from gateway.sockets.members import Members
 from publisher.envelope import Options, build_event

@@ -11,9 +11,10 @@ from typing import Any
 import structlog
 
 from gateway.access import EVERYONE, Access
+from gateway.core.frames import Frame
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
-from gateway.engine import CloseReason, Frame
+from gateway.engine import CloseReason
 from gateway.engine.errors import CloseCode
 from gateway.presence.store import PresenceStore, presence_times
 from gateway.redis.commands import Commands

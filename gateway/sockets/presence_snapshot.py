@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.core import statuses
+from gateway.core.frames import Frame
 from gateway.core.member import Member, QueuedFrame
-from gateway.engine import Frame
 from gateway.presence.store import ROOM_BATCH, RoomPresence
 from gateway.sockets import packets
 from gateway.sockets.members import Members

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable
 
+from gateway.core.frames import Frame
 from gateway.core.member import Identity, Member
-from gateway.engine import Frame
 from gateway.errors import Refused, Unavailable
 from gateway.sockets import packets
 from gateway.sockets.changes import remove_room_later

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import socketio
 
-from gateway.engine import CloseReason, EngineOptions, EngineServer, EngineSocket, Frame, ProtocolViolation
+from gateway.core.frames import Frame
+from gateway.engine import CloseReason, EngineOptions, EngineServer, EngineSocket, ProtocolViolation
 from gateway.engine.errors import CloseCode
 from gateway.errors import Refused, Unavailable
 from gateway.limits.connects import Connects

@@ -10,7 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.engine import EngineOptions, EngineServer, EngineSocket, Frame
+from gateway.core.frames import Frame
+from gateway.engine import EngineOptions, EngineServer, EngineSocket
 from gateway.sockets import packets
 from gateway.sockets.socketio_server import Admission, Peer, SocketServer
 

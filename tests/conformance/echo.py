@@ -9,11 +9,11 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.engine import Compression, EngineOptions, Frame, ProtocolViolation, handshake, kernel, replies
+from gateway.core.frames import Frame, encode
+from gateway.engine import Compression, EngineOptions, ProtocolViolation, handshake, kernel, replies
 from gateway.engine.context import EngineContext
 from gateway.engine.deflate import negotiate
 from gateway.engine.errors import BAD_REQUEST, CloseCode, CloseReason, Refusal
-from gateway.engine.frame import encode
 from gateway.engine.takeover import Taken, take_over, upgradable
 from gateway.engine.websocket import WebSocket
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gateway.core.frames import Frame
 from gateway.core.hub import Hub
 from gateway.core.member import Identity, Member
 from gateway.core.rooms import RoomState, Tenant
-from gateway.engine import Frame
 from publisher import Room
 from publisher.envelope import encode
 from publisher.wire import Message

@@ -7,9 +7,9 @@ import random
 import pytest
 
 from gateway.core import hub as hub_module
+from gateway.core.frames import encode
 from gateway.core.hub import CHUNK, merge
 from gateway.core.rooms import RoomState
-from gateway.engine.frame import encode
 from publisher.wire import Message, parse_message
 from tests.core.parts import World
 from tests.support.tokens import new_id

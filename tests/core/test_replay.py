@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.frames import Frame
 from gateway.core.history import Entry, Log
 from gateway.core.member import MAX_STAYS, Identity, Member, QueuedFrame, Stay
 from gateway.core.replay import (
@@ -20,7 +21,6 @@ from gateway.core.replay import (
     split_body,
 )
 from gateway.core.rooms import RoomState, Tenant
-from gateway.engine import Frame
 from publisher import Room
 from publisher.envelope import EVENT_NAME, encode_event
 

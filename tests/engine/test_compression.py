@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.engine import CloseCode, CloseReason, Compression, Frame
+from gateway.core.frames import Frame
+from gateway.engine import CloseCode, CloseReason, Compression
 from gateway.engine.reader import CONTINUATION, TEXT
 from gateway.engine.websocket import WebSocket
 from tests.engine.rig import serve

@@ -4,9 +4,10 @@ import zlib
 
 import pytest
 
-from gateway.engine import BinaryFrame, CloseCode, Compression, Frame, ProtocolViolation
+from gateway.core.frames import BinaryFrame, Frame, payload_offset
+from gateway.engine import CloseCode, Compression, ProtocolViolation
+from gateway.engine.control_frames import PING
 from gateway.engine.deflate import Deflater, Inflation, negotiate
-from gateway.engine.frame import PING, payload_offset
 from tests.engine.wire import without_content
 
 TEXT = b'["message:new",' + b'{"a":"some words that come again, some words"}' * 10 + b"]"

@@ -1,6 +1,7 @@
 import pytest
 
-from gateway.engine import BinaryFrame, CloseCode, Frame, ProtocolViolation
+from gateway.core.frames import BinaryFrame, Frame
+from gateway.engine import CloseCode, ProtocolViolation
 from gateway.engine.payload import CLOSE, MESSAGE, NOOP, PONG, decode, join, split
 
 

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from gateway.engine import CloseReason, EngineSocket, Frame
+from gateway.core.frames import Frame
+from gateway.engine import CloseReason, EngineSocket
 from tests.engine.rig import serve
 from tests.engine.wire import eventually, http_client, polling
 

@@ -1,4 +1,5 @@
-from gateway.engine import CloseReason, Frame
+from gateway.core.frames import Frame
+from gateway.engine import CloseReason
 from tests.engine.rig import serve
 from tests.engine.wire import eventually, opened
 

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from gateway.engine import CloseCode, CloseReason, Frame
+from gateway.core.frames import Frame
+from gateway.engine import CloseCode, CloseReason
 from gateway.engine.reader import CLOSE, CONTINUATION, PING, TEXT
 from tests.engine.rig import serve
 from tests.engine.wire import eventually, frame, opened, websocket

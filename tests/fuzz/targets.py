@@ -20,10 +20,10 @@ from multidict import CIMultiDict
 
 from gateway.auth.keyset import KeySet
 from gateway.auth.tokens import Tokens
+from gateway.core.frames import SEPARATOR
 from gateway.engine import handshake, payload
 from gateway.engine.deflate import Compression, negotiate
 from gateway.engine.errors import ProtocolViolation, Refusal
-from gateway.engine.frame import SEPARATOR
 from gateway.engine.reader import WORKED, FrameReader, Message
 from gateway.errors import Refused
 from gateway.limits.addresses import client_address, share_of

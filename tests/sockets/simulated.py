@@ -20,7 +20,8 @@ import hiredis
 
 from gateway.auth import Tokens
 from gateway.core.conflation import Pacer
-from gateway.engine import EngineOptions, EngineSocket, Frame
+from gateway.core.frames import Frame
+from gateway.engine import EngineOptions, EngineSocket
 from gateway.presence.store import RoomPresence, online_key
 from gateway.redis.commands import Commands
 from gateway.redis.connection import AnswerLost, RedisUnavailable, ReplyError

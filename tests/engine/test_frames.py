@@ -1,7 +1,8 @@
 import pytest
 
-from gateway.engine import BinaryFrame, Bundle, Frame, payload
-from gateway.engine.frame import PING, close_code, close_frame
+from gateway.core.frames import BinaryFrame, Bundle, Frame
+from gateway.engine import payload
+from gateway.engine.control_frames import PING, close_code, close_frame
 
 
 @pytest.mark.parametrize("size", [0, 124, 125, 126, 65534, 65535, 65536])

@@ -1,20 +1,14 @@
-"""Finished packets: encoded once, written to any number of sockets."""
+"""Finished packets: encoded once, written to any number of sockets. Pure."""
 
 from base64 import b64encode
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.engine.errors import CloseCode
-
-_FIN_TEXT: Final = 0x81
+FIN_TEXT: Final = 0x81
 _FIN_BINARY: Final = 0x82
-_FIN_CLOSE: Final = 0x88
-_FIN_PONG: Final = 0x8A
 RSV1: Final = 0x40
 # Between packets of a long-polling payload.
 SEPARATOR: Final = b"\x1e"
-
-_MAX_CONTROL_BYTES: Final = 125
 
 
 def encode(first: int, payload: bytes) -> bytes:
@@ -33,33 +27,6 @@ def payload_offset(wire: bytes) -> int:
     return 2 if length < 126 else 4 if length == 126 else 10
 
 
-def close_frame(code: int, reason: str = "") -> bytes:
-    """Return a close frame; a `reason` that is too long for a control frame is cut."""
-    text = reason.encode()[: _MAX_CONTROL_BYTES - 2].decode(errors="ignore").encode()
-    return encode(_FIN_CLOSE, code.to_bytes(2, "big") + text)
-
-
-def close_code(payload: bytes | str) -> int:
-    """Return the code by which to answer a peer's close frame: its own, or what is wrong with it."""
-    if not payload:
-        return CloseCode.NORMAL
-    if isinstance(payload, str) or len(payload) < 2:
-        return CloseCode.PROTOCOL
-    code = int.from_bytes(payload[:2], "big")
-    try:
-        payload[2:].decode()
-    except UnicodeDecodeError:
-        return CloseCode.BAD_TEXT
-    # 1004 to 1006 and 1015 stand for states that are never sent.
-    known = 1000 <= code <= 1014 and code not in (1004, 1005, 1006)
-    return code if known or 3000 <= code <= 4999 else CloseCode.PROTOCOL
-
-
-def pong_frame(payload: bytes) -> bytes:
-    """Return the answer to a websocket ping (not Engine.IO's, which is a text message)."""
-    return encode(_FIN_PONG, payload)
-
-
 class Frame:
     """One Engine.IO message that carries a finished Socket.IO text packet.
 
@@ -71,7 +38,7 @@ class Frame:
     __slots__ = ("deflated", "wire")
 
     def __init__(self, text: bytes) -> None:
-        self.wire = encode(_FIN_TEXT, b"4" + text)
+        self.wire = encode(FIN_TEXT, b"4" + text)
         self.deflated: bytes | None = None
 
     @property
@@ -108,19 +75,3 @@ class Bundle(Frame):
     def packet(self) -> bytes:
         """The Engine.IO packets as a long-polling payload holds them."""
         return SEPARATOR.join(frame.packet for frame in self._frames)
-
-
-class ControlFrame(Frame):
-    """An Engine.IO packet that is not a message; never compressed."""
-
-    __slots__ = ()
-
-    def __init__(self, packet: bytes) -> None:
-        self.wire = encode(_FIN_TEXT, packet)
-        self.deflated = self.wire
-
-
-PING: Final = ControlFrame(b"2")
-PROBE_PONG: Final = ControlFrame(b"3probe")
-CLOSE: Final = ControlFrame(b"1")
-NOOP: Final = ControlFrame(b"6")
