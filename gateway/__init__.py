@@ -1,1 +1,11 @@
 """The realtime gateway: Socket.IO for browsers, Redis behind it."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def installed_version() -> str:
+    """Return the version of the installed distribution."""
+    try:
+        return version("pytake-realtime")
+    except PackageNotFoundError:
+        return "unknown"

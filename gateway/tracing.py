@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gateway.app.health import installed_version
+from gateway import installed_version
 from gateway.core.hub import Hub, Rest, Troubles
 from gateway.core.rooms import RoomState
 from gateway.core.tally import name_of

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from gateway import installed_version
 from gateway.api.endpoints import Endpoint
 from gateway.api.models import Error, Model
 from gateway.api.reading import MAX_BATCH
-from gateway.app.health import installed_version
 
 _REF = "#/components/schemas/{model}"
 _ABOUT = (

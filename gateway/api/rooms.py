@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.api.models import RoomQuery
 from gateway.core.replay import as_past
-from gateway.limits.slices import Slices
+from gateway.loop_slices import Slices
 from gateway.sockets.members import Members
 from publisher import wire
 from publisher.rooms import Room

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from aiohttp import web
 
-
-def installed_version() -> str:
-    """Give the version of the installed distribution."""
-    try:
-        return version("pytake-realtime")
-    except PackageNotFoundError:
-        return "unknown"
+from gateway import installed_version
 
 
 class Health:

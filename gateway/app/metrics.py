@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
-from gateway import log_sampling
+from gateway import installed_version, log_sampling
 from gateway.access import access_values
-from gateway.app.health import installed_version
 from gateway.auth import key_values
 from gateway.engine import CloseReason
 from gateway.errors import CODES

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gateway.app.health import installed_version
+from gateway import installed_version
 from gateway.app.metrics import values
 from gateway.core.histogram import Histogram
 from gateway.metrics.catalogue import Values

@@ -19,7 +19,7 @@ from gateway.app.replica import Gateway
 from gateway.auth.minting import mint
 from gateway.cli.reach import instead
 from gateway.console import Console
-from gateway.dev.demo_data import ALICE, BRUNO, CONVERSATION, ORGANIZATION
+from gateway.console.demo_data import ALICE, BRUNO, CONVERSATION, ORGANIZATION
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.errors import PortTaken, StartError
 

@@ -11,14 +11,12 @@ from typing import Any, NoReturn
 
 import click
 
-from gateway import log, settings, tracing
-from gateway.app.health import installed_version
+from gateway import installed_version, log, settings, tracing
 from gateway.app.process import run
 from gateway.auth.minting import mint
 from gateway.cli import checks, dev, outbox, reach, tail, top
-from gateway.console import attach_where_there_are_keys
+from gateway.console import attach_where_there_are_keys, demo_data
 from gateway.contract import schemas
-from gateway.dev import demo_data
 from gateway.dev.embedded_redis import EmbeddedError
 from gateway.errors import StartError
 from gateway.peers.workers import Worker, Workers, count

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.app.health import installed_version
+from gateway import installed_version
+from gateway.console.demo_data import ALICE, BRUNO, CONVERSATION, ORGANIZATION
 from gateway.console.models import LONGEST_TOKEN_S
-from gateway.dev.demo_data import ALICE, BRUNO, CONVERSATION, ORGANIZATION
 from gateway.settings import Settings
 from gateway.settings.access import OWN_KINDS
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.app.health import installed_version
+from gateway import installed_version
 from gateway.contract.schemas import components
 from publisher.events import COMMANDS, EVENT_CODES, EVENTS, Command, Event, RoomKind, examples
 from publisher.events.codes import ANY_EVENT, CONNECT_CODES

@@ -60,6 +60,13 @@ class Brief(NamedTuple):
     ttl_s: float
 
 
+class StreamPosition(NamedTuple):
+    """A moment in a tenant's history: its epoch, and its newest seq by then."""
+
+    epoch: str
+    seq: int
+
+
 class Retention(NamedTuple):
     """How much history there is by the settings; what Redis still has beyond it does not count."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gateway.core.history import Brief, Entry, Log, Retention, judge
-from gateway.limits.slices import SLICE, Slices
+from gateway.loop_slices import SLICE, Slices
 from gateway.redis.commands import Commands
 from gateway.redis.connection import ReplyError
 from gateway.redis.read_limiter import Budget

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from itertools import islice
 
+from gateway.core.history import StreamPosition
 from gateway.core.hub import Hub, Troubles
 from gateway.core.rooms import RoomState, Tenant
 from gateway.errors import Unavailable
@@ -20,7 +21,6 @@ from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.redis.subscriber import Subscriber
 from gateway.rooms.logs import History, Snapshot
 from gateway.rooms.resync import Recipients, Resync
-from gateway.sessions.store import StreamPosition
 from publisher import wire
 from publisher.rooms import Room
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from gateway.core.history import Retention
+from gateway.core.history import Retention, StreamPosition
 from gateway.core.member import Stay
 from gateway.presence.store import SCRIPTS, PresenceTimes, RoomPresence, room_presence
 from gateway.redis.commands import Commands
@@ -47,13 +47,6 @@ class SessionStatus(NamedTuple):
     taken: list[tuple[Room, int]]
     """Rooms that were taken away from the user, each with the seq at which."""
     revoked: Revoked
-
-
-class StreamPosition(NamedTuple):
-    """A moment in a tenant's history."""
-
-    epoch: str
-    seq: int
 
 
 class Session(NamedTuple):

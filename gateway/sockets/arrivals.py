@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from gateway.auth import Tokens, token_of
 from gateway.core.frames import Frame
+from gateway.core.history import StreamPosition
 from gateway.core.member import NEVER, Identity, Member, QueuedFrame
 from gateway.core.replay import in_order, missed_events, newest
 from gateway.core.rooms import RoomState
@@ -23,7 +24,7 @@ from gateway.errors import Refused, Unavailable
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.logs import Snapshot
 from gateway.rooms.notices import notice, unwatched
-from gateway.sessions.store import Opened, Session, SessionRef, StreamPosition
+from gateway.sessions.store import Opened, Session, SessionRef
 from gateway.sockets import packets
 from gateway.sockets.changes import remove_room
 from gateway.sockets.chunked_send import is_small, send_chunked

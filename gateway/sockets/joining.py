@@ -12,14 +12,13 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.core.conflation import latest
-from gateway.core.history import Log
+from gateway.core.history import Log, StreamPosition
 from gateway.core.member import Member, QueuedFrame
 from gateway.core.replay import MissedEvent, Told, as_past, missed_events, not_had
 from gateway.core.rooms import RoomState
 from gateway.errors import Refused
-from gateway.limits.slices import Slices
+from gateway.loop_slices import Slices
 from gateway.redis.connection import RedisUnavailable, ReplyError
-from gateway.sessions.store import StreamPosition
 from gateway.sockets.changes import add_room, remove_room
 from gateway.sockets.members import Members, facts, log
 from gateway.sockets.presence_snapshot import catch_up, in_place, of_room

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from gateway.dev.demo_data import ALICE, BRUNO, ORGANIZATION
+from gateway.console.demo_data import ALICE, BRUNO, ORGANIZATION
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher
 from tests.browser import chromium, console, latencies

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from gateway.dev.demo_data import ALICE
+from gateway.console.demo_data import ALICE
 from publisher import AsyncPublisher
 from tests.browser import latencies
 from tests.browser.conftest import TryIts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Page, expect
 
-from gateway.dev.demo_data import ALICE, BRUNO, ORGANIZATION
+from gateway.console.demo_data import ALICE, BRUNO, ORGANIZATION
 from publisher import AsyncPublisher
 from tests.browser import console
 from tests.browser.conftest import TryIts

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from gateway.dev.demo_data import ALICE, ORGANIZATION
+from gateway.console.demo_data import ALICE, ORGANIZATION
 from gateway.dev.embedded_redis import free_port
 from tests.browser import console
 from tests.browser.conftest import Windows

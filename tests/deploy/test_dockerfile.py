@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.app.health import installed_version
+from gateway import installed_version
 from gateway.dev.embedded_redis import EmbeddedRedis, free_port
 from tests.deploy.dockerfile import Instruction, named, parse
 from tests.deploy.images import IMAGES

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli.main import cli
-from gateway.dev.demo_data import sample_message
+from gateway.console.demo_data import sample_message
 from gateway.dev.embedded_redis import EmbeddedRedis, free_port
 from publisher import conversation
 from tests.e2e.conftest import Browsers, Tenant

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dev.demo_data import sample_message
+from gateway.console.demo_data import sample_message
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.errors import Refused
 from gateway.sockets.questions import OF_ONE, REST_S, Questions, cost

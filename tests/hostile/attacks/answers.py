@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 import redis.asyncio
 
-from gateway.dev.demo_data import sample_message
+from gateway.console.demo_data import sample_message
 from gateway.presence.store import online_key
 from gateway.sockets.questions import cost
 from publisher import AsyncPublisher
