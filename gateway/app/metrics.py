@@ -72,8 +72,8 @@ def _traffic(gateway: Gateway) -> dict[str, Values]:
         "gateway_messages_without_members_total": hub.stats.unheard,
         "gateway_oversized_events_total": hub.stats.oversized,
         "gateway_repeated_messages_total": hub.stats.repeated,
-        "gateway_recoveries_total": _from_zero(OUTCOMES, server.arrivals.outcomes),
-        "gateway_replayed_total": server.arrivals.replayed,
+        "gateway_recoveries_total": _from_zero(OUTCOMES, server.connector.outcomes),
+        "gateway_replayed_total": server.connector.recovery.replayed,
         "gateway_questions_waiting": server.members.questions.waiting,
         "gateway_presence_sweeps_total": server.presence.sweeps,
     }
@@ -103,7 +103,7 @@ def _strangers(gateway: Gateway) -> dict[str, Values]:
     server, stats = gateway.server, gateway.server.eio.stats
     api = gateway.api.requests if gateway.api else {}
     return {
-        "gateway_refused_total": _from_zero(CONNECT_CODES, server.arrivals.refused),
+        "gateway_refused_total": _from_zero(CONNECT_CODES, server.connector.refused),
         "gateway_event_refused_total": _from_zero(CODES, server.members.refused),
         "gateway_joins_denied_total": server.room_access.denied,
         "gateway_limited_total": totals(stats.limited, server.members.limited),

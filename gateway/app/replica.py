@@ -295,7 +295,7 @@ class Gateway:
             "tenants": len(hub.tenants),
             "events": hub.tally.events,
             "deliveries": hub.tally.deliveries,
-            "recoveries": dict(self.server.arrivals.outcomes),
+            "recoveries": dict(self.server.connector.outcomes),
             "resyncs": self.subscriptions.resync.count,
             "gaps": hub.stats.gaps,
             "redis_reconnects": self.commands.reconnects + self.subscriptions.subscriber.reconnects,

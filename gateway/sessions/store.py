@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from gateway.core.history import Retention, StreamPosition
 from gateway.core.member import Stay
+from gateway.core.recovery import Session
 from gateway.presence.store import SCRIPTS, PresenceTimes, RoomPresence, room_presence
 from gateway.redis.commands import Commands
 from gateway.sessions.revoked import Revoked
@@ -47,29 +48,6 @@ class SessionStatus(NamedTuple):
     taken: list[tuple[Room, int]]
     """Rooms that were taken away from the user, each with the seq at which."""
     revoked: Revoked
-
-
-class Session(NamedTuple):
-    """A session as it was claimed."""
-
-    user_id: str
-    sid: str
-    generation: int
-    opened_at: int
-    seen_until: int
-    """Seq up to which its socket certainly got everything that was for it."""
-    rooms: dict[Room, int]
-    """Each room with the seq at which it was joined; what was taken away since is not among them."""
-    taken: tuple[Room, ...]
-    """What was taken away since, which its socket may not have heard."""
-    ended: bool
-    """True when the user was disconnected for good since it was opened."""
-    holed: bool
-    """True when something that was for its socket is gone."""
-    lost: str
-    """Why the session before it was lost, which its socket may not have heard yet; empty where none was."""
-    stays: tuple[Stay, ...] = ()
-    """Its socket's last stays in rooms that it has left."""
 
 
 def session_key(tenant: str, pid: str) -> str:

@@ -1,4 +1,4 @@
-"""The gateway's Socket.IO server: arrivals, events and departures of the one namespace."""
+"""The gateway's Socket.IO server: connects, events and departures of the one namespace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.core.member import Member
 from gateway.engine import EngineOptions
 from gateway.limits.connects import Connects
 from gateway.rooms.notices import unwatched
-from gateway.sockets.arrivals import Arrivals
+from gateway.sockets.connect import Connector
 from gateway.sockets.control import ControlHandler
 from gateway.sockets.events import Events
 from gateway.sockets.expiry import Expiry
@@ -38,7 +38,7 @@ class GatewayServer(SocketServer):
         )
         self.members = members
         self.room_access = RoomAccess(members)
-        self.arrivals = Arrivals(members, tokens, self.room_access)
+        self.connector = Connector(members, tokens, self.room_access)
         self.control = ControlHandler(members)
         self.leases = Leases(members)
         self.presence = Presence(members, self.eio.call_later)
@@ -48,7 +48,7 @@ class GatewayServer(SocketServer):
 
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
         """Accept a socket whose token is good."""
-        admission = await self.arrivals.admit(peer, auth)
+        admission = await self.connector.admit(peer, auth)
         self._expiry.watch(peer.member)
         return admission
 

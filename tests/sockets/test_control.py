@@ -75,7 +75,7 @@ class Ground:
     def __init__(self) -> None:
         self.world, self.redis, self.access = World(), Redis(), Access()
         members: Any = SimpleNamespace(
-            access=self.access, people=self.redis, sessions=self.redis, commands=self.redis
+            access=self.access, presence=self.redis, sessions=self.redis, commands=self.redis
         )
         self.control = ControlHandler(members)
 
