@@ -399,7 +399,7 @@ async def test_what_fails_while_a_request_is_handled_is_one_line_and_a_plain_wor
         assert (status, body["message"]) == (500, "Something went wrong here")
         ((event, fields),) = rig.notes.logged
         assert (event, fields["path"]) == ("http_handler_failed", "/engine.io/")
-        assert str(fields["error"]).startswith("KeyError in test_intake.py, line ")
+        assert str(fields["error"]).startswith("KeyError in test_http_limits.py, line ")
 
 
 @pytest.mark.parametrize(
