@@ -36,7 +36,7 @@ def test_redis_may_be_away_for_days() -> None:
 
 async def test_a_script_is_there_whenever_the_connection_is_up(source: Source) -> None:
     commands = Commands(source)
-    read = commands.script("read_logs")
+    read = commands.script("rooms/read_logs")
     await commands.start()
     reply = await commands.run(read, ["rt:{t}:meta"], 0, "e1", 5)
     assert reply[0] == b"e1"
@@ -44,7 +44,7 @@ async def test_a_script_is_there_whenever_the_connection_is_up(source: Source) -
 
 
 async def test_scripts_that_redis_lost_are_loaded_again(commands: Commands, redis_client: Client) -> None:
-    read = commands.script("read_logs")
+    read = commands.script("rooms/read_logs")
     await redis_client.script_flush()
     replies = await asyncio.gather(*(commands.run(read, ["rt:{t}:meta"], 0, "e1", 5) for _ in range(20)))
     assert {reply[0] for reply in replies} == {b"e1"}
@@ -73,7 +73,7 @@ async def test_while_redis_is_away_questions_fail_at_once(commands: Commands, re
 
 
 async def test_it_comes_back_by_itself_with_its_scripts(commands: Commands, redis_server: EmbeddedRedis) -> None:
-    read = commands.script("read_logs")
+    read = commands.script("rooms/read_logs")
     redis_server.kill()
     await until(lambda: not commands.is_up)
     redis_server.start()

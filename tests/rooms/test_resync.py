@@ -33,7 +33,7 @@ class Redis:
 
     publishing = "PUBLISH"
 
-    kept = Retention(500, 3600.0)
+    retention = Retention(500, 3600.0)
 
     def __init__(self) -> None:
         self.heard_until = 1
