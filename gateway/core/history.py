@@ -39,17 +39,18 @@ class Log(NamedTuple):
     tail: int = 0
     """Seq of the room's newest event, 0 where that has expired."""
     horizon: int = 0
-    """Seq from which on nothing has expired."""
+    """Seq from which on nothing has expired, by whichever server's clock."""
 
     def lacks(self, seq: int) -> bool:
         """Tell whether Redis has lost the event of this seq, the room's newest that we had from it.
 
         A replica that takes over from a master that died may not have got the last that this had acknowledged.
         What came afterwards names an event before it that is older; one that took another's place does so anyway.
+        It may have been read from a moment on at which that master still answered that there was nothing new.
         """
-        if seq <= self.horizon + MARGIN:
+        if seq <= self.horizon:
             return False
-        first = self.entries[0] if self.entries and self.after == seq else None
+        first = self.entries[0] if self.entries and self.after >= seq else None
         return self.tail < seq or (first is not None and not first.conflate and first.previous < seq)
 
 
@@ -124,7 +125,7 @@ def judge(
         complete = 0 < first.previous <= known or (first.previous == 0 and quiet >= kept.oldest(first.seq))
     else:
         complete = tail <= known if tail else quiet >= kept.oldest(now)
-    return Log(after, tuple(fresh), until, complete, tail, kept.oldest(now))
+    return Log(after, tuple(fresh), until, complete, tail, kept.oldest(now + MARGIN))
 
 
 def _after_oversized(entries: list[Entry], max_bytes: int) -> list[Entry]:

@@ -17,6 +17,7 @@ import structlog
 from gateway.redis.commands import OPEN_ERRORS, Commands, new_backoff
 from gateway.redis.connection import Connection, RedisUnavailable, ReplyError, Rest, Source
 from gateway.redis.probe import Probe, ProbedShard
+from publisher.address import Node
 from publisher.ids import new_hex
 from publisher.topology import slot_of
 
@@ -120,6 +121,11 @@ class Subscriber:
     def connection(self) -> Connection | None:
         """The connection, while there is one."""
         return self._connection
+
+    @property
+    def server(self) -> Node | None:
+        """Where we hear just now."""
+        return self._connection.server if self._connection is not None else None
 
     @property
     def is_there(self) -> bool:
@@ -320,7 +326,6 @@ class Subscriber:
             self.reconnects += was_there
             try:
                 await self._resubscribe()
-                failures = 0
                 await self._on_back()
             except (RedisUnavailable, ReplyError) as error:
                 # Lost again halfway, or the connection that asks is not back yet: begin again from the top.
@@ -329,6 +334,7 @@ class Subscriber:
                 await asyncio.sleep(backoff.compute(failures))
                 self.drop()
             else:
+                failures = 0
                 self._settled = self._connection is not None
                 _log.info("redis_subscriber_back", channels=len(self._channels))
 

@@ -185,6 +185,8 @@ class Resync:
             task.cancel()  # `back` or `moved` begins it again
         if tenant.backlog is None:
             self._hold(tenant)
+        else:
+            tenant.breaks += 1
 
     def _task(self, tenant: Tenant) -> asyncio.Task[None]:
         """Give the one task that resyncs a tenant."""
@@ -263,7 +265,13 @@ class Resync:
             tenant.heard_until = None
 
     async def _read(self, tenant: Tenant) -> tuple[str, dict[RoomState, Log]]:
-        """Read the logs of all rooms that were heard before; what is published from now on comes live."""
+        """Read the logs of all rooms that were heard before; what is published from now on comes live.
+
+        Raises `RedisUnavailable` where another server was asked than we hear: what comes live does not follow
+        what that one has.
+        """
+        ear = self.subscriber.of(tenant.id)
+        asked = ear.commands.server
         rooms = [room for room in tenant.rooms.values() if room.last_seq is not None]
         # A silent room was heard, too: its log may be gone, and nothing is missing.
         heard = (tenant.heard_until or 0) - CLOCK_MARGIN
@@ -276,7 +284,10 @@ class Resync:
             epoch = snapshot.epoch
             logs |= {batch[name]: log for name, log in snapshot.logs.items()}
         # An event that one batch was read too early for, and another one late enough, is under way to us.
-        await self.subscriber.of(tenant.id).fence()
+        await ear.fence()
+        if not asked == ear.commands.server == ear.server:
+            ear.commands.drop()
+            raise RedisUnavailable("one server was asked and another one heard")
         return epoch, logs
 
     def _tell_holes(self, tenant: Tenant, logs: dict[RoomState, Log]) -> int:
@@ -332,10 +343,9 @@ class Resync:
             if tenant.overrun:
                 live = [(room, message) for room, message in live if message.flag == wire.Flag.CONTROL]
             due = latest(merge(live, missed), _conflated)
-            missed = []
+            logged, missed = missed, []
             for i, (room, message) in enumerate(due):
-                if message.flag == wire.Flag.RECOVERABLE and not message.conflate and is_strange(room, message):
-                    # The log knows the room's newest event, so whoever published this did not write it there.
+                if _is_strangers(room, message, logged):
                     self._hub.stats.repeated += 1
                     continue
                 await self._dispatch(room, message)
@@ -368,6 +378,16 @@ class Resync:
         for waiter in self._unsettled.pop(tenant, ()):
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def _is_strangers(room: RoomState, message: wire.Message, logged: list[tuple[RoomState, wire.Message]]) -> bool:
+    """Tell whether an event came from a server that is the master no more.
+
+    The log has the room's newest event, so whoever published one that does not follow it wrote into another log.
+    """
+    if message.flag != wire.Flag.RECOVERABLE or message.conflate or not is_strange(room, message):
+        return False
+    return not any(message is read for _, read in logged)
 
 
 def _message(epoch: str, entry: Entry) -> wire.Message:

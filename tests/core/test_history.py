@@ -7,7 +7,7 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.history import MARGIN, Entry, Log, Retention, judge
+from gateway.core.history import MARGIN, Brief, Entry, Log, Retention, judge
 from publisher.offsets import SEQ_PER_S
 
 TTL_MS = 1000
@@ -159,11 +159,27 @@ def test_a_log_without_the_newest_event_that_was_had_lacks_it() -> None:
     assert not judge(now, [], 0, now + 3600 * SEQ_PER_S, HOUR).lacks(now)  # expired by now
 
 
+def test_also_an_event_lacks_that_came_right_after_a_longer_history_began() -> None:
+    began = START + 10 * MARGIN
+    kept = HOUR._replace(briefs=(Brief(began, 1.0),))
+    seq, now = began + 1, began + MARGIN
+    assert judge(seq, [], began - 1, now, kept).lacks(seq)
+    assert not judge(began, [], began - 1, now, kept).lacks(began)  # by a history that short it has expired
+
+
+def test_another_servers_clock_makes_no_event_lack() -> None:
+    now = START + 3600 * SEQ_PER_S
+    assert not judge(START + MARGIN, [], 0, now, HOUR).lacks(START + MARGIN)
+    assert judge(START + MARGIN + 1, [], 0, now, HOUR).lacks(START + MARGIN + 1)
+
+
 def test_an_event_that_names_an_older_one_before_it_shows_that_the_newest_is_gone() -> None:
     now = START + 10 * MARGIN
     for previous, conflate, lost in ((now, b"", False), (now - 1, b"", True), (now - 1, b"k", False)):
-        log = judge(now, [Entry(now + 1, previous, b"", conflate=conflate)], now + 1, now + 1, HOUR)
-        assert log.lacks(now) is lost
+        # Read from the event on, and from a later moment on, up to which there was nothing newer.
+        for after in (now, now + 5):
+            log = judge(after, [Entry(now + 9, previous, b"", conflate=conflate)], now + 9, now + 9, HOUR)
+            assert log.lacks(now) is lost
 
 
 def test_an_event_too_large_for_any_socket_is_a_hole_and_only_what_came_after_it_counts() -> None:

@@ -20,6 +20,7 @@ from gateway.rooms import resync as resync_module
 from gateway.rooms.logs import Snapshot
 from gateway.rooms.resync import AT_ONCE, Resync
 from publisher import Room
+from publisher.wire import parse_message
 from tests.core.parts import Troubles
 from tests.support.waiting import until
 
@@ -36,6 +37,9 @@ class Redis:
     retention = Retention(500, 3600.0)
 
     def __init__(self) -> None:
+        self.server = "the master"
+        """Where we hear; what asks is somewhere else where the test says so."""
+        self.asks: Any = self
         self.heard_until = 1
         self.asked: list[str] = []
         """Tenants whose logs were asked for, in order."""
@@ -44,6 +48,8 @@ class Redis:
         self.round_trips = 0
         self.drops = 0
         self.events: dict[str, int] = {}
+        self.entries: tuple[Entry, ...] = ()
+        """What every log holds, in place of so many `events`."""
         self.broken: dict[str, Exception] = {}
         self._waiting: list[asyncio.Future[None]] = []
         self._loop = asyncio.get_running_loop()
@@ -56,8 +62,9 @@ class Redis:
         if tenant in self.broken:
             raise self.broken[tenant]
         seqs = range(2, 2 + self.events.get(tenant, 0))
-        entries = tuple(Entry(seq, seq - 1, b'["e",%d]' % seq) for seq in seqs)
-        logs = {room: Log(seq, entries, 1000, complete=True, tail=1000) for room, seq in after.items()}
+        entries = self.entries or tuple(Entry(seq, seq - 1, b'["e",%d]' % seq) for seq in seqs)
+        log = Log(1, entries, 1000, complete=True, tail=1000, horizon=1000)
+        logs = {room: log._replace(after=seq) for room, seq in after.items()}
         return Snapshot(EPOCH, 1000, logs)
 
     async def _answer(self) -> None:
@@ -69,8 +76,8 @@ class Redis:
     # -- as Subscriber and Commands
 
     @property
-    def commands(self) -> Redis:
-        return self
+    def commands(self) -> Any:
+        return self.asks
 
     def of(self, tenant: str) -> Redis:
         return self
@@ -230,6 +237,73 @@ async def test_a_second_break_halfway_ends_it_and_the_next_return_begins_anew(gr
     assert error is None or isinstance(error, RedisUnavailable)
     assert all(tenant.backlog is None for tenant in tenants)
     assert not ground.resync._under_way
+
+
+async def test_a_break_in_the_middle_of_one_counts(ground: Ground) -> None:
+    (tenant,) = ground.tenants(1)
+    first = ground.break_and_mend()
+    await until(lambda: bool(ground.redis.asked))
+    assert tenant.breaks == 1
+    again = ground.break_and_mend()
+    assert tenant.breaks == 2, "a place that was asked for meanwhile would count"
+    await ground.redis.answer_until(asyncio.gather(first, again, return_exceptions=True))
+
+
+# -- another master
+
+
+class OtherServer:
+    """What asks, at another server than we hear."""
+
+    server = "the old master"
+
+    def __init__(self) -> None:
+        self.drops = 0
+
+    async def wait_up(self, timeout_s: float) -> None:
+        """It is."""
+
+    def drop(self) -> None:
+        self.drops += 1
+
+
+async def test_what_another_server_than_we_hear_has_is_not_believed(ground: Ground) -> None:
+    (tenant,) = ground.tenants(1)
+    ground.redis.asks = asks = OtherServer()
+    back = ground.break_and_mend()
+    await ground.redis.answer_until(back)
+    with pytest.raises(RedisUnavailable):
+        await back
+    assert tenant.backlog is not None
+    assert (asks.drops, ground.redis.drops) == (1, 1), "both have to look for the master anew"
+    ground.redis.asks = ground.redis
+    back = ground.break_and_mend()
+    await ground.redis.answer_until(back)
+    await back
+    assert tenant.backlog is None
+
+
+async def test_who_moves_to_another_server_between_question_and_answer_asks_again(ground: Ground) -> None:
+    (tenant,) = ground.tenants(1)
+    ground.redis.asks = asks = OtherServer()
+    back = ground.break_and_mend()
+    await until(lambda: bool(ground.redis.asked))
+    asks.server = ground.redis.server
+    await ground.redis.answer_until(back)
+    with pytest.raises(RedisUnavailable):
+        await back
+    assert tenant.backlog is not None
+
+
+async def test_what_the_log_has_is_handed_out_whatever_it_follows(ground: Ground) -> None:
+    (tenant,) = ground.tenants(1)
+    room = ground.room(tenant)
+    room.last_seq = room.newest = 50
+    ground.redis.entries = (Entry(60, 40, b'["e",1]'),)
+    back = ground.break_and_mend()
+    tenant.backlog = [(room, parse_message(f'{EPOCH}-{seq} {seq - 30} r -\n["e",2]'.encode())) for seq in (60, 61)]
+    await ground.redis.answer_until(back)
+    assert room.newest == 60, "the log's own was taken for the old master's, or the old master's for its own"
 
 
 async def test_redis_away_for_all_ends_it_at_once(ground: Ground) -> None:
