@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.dev.embedded_redis import free_port
-from tests.support.waiting import until_sync
+from tests.support.waiting import PATIENCE_S, until_sync
 
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
@@ -134,7 +134,7 @@ class PostgresServer:
         """End it as a crash would: all its processes at once (SIGQUIT is its own "immediate shutdown")."""
         assert self._process is not None
         self._process.send_signal(signal.SIGQUIT)
-        self._process.wait(10.0)
+        self._process.wait(PATIENCE_S)
 
     def close(self) -> None:
         """End it and remove its folder."""

@@ -7,6 +7,7 @@ import sys
 import tempfile
 
 from tests.support.environment import ROOT, clean_environment
+from tests.support.waiting import PATIENCE_S
 
 
 class RelayProcess:
@@ -44,7 +45,7 @@ class RelayProcess:
 
     def ended(self) -> tuple[int, str]:
         """Wait for its end; give its exit status and what it said."""
-        return self._process.wait(10.0), self.output
+        return self._process.wait(PATIENCE_S), self.output
 
     def close(self) -> None:
         """End it, if it has not ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 import redis.asyncio
@@ -60,15 +61,17 @@ def _is_empty(database: BackendDatabase, table: str) -> bool:
     ("url", "said"),
     [
         ("sqlite:////nowhere/at/all.db", "the database can't be reached at sqlite:////nowhere/at/all.db"),
-        ("sqlite://", "the database has no table realtime_outbox"),
+        ("sqlite:///empty.db", "the database has no table realtime_outbox"),
         ("postgresql+psycopg2://127.0.0.1/x", "driver is missing"),
         ("nonsense", "the database URL"),
         ("riddle://x", "the database URL"),
     ],
 )
 async def test_a_database_that_will_not_do_is_said_at_start(
-    redis_server: EmbeddedRedis, url: str, said: str
+    redis_server: EmbeddedRedis, url: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # No database in memory: it is its thread's, and nobody else can close it.
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(StartError, match=said):
         await serve(url, Target(redis_server.url, {}), outbox_table(), Relaying())
 

@@ -110,7 +110,7 @@ def test_a_lock_that_a_thread_held_at_the_fork_does_not_stop_the_child(
 
     holder = threading.Thread(target=hold)
     holder.start()
-    held.wait(10.0)
+    assert held.wait(PATIENCE_S)
     try:
         assert ended_well(in_child(lambda: events.emit(ORG, "e", 2, to=room).offset is not None))
     finally:

@@ -18,6 +18,7 @@ from publisher.envelope import build_control
 from publisher.rooms import organization, user
 from publisher.wire import parse_message
 from tests.support.tokens import new_id
+from tests.support.waiting import PATIENCE_S
 
 # Far apart, and never met by whole seconds: what really passes in a test decides nothing.
 TIMES = PresenceTimes(lease_s=30.5, grace_s=5.5, typing_s=6.5)
@@ -64,7 +65,7 @@ class Office:
     async def open(self) -> Office:
         """Begin to listen."""
         await self._hearing.psubscribe(self.key("room:*"))
-        await self._hearing.get_message(timeout=5.0)
+        await self._hearing.get_message(timeout=PATIENCE_S)
         return self
 
     async def close(self) -> None:
@@ -168,7 +169,7 @@ class Office:
         end = self.key("room:end")
         await self._redis.publish(end, b"")
         told: list[Told] = []
-        while (push := await self._hearing.get_message(timeout=5.0)) is not None:
+        while (push := await self._hearing.get_message(timeout=PATIENCE_S)) is not None:
             if push["channel"].decode() == end:
                 return told
             message = parse_message(push["data"])

@@ -8,6 +8,8 @@ import ssl
 import threading
 from typing import Self
 
+from tests.support.waiting import PATIENCE_S
+
 
 class TlsFront:
     """Takes TLS at `port` and passes what is in it on; `cut` drops all connections, new ones are taken."""
@@ -23,7 +25,7 @@ class TlsFront:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._listening.wait(10)
+        assert self._listening.wait(PATIENCE_S)
         return self
 
     def __exit__(self, *exc: object) -> None:
