@@ -24,11 +24,18 @@ def stage() -> Iterator[EmbeddedRedis]:
         yield server
 
 
+MAX_BODY_BYTES = 8_000_000
+
+
 @pytest.fixture(scope="module")
 def trio(stage: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
-    """Three replicas."""
+    """Three replicas, which take bodies of up to `MAX_BODY_BYTES`."""
+    settings = {
+        "GATEWAY_CORS_ORIGINS": "https://app.example.com",
+        "GATEWAY_MAX_PAYLOAD_BYTES": str(MAX_BODY_BYTES),
+    }
     for start in replica_factory(Path(tmp_path_factory.mktemp("trio"))):
-        yield [start(stage.url, GATEWAY_CORS_ORIGINS="https://app.example.com") for _ in range(3)]
+        yield [start(stage.url, **settings) for _ in range(3)]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import redis.asyncio
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.peers.proof import KEY, ROTATE_S, Passed, Proof
-from gateway.redis.cluster.commands import commands_of
+from gateway.redis.cluster.commands import commands_of, source_of
 from gateway.redis.commands import Commands
 
 TARGET = "/socket.io/?EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA"
@@ -20,7 +20,7 @@ PASSED = Passed("2001:db8::1", 1)
 
 @pytest_asyncio.fixture
 async def commands(redis_server: EmbeddedRedis) -> AsyncIterator[Commands]:
-    commands = commands_of(redis_server.url, name="test")
+    commands = commands_of(source_of(redis_server.url, name="test"))
     await commands.start()
     yield commands
     await commands.stop()

@@ -12,14 +12,14 @@ from structlog.testing import capture_logs
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.peers import registry
 from gateway.peers.registry import INDEX, KEY, Registry
-from gateway.redis.cluster.commands import commands_of
+from gateway.redis.cluster.commands import commands_of, source_of
 from gateway.redis.commands import Commands
 from tests.support.waiting import until
 
 
 @pytest_asyncio.fixture
 async def commands(redis_server: EmbeddedRedis) -> AsyncIterator[Commands]:
-    commands = commands_of(redis_server.url, name="test")
+    commands = commands_of(source_of(redis_server.url, name="test"))
     await commands.start()
     yield commands
     await commands.stop()
