@@ -55,9 +55,9 @@ class Tracing:
         self.provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 
-    def hub(self, troubles: Troubles) -> Hub:
-        """Make a hub that traces."""
-        return TracedHub(troubles, self.provider.get_tracer("gateway", installed_version()))
+    def hub(self, troubles: Troubles, **parts: Any) -> Hub:
+        """Make a hub that traces; `parts` are `Hub`'s."""
+        return TracedHub(troubles, self.provider.get_tracer("gateway", installed_version()), **parts)
 
     async def stop(self) -> None:
         """Send what is left, for at most `FLUSH_S`."""
@@ -78,8 +78,8 @@ class Tracing:
 class TracedHub(Hub):
     """A hub that makes a span of each event that comes with a context."""
 
-    def __init__(self, troubles: Troubles, tracer: Tracer) -> None:
-        super().__init__(troubles)
+    def __init__(self, troubles: Troubles, tracer: Tracer, **parts: Any) -> None:
+        super().__init__(troubles, **parts)
         self._tracer = tracer
 
     def dispatch(self, room: RoomState, message: wire.Message) -> Rest | None:

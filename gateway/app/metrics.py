@@ -75,7 +75,7 @@ def _traffic(gateway: Gateway) -> dict[str, Values]:
         "gateway_recoveries_total": _from_zero(OUTCOMES, server.connector.outcomes),
         "gateway_replayed_total": server.connector.recovery.replayed,
         "gateway_questions_waiting": server.members.questions.waiting,
-        "gateway_presence_sweeps_total": server.presence.sweeps,
+        "gateway_presence_sweeps_total": server.members.sweeper.sweeps,
     }
 
 

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from gateway.access import access_of, backend_of
 from gateway.api import Api
+from gateway.app.assemble import assemble
 from gateway.app.health import Health
 from gateway.app.metrics import values
 from gateway.app.sampler import Vitals
@@ -25,8 +26,6 @@ from gateway.app.status import announcement
 from gateway.app.tls import Certificate, TlsSite
 from gateway.auth import MAX_TOKEN_BYTES, Tokens, jwks_of
 from gateway.contract import ContractPage
-from gateway.core.conflation import Pacer
-from gateway.core.hub import Hub
 from gateway.engine import Compression, EngineOptions, kernel
 from gateway.engine.http_limits import HttpLimits, LimitedRunner
 from gateway.engine.replies import SERVER
@@ -36,16 +35,10 @@ from gateway.limits.connects import Connects
 from gateway.log import EVENTS
 from gateway.metrics.endpoint import Page
 from gateway.peers import Forwarding, Registry, Worker, new_name
-from gateway.presence.store import presence_times
-from gateway.redis.cluster.commands import commands_of
+from gateway.redis.cluster.commands import commands_of, source_of
 from gateway.redis.commands import OPEN_ERRORS
 from gateway.redis.connection import ReplyError
-from gateway.rooms.logs import History, retention_of
-from gateway.rooms.subscriptions import RoomSubscriptions
-from gateway.sessions.store import Sessions
 from gateway.settings import ConfigurationError, Settings
-from gateway.sockets.members import Members
-from gateway.sockets.server import GatewayServer
 from gateway.tracing import tracing_of
 
 SOCKETIO_PATH = "socket.io"
@@ -116,55 +109,42 @@ class Gateway:
         settings = self.settings
         if self.tracing is not None:
             stack.push_async_callback(self.tracing.stop)
-        kept = retention_of(settings)
         url = settings.redis_url.get_secret_value()
         try:
-            self.commands = commands = commands_of(url, name="gateway", **settings.redis_options())
-            history = History(commands, kept)
-            renew_s = max(settings.recovery_window_s / 2, 5.0)
-            sessions = Sessions(
-                commands,
-                window_s=settings.recovery_window_s,
-                renew_every_s=renew_s,
-                unnoticed_s=settings.unnoticed_s,
-                kept=kept,
-                presence=presence_times(settings),
-                most_sockets=settings.max_sockets_per_user,
-            )
-            self.subscriptions = subscriptions = RoomSubscriptions(
-                commands,
-                history,
-                linger_s=settings.room_linger_s,
-                hub=self.tracing.hub if self.tracing else Hub,
-            )
-            access = access_of(settings, self.backend)
-            members = Members(settings, commands, subscriptions, history, sessions, access)
+            source = source_of(url, name="gateway", **settings.redis_options())
+            self.commands = commands = commands_of(source)
             remote = remote_of(settings.trusted_proxies)
-            self.api = Api(members, remote) if settings.api_keys else None
             self.registry = Registry(commands, self.name, partial(announcement, self))
             self.forwarding = Forwarding(self.registry, settings, self._connects, remote)
-            self.server = server = GatewayServer(members, self.tokens, self._engine_options(), self._connects)
-            if settings.conflate_per_s:
-                subscriptions.hub.pacer = Pacer(settings.conflate_per_s, server.eio.call_later)
-            subscriptions.hub.tally.clock = subscriptions.subscriber.clock
+            parts = assemble(
+                settings,
+                commands,
+                self.tokens,
+                self._engine_options(),
+                access=access_of(settings, self.backend),
+                connects=self._connects,
+                tracing=self.tracing,
+            )
+            self.subscriptions, self.server = parts.subscriptions, parts.server
+            self.api = Api(parts.members, remote) if settings.api_keys else None
             await commands.start()
             stack.push_async_callback(commands.stop)
-            await subscriptions.start()
-            stack.push_async_callback(subscriptions.stop)
+            await self.subscriptions.start()
+            stack.push_async_callback(self.subscriptions.stop)
         except (*OPEN_ERRORS, ReplyError, ValueError) as error:
             raise StartError(redis_trouble(shown_url(url), error)) from None
         for asking in (self.jwks, self.backend):
             if asking is not None:
                 await asking.start()
                 stack.push_async_callback(asking.stop)
-        self.vitals = Vitals(server)
+        self.vitals = Vitals(self.server)
         self.vitals.start()
         stack.push_async_callback(self.vitals.stop)
-        server.leases.start()
-        stack.push_async_callback(server.leases.stop)
-        server.presence.start()
-        stack.push_async_callback(server.presence.stop)
-        stack.push_async_callback(server.control.stop)
+        self.server.leases.start()
+        stack.push_async_callback(self.server.leases.stop)
+        self.server.presence.start()
+        stack.push_async_callback(self.server.presence.stop)
+        stack.push_async_callback(self.server.control.stop)
         stack.push_async_callback(self._close_sockets)
         await self._listen(stack)
 

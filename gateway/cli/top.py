@@ -12,7 +12,7 @@ from gateway import log
 from gateway.cli.reach import Target, reaching, say
 from gateway.errors import redis_trouble, shown_url
 from gateway.peers.registry import ANNOUNCE_S, entries
-from gateway.redis.cluster.commands import commands_of
+from gateway.redis.cluster.commands import commands_of, source_of
 from gateway.redis.commands import OPEN_ERRORS, Commands
 from gateway.redis.connection import ReplyError
 
@@ -68,7 +68,7 @@ async def show(where: Target, *, once: bool, every_s: float = ANNOUNCE_S) -> Non
     log.configure("error", "auto")
     # As the gateway asks, so that it takes no other rights: redis-py's cluster would want to know every command.
     with reaching(where.url):
-        commands = commands_of(where.url, name="gateway-top", **where.options)
+        commands = commands_of(source_of(where.url, name="gateway-top", **where.options))
         await commands.start()
     try:
         await _watch(commands, where.url, once=once, every_s=every_s)

@@ -11,21 +11,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core import statuses
+from gateway.core.clock import ServerClock
 from gateway.core.conflation import Pacer
 from gateway.core.frames import Bundle, Frame
 from gateway.core.history import ANY_SIZE
+from gateway.core.limits import LIMITS, Limits
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
 from gateway.core.tally import Counted, Tally
 from publisher import wire
 from publisher.rooms import Room
 
-# Members served in one go: some 5 ms of work, after which heartbeats and connects get their turn.
-CHUNK = 500
-# The same where each is given hundreds of frames.
-CHUNK_OF_MANY = 100
-# Messages of one tenant that wait for a resync; beyond that the logs are read once more instead.
-MAX_BACKLOG = 10_000
 # A seq is a time in microseconds: sixteen digits until the year 2286.
 MAX_SEQ = 10**16 - 1
 
@@ -61,24 +57,36 @@ Rest = Callable[[], "Rest | None"]
 
 
 class Hub:
-    """All tenants and rooms of this replica."""
+    """All tenants and rooms of this replica.
 
-    def __init__(self, troubles: Troubles) -> None:
+    `max_event_bytes` is the body of the largest event that a socket can be given. Without a `pacer` every
+    conflated event is handed out. `clock` is Redis'; without one no latency is counted.
+    """
+
+    def __init__(
+        self,
+        troubles: Troubles,
+        *,
+        max_event_bytes: int = ANY_SIZE,
+        pacer: Pacer | None = None,
+        clock: ServerClock | None = None,
+        limits: Limits = LIMITS,
+    ) -> None:
         self.stats = HubStats()
-        self.tally = Tally()
+        self.tally = Tally(clock)
         self.tenants: dict[str, Tenant] = {}
         self.channels: dict[bytes, RoomState] = {}
-        self.pacer: Pacer | None = None
-        """Paces those who get conflated events; without one they get every one."""
-        self.max_event_bytes = ANY_SIZE
-        """Body of the largest event that a socket can be given."""
+        self.limits = limits
+        self._max_event_bytes = max_event_bytes
+        self._pacer = pacer
+        self._chunk = limits.fan_out_sockets
         self._troubles = troubles
 
     def tenant(self, ident: str) -> Tenant:
         """Give a tenant, which begins to exist here by being asked for."""
         tenant = self.tenants.get(ident)
         if tenant is None:
-            tenant = self.tenants[ident] = Tenant(ident)
+            tenant = self.tenants[ident] = Tenant(ident, self.limits)
         return tenant
 
     def room(self, tenant: Tenant, name: Room) -> RoomState:
@@ -112,7 +120,7 @@ class Hub:
             self.stats.malformed += 1
             return None
         tenant = room.tenant
-        if len(message.body) > self.max_event_bytes:
+        if len(message.body) > self._max_event_bytes:
             self._pass_over(room, message)
             return None
         if tenant.backlog is None and self._is_gap(room, message):
@@ -155,7 +163,7 @@ class Hub:
         assert tenant.backlog is not None
         if message.flag == wire.Flag.EPHEMERAL:
             return
-        if len(tenant.backlog) >= MAX_BACKLOG:
+        if len(tenant.backlog) >= self.limits.backlog_messages:
             tenant.backlog.clear()
             tenant.overrun = True
         tenant.backlog.append((room, message))
@@ -198,7 +206,8 @@ class Hub:
         skip_sid = None if skip == b"-" else skip.decode()
         given = 0
         replaced = 0
-        chunk = members[:CHUNK] if len(members) > CHUNK else members
+        size = self._chunk
+        chunk = members[:size] if len(members) > size else members
         for member in chunk:
             if member.last_seq < seq:
                 member.last_seq = seq
@@ -209,21 +218,22 @@ class Hub:
                     member.socket.send_frame(frame)
                 else:
                     replaced += member.keep(seq, frame, key)
-        if key and self.pacer is not None:
-            self.pacer.begin(chunk)
+        if key and self._pacer is not None:
+            self._pacer.begin(chunk)
         self.stats.conflated += replaced
         counted.deliveries += given - replaced
-        if len(members) <= CHUNK:
+        if len(members) <= size:
             self.tally.given(seq)
             return None
-        return lambda: self._fan_out(members[CHUNK:], seq, frame, skip, key, counted)
+        return lambda: self._fan_out(members[size:], seq, frame, skip, key, counted)
 
     def _fan_out_changes(
         self, members: tuple[Member, ...], seq: int, changes: Mapping[str, Frame], counted: Counted
     ) -> Rest | None:
         """Hand out changes of several users, to each member those of the others, in one write."""
         everybody = Bundle([*changes.values()])
-        for member in members[:CHUNK_OF_MANY]:
+        size = self.limits.fan_out_bundles
+        for member in members[:size]:
             if member.last_seq < seq:
                 member.last_seq = seq
                 own = changes.get(member.identity.user_id)
@@ -235,9 +245,9 @@ class Hub:
                     member.socket.send_frame(due)
                 else:
                     member.keep(seq, due)
-        if len(members) <= CHUNK_OF_MANY:
+        if len(members) <= size:
             return None
-        return lambda: self._fan_out_changes(members[CHUNK_OF_MANY:], seq, changes, counted)
+        return lambda: self._fan_out_changes(members[size:], seq, changes, counted)
 
 
 def _after(rest: Rest | None, then: Rest) -> Rest | None:

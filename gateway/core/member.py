@@ -14,12 +14,6 @@ if TYPE_CHECKING:
     from publisher.rooms import Room
 
 
-# Events that a corked member keeps: what a busy tenant publishes in the seconds that Redis may take.
-MAX_CORK = 10_000
-# Conflation keys of which a paced member keeps the latest event; with one more they all go out.
-MAX_KEYS = 32
-
-
 # Stays that a member remembers of rooms that it has left.
 MAX_STAYS = 32
 # Values of `Member.since` beyond any seq: nobody can ever say what the socket got, or not before a later renewal
@@ -155,7 +149,7 @@ class Member:
         assert self.cork is not None
         if self.pace is not None:
             return self._keep_latest(QueuedFrame(seq, frame, key))
-        if len(self.cork) < MAX_CORK:
+        if len(self.cork) < self.tenant.limits.cork_events:
             self.cork.append(QueuedFrame(seq, frame, key))
         else:
             self.socket.close("slow")
@@ -169,7 +163,7 @@ class Member:
             return 0
         others = [earlier for earlier in waiting if earlier.key != corked.key]
         self.cork = [*others, corked]
-        if len(self.cork) > MAX_KEYS:
+        if len(self.cork) > self.tenant.limits.paced_keys:
             self.flush()
         return len(waiting) - len(others)
 

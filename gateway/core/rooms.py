@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.core.limits import LIMITS, Limits
 from gateway.core.member import Member
 from publisher import wire
 from publisher.rooms import Room
@@ -16,10 +17,22 @@ class Tenant:
     something may have been missed, whether or not that has been made good.
     """
 
-    __slots__ = ("backlog", "breaks", "epoch", "heard_until", "id", "members", "overrun", "position", "rooms")
+    __slots__ = (
+        "backlog",
+        "breaks",
+        "epoch",
+        "heard_until",
+        "id",
+        "limits",
+        "members",
+        "overrun",
+        "position",
+        "rooms",
+    )
 
-    def __init__(self, ident: str) -> None:
+    def __init__(self, ident: str, limits: Limits = LIMITS) -> None:
         self.id = ident
+        self.limits = limits
         self.epoch: str | None = None
         self.position = 0
         self.rooms: dict[Room, RoomState] = {}

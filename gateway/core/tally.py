@@ -44,7 +44,7 @@ class Tally:
 
     def __init__(self, clock: ServerClock | None = None) -> None:
         self.clock = clock
-        """Without one, or before it knows what time it is, no latency is counted."""
+        """Without one, or before it knows the time, no latency is counted."""
         self.fan_out = Histogram(*FAN_OUT)
         """Members of the room that an event came for."""
         self.latency = Histogram(*LATENCY_S)

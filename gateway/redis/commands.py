@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
+from gateway.core.limits import LIMITS, Limits
 from gateway.redis.connection import Connection, RedisUnavailable, ReplyError, Source
 from publisher.address import Node
 from publisher.calls import Taken, results_of
@@ -18,11 +19,6 @@ from publisher.envelope import Envelope
 from publisher.errors import PublishError
 from publisher.scripts import SCRIPTS, command
 from publisher.sending import Backoff
-
-# A question that has been without an answer this long means that the connection is half-open.
-ANSWER_TIMEOUT_S = 5.0
-# Clients wait for it, so the pauses between attempts stay short.
-BACKOFF_CAP_S = 0.5
 
 _log = structlog.get_logger("gateway.redis")
 
@@ -38,9 +34,9 @@ class Script:
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
-def new_backoff() -> Backoff:
-    """Give the pauses between attempts to connect: 25 ms to `BACKOFF_CAP_S`, with jitter."""
-    return Backoff(cap=BACKOFF_CAP_S, base=0.05)
+def new_backoff(limits: Limits) -> Backoff:
+    """Return the pauses between attempts to connect, which double and have jitter."""
+    return Backoff(cap=limits.reconnect_most_s, base=limits.reconnect_first_s)
 
 
 class Commands:
@@ -52,7 +48,8 @@ class Commands:
     publishing = "PUBLISH"
     """The command that scripts publish with."""
 
-    def __init__(self, source: Source, scripts: dict[str, str] | None = None) -> None:
+    def __init__(self, source: Source, scripts: dict[str, str] | None = None, *, limits: Limits = LIMITS) -> None:
+        self.limits = limits
         self._source = source
         self._connection: Connection | None = None
         self._lost = asyncio.Event()
@@ -186,7 +183,7 @@ class Commands:
 
     async def _open(self) -> None:
         lost = asyncio.Event()
-        connection = Connection(self._source, on_lost=lost.set)
+        connection = self._source.connection(on_lost=lost.set)
         await connection.open()
         try:
             await self._load(connection)
@@ -200,7 +197,7 @@ class Commands:
         await asyncio.gather(*(connection.ask("SCRIPT", "LOAD", source) for source in self._scripts.values()))
 
     async def _keep(self) -> None:
-        backoff = new_backoff()
+        backoff = new_backoff(self.limits)
         while True:
             await self._watch()
             failures, before = 0, self._connection
@@ -230,5 +227,5 @@ class Commands:
             try:
                 await asyncio.wait_for(self._lost.wait(), 1.0)
             except TimeoutError:
-                if self._connection is not None and self._connection.waiting_s() > ANSWER_TIMEOUT_S:
+                if self._connection is not None and self._connection.waiting_s() > self.limits.redis_answer_s:
                     self._connection.abort()

@@ -68,8 +68,17 @@ class Source:
             },
         )
 
+    def connection(
+        self,
+        *,
+        on_push: Callable[[list[Any] | bytes | ReplyError], Rest | None] | None = None,
+        on_lost: Callable[[], None],
+    ) -> Connection:
+        """Make a connection, which is not open yet; the arguments are `Connection`'s."""
+        return Connection(self, on_push=on_push, on_lost=on_lost)
+
     def make_connection(self) -> Any:
-        """Give a fresh connection, not connected yet."""
+        """Make one of redis-py's, not connected yet."""
         return self._client.connection_pool.make_connection()
 
     async def master(self) -> Node | None:

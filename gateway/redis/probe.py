@@ -8,7 +8,6 @@ when everything has been heard, and teaches the clock.
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Protocol
 
 import structlog
@@ -20,9 +19,6 @@ from gateway.redis.connection import Connection, RedisUnavailable, ReplyError, S
 from publisher.ids import new_hex
 from publisher.offsets import SEQ_PER_S
 
-INTERVAL_S = 2.0
-# Two probes in a row unanswered, and some.
-TIMEOUT_S = 5.0
 # What a Redis that just answered on the other connection has for an answer on this one.
 ANSWER_S = 1.0
 ROUND_TRIP_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
@@ -50,7 +46,6 @@ class Hearing(Protocol):
 class ProbedShard(Protocol):
     """What is asked of the shard whose connection is probed."""
 
-    clock: ServerClock
     round_trip: Histogram
 
     def probe_channel(self) -> bytes:
@@ -64,7 +59,13 @@ class Probe:
     """The probes of one connection; of a cluster, of one shard's."""
 
     def __init__(
-        self, hearing: Hearing, source: Source, commands: Commands, *, shard: ProbedShard | None = None
+        self,
+        hearing: Hearing,
+        source: Source,
+        commands: Commands,
+        clock: ServerClock,
+        *,
+        shard: ProbedShard | None = None,
     ) -> None:
         self.channel = b"rt:probe:" + new_hex(8).encode() if shard is None else shard.probe_channel()
         """Where the probes are published: nobody else's channel."""
@@ -73,12 +74,14 @@ class Probe:
         self.deaf = 0
         self.opened_at = 0.0
         """When the connection was made, by the loop's clock; 0.0 while there never was one."""
-        self.clock = ServerClock(time.monotonic) if shard is None else shard.clock
+        self._clock = clock
         self.round_trip = Histogram(*ROUND_TRIP_S) if shard is None else shard.round_trip
         """Seconds that Redis took to say what time it is, this loop's own waiting included."""
         self._hearing = hearing
         self._source = source
         self._commands = commands
+        self._every_s = commands.limits.probe_every_s
+        self._timeout_s = commands.limits.probe_timeout_s
         self._shard = shard
         self._heard_at = 0.0
         self._asked_over = commands.reconnects
@@ -100,7 +103,7 @@ class Probe:
     @property
     def is_fresh(self) -> bool:
         """Tell whether one came back lately."""
-        return self._loop.time() - self._heard_at < TIMEOUT_S
+        return self._loop.time() - self._heard_at < self._timeout_s
 
     def opened(self, connection: Connection) -> None:
         """Go on over a new connection, which counts as one that hears for now."""
@@ -123,26 +126,26 @@ class Probe:
 
     async def ask_time(self) -> int:
         """Give Redis' time in µs, and learn from it; raises `RedisUnavailable` or `ReplyError`."""
-        asked_at = self.clock.monotonic()
+        asked_at = self._clock.monotonic()
         seconds, micros = await self._commands.ask("TIME")
-        heard_at = self.clock.monotonic()
+        heard_at = self._clock.monotonic()
         if self._asked_over != self._commands.reconnects:
             self._asked_over = self._commands.reconnects
-            self.clock.forget()
+            self._clock.forget()
         now = int(seconds) * SEQ_PER_S + int(micros)
-        self.clock.learn(asked_at, heard_at, now)
+        self._clock.learn(asked_at, heard_at, now)
         self.round_trip.observe(heard_at - asked_at)
         return now
 
     async def _probe(self) -> None:
         """Publish to oneself every few seconds; rebuild the connection when that stays unheard."""
         while True:
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(self._every_s)
             if self._hearing.connection is not None and self.opened_at < self._commands.demoted_at:
                 self._hearing.drop()
             connection = self._hearing.connection
             try:
-                async with asyncio.timeout(TIMEOUT_S):
+                async with asyncio.timeout(self._timeout_s):
                     now = await self.ask_time()
                     await self._commands.ask(self._commands.publishing, self.channel, str(now))
             except (TimeoutError, RedisUnavailable, ReplyError) as error:
@@ -165,8 +168,8 @@ class Probe:
         try:
             while not fence.done():
                 # What was silent for long already has only a moment left.
-                await asyncio.wait((fence,), timeout=max(TIMEOUT_S - connection.silent_s(), ANSWER_S))
-                if not fence.done() and connection.silent_s() >= TIMEOUT_S:
+                await asyncio.wait((fence,), timeout=max(self._timeout_s - connection.silent_s(), ANSWER_S))
+                if not fence.done() and connection.silent_s() >= self._timeout_s:
                     return False
             fence.result()
         except RedisUnavailable:
@@ -178,7 +181,7 @@ class Probe:
     async def _follow(self) -> None:
         """Leave a server that is not the master any more, with both connections, as soon as Sentinels say so."""
         while True:
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(self._every_s)
             master = await self._source.master()
             if master is None:
                 continue

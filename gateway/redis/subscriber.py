@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from gateway.core.clock import ServerClock
 from gateway.redis.commands import OPEN_ERRORS, Commands, new_backoff
 from gateway.redis.connection import Connection, RedisUnavailable, ReplyError, Rest, Source
 from gateway.redis.probe import Probe, ProbedShard
@@ -21,8 +22,6 @@ from publisher.address import Node
 from publisher.ids import new_hex
 from publisher.topology import slot_of
 
-# Channels in one SUBSCRIBE: a replica with 10,000 rooms must not stall Redis or its own loop.
-BATCH = 500
 # Answers on a subscriber's connection that are pushes of the same kind, sharded or not.
 _MESSAGES = (b"message", b"smessage")
 _CONFIRMATIONS = (b"subscribe", b"ssubscribe")
@@ -44,8 +43,8 @@ class Subscriber:
     """The subscriptions of this replica, or of one shard of a cluster, and the connection under them.
 
     `on_message(channel, payload)` gets every message, in order. `on_lost()` is called when the connection
-    breaks, `await on_back()` when it is there again and every channel has been confirmed. With `shard` pub/sub is
-    sharded.
+    breaks, `await on_back()` when it is there again and every channel has been confirmed. `clock` learns the time
+    of Redis. With `shard` pub/sub is sharded.
     """
 
     def __init__(
@@ -56,12 +55,14 @@ class Subscriber:
         on_message: Callable[[bytes, bytes], Rest | None],
         on_lost: Callable[[], None],
         on_back: Callable[[], Awaitable[None]],
+        clock: ServerClock,
         shard: Shard | None = None,
     ) -> None:
         self._shard = shard
         self.word = "SUBSCRIBE" if shard is None else "SSUBSCRIBE"
         self._source = source
         self._commands = commands
+        self._most = commands.limits.subscribed_channels
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_back = on_back
@@ -79,8 +80,8 @@ class Subscriber:
         self._settled = False
         self._loop = asyncio.get_running_loop()
         self.reconnects = 0
-        self.probe = Probe(self, source, commands, shard=shard)
-        self.clock = self.probe.clock
+        self.probe = Probe(self, source, commands, clock, shard=shard)
+        self.clock = clock
         self.round_trip = self.probe.round_trip
 
     async def start(self) -> None:
@@ -192,8 +193,8 @@ class Subscriber:
     def _batches(self, channels: Iterable[bytes]) -> Iterator[list[bytes]]:
         groups = [list(channels)] if self._shard is None else self._shard.batches(channels)
         for group in groups:
-            for i in range(0, len(group), BATCH):
-                yield group[i : i + BATCH]
+            for i in range(0, len(group), self._most):
+                yield group[i : i + self._most]
 
     async def fence(self) -> None:
         """Wait until everything that was published before this call has been handed on.
@@ -304,14 +305,14 @@ class Subscriber:
         self._gone.set()
 
     async def _open(self) -> None:
-        connection = Connection(self._source, on_push=self._take, on_lost=self._on_gone)
+        connection = self._source.connection(on_push=self._take, on_lost=self._on_gone)
         await connection.open()
         self._gone.clear()
         self._connection = connection
         self.probe.opened(connection)
 
     async def _keep(self) -> None:
-        backoff, failures = new_backoff(), 0
+        backoff, failures = new_backoff(self._commands.limits), 0
         while True:
             await self._gone.wait()
             was_there = self.probe.opened_at > 0
@@ -348,7 +349,7 @@ class Subscriber:
                 raise RedisUnavailable("the connection to Redis broke")
             self._send_subscribe([channel for channel in batch if channel in self._channels])
             unfenced += len(batch)
-            if unfenced >= BATCH:
+            if unfenced >= self._most:
                 await self.fence()
                 unfenced = 0
         await self.fence()

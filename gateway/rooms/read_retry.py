@@ -12,15 +12,11 @@ from dataclasses import dataclass
 
 import structlog
 
+from gateway.core.limits import LIMITS, Limits
 from gateway.core.rooms import Tenant
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from publisher.sending import Backoff
 
-# Between two attempts: a read of one tenant's logs is cheap, and its members wait for it.
-FIRST_PAUSE_S = 0.1
-LAST_PAUSE_S = 2.0
-# From then on a page that shows nothing new had better know it.
-TELL_AFTER_S = 30.0
 # With these words a server, or a cluster, refuses everybody.
 _OF_THE_SERVER = frozenset(
     (
@@ -50,14 +46,17 @@ class Trouble:
 class Unreadable:
     """The tenants that are in this trouble; the others are not in it.
 
-    `again(tenant)` tries once more, `tell(tenant)` is called once where that has not helped for `TELL_AFTER_S`.
+    `again(tenant)` tries once more, `tell(tenant)` is called once where that has not helped for `reread_tell_s`.
     """
 
-    def __init__(self, again: Callable[[Tenant], object], tell: Callable[[Tenant], object]) -> None:
+    def __init__(
+        self, again: Callable[[Tenant], object], tell: Callable[[Tenant], object], limits: Limits = LIMITS
+    ) -> None:
         self._again = again
         self._tell = tell
         self._troubles: dict[Tenant, Trouble] = {}
-        self._backoff = Backoff(cap=LAST_PAUSE_S, base=FIRST_PAUSE_S)
+        self._backoff = Backoff(cap=limits.reread_most_s, base=limits.reread_first_s)
+        self._tell_s = limits.reread_tell_s
         self._loop = asyncio.get_running_loop()
 
     def stop(self) -> None:
@@ -73,7 +72,7 @@ class Unreadable:
         return tenant in self._troubles
 
     def note(self, tenant: Tenant, error: RedisUnavailable | ReplyError) -> None:
-        """Note an attempt that failed: the next one comes after a pause, which doubles up to `LAST_PAUSE_S`."""
+        """Note an attempt that failed: the next one comes after a pause, which doubles each time."""
         now = self._loop.time()
         trouble = self._troubles.get(tenant)
         if trouble is None:
@@ -83,7 +82,7 @@ class Unreadable:
         trouble.failures += 1
         trouble.timer.cancel()
         trouble.timer = self._later(tenant, trouble.failures)
-        if not trouble.is_told and now - trouble.since >= TELL_AFTER_S:
+        if not trouble.is_told and now - trouble.since >= self._tell_s:
             trouble.is_told = True
             self._tell(tenant)
 

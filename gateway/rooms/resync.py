@@ -10,7 +10,7 @@ had before, and are told. A tenant whose logs can't be read holds up no other: s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import structlog
@@ -19,7 +19,6 @@ from gateway.core.conflation import latest
 from gateway.core.history import Entry, Log
 from gateway.core.hub import Hub, is_strange, merge
 from gateway.core.rooms import RoomState, Tenant
-from gateway.redis.cluster.subscriber import ClusterSubscriber
 from gateway.redis.commands import Commands
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.redis.read_limiter import Budget
@@ -31,20 +30,12 @@ from gateway.rooms.read_retry import Unreadable, is_tenants
 from publisher import wire
 from publisher.offsets import SEQ_PER_S
 
-# Rooms read in one script call, which holds Redis up for that long.
-READ_BATCH = 100
-# Events handed out in one go.
-DISPATCH_BATCH = 200
 # Tenants that are resynced at a time: one that waits for Redis keeps nobody else from going on.
 AT_ONCE = 32
-# What they may have read and not handed out yet, all together, as far as it can be foreseen.
-MOST_BYTES = 64 << 20
 # What an event takes beside its body.
 ENTRY_BYTES = 512
 # Of it, handed out in one go: well below what a socket may have unsent.
 PORTION_BYTES = 128 << 10
-# How long the connection that asks may take to be back after the one that hears.
-PATIENCE_S = 5.0
 # After a failover the new master's clock may be behind the old one's.
 CLOCK_MARGIN = 5 * SEQ_PER_S
 
@@ -68,27 +59,26 @@ class Recipients(Protocol):
 
 
 class Resync:
-    """The resyncs of one replica. `subscriber` and `recipients` are set by the room subscriptions.
+    """The resyncs of one replica; `subscriber_of(tenant id)` is what hears a tenant, of a cluster its shard's."""
 
-    What hears a tenant is its ear: the one subscriber, or that of the tenant's shard.
-    """
-
-    subscriber: Subscriber | ClusterSubscriber
-
-    def __init__(self, hub: Hub, commands: Commands, history: History) -> None:
+    def __init__(
+        self, hub: Hub, commands: Commands, history: History, subscriber_of: Callable[[str], Subscriber]
+    ) -> None:
         self.recipients: Recipients | None = None
         self.count = 0
         self.holes = 0
         self.restarts = 0
-        self.unreadable = Unreadable(self._again, self._tell_all)
+        self.unreadable = Unreadable(self._again, self._tell_all, hub.limits)
         self._hub = hub
+        self._limits = hub.limits
+        self._subscriber_of = subscriber_of
         self._commands = commands
         self._history = history
         self._deaf: set[Subscriber] = set()
         self._moving: set[Tenant] = set()
         """Tenants on their way to another shard: the one does not hear them any more, the other not yet."""
         self._under_way: dict[Tenant, asyncio.Task[None]] = {}
-        self._turns = Budget(MOST_BYTES, AT_ONCE)
+        self._turns = Budget(self._limits.resync_bytes, AT_ONCE)
         self._unsettled: dict[Tenant, set[asyncio.Future[None]]] = {}
         """Those who wait for a tenant, which comes before tenants that nobody waits for."""
 
@@ -119,26 +109,26 @@ class Resync:
                 if not waiters and self._unsettled.get(tenant) is waiters:
                     del self._unsettled[tenant]
 
-    def lost(self, ear: Subscriber) -> None:
+    def lost(self, subscriber: Subscriber) -> None:
         """A connection broke: from here on all that it hears may miss something."""
-        for tenant in self._heard_by(ear):
+        for tenant in self._heard_by(subscriber):
             self._stop_hearing(tenant)
-        self._deaf.add(ear)
+        self._deaf.add(subscriber)
 
-    async def back(self, ear: Subscriber) -> None:
+    async def back(self, subscriber: Subscriber) -> None:
         """Resync what a subscriber hears that is back, with every channel subscribed.
 
         Raises `RedisUnavailable` when its connection is lost again.
         """
-        await ear.commands.wait_up(PATIENCE_S)
-        self._deaf.discard(ear)
-        tenants = self._heard_by(ear)
+        await subscriber.commands.wait_up(self._limits.redis_patience_s)
+        self._deaf.discard(subscriber)
+        tenants = self._heard_by(subscriber)
         self._moving.difference_update(tenants)
         await self._run_all(tenants)
         for tenant in tenants:
-            if tenant in self._moving or self.subscriber.of(tenant.id) is not ear:
+            if tenant in self._moving or self._subscriber_of(tenant.id) is not subscriber:
                 continue  # gone to another shard meanwhile, whose matter it is
-            if ear in self._deaf or (tenant.backlog is not None and tenant not in self.unreadable):
+            if subscriber in self._deaf or (tenant.backlog is not None and tenant not in self.unreadable):
                 raise RedisUnavailable("the connection to Redis broke again")
 
     def moving(self, channels: Iterable[bytes]) -> None:
@@ -160,9 +150,9 @@ class Resync:
         if tasks:
             await asyncio.wait(tasks)
 
-    def forget(self, ear: Subscriber) -> None:
+    def forget(self, subscriber: Subscriber) -> None:
         """A shard is gone for good."""
-        self._deaf.discard(ear)
+        self._deaf.discard(subscriber)
 
     def begin(self, tenant: Tenant) -> None:
         """Resync one tenant, whose live messages wait from now on."""
@@ -171,10 +161,10 @@ class Resync:
             self._task(tenant)
 
     def _is_deaf(self, tenant: Tenant) -> bool:
-        return tenant in self._moving or self.subscriber.of(tenant.id) in self._deaf
+        return tenant in self._moving or self._subscriber_of(tenant.id) in self._deaf
 
-    def _heard_by(self, ear: Subscriber) -> list[Tenant]:
-        return [tenant for tenant in self._hub.tenants.values() if self.subscriber.of(tenant.id) is ear]
+    def _heard_by(self, subscriber: Subscriber) -> list[Tenant]:
+        return [tenant for tenant in self._hub.tenants.values() if self._subscriber_of(tenant.id) is subscriber]
 
     def _tenants(self, channels: Iterable[bytes]) -> set[Tenant]:
         return {self._hub.channels[channel].tenant for channel in channels if channel in self._hub.channels}
@@ -201,7 +191,7 @@ class Resync:
         tenant.breaks += 1
         # As of the first break: later probes come back over a connection that has not made good what was missed.
         if tenant.heard_until is None and tenant not in self._moving:
-            tenant.heard_until = self.subscriber.of(tenant.id).heard_until
+            tenant.heard_until = self._subscriber_of(tenant.id).heard_until
 
     async def _try(self, tenant: Tenant) -> None:
         try:
@@ -216,7 +206,7 @@ class Resync:
                 return
             _log.warning("redis_resync_failed", reason=str(error))
             if not self._is_deaf(tenant):
-                self.subscriber.of(tenant.id).drop()
+                self._subscriber_of(tenant.id).drop()
         finally:
             if self._under_way.get(tenant) is asyncio.current_task():
                 del self._under_way[tenant]
@@ -270,23 +260,24 @@ class Resync:
         Raises `RedisUnavailable` where another server was asked than we hear: what comes live does not follow
         what that one has.
         """
-        ear = self.subscriber.of(tenant.id)
-        asked = ear.commands.server
+        subscriber = self._subscriber_of(tenant.id)
+        asked = subscriber.commands.server
         rooms = [room for room in tenant.rooms.values() if room.last_seq is not None]
         # A silent room was heard, too: its log may be gone, and nothing is missing.
         heard = (tenant.heard_until or 0) - CLOCK_MARGIN
         epoch = ""
         logs: dict[RoomState, Log] = {}
-        for i in range(0, max(len(rooms), 1), READ_BATCH):
-            batch = {room.name: room for room in rooms[i : i + READ_BATCH]}
+        size = self._limits.resync_rooms
+        for i in range(0, max(len(rooms), 1), size):
+            batch = {room.name: room for room in rooms[i : i + size]}
             after = {name: room.last_seq or 0 for name, room in batch.items()}
             snapshot = await self._history.read(tenant.id, after, heard=heard)
             epoch = snapshot.epoch
             logs |= {batch[name]: log for name, log in snapshot.logs.items()}
         # An event that one batch was read too early for, and another one late enough, is under way to us.
-        await ear.fence()
-        if not asked == ear.commands.server == ear.server:
-            ear.commands.drop()
+        await subscriber.fence()
+        if not asked == subscriber.commands.server == subscriber.server:
+            subscriber.commands.drop()
             raise RedisUnavailable("one server was asked and another one heard")
         return epoch, logs
 
@@ -313,7 +304,7 @@ class Resync:
         """
         place = await self._history.read(tenant.id, {})
         # What was taken away up to there has to be heard: sessions are written again as of that place.
-        await self.subscriber.of(tenant.id).fence()
+        await self._subscriber_of(tenant.id).fence()
         notice(self._commands, tenant.id, "history lost", epoch=epoch)
         if self.recipients is not None:
             self.recipients.history_lost(tenant)
@@ -350,7 +341,7 @@ class Resync:
                     continue
                 await self._dispatch(room, message)
                 await portions.did(ENTRY_BYTES + len(message.body), tenant.members)
-                if i % DISPATCH_BATCH == DISPATCH_BATCH - 1:
+                if (i + 1) % self._limits.resync_events == 0:
                     await asyncio.sleep(0)
             if tenant.overrun:
                 return

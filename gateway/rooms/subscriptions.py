@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from itertools import islice
 
+from gateway.core.clock import ServerClock
 from gateway.core.history import StreamPosition
 from gateway.core.hub import Hub, Troubles
 from gateway.core.rooms import RoomState, Tenant
@@ -24,9 +25,6 @@ from gateway.rooms.resync import Recipients, Resync
 from publisher import wire
 from publisher.rooms import Room
 
-# How long a connect or join waits for Redis before the client is told to come back.
-PATIENCE_S = 5.0
-SWEEP_S = 1.0
 # Rooms given up in a row, some 3 ms: who held 200,000 and leaves must not stop everybody for a second.
 SWEPT_AT_ONCE = 500
 
@@ -39,15 +37,17 @@ class RoomSubscriptions:
         commands: Commands,
         history: History,
         *,
+        clock: ServerClock,
         linger_s: float,
         hub: Callable[[Troubles], Hub] = Hub,
     ) -> None:
         self.hub = hub(self)
-        self.hub.max_event_bytes = history.retention.max_event_bytes
-        self.resync = resync = Resync(self.hub, commands, history)
+        self.resync = resync = Resync(self.hub, commands, history, lambda tenant: self.subscriber.of(tenant))
         self.subscriber: Subscriber | ClusterSubscriber
         if isinstance(commands, ClusterCommands):
-            self.subscriber = ClusterSubscriber(commands, on_message=self.hub.receive, listener=resync)
+            self.subscriber = ClusterSubscriber(
+                commands, on_message=self.hub.receive, listener=resync, clock=clock
+            )
         else:
             self.subscriber = subscriber = Subscriber(
                 commands.source,
@@ -55,9 +55,11 @@ class RoomSubscriptions:
                 on_message=self.hub.receive,
                 on_lost=lambda: resync.lost(subscriber),
                 on_back=lambda: resync.back(subscriber),
+                clock=clock,
             )
-        resync.subscriber = self.subscriber
         self._history = history
+        self._sweep_s = commands.limits.idle_sweep_s
+        self._patience_s = commands.limits.redis_patience_s
         self._linger_s = linger_s
         self._idle: dict[RoomState, float] = {}
         self._asking: dict[Tenant, asyncio.Future[Snapshot]] = {}
@@ -67,7 +69,7 @@ class RoomSubscriptions:
     async def start(self) -> None:
         """Connect the subscriber; raises what it raises."""
         await self.subscriber.start()
-        self._sweeper = asyncio.create_task(self._sweep(), name="idle rooms")
+        self._sweeper = asyncio.create_task(self._keep_sweeping(), name="idle rooms")
 
     async def stop(self) -> None:
         """Disconnect; nothing is heard any more."""
@@ -91,7 +93,7 @@ class RoomSubscriptions:
         waiting = [f for room in rooms if not (f := self.subscriber.subscribe(room.channel)).done()]
         if waiting or tenant.backlog is not None:
             try:
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(self._patience_s):
                     for future in waiting:
                         await asyncio.shield(future)
                     await self.resync.settled(tenant)
@@ -152,7 +154,7 @@ class RoomSubscriptions:
 
     async def _settled(self, tenant: Tenant) -> None:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(self._patience_s):
                 await self.resync.settled(tenant)
         except TimeoutError:
             raise Unavailable from None
@@ -180,21 +182,25 @@ class RoomSubscriptions:
     async def fence(self, tenant: Tenant) -> None:
         """Have everything handed out that was published before this call; raises `Unavailable`."""
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(self._patience_s):
                 await self.subscriber.of(tenant.id).fence()
                 # What has arrived may still wait for a resync.
                 await self.resync.settled(tenant)
         except (RedisUnavailable, TimeoutError):
             raise Unavailable from None
 
-    async def _sweep(self) -> None:
+    async def sweep(self) -> None:
+        """Unsubscribe rooms that nobody has needed for `linger_s`."""
+        horizon = self._loop.time() - self._linger_s
+        idle = iter(list(self._idle.items()))
+        while some := list(islice(idle, SWEPT_AT_ONCE)):
+            self._give_up(some, horizon)
+            await asyncio.sleep(0)
+
+    async def _keep_sweeping(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_S)
-            horizon = self._loop.time() - self._linger_s
-            idle = iter(list(self._idle.items()))
-            while some := list(islice(idle, SWEPT_AT_ONCE)):
-                self._give_up(some, horizon)
-                await asyncio.sleep(0)
+            await asyncio.sleep(self._sweep_s)
+            await self.sweep()
 
     def _give_up(self, idle: Iterable[tuple[RoomState, float]], horizon: float) -> None:
         gone = []

@@ -90,7 +90,8 @@ Due = Callable[[str, int], None]
 class Sessions:
     """The sessions in Redis. Every method raises `RedisUnavailable` or `ReplyError`.
 
-    `due(tenant, delay_ms)` is called when a tenant's presence has to be looked at again: `presence/presence.lua`.
+    `due(tenant, delay_ms)` is called with the ms after which a tenant's presence has to be looked at again, -1 for
+    never: see `presence/presence.lua`.
     """
 
     def __init__(
@@ -103,9 +104,10 @@ class Sessions:
         kept: Retention,
         presence: PresenceTimes = PresenceTimes(),  # noqa: B008  # immutable
         most_sockets: int = 0,
+        due: Due = lambda tenant, delay_ms: None,
     ) -> None:
         self.renew_every_s = renew_every_s
-        self.due: Due = _ignore
+        self._due = due
         self._commands = commands
         self._window_ms = int(window_s * 1000)
         # While its socket counts as there, too: whose session is gone can't be seen off room by room.
@@ -169,7 +171,7 @@ class Sessions:
             kept.max_bytes,
             *args,
         )
-        self._note(tenant, delay)
+        self._due(tenant, delay)
         return Opened(StreamPosition(epoch.decode(), int(seq)), Revoked(_pairs(revoked)))
 
     async def claim(self, ref: SessionRef) -> Opened:
@@ -194,14 +196,10 @@ class Sessions:
             token_id,
             issued_at,
         )
-        self._note(tenant, delay)
+        self._due(tenant, delay)
         taken = Revoked(_pairs(revoked))
         session = _session(_pairs(fields), taken) if fields else None
         return Opened(StreamPosition(epoch.decode(), int(seq)), taken, session)
-
-    def _note(self, tenant: str, delay_ms: int) -> None:
-        if delay_ms >= 0:
-            self.due(tenant, delay_ms)
 
     async def generation(self, tenant: str, pid: str) -> int:
         """Tell how often a session was claimed, 0 where it is gone."""
@@ -243,7 +241,7 @@ class Sessions:
 
     async def _changed(self, tenant: str, changing: Awaitable[Any]) -> tuple[Any, Any]:
         known, delay, people = await changing
-        self._note(tenant, delay)
+        self._due(tenant, delay)
         return known, people
 
     async def renew(self, tenant: str, sessions: Iterable[tuple[SessionRef, int]]) -> Renewed:
@@ -327,11 +325,7 @@ class Sessions:
             generation,
             *typing,
         )
-        self._note(tenant, delay)
-
-
-def _ignore(tenant: str, delay_ms: int) -> None:
-    """Look at nobody's presence."""
+        self._due(tenant, delay)
 
 
 def _pairs(flat: list[bytes]) -> dict[str, str]:

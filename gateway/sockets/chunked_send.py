@@ -7,23 +7,26 @@ all by itself; so it goes out in portions, each when the one before has been tak
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from gateway.core.frames import Frame
 from gateway.engine import EngineSocket
 
-# Half of the least `max_buffer_bytes`, as is the largest event: beside either there is room for live ones.
-PORTION_BYTES = 32 * 1024
 # How often to look whether a portion has been taken: the engine keeps nobody waiting, so it calls nobody back.
 LOOK_S = 0.02
 
 
-def is_small(frames: Iterable[Frame]) -> bool:
-    """Tell whether frames may be sent at once."""
-    return sum(len(frame.wire) for frame in frames) <= PORTION_BYTES
+Sleep = Callable[[float], Awaitable[None]]
 
 
-async def send_chunked(socket: EngineSocket, frames: Iterable[Frame]) -> None:
+def is_small(frames: Iterable[Frame], portion_bytes: int) -> bool:
+    """Return whether frames may be sent at once."""
+    return sum(len(frame.wire) for frame in frames) <= portion_bytes
+
+
+async def send_chunked(
+    socket: EngineSocket, frames: Iterable[Frame], portion_bytes: int, sleep: Sleep = asyncio.sleep
+) -> None:
     """Send frames in order, as fast as the client takes them; ends early when the socket does.
 
     A frame that is larger than a portion goes alone.
@@ -31,17 +34,17 @@ async def send_chunked(socket: EngineSocket, frames: Iterable[Frame]) -> None:
     portion: list[Frame] = []
     size = 0
     for frame in frames:
-        if portion and size + len(frame.wire) > PORTION_BYTES:
-            await _send(socket, portion)
+        if portion and size + len(frame.wire) > portion_bytes:
+            await _send(socket, portion, sleep)
             portion, size = [], 0
         if socket.closed:
             return
         portion.append(frame)
         size += len(frame.wire)
-    await _send(socket, portion)
+    await _send(socket, portion, sleep)
 
 
-async def _send(socket: EngineSocket, portion: list[Frame]) -> None:
+async def _send(socket: EngineSocket, portion: list[Frame], sleep: Sleep) -> None:
     socket.send_frames(portion)
-    while socket.buffered and not socket.closed:  # noqa: ASYNC110
-        await asyncio.sleep(LOOK_S)
+    while socket.buffered and not socket.closed:
+        await sleep(LOOK_S)

@@ -18,6 +18,7 @@ from gateway.errors import Refused, Unavailable
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.notices import notice, unwatched
 from gateway.sockets.admission import check_status, greeting, subscribe
+from gateway.sockets.chunked_send import Sleep
 from gateway.sockets.members import Members, facts, log, session_ref
 from gateway.sockets.presence_snapshot import catch_up, in_place
 from gateway.sockets.recover import Lost, Recovery
@@ -36,11 +37,11 @@ NOTHING = Lost("")
 class Connector:
     """Admits sockets."""
 
-    def __init__(self, members: Members, tokens: Tokens, room_access: RoomAccess) -> None:
+    def __init__(self, members: Members, tokens: Tokens, room_access: RoomAccess, sleep: Sleep) -> None:
         self._members = members
         self._tokens = tokens
         self._room_access = room_access
-        self.recovery = Recovery(members, room_access)
+        self.recovery = Recovery(members, room_access, sleep)
         self.outcomes: dict[str, int] = {}
         """Recoveries by outcome: `recovered` or the reason why not."""
         self.refused: dict[str, int] = {}

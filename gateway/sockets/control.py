@@ -24,12 +24,9 @@ from gateway.sockets.room_access import remove_from_room
 from publisher import InvalidEvent, parse_room, wire
 from publisher.rooms import Room, room_kind
 
-# Sockets told in one go, and the pause between two goes: they all come back, to all replicas.
+# Sockets told in one go, with a pause between two goes: they all come back, to all replicas.
 BATCH = 100
-PAUSE_S = 0.05
 PATIENCE_S = 60.0
-# Between two attempts to write what has to be written.
-RETRY_S = 0.5
 
 
 class ControlHandler:
@@ -37,6 +34,7 @@ class ControlHandler:
 
     def __init__(self, members: Members) -> None:
         self._members = members
+        self._limits = members.commands.limits
         self._telling: set[asyncio.Task[None]] = set()
         self.evicted = 0
         """Sockets sent away because their user had too many."""
@@ -144,7 +142,7 @@ class ControlHandler:
             batch = [member for member in members[i : i + BATCH] if not member.socket.closed]
             await self._insist(lambda batch=batch: self._write(batch))  # type: ignore[misc]
             await self._close_all(batch, "history lost")
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(self._limits.close_pause_s)
 
     async def _write(self, batch: list[Member]) -> None:
         """Write sessions: before that nobody could come back, and keep their rooms."""
@@ -168,7 +166,7 @@ class ControlHandler:
                     return
                 with contextlib.suppress(RedisUnavailable):
                     await self._members.commands.wait_up(PATIENCE_S)
-                await asyncio.sleep(RETRY_S)  # one shard of several may be away
+                await asyncio.sleep(self._limits.write_retry_s)  # one shard of several may be away
             else:
                 return
 
@@ -176,7 +174,7 @@ class ControlHandler:
         for i, member in enumerate(members):
             member.socket.close(reason, CloseCode.RESTART)
             if i % BATCH == BATCH - 1:
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(self._limits.close_pause_s)
 
     def _tell(self, telling: Any) -> None:
         task = asyncio.create_task(telling)
@@ -227,8 +225,7 @@ class ControlHandler:
             room.name for room in tenant.rooms.values() if room.members and room_kind(room.name) == "conversation"
         ]
         delay_ms = await self._members.presence.tell_again(tenant.id, tenant.heard_until or 0, rooms)
-        if delay_ms >= 0:
-            self._members.sessions.due(tenant.id, delay_ms)
+        self._members.sweeper.soon(tenant.id, delay_ms)
 
     def _drop_taken(self, member: Member, taken: Iterable[tuple[Room, int]]) -> None:
         joined = {room.name: at for room, at in member.rooms.items()}

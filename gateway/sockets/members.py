@@ -16,7 +16,8 @@ from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
 from gateway.engine import CloseReason
 from gateway.engine.errors import CloseCode
-from gateway.presence.store import PresenceStore, presence_times
+from gateway.presence.store import PresenceStore
+from gateway.presence.sweeper import Sweeper
 from gateway.redis.commands import Commands
 from gateway.rooms.logs import History
 from gateway.rooms.subscriptions import RoomSubscriptions
@@ -39,6 +40,8 @@ class Members:
         subscriptions: RoomSubscriptions,
         history: History,
         sessions: Sessions,
+        presence: PresenceStore,
+        sweeper: Sweeper,
         access: Access = EVERYONE,
     ) -> None:
         self.settings = settings
@@ -47,7 +50,8 @@ class Members:
         self.history = history
         self.sessions = sessions
         self.access = access
-        self.presence = PresenceStore(commands, presence_times(settings))
+        self.presence = presence
+        self.sweeper = sweeper
         self.by_sid: dict[str, Member] = {}
         self.limited: Counter[str] = Counter()
         """How often members hit a limit, by limit."""

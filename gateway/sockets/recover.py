@@ -23,7 +23,7 @@ from gateway.rooms.notices import unwatched
 from gateway.sessions.store import Opened, SessionRef
 from gateway.sockets.admission import check_status, greeting, subscribe
 from gateway.sockets.changes import remove_room
-from gateway.sockets.chunked_send import is_small, send_chunked
+from gateway.sockets.chunked_send import Sleep, is_small, send_chunked
 from gateway.sockets.members import Members, evict
 from gateway.sockets.presence_snapshot import catch_up, in_place
 from gateway.sockets.room_access import RoomAccess, left_event
@@ -49,8 +49,10 @@ class Lost(Exception):
 class Recovery:
     """Recovers sockets."""
 
-    def __init__(self, members: Members, room_access: RoomAccess) -> None:
+    def __init__(self, members: Members, room_access: RoomAccess, sleep: Sleep) -> None:
         self._members = members
+        self._portion_bytes = members.commands.limits.replay_portion_bytes
+        self._sleep = sleep
         self._room_access = room_access
         self.replayed = 0
         """Events that sockets had missed and were given when they came back."""
@@ -170,13 +172,13 @@ class Recovery:
             greeting(member.identity, offset, recovered=True),
             *map(left_event, closed),
         ]
-        if is_small(follow):
+        if is_small(follow, self._portion_bytes):
             return Admission(member.sid, member.pid, follow, member.uncork)
         return Admission(member.sid, member.pid, begin=lambda: self._hand_over(member, follow))
 
     async def _hand_over(self, member: Member, follow: list[Frame]) -> None:
         while follow:
-            await send_chunked(member.socket, follow)
+            await send_chunked(member.socket, follow, self._portion_bytes, self._sleep)
             follow = [corked.frame for corked in member.take_cork()]
         member.uncork()
 

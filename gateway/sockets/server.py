@@ -8,9 +8,11 @@ from typing import Any
 
 from gateway.auth import Tokens
 from gateway.core.member import Member
-from gateway.engine import EngineOptions
+from gateway.engine import CloseReason, EngineOptions
 from gateway.limits.connects import Connects
 from gateway.rooms.notices import unwatched
+from gateway.sockets.changes import IN_DOUBT
+from gateway.sockets.chunked_send import Sleep
 from gateway.sockets.connect import Connector
 from gateway.sockets.control import ControlHandler
 from gateway.sockets.events import Events
@@ -19,16 +21,25 @@ from gateway.sockets.leases import Leases, since
 from gateway.sockets.manager import RoomManager
 from gateway.sockets.members import Members, facts, log, session_ref
 from gateway.sockets.packets import Packet
-from gateway.sockets.presence import SENT_AWAY, Presence
+from gateway.sockets.presence import PresenceLeases
 from gateway.sockets.room_access import RoomAccess
 from gateway.sockets.socketio_server import LEFT, Admission, Peer, SocketServer
+
+# Why this replica closes sockets that come back by themselves, to wherever there is room for them.
+SENT_AWAY = (CloseReason.SHUTDOWN, "gap", "history lost", IN_DOUBT)
 
 
 class GatewayServer(SocketServer):
     """Everything that browsers talk to."""
 
     def __init__(
-        self, members: Members, tokens: Tokens, options: EngineOptions, connects: Connects | None = None
+        self,
+        members: Members,
+        tokens: Tokens,
+        options: EngineOptions,
+        connects: Connects | None = None,
+        *,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         super().__init__(
             options=options,
@@ -38,13 +49,12 @@ class GatewayServer(SocketServer):
         )
         self.members = members
         self.room_access = RoomAccess(members)
-        self.connector = Connector(members, tokens, self.room_access)
+        self.connector = Connector(members, tokens, self.room_access, sleep)
         self.control = ControlHandler(members)
         self.leases = Leases(members)
-        self.presence = Presence(members, self.eio.call_later)
+        self.presence = PresenceLeases(members)
         self._expiry = Expiry(members, tokens, self.room_access, self.eio.call_later)
         self._events = Events(members, self._expiry, self.room_access)
-        members.subscriptions.listen_with(self.control)
 
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
         """Accept a socket whose token is good."""

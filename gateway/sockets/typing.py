@@ -54,8 +54,7 @@ class Typing:
         tenant, user_id = member.tenant.id, member.identity.user_id
         skip = member.sid if self._members.settings.typing_to_own_tabs else f"@{user_id}"
         delay_ms = await self._members.presence.type(tenant, room, member.pid, user_id, skip, typing=typing)
-        if delay_ms >= 0:
-            self._members.sessions.due(member.tenant.id, delay_ms)
+        self._members.sweeper.soon(member.tenant.id, delay_ms)
 
 
 def _is_in(member: Member, room: Room) -> bool:

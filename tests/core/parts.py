@@ -58,11 +58,11 @@ class Troubles:
 
 
 class World:
-    """A hub with one tenant."""
+    """A hub with one tenant; `parts` are `Hub`'s."""
 
-    def __init__(self) -> None:
+    def __init__(self, **parts: Any) -> None:
         self.troubles = Troubles()
-        self.hub = Hub(self.troubles)
+        self.hub = Hub(self.troubles, **parts)
         self.tenant: Tenant = self.hub.tenant(new_id())
         self.tenant.epoch = EPOCH
         self._last: dict[RoomState, int] = {}

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.core.conflation import Pacer, latest
 from gateway.core.history import Entry, Log
-from gateway.core.hub import CHUNK
-from gateway.core.member import MAX_KEYS
+from gateway.core.limits import LIMITS
 from gateway.core.replay import in_order, missed_events
 from gateway.core.rooms import RoomState
 from tests.core import parts
@@ -23,10 +22,9 @@ class World(parts.World):
     """A hub with one tenant, that paces, and its clock."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.now = 0.0
         self.timers: list[tuple[float, Callable[[], object]]] = []
-        self.hub.pacer = Pacer(1 / PAUSE_S, self._call_later)
+        super().__init__(pacer=Pacer(1 / PAUSE_S, self._call_later))
 
     def _call_later(self, delay_s: float, callback: Callable[[], object]) -> None:
         self.timers.append((self.now + delay_s, callback))
@@ -117,10 +115,10 @@ def test_each_key_has_its_latest_in_the_order_of_publishing(world: World, room: 
 def test_more_keys_than_are_kept_go_out_early(world: World, room: RoomState) -> None:
     member, socket = world.member(room)
     world.progress(room, 1)
-    for seq in range(2, MAX_KEYS + 3):
+    for seq in range(2, LIMITS.paced_keys + 3):
         world.progress(room, seq, key=f"k{seq}")
-        assert len(member.cork or ()) <= MAX_KEYS
-    assert socket.data == list(range(1, MAX_KEYS + 3))
+        assert len(member.cork or ()) <= LIMITS.paced_keys
+    assert socket.data == list(range(1, LIMITS.paced_keys + 3))
 
 
 def test_who_is_left_out_of_the_last_one_gets_the_one_before(world: World, room: RoomState) -> None:
@@ -143,7 +141,7 @@ def test_an_event_for_two_rooms_comes_once(world: World) -> None:
 
 
 def test_all_members_of_a_large_room_are_paced_by_few_timers(world: World, room: RoomState) -> None:
-    sockets = [world.member(room)[1] for _ in range(CHUNK + 1)]
+    sockets = [world.member(room)[1] for _ in range(LIMITS.fan_out_sockets + 1)]
     world.progress(room, 1, 2, 3)
     assert len(world.timers) == 2
     world.pass_time()
@@ -163,7 +161,7 @@ def test_who_joins_later_has_a_pace_of_its_own(world: World, room: RoomState) ->
 
 
 def test_without_a_pacer_everyone_gets_everything(world: World, room: RoomState) -> None:
-    world.hub.pacer = None
+    world.hub._pacer = None
     _, socket = world.member(room)
     world.progress(room, 1, 2, 3)
     assert socket.data == [1, 2, 3]

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from gateway.core import hub as hub_module
 from gateway.core.frames import encode
-from gateway.core.hub import CHUNK, merge
+from gateway.core.hub import merge
+from gateway.core.limits import LIMITS, Limits
 from gateway.core.rooms import RoomState
 from publisher.wire import Message, parse_message
 from tests.core.parts import World
@@ -92,8 +92,8 @@ def test_a_corked_member_keeps_its_events_and_their_order(world: World) -> None:
     assert socket.data == [5, 6, 7]
 
 
-def test_a_cork_that_grows_without_end_closes_its_socket(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.core.member.MAX_CORK", 3)
+def test_a_cork_that_grows_without_end_closes_its_socket() -> None:
+    world = World(limits=Limits(cork_events=3))
     room = world.room()
     member, socket = world.member(room)
     member.cork = []
@@ -127,20 +127,20 @@ def test_two_sockets_of_one_session_are_two_members(world: World) -> None:
 
 def test_a_large_room_is_served_in_pieces_and_in_order(world: World) -> None:
     room = world.room()
-    sockets = [world.member(room)[1] for _ in range(2 * CHUNK + 1)]
+    sockets = [world.member(room)[1] for _ in range(2 * LIMITS.fan_out_sockets + 1)]
     rest = world.hub.receive(room.channel, world.message(room, 5))
     served = []
     while rest is not None:
         served.append(sum(bool(socket.data) for socket in sockets))
         rest = rest()
-    assert served == [CHUNK, 2 * CHUNK]
+    assert served == [LIMITS.fan_out_sockets, 2 * LIMITS.fan_out_sockets]
     assert all(socket.data == [5] for socket in sockets)
     assert world.hub.tally.deliveries == len(sockets)
 
 
 def test_who_comes_or_goes_while_a_large_room_is_served_changes_nothing_for_the_others(world: World) -> None:
     room = world.room()
-    members = [world.member(room) for _ in range(CHUNK + 10)]
+    members = [world.member(room) for _ in range(LIMITS.fan_out_sockets + 10)]
     rest = world.hub.receive(room.channel, world.message(room, 5))
     room.remove(members[0][0])
     _, late = world.member(room, last_seq=world.tenant.position)
@@ -256,8 +256,8 @@ def test_control_messages_are_passed_on_and_reach_no_browser(world: World) -> No
     assert (world.troubles.controls, socket.data) == ([b'{"do":"x"}'], [])
 
 
-def test_a_backlog_is_bounded_and_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "MAX_BACKLOG", 10)
+def test_a_backlog_is_bounded_and_says_so() -> None:
+    world = World(limits=Limits(backlog_messages=10))
     room = world.room()
     world.tenant.backlog = []
     for seq in range(1, 26):
@@ -310,8 +310,8 @@ def test_merging_gives_each_event_once_for_each_of_its_rooms_in_order(world: Wor
     ]
 
 
-def test_an_event_too_large_for_any_socket_is_a_gap_of_its_room(world: World) -> None:
-    world.hub.max_event_bytes = 50
+def test_an_event_too_large_for_any_socket_is_a_gap_of_its_room() -> None:
+    world = World(max_event_bytes=50)
     room = world.room()
     _, socket = world.member(room)
     world.receive(room, 5, data="x" * 60)
@@ -320,16 +320,16 @@ def test_an_event_too_large_for_any_socket_is_a_gap_of_its_room(world: World) ->
     assert (world.tenant.backlog, world.tenant.overrun) == ([], True)
 
 
-def test_one_that_comes_during_a_resync_has_the_logs_read_once_more(world: World) -> None:
-    world.hub.max_event_bytes = 50
+def test_one_that_comes_during_a_resync_has_the_logs_read_once_more() -> None:
+    world = World(max_event_bytes=50)
     room = world.room()
     world.tenant.backlog = []
     world.receive(room, 5, data="x" * 60)
     assert (world.troubles.gaps, world.tenant.backlog, world.tenant.overrun) == ([], [], True)
 
 
-def test_one_that_is_known_already_or_ephemeral_is_no_gap(world: World) -> None:
-    world.hub.max_event_bytes = 50
+def test_one_that_is_known_already_or_ephemeral_is_no_gap() -> None:
+    world = World(max_event_bytes=50)
     room = world.room()
     _, socket = world.member(room)
     world.receive(room, 5)

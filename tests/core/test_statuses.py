@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.core.hub import CHUNK, CHUNK_OF_MANY
+from gateway.core.limits import LIMITS
 from tests.core.parts import Socket, World
 
 TOLD = ["user:statuses", {"online": ["ann", "cid"], "offline": ["dan"]}]
@@ -34,7 +34,7 @@ def test_who_takes_it_is_told_in_one_event_and_the_others_one_by_one(world: Worl
     assert (takes.events, plain.events) == ([TOLD], EACH)
 
 
-@pytest.mark.parametrize("count", [CHUNK_OF_MANY, CHUNK_OF_MANY + 1, CHUNK + 1])
+@pytest.mark.parametrize("count", [LIMITS.fan_out_bundles, LIMITS.fan_out_bundles + 1, LIMITS.fan_out_sockets + 1])
 def test_a_crowd_of_both_is_told_once_each(world: World, count: int) -> None:
     sockets: list[tuple[Socket, bool]] = []
     for number in range(2 * count):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.clock import ServerClock
-from gateway.core.hub import CHUNK
+from gateway.core.limits import LIMITS
 from gateway.core.tally import FAN_OUT, MAX_NAMES, OTHER, Tally
 from tests.core.parts import World
 
@@ -75,7 +75,7 @@ def test_the_age_of_an_event_counts_when_its_last_socket_has_it(world: World) ->
     clock = world.hub.tally.clock = ServerClock(lambda: at[0])
     clock.learn(0.0, 0.0, int(NOW_S * 1e6))
     room, latency = world.room(), world.hub.tally.latency
-    for _ in range(CHUNK + 1):
+    for _ in range(LIMITS.fan_out_sockets + 1):
         world.member(room)
     rest = world.hub.receive(room.channel, world.message(room, int(NOW_S * 1e6)))
     assert sum(latency.counts) == 0

@@ -12,13 +12,13 @@ import pytest_asyncio
 from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import browsers, node
 from tests.recovery.conftest import behind_proxy
-from tests.redis.conftest import commands, redis_proxy, source
+from tests.redis.conftest import commands, limits, redis_proxy, source
 from tests.support.browsers import Browser
 from tests.support.client import Clients, RawClient
 from tests.support.replica import Replica, Replicas, replica_factory
 from tests.support.tokens import mint, new_id
 
-__all__ = ["behind_proxy", "browsers", "commands", "node", "redis_proxy", "source"]
+__all__ = ["behind_proxy", "browsers", "commands", "limits", "node", "redis_proxy", "source"]
 
 LEASE_S, GRACE_S, TYPING_S = 6.0, 2.5, 2.0
 TIMES = {

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
+from gateway.core.clock import ServerClock
+from gateway.core.limits import LIMITS, Limits
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.redis.commands import Commands
 from gateway.redis.connection import Source
@@ -28,10 +32,16 @@ async def source(redis_proxy: Proxy) -> Source:
     return Source(redis_proxy.url, name="gateway")
 
 
+@pytest.fixture
+def limits() -> Limits:
+    """A replica's limits; a test parametrizes it to have others."""
+    return LIMITS
+
+
 @pytest_asyncio.fixture
-async def commands(source: Source) -> AsyncIterator[Commands]:
+async def commands(source: Source, limits: Limits) -> AsyncIterator[Commands]:
     """Something to ask Redis with, through the network."""
-    commands = Commands(source)
+    commands = Commands(source, limits=limits)
     await commands.start()
     yield commands
     await commands.stop()
@@ -52,6 +62,7 @@ class Ear:
             on_message=lambda channel, data: self.heard.append((channel, data)),
             on_lost=self.lost,
             on_back=self.back,
+            clock=ServerClock(time.monotonic),
         )
 
     def lost(self) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from gateway.core.limits import LIMITS, Limits
 from gateway.dev.embedded_redis import EmbeddedRedis
-from gateway.redis import commands as commands_module
-from gateway.redis.commands import BACKOFF_CAP_S, OPEN_ERRORS, Commands, new_backoff
+from gateway.redis.commands import OPEN_ERRORS, Commands, new_backoff
 from gateway.redis.connection import RedisUnavailable, ReplyError, Source
 from publisher import Options, conversation
 from publisher.envelope import build_event
@@ -31,7 +31,7 @@ async def test_an_unreachable_server_at_the_start_is_an_error(redis_proxy: Proxy
 
 
 def test_redis_may_be_away_for_days() -> None:
-    assert 0.0 < new_backoff().compute(1_000_000) <= BACKOFF_CAP_S
+    assert 0.0 < new_backoff(LIMITS).compute(1_000_000) <= LIMITS.reconnect_most_s
 
 
 async def test_a_script_is_there_whenever_the_connection_is_up(source: Source) -> None:
@@ -112,10 +112,8 @@ async def test_a_server_that_can_not_load_scripts_yet_costs_no_connections(
     assert commands.reconnects == 1
 
 
-async def test_a_half_open_connection_is_noticed_and_replaced(
-    commands: Commands, redis_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commands_module, "ANSWER_TIMEOUT_S", 0.1)
+@pytest.mark.parametrize("limits", [Limits(redis_answer_s=0.1)])
+async def test_a_half_open_connection_is_noticed_and_replaced(commands: Commands, redis_proxy: Proxy) -> None:
     redis_proxy.abandon()
     asked = commands.ask("PING")
     with pytest.raises(RedisUnavailable):
@@ -125,10 +123,8 @@ async def test_a_half_open_connection_is_noticed_and_replaced(
     assert commands.reconnects == 1
 
 
-async def test_a_connection_that_is_asked_nothing_is_left_alone(
-    commands: Commands, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commands_module, "ANSWER_TIMEOUT_S", 0.0)
+@pytest.mark.parametrize("limits", [Limits(redis_answer_s=0.0)])
+async def test_a_connection_that_is_asked_nothing_is_left_alone(commands: Commands) -> None:
     loop = asyncio.get_running_loop()
     begin = loop.time()
     await until(lambda: loop.time() - begin > 1.2)  # longer than its watch looks away

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.redis import probe as probe_module
+from gateway.core.limits import Limits
 from tests.redis.conftest import Ear, subscribed
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
@@ -15,21 +15,22 @@ from tests.support.waiting import until
 Client = Any  # redis.asyncio.Redis, whose commands are not typed
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Probes ten times a second, and no trust after 0.4 s of silence."""
-    monkeypatch.setattr(probe_module, "INTERVAL_S", 0.1)
-    monkeypatch.setattr(probe_module, "TIMEOUT_S", 0.4)
+# Probes ten times a second, and no trust after 0.4 s of silence.
+IMPATIENT = Limits(probe_every_s=0.1, probe_timeout_s=0.4)
+
+impatient = pytest.mark.parametrize("limits", [IMPATIENT])
 
 
-async def test_ac_20_a_probe_that_comes_back_proves_that_it_hears(impatient: None, ear: Ear) -> None:
+@impatient
+async def test_ac_20_a_probe_that_comes_back_proves_that_it_hears(ear: Ear) -> None:
     await until(lambda: ear.subscriber.heard_until > 0)
     assert ear.subscriber.hears
     assert ear.subscriber.deaf == 0
 
 
+@impatient
 async def test_ac_23_a_connection_that_has_gone_deaf_is_noticed_and_rebuilt(
-    impatient: None, ear: Ear, redis_proxy: Proxy, redis_client: Client
+    ear: Ear, redis_proxy: Proxy, redis_client: Client
 ) -> None:
     await subscribed(ear, b"a")
     redis_proxy.abandon(redis_proxy.links_that_asked(b"SUBSCRIBE"))
@@ -41,8 +42,9 @@ async def test_ac_23_a_connection_that_has_gone_deaf_is_noticed_and_rebuilt(
     await until(lambda: ear.subscriber.hears)
 
 
+@impatient
 async def test_a_connection_that_hears_well_is_left_alone_though_nothing_can_be_asked(
-    impatient: None, ear: Ear, redis_proxy: Proxy
+    ear: Ear, redis_proxy: Proxy
 ) -> None:
     redis_proxy.stall(redis_proxy.links_that_asked(b"SCRIPT"))
     await until(lambda: not ear.subscriber.hears)
@@ -53,9 +55,8 @@ async def test_a_connection_that_hears_well_is_left_alone_though_nothing_can_be_
     redis_proxy.resume()
 
 
-async def test_it_does_not_hear_before_what_was_missed_is_made_good(
-    impatient: None, ear: Ear, redis_proxy: Proxy
-) -> None:
+@impatient
+async def test_it_does_not_hear_before_what_was_missed_is_made_good(ear: Ear, redis_proxy: Proxy) -> None:
     await until(lambda: ear.subscriber.heard_until > 0)
     ear.coming_back.clear()
     redis_proxy.cut(redis_proxy.links_that_asked(b"SUBSCRIBE"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.redis import subscriber as subscriber_module
+from gateway.core.limits import Limits
 from gateway.redis.connection import RedisUnavailable
 from tests.redis.conftest import Ear, subscribed
 from tests.support.proxy import Proxy
@@ -32,10 +32,8 @@ async def test_a_channel_is_asked_for_once_however_many_want_it(ear: Ear, redis_
     assert len(ear.subscriber) == 1
 
 
-async def test_many_channels_are_asked_for_in_batches(
-    ear: Ear, redis_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(subscriber_module, "BATCH", 10)
+@pytest.mark.parametrize("limits", [Limits(subscribed_channels=10)])
+async def test_many_channels_are_asked_for_in_batches(ear: Ear, redis_proxy: Proxy) -> None:
     await subscribed(ear, *(b"c%d" % i for i in range(95)))
     (connection,) = redis_proxy.links_that_asked(b"rt:probe")
     assert connection.asked.count(b"SUBSCRIBE") == 1 + 10
@@ -86,10 +84,10 @@ async def test_a_fence_that_can_not_come_back_says_so(ear: Ear, redis_proxy: Pro
 # -- breaks
 
 
+@pytest.mark.parametrize("limits", [Limits(subscribed_channels=3)])
 async def test_after_a_break_every_channel_is_heard_again(
-    ear: Ear, redis_proxy: Proxy, redis_client: Client, monkeypatch: pytest.MonkeyPatch
+    ear: Ear, redis_proxy: Proxy, redis_client: Client
 ) -> None:
-    monkeypatch.setattr(subscriber_module, "BATCH", 3)
     channels = [b"c%d" % i for i in range(10)]
     await subscribed(ear, *channels)
     redis_proxy.cut(redis_proxy.links_that_asked(b"SUBSCRIBE"))

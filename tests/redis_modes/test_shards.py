@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
+from gateway.core.clock import ServerClock
 from gateway.redis.cluster.commands import ClusterCommands, ClusterSource
 from gateway.redis.cluster.subscriber import ClusterSubscriber
 from gateway.redis.subscriber import Subscriber
@@ -44,7 +46,12 @@ async def test_a_subscription_that_ends_while_it_is_being_taken_over_is_asked_fo
     commands = ClusterCommands(ClusterSource(parse_address(cluster.url), name="test"))
     await commands.start()
     heard: list[bytes] = []
-    front = ClusterSubscriber(commands, on_message=lambda _, data: heard.append(data), listener=Nobody())
+    front = ClusterSubscriber(
+        commands,
+        on_message=lambda _, data: heard.append(data),
+        listener=Nobody(),
+        clock=ServerClock(time.monotonic),
+    )
     await front.start()
     try:
         tenant = new_id()

@@ -1,5 +1,5 @@
 """What the tests of rooms share: connections to a real server, with the network in between."""
 
-from tests.redis.conftest import commands, redis_proxy, source
+from tests.redis.conftest import commands, limits, redis_proxy, source
 
-__all__ = ["commands", "redis_proxy", "source"]
+__all__ = ["commands", "limits", "redis_proxy", "source"]

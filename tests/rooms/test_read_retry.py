@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.limits import Limits
 from gateway.core.rooms import Tenant
 from gateway.redis.connection import RedisUnavailable, ReplyError
-from gateway.rooms import read_retry as unreadable_module
 from gateway.rooms.read_retry import Unreadable, is_tenants
 from tests.support.waiting import until
 
@@ -16,20 +16,15 @@ WRONGTYPE = ReplyError("WRONGTYPE Operation against a key holding the wrong kind
 class Notes:
     """What was asked for, and tenants in trouble that fail again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tell_s: float = 30.0) -> None:
+        limits = Limits(reread_first_s=0.001, reread_most_s=0.01, reread_tell_s=tell_s)
         self.tried: list[Tenant] = []
         self.told: list[Tenant] = []
-        self.unreadable = Unreadable(self.again, self.told.append)
+        self.unreadable = Unreadable(self.again, self.told.append, limits)
 
     def again(self, tenant: Tenant) -> None:
         self.tried.append(tenant)
         self.unreadable.note(tenant, WRONGTYPE)
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unreadable_module, "FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(unreadable_module, "LAST_PAUSE_S", 0.01)
 
 
 @pytest.mark.parametrize(
@@ -71,9 +66,8 @@ async def test_a_tenant_is_tried_again_until_it_is_over() -> None:
     notes.unreadable.stop()
 
 
-async def test_it_is_told_once_when_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unreadable_module, "TELL_AFTER_S", 0.05)
-    notes, tenant = Notes(), Tenant("a")
+async def test_it_is_told_once_when_that_takes_long() -> None:
+    notes, tenant = Notes(tell_s=0.05), Tenant("a")
     notes.unreadable.note(tenant, WRONGTYPE)
     await until(lambda: bool(notes.told))
     tried = len(notes.tried)

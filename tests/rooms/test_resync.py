@@ -14,11 +14,11 @@ import pytest_asyncio
 
 from gateway.core.history import Entry, Log, Retention
 from gateway.core.hub import Hub
+from gateway.core.limits import LIMITS, Limits
 from gateway.core.rooms import RoomState, Tenant
 from gateway.redis.connection import RedisUnavailable, ReplyError
-from gateway.rooms import resync as resync_module
 from gateway.rooms.logs import Snapshot
-from gateway.rooms.resync import AT_ONCE, Resync
+from gateway.rooms.resync import AT_ONCE, ENTRY_BYTES, Resync
 from publisher import Room
 from publisher.wire import parse_message
 from tests.core.parts import Troubles
@@ -119,12 +119,11 @@ class Redis:
 class Ground:
     """A replica's resyncs, with tenants of one room each."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.redis = Redis()
-        self.hub = Hub(Troubles())
+        self.hub = Hub(Troubles(), limits=limits)
         redis: Any = self.redis
-        self.resync = Resync(self.hub, redis, redis)
-        self.resync.subscriber = redis
+        self.resync = Resync(self.hub, redis, redis, redis.of)
 
     def tenants(self, count: int) -> list[Tenant]:
         found = [self.hub.tenant(f"t{i}") for i in range(count)]
@@ -143,10 +142,15 @@ class Ground:
         return asyncio.create_task(self.resync.back(ear))
 
 
+@pytest.fixture
+def limits() -> Limits:
+    return LIMITS
+
+
 @pytest_asyncio.fixture
-async def ground() -> AsyncIterator[Ground]:
+async def ground(limits: Limits) -> AsyncIterator[Ground]:
     asyncio.get_running_loop().set_debug(False)  # thousands of tasks
-    ground = Ground()
+    ground = Ground(limits)
     yield ground
     await ground.resync.stop()
 
@@ -196,10 +200,8 @@ async def test_a_tenant_that_nobody_waits_for_any_more_comes_in_its_turn(ground:
     assert ground.redis.asked == [tenant.id for tenant in tenants]
 
 
-async def test_tenants_that_miss_much_are_read_few_at_a_time(
-    ground: Ground, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resync_module, "ENTRY_BYTES", resync_module.MOST_BYTES // 10)
+@pytest.mark.parametrize("limits", [Limits(resync_bytes=10 * ENTRY_BYTES)])
+async def test_tenants_that_miss_much_are_read_few_at_a_time(ground: Ground) -> None:
     tenants = ground.tenants(200)
     for tenant in tenants[20:]:
         ground.redis.events[tenant.id] = 4

@@ -18,19 +18,15 @@ from typing import Any, NamedTuple
 
 import hiredis
 
+from gateway.app.assemble import assemble
 from gateway.auth import Tokens
-from gateway.core.conflation import Pacer
 from gateway.core.frames import Frame
+from gateway.core.limits import Limits
 from gateway.engine import EngineOptions, EngineSocket
 from gateway.presence.store import RoomPresence, online_key
 from gateway.redis.commands import Commands
 from gateway.redis.connection import AnswerLost, RedisUnavailable, ReplyError
-from gateway.rooms import subscriptions
-from gateway.rooms.logs import History, retention_of
-from gateway.sessions.store import Sessions
 from gateway.settings import Settings
-from gateway.sockets.members import Members
-from gateway.sockets.server import GatewayServer
 from publisher import Offset, Room, parse_offset
 from publisher.envelope import Envelope, Options, build_control, build_event
 from publisher.ids import new_id
@@ -258,6 +254,9 @@ class SimSource:
     async def aclose(self) -> None:
         """There is nothing to leave."""
 
+    def connection(self, *, on_push: Callable[[Push], Any] | None = None, on_lost: Callable[[], None]) -> Any:
+        return SimConnection(self, on_push=on_push, on_lost=on_lost)
+
     async def opened(self) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.opening.append(future)
@@ -267,25 +266,20 @@ class SimSource:
 class Replica:
     """One replica's whole inside, without its HTTP."""
 
-    def __init__(self, server: Server, settings: Settings) -> None:
+    def __init__(self, server: Server, settings: Settings, limits: Limits, pause: Pause) -> None:
         self.source = SimSource(server)
         source: Any = self.source
-        kept = retention_of(settings)
-        self.commands = Commands(source)
-        history = History(self.commands, kept)
-        self.sessions = Sessions(
-            self.commands,
-            window_s=settings.recovery_window_s,
-            renew_every_s=60.0,
-            unnoticed_s=settings.ping_interval_s,
-            kept=kept,
-        )
-        linger_s = settings.room_linger_s
-        self.subscriptions = subscriptions.RoomSubscriptions(self.commands, history, linger_s=linger_s)
-        self.members = Members(settings, self.commands, self.subscriptions, history, self.sessions)
-        self.server = GatewayServer(self.members, Tokens(settings), EngineOptions())
+        self.commands = Commands(source, limits=limits)
         self.timers: list[Callable[[], object]] = []
-        self.subscriptions.hub.pacer = Pacer(1, lambda _, callback: self.timers.append(callback))
+        parts = assemble(
+            settings,
+            self.commands,
+            Tokens(settings),
+            EngineOptions(),
+            pace_later=lambda _, callback: self.timers.append(callback),
+            sleep=pause.sleep,
+        )
+        self.subscriptions, self.members, self.server = parts.subscriptions, parts.members, parts.server
 
     async def start(self) -> None:
         await self.commands.start()
@@ -688,24 +682,22 @@ class Browser:
 class World:
     """Everything, and one loop that it runs on."""
 
-    def __init__(
-        self, port: int, tenant: str, settings: Settings, *, replicas: int = 2, pause: Pause | None = None
-    ) -> None:
+    def __init__(self, port: int, tenant: str, settings: Settings, limits: Limits, *, replicas: int = 2) -> None:
         self.loop = asyncio.new_event_loop()
         self.tenant = tenant
         self.server = Server(port, tenant)
         self.events: dict[int, Event] = {}
         self.browsers: list[Browser] = []
         self.replicas: list[Replica] = []
-        self.pause = pause or Pause()
+        self.pause = Pause()
         self.tasks: list[asyncio.Future[None]] = []
         self._number = 0
         self._broken: list[str] = []
         self._options = Options()
-        self.loop.run_until_complete(self._start(settings, replicas))
+        self.loop.run_until_complete(self._start(settings, limits, replicas))
 
-    async def _start(self, settings: Settings, replicas: int) -> None:
-        self.replicas = [Replica(self.server, settings) for _ in range(replicas)]
+    async def _start(self, settings: Settings, limits: Limits, replicas: int) -> None:
+        self.replicas = [Replica(self.server, settings, limits, self.pause) for _ in range(replicas)]
         starting = asyncio.gather(*(replica.start() for replica in self.replicas))
         while not starting.done():
             await self._turn()
@@ -801,18 +793,7 @@ class World:
     def sweep(self, replica: Replica) -> None:
         """Have idle rooms given up now."""
 
-        async def sweeping() -> None:
-            sweep = asyncio.ensure_future(replica.subscriptions._sweep())
-            for _ in range(3):
-                await asyncio.sleep(0)
-            sweep.cancel()
-            await asyncio.gather(sweep, return_exceptions=True)
-
-        usual, subscriptions.SWEEP_S = subscriptions.SWEEP_S, 0.0
-        try:
-            self.loop.run_until_complete(sweeping())
-        finally:
-            subscriptions.SWEEP_S = usual
+        self.loop.run_until_complete(replica.subscriptions.sweep())
 
     def pump(self) -> None:
         """Let everything go on until nothing is under way."""

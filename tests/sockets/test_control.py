@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from gateway.core.limits import Limits
 from gateway.core.member import Member
 from gateway.core.rooms import RoomState, Tenant
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.sessions.store import SessionRef
-from gateway.sockets import control
 from gateway.sockets.control import ControlHandler
 from publisher import Room
 from tests.core.parts import World
@@ -42,6 +42,7 @@ class Redis:
     """What a recheck asks, where nothing was said; and the sessions, which fail with `errors` first."""
 
     def __init__(self) -> None:
+        self.limits = Limits(write_retry_s=0.0)
         self.errors: list[Exception] = []
         self.marked: list[str] = []
         self.waited = 0
@@ -74,8 +75,9 @@ class Ground:
 
     def __init__(self) -> None:
         self.world, self.redis, self.access = World(), Redis(), Access()
+        sweeper = SimpleNamespace(soon=lambda tenant, delay_ms: None)
         members: Any = SimpleNamespace(
-            access=self.access, presence=self.redis, sessions=self.redis, commands=self.redis
+            access=self.access, presence=self.redis, sessions=self.redis, commands=self.redis, sweeper=sweeper
         )
         self.control = ControlHandler(members)
 
@@ -87,8 +89,7 @@ class Ground:
 
 
 @pytest_asyncio.fixture
-async def ground(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ground]:
-    monkeypatch.setattr(control, "RETRY_S", 0.0)
+async def ground() -> AsyncIterator[Ground]:
     ground = Ground()
     yield ground
     await ground.control.stop()

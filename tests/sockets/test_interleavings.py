@@ -15,13 +15,13 @@ import structlog
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from redis.backoff import NoBackoff
 
+from gateway.core.limits import Limits
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.sessions.store import session_key
 from gateway.settings import load
 from publisher import Room, conversation, wire
-from tests.sockets.simulated import Browser, Pause, SimConnection, World
+from tests.sockets.simulated import Browser, World
 from tests.support.tokens import SECRET, mint, new_id
 
 BROWSERS = st.integers(0, 2)
@@ -37,28 +37,26 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
-PAUSE = Pause()
+# So small that every way out of them is taken, and no real time.
+LIMITS = Limits(
+    fan_out_sockets=1,
+    backlog_messages=4,
+    paced_keys=1,
+    replay_portion_bytes=300,
+    subscribed_channels=2,
+    redis_patience_s=0.3,
+    reconnect_first_s=0.0,
+    reconnect_most_s=0.0,
+    resync_rooms=2,
+    resync_events=1,
+    idle_sweep_s=3600.0,
+    close_pause_s=0.0,
+    write_retry_s=0.0,
+)
 
 
 @pytest.fixture(autouse=True)
-def _small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Limits so small that every way out of them is taken, and no real time."""
-    monkeypatch.setattr("gateway.sockets.chunked_send.asyncio", PAUSE)
-    monkeypatch.setattr("gateway.sockets.chunked_send.PORTION_BYTES", 300)
-    for module in ("commands", "subscriber"):
-        monkeypatch.setattr(f"gateway.redis.{module}.Connection", SimConnection)
-        monkeypatch.setattr(f"gateway.redis.{module}.new_backoff", NoBackoff)
-    monkeypatch.setattr("gateway.redis.subscriber.BATCH", 2)
-    monkeypatch.setattr("gateway.rooms.resync.READ_BATCH", 2)
-    monkeypatch.setattr("gateway.rooms.resync.DISPATCH_BATCH", 1)
-    monkeypatch.setattr("gateway.core.hub.MAX_BACKLOG", 4)
-    monkeypatch.setattr("gateway.core.hub.CHUNK", 1)
-    monkeypatch.setattr("gateway.core.member.MAX_KEYS", 1)
-    monkeypatch.setattr("gateway.sockets.control.PAUSE_S", 0.0)
-    monkeypatch.setattr("gateway.sockets.control.RETRY_S", 0.0)
-    monkeypatch.setattr("gateway.rooms.subscriptions.SWEEP_S", 3600.0)
-    monkeypatch.setattr("gateway.rooms.subscriptions.PATIENCE_S", 0.3)
-    monkeypatch.setattr("gateway.rooms.resync.PATIENCE_S", 0.3)
+def _silence() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()
@@ -68,11 +66,12 @@ class Machine(RuleBasedStateMachine):
     """What may happen next."""
 
     port = 0
+    limits = LIMITS
 
     def __init__(self) -> None:
         super().__init__()
         tenant = new_id()
-        self.world = World(self.port, tenant, load(**CONFIGURATION), pause=PAUSE)
+        self.world = World(self.port, tenant, load(**CONFIGURATION), self.limits)
         self.rooms = [conversation(new_id()) for _ in range(3)]
         self.zombies: list[Any] = []
         self.world.browsers = [Browser(self.world, user, mint(user, tenant)) for user in ("alice", "alice", "bob")]
@@ -145,7 +144,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def slow_sockets_go_on(self) -> None:
-        self.world.act(PAUSE.end)
+        self.world.act(self.world.pause.end)
 
     @rule(replica=REPLICAS)
     def time_passes(self, replica: int) -> None:
@@ -463,8 +462,8 @@ def test_what_waits_for_a_log_that_can_not_be_read_comes_once_it_can(unreadable:
     assert [len(browser.recoveries) for browser in unreadable.world.browsers] == [1, 1, 1]
 
 
-def test_who_waits_for_one_for_long_is_told(unreadable: LossyMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.rooms.read_retry.TELL_AFTER_S", 0.0)
+def test_who_waits_for_one_for_long_is_told(unreadable: LossyMachine) -> None:
+    unreadable.world.replicas[0].subscriptions.resync.unreadable._tell_s = 0.0
     unreadable.logs_are_tried_again(replica=0)
     for browser in unreadable.world.browsers:
         assert browser.channel is not None
@@ -615,12 +614,10 @@ def test_who_arrives_hides_nothing_from_who_comes_back(state: LossyMachine, firs
     state.settle()
 
 
-def test_who_drops_during_a_long_replay_is_told_what_is_lost_of_it(
-    state: LossyMachine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gateway.sockets.chunked_send.PORTION_BYTES", 50)
+def test_who_drops_during_a_long_replay_is_told_what_is_lost_of_it(state: LossyMachine) -> None:
     for replica in state.world.replicas:
-        replica.sessions._unnoticed_us = 0
+        replica.server.connector.recovery._portion_bytes = 50
+        replica.members.sessions._unnoticed_us = 0
     browser = state.world.browsers[0]
     state.drop(browser=0)
     state.publish(rooms=set(), sender=None, times=6, wide=True)

@@ -16,10 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.redis.commands import Script
 from tests.sockets.simulated import Browser
-from tests.sockets.test_interleavings import BROWSERS, KINDS, REPLICAS, Machine, _small_limits
+from tests.sockets.test_interleavings import BROWSERS, KINDS, REPLICAS, Machine, _silence
 from tests.support.tokens import mint
 
-__all__ = ["_small_limits"]
+__all__ = ["_silence"]
 
 ROOMS = st.integers(0, 1)
 STEPS = st.lists(
@@ -200,7 +200,7 @@ def stops_typing(state: PeopleMachine) -> None:
 
 def test_what_is_told_before_the_answer_to_a_join_is_not_taken_back_by_it(state: PeopleMachine) -> None:
     state.join(browser=0, room=1, steps=[])
-    hold_back_the_answer_of(state, state.state.world.replicas[0].sessions._change_script)
+    hold_back_the_answer_of(state, state.state.world.replicas[0].members.sessions._change_script)
     stops_typing(state)
     state.state.settle()
     assert state.state.world.browsers[0].shown.typing.get(state.state.rooms[1], set()) == set()
@@ -222,7 +222,7 @@ def test_what_is_told_while_a_socket_comes_back_is_not_lost(state: PeopleMachine
     state.all_is_heard()
     state.state.drop(browser=0)
     state.state.come_back(browser=0, replica=0)
-    hold_back_the_answer_of(state, state.state.world.replicas[0].sessions._claim)
+    hold_back_the_answer_of(state, state.state.world.replicas[0].members.sessions._claim)
     stops_typing(state)
     state.state.settle()
     assert state.state.world.browsers[0].recoveries[-1]

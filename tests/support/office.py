@@ -45,6 +45,7 @@ class Office:
         self.tenant = new_id()
         self.talk = conversation(new_id())
         self.presence = PresenceStore(commands, TIMES)
+        self.delays: list[int] = []
         self.sessions = Sessions(
             commands,
             window_s=120.0,
@@ -53,14 +54,17 @@ class Office:
             kept=Retention(50, 600.0),
             presence=TIMES,
             most_sockets=most,
+            due=self._due,
         )
         self.stands_still = True
-        self.delays: list[int] = []
-        self.sessions.due = lambda _, delay_ms: self.delays.append(delay_ms)
         self._commands = commands
         self._redis = client
         self._hearing: Any = client.pubsub()
         self._options = Options()
+
+    def _due(self, tenant: str, delay_ms: int) -> None:
+        if delay_ms >= 0:
+            self.delays.append(delay_ms)
 
     async def open(self) -> Office:
         """Begin to listen."""

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, Tracer
 
 from gateway.core.clock import ServerClock
-from gateway.core.hub import CHUNK
+from gateway.core.limits import LIMITS
 from gateway.tracing import TracedHub, trace_ids
 from tests.core.parts import World
 
@@ -65,7 +65,7 @@ def test_the_span_begins_when_redis_took_the_event(world: World, spans: InMemory
 
 def test_the_span_of_a_large_room_ends_with_its_last_socket(world: World, spans: InMemorySpanExporter) -> None:
     room = world.room()
-    for _ in range(CHUNK + 1):
+    for _ in range(LIMITS.fan_out_sockets + 1):
         world.member(room)
     rest = traced(world, room, SEQ)
     assert spans.get_finished_spans() == ()

@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from gateway.core.limits import LIMITS, Limits
 from gateway.redis.cluster.migrating_slots import Command, Question, WaitingSlots
 from gateway.redis.commands import OPEN_ERRORS, Commands
 from gateway.redis.connection import RedisUnavailable, ReplyError, Source
@@ -70,16 +71,24 @@ class ClusterCommands(Commands):
 
     publishing = "SPUBLISH"
 
-    def __init__(self, cluster: ClusterSource) -> None:
-        super().__init__(cluster.at(Node("localhost", 0)))  # what has one connection is not used of it
+    def __init__(self, cluster: ClusterSource, *, limits: Limits = LIMITS) -> None:
+        # Nothing is asked over the connection of the base class: there is one for each node.
+        super().__init__(cluster.at(Node("localhost", 0)), limits=limits)
         self.cluster = cluster
-        self.on_change: Callable[[], None] = lambda: None
-        """Called when slots have changed hands, or a node may have come or gone."""
-        self.in_use: Callable[[], Collection[Node]] = tuple
-        """Gives nodes to stay with, though they may have no slots any more."""
+        self.attend()
         self._nodes: dict[Node, Commands] = {}
         self._waiting = WaitingSlots(self)
         self._stale = asyncio.Event()
+
+    def attend(
+        self, on_change: Callable[[], None] = lambda: None, in_use: Callable[[], Collection[Node]] = tuple
+    ) -> None:
+        """Set who is called when slots have changed hands, or a node may have come or gone.
+
+        `in_use()` gives nodes to stay connected to, though they may have no slots any more.
+        """
+        self._on_change = on_change
+        self._in_use = in_use
 
     async def start(self) -> None:
         """Find the nodes and connect to them; raises as `Commands` does where no node can be asked."""
@@ -107,7 +116,7 @@ class ClusterCommands(Commands):
         """Give what asks one node."""
         commands = self._nodes.get(node)
         if commands is None:
-            commands = self._nodes[node] = Commands(self.cluster.at(node), self._scripts)
+            commands = self._nodes[node] = Commands(self.cluster.at(node), self._scripts, limits=self.limits)
             commands.publishing = self.publishing
             if self._keeper is not None:
                 commands.begin()
@@ -202,7 +211,7 @@ class ClusterCommands(Commands):
             slot, _, where = rest.partition(" ")
             host, _, port = where.rpartition(":")
             self.cluster.topology.moved(int(slot), host.strip("[]"), int(port), node)
-            self.on_change()
+            self._on_change()
         elif code not in ("ASK", "TRYAGAIN", "CLUSTERDOWN") and "non local key" not in rest:
             return False
         self._stale.set()
@@ -225,7 +234,7 @@ class ClusterCommands(Commands):
             owners = self.cluster.topology.owners
             if owners != before:
                 _log.warning("redis_shards_changed", shards=" ".join(sorted(map(str, owners))))
-            self.on_change()
+            self._on_change()
             await self._leave()
             await asyncio.sleep(PAUSE_S)
 
@@ -235,16 +244,23 @@ class ClusterCommands(Commands):
         for node in owners:
             self.at(node)
         if not self._waiting:  # for somebody who may not have a slot yet
-            for node in [node for node in self._nodes if node not in owners and node not in self.in_use()]:
+            for node in [node for node in self._nodes if node not in owners and node not in self._in_use()]:
                 await self._nodes.pop(node).stop()
 
 
-def commands_of(url: str, *, name: str, **options: Any) -> Commands:
-    """Make what asks the Redis at a URL, of whatever kind it is; raises `ValueError` for a URL that is none."""
+def source_of(url: str, *, name: str, **options: Any) -> Source | ClusterSource:
+    """Return where the Redis at a URL is; `options` are redis-py's. Raises `ValueError` for a malformed URL."""
     address = parse_address(url)
     if address.kind == "cluster":
-        return ClusterCommands(ClusterSource(address, name=name, **options))
-    return Commands(Source(url, name=name, **options))
+        return ClusterSource(address, name=name, **options)
+    return Source(url, name=name, **options)
+
+
+def commands_of(source: Source | ClusterSource, limits: Limits = LIMITS) -> Commands:
+    """Return what asks that Redis, one server or a cluster."""
+    if isinstance(source, ClusterSource):
+        return ClusterCommands(source, limits=limits)
+    return Commands(source, limits=limits)
 
 
 def _key(command: Command) -> str | bytes:

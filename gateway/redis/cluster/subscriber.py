@@ -8,7 +8,6 @@ nothing from the others.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Protocol
@@ -54,7 +53,6 @@ class ShardSubscription:
     """One shard's side of its subscriber; see `subscriber.Shard`."""
 
     def __init__(self, front: ClusterSubscriber, node: Node) -> None:
-        self.clock = front.clock
         self.round_trip = front.round_trip
         self._front = front
         self._node = node
@@ -101,9 +99,10 @@ class ClusterSubscriber:
         *,
         on_message: Callable[[bytes, bytes], Rest | None],
         listener: Listener,
+        clock: ServerClock,
     ) -> None:
         self.commands = commands
-        self.clock = ServerClock(time.monotonic)
+        self.clock = clock
         """Of all shards: their clocks have to agree as well as the latencies are to be right."""
         self.round_trip = Histogram(*ROUND_TRIP_S)
         self._on_message = on_message
@@ -114,7 +113,7 @@ class ClusterSubscriber:
         self._ending: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         nobody = Node("nobody", 0)
-        self._nowhere = self._new_ear(nobody, Commands(commands.cluster.at(nobody)))
+        self._nowhere = self._new_ear(nobody, Commands(commands.cluster.at(nobody), limits=commands.limits))
         """Hears the tenants of slots that nobody has."""
 
     async def start(self) -> None:
@@ -132,12 +131,11 @@ class ClusterSubscriber:
             if error is not None:
                 self._listener.lost(subscriber)
                 subscriber.begin()
-        self.commands.on_change = self._follow
-        self.commands.in_use = self._subscribers.keys
+        self.commands.attend(self._follow, self._subscribers.keys)
 
     async def stop(self) -> None:
         """Disconnect from all."""
-        self.commands.on_change = lambda: None
+        self.commands.attend()
         moves = [slot.move for slot in self._slots.values() if slot.move is not None]
         for task in (*moves, *self._ending):
             task.cancel()
@@ -298,6 +296,7 @@ class ClusterSubscriber:
             on_message=self._on_message,
             on_lost=lambda: self._listener.lost(subscriber),
             on_back=lambda: self._listener.back(subscriber),
+            clock=self.clock,
             shard=ShardSubscription(self, node),
         )
         return subscriber
