@@ -102,7 +102,7 @@ class Counters:
 class Buffer:
     """The queue. `take` marks the head as under way; `settle` ends that."""
 
-    def __init__(self, max_events: int, max_bytes: int) -> None:
+    def __init__(self, max_events: int, max_bytes: int, retry_s: float = RETRY_S) -> None:
         self.lane = new_id(9)
         """Names the queue that items have their numbers in."""
         self.counters = Counters()
@@ -113,6 +113,7 @@ class Buffer:
         self._bytes = 0
         self._max_events = max_events
         self._max_bytes = max_bytes
+        self._retry_s = retry_s
         _buffers.add(self)
 
     def __len__(self) -> int:
@@ -146,7 +147,7 @@ class Buffer:
         Of a tenant it has what goes into one call, or Redis could refuse one and take the next. `now` is a time in
         seconds; what was tried long ago, and may have been published, is given up first.
         """
-        while self._items and self._items[0].attempted and now - self._items[0].tried_at > RETRY_S:
+        while self._items and self._items[0].attempted and now - self._items[0].tried_at > self._retry_s:
             self._give_up(self._items[0])
         items: list[Item] = []
         scripts: dict[str, str] = {}

@@ -13,7 +13,7 @@ from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from publisher.buffer import Buffer, Counters, Item
+from publisher.buffer import RETRY_S, Buffer, Counters, Item
 from publisher.errors import PublishError
 from publisher.verbs import Receipt
 
@@ -45,6 +45,8 @@ class Sending:
     buffer_bytes: int = 64 * 1024 * 1024
     wait_replicas: int = 0
     """Replicas of Redis that must have an event before it counts as sent; until they do it is sent again."""
+    retry_s: float = RETRY_S
+    """How long an event is tried again that Redis may have: well within the time for which Redis knows that."""
 
     def give_up(self, buffer: Buffer, item: Item) -> None:
         """Answer a caller whose wait is over: its event stays in the buffer, or is withdrawn where strict."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,17 @@ def roots(path: Path) -> set[str]:
 
 def shown(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+# -- one place wires
+
+
+def test_no_test_patches_a_constant_of_the_product() -> None:
+    """They are passed in: `Limits`, or an argument. Where a tool keeps its files is no limit."""
+    patched = re.compile(r'setattr\([^)]*"[\w.]*\b(?!ROOT"|WEB")[A-Z][A-Z_]{2,}"')
+    tests = sorted((ROOT / "tests").rglob("*.py"))
+    assert len(tests) > 300
+    assert [shown(path) for path in tests if patched.search(path.read_text("utf-8"))] == []
 
 
 # -- who may know whom

@@ -59,6 +59,7 @@ class Backend:
         when_away: bool = False,
         breaker: Breaker | None = None,
         now: Callable[[], float] = time.monotonic,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
         """`when_away` is what it says while the backend does not answer: yes, or (by default) nothing at all."""
         self.outcomes = {"allowed": 0, "denied": 0, "away": 0, "spared": 0}
@@ -70,7 +71,7 @@ class Backend:
         self._timeout_s = timeout_s
         self._when_away = when_away
         self._now = now
-        self._turns = Turns(MAX_ASKING, MAX_WAITING)
+        self._turns = Turns(MAX_ASKING, max_waiting)
         self._under_way: dict[_Question, asyncio.Task[bool]] = {}
         self._tasks: set[asyncio.Task[bool]] = set()
 

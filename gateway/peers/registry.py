@@ -58,10 +58,18 @@ _ENTRY: Final = msgspec.json.Decoder(Entry)
 class Registry:
     """This process' own entry, and a bounded memory of the others'.
 
-    `about` gives what people are told of it (`gateway top`, the console), a JSON object.
+    `about` gives what people are told of it (`gateway top`, the console), a JSON object, every `announce_s`.
     """
 
-    def __init__(self, commands: Commands, name: str, about: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        commands: Commands,
+        name: str,
+        about: Callable[[], Mapping[str, Any]],
+        *,
+        announce_s: float = ANNOUNCE_S,
+    ) -> None:
+        self._announce_s = announce_s
         self.name = name
         self.proof = Proof(commands)
         """What processes know one another by; kept in step as often as this one says that it is there."""
@@ -123,7 +131,7 @@ class Registry:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(ANNOUNCE_S)
+            await asyncio.sleep(self._announce_s)
             await self._refresh()
             await self._announce()
 

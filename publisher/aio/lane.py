@@ -124,7 +124,7 @@ class AsyncLane:
     """One queue, and the task that sends it, over one connection."""
 
     def __init__(self, servers: AsyncServers, sending: Sending) -> None:
-        self.buffer = Buffer(sending.buffer_events, sending.buffer_bytes)
+        self.buffer = Buffer(sending.buffer_events, sending.buffer_bytes, sending.retry_s)
         self._servers = servers
         self._of = slot_of_item if servers.topology is not None else None
         self._sending = sending

@@ -111,7 +111,7 @@ class Lane:
     """One queue, and the daemon thread that sends it; all lanes of a publisher share the lock in `changed`."""
 
     def __init__(self, servers: Servers, sending: Sending, changed: threading.Condition) -> None:
-        self.buffer = Buffer(sending.buffer_events, sending.buffer_bytes)
+        self.buffer = Buffer(sending.buffer_events, sending.buffer_bytes, sending.retry_s)
         self._servers = servers
         self._of = slot_of_item if servers.topology is not None else None
         self._sending = sending

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.access.backend import MAX_ASKING, Backend
+from gateway.access.backend import MAX_ASKING, MAX_WAITING, Backend
 from gateway.access.breaker import Breaker
 from gateway.access.question import Http
 from gateway.core.member import Identity
@@ -45,6 +45,7 @@ async def asking(
     timeout_s: float = 5.0,
     when_away: bool = False,
     clock: Clock | None = None,
+    max_waiting: int = MAX_WAITING,
 ) -> AsyncIterator[Backend]:
     backend = Backend(
         Http(server.url, key, timeout_s=timeout_s),
@@ -53,6 +54,7 @@ async def asking(
         when_away=when_away,
         breaker=Breaker(failures=3, pause_s=10.0),
         now=clock or Clock(),
+        max_waiting=max_waiting,
     )
     await backend.start()
     try:
@@ -183,12 +185,9 @@ async def test_a_tenant_whose_questions_are_slow_leaves_turns_to_the_others(web_
         assert set(await asyncio.gather(other, *slow)) == {"allowed"}
 
 
-async def test_more_than_may_wait_are_told_to_come_back(
-    web_server: WebServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gateway.access.backend.MAX_WAITING", 5)
+async def test_more_than_may_wait_are_told_to_come_back(web_server: WebServer) -> None:
     web_server.hold()
-    async with asking(web_server, timeout_s=60.0) as backend:
+    async with asking(web_server, timeout_s=60.0, max_waiting=5) as backend:
         rooms = [conversation(new_id()) for _ in range(OF_ONE + 5 + 7)]
         answers = asyncio.gather(*(ask(backend, room=room) for room in rooms))
         await until(lambda: backend.outcomes["spared"] == 7)

@@ -10,7 +10,6 @@ import redis.asyncio
 from structlog.testing import capture_logs
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from gateway.peers import registry
 from gateway.peers.registry import INDEX, KEY, Registry
 from gateway.redis.cluster.commands import commands_of, source_of
 from gateway.redis.commands import Commands
@@ -38,9 +37,8 @@ async def test_an_entry_that_is_none_hides_no_other(commands: Commands) -> None:
 
 
 async def test_who_can_not_say_what_it_does_is_found_all_the_same(
-    commands: Commands, redis_client: redis.asyncio.Redis, monkeypatch: Any
+    commands: Commands, redis_client: redis.asyncio.Redis
 ) -> None:
-    monkeypatch.setattr(registry, "ANNOUNCE_S", 0.01)
     asked = 0
 
     def about() -> dict[str, Any]:
@@ -50,7 +48,7 @@ async def test_who_can_not_say_what_it_does_is_found_all_the_same(
             raise ZeroDivisionError
         return {"asked": asked}
 
-    mine = Registry(commands, "mine", about)
+    mine = Registry(commands, "mine", about, announce_s=0.01)
     with capture_logs() as logs:
         await mine.start("http://mine", "")
         try:

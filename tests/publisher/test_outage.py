@@ -210,10 +210,10 @@ async def test_a_retry_after_a_lost_reply_does_not_double_though_its_key_has_end
 
 
 async def test_what_redis_may_have_and_can_not_tell_any_more_is_given_up_and_said_to_be(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client, monkeypatch: pytest.MonkeyPatch
+    senders: Senders, redis_proxy: Proxy, redis_client: Client
 ) -> None:
-    monkeypatch.setattr("publisher.buffer.RETRY_S", 0.3)
-    sender = await begun(senders(redis_proxy.url, timeout_s=0.05, connection={"socket_timeout": 0.1}))
+    impatient = senders(redis_proxy.url, timeout_s=0.05, retry_s=0.3, connection={"socket_timeout": 0.1})
+    sender = await begun(impatient)
     redis_proxy.lose_replies()
     await sender.emit(1)
     await until(lambda: sender.counters.uncertain == 1)
