@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -23,13 +24,21 @@ def models() -> list[type[Payload]]:
 def components(at: str = "#/components/schemas/") -> dict[str, dict[str, Any]]:
     """Give the schemas by their names; they refer to each other at that place."""
     _, found = msgspec.json.schema_components(models(), ref_template=at + "{name}")
-    # A title that only repeats the name is none.
-    return {
-        name: {key: value for key, value in schema.items() if key != "title"} for name, schema in found.items()
-    }
+    return {name: _tidy(schema) for name, schema in found.items()}
 
 
 def standalone(name: str) -> dict[str, Any]:
     """Give the schema of one event's payload, to or from browsers, as a document of its own; raises `KeyError`."""
     payload = EVENTS[name].payload if name in EVENTS else COMMANDS[name].payload
     return {"$schema": DIALECT, "title": name, **msgspec.json.schema(payload)}
+
+
+def _tidy(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave out a title, which only repeats the name, and the indentation of a docstring.
+
+    Python 3.13 is the first that leaves out the latter by itself.
+    """
+    tidy = {key: value for key, value in schema.items() if key != "title"}
+    if "description" in tidy:
+        tidy["description"] = cleandoc(tidy["description"])
+    return tidy
