@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import installed_version
 from gateway.core.hub import Hub, Rest, Troubles
-from gateway.core.rooms import RoomState
+from gateway.core.model import RoomState
 from gateway.core.tally import name_of
 from gateway.settings import ConfigurationError, Settings
 from publisher import wire

@@ -16,7 +16,7 @@ import structlog
 from gateway.access.answers import Answers
 from gateway.access.breaker import Breaker
 from gateway.access.question import Away, Http
-from gateway.core.member import Identity
+from gateway.core.model import Identity
 from gateway.errors import Unavailable
 from gateway.limits.turns import TooManyWaiting, Turns
 from gateway.metrics.catalogue import Values

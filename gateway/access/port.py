@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
-from gateway.core.member import Identity
+from gateway.core.model import Identity
 from publisher.rooms import Room
 
 

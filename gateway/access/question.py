@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import aiohttp
 
-from gateway.core.member import Identity
+from gateway.core.model import Identity
 from publisher.rooms import Room
 
 # Statuses below 500 that are no decision but mean: not now.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 
 from gateway.access.port import Access
-from gateway.core.member import Identity
+from gateway.core.model import Identity
 from publisher.rooms import Room, room_kind
 
 

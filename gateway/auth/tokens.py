@@ -13,7 +13,7 @@ import jwt
 from jwt.types import Options
 
 from gateway.auth.keys import Keys, UnknownKey, keys_of
-from gateway.core.member import Identity
+from gateway.core.model import Identity
 from gateway.errors import Refused
 from gateway.settings import Settings
 from publisher import InvalidEvent

@@ -10,13 +10,20 @@ memory of keys is needed, and who watches ten campaigns is written to as often a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from gateway.core.member import Member
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 Key = bytes | tuple[object, bytes] | None
+
+
+class Paced(Protocol):
+    """What is paced: a member."""
+
+    cork: list[Any] | None
+    pace: object | None
+
+    def flush(self) -> bool:
+        """Send what waits; False when there is nothing."""
 
 
 def latest(run: Sequence[T], key: Callable[[T], Key]) -> list[T]:
@@ -45,7 +52,7 @@ class Pacer:
         self._pause_s = 1 / per_s
         self._call_later = call_later
 
-    def begin(self, members: Iterable[Member]) -> None:
+    def begin(self, members: Iterable[Paced]) -> None:
         """Pace those of the members that were just given a conflated event, and are not corked."""
         fresh = [member for member in members if member.cork is None]
         if not fresh:
@@ -55,7 +62,7 @@ class Pacer:
             member.cork, member.pace = [], pace
         self._call_later(self._pause_s, lambda: self._go_on(fresh, pace))
 
-    def _go_on(self, members: list[Member], pace: object) -> None:
+    def _go_on(self, members: list[Paced], pace: object) -> None:
         """Send what waits; who had nothing to wait for is free again."""
         busy = []
         for member in members:

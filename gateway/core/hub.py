@@ -16,8 +16,7 @@ from gateway.core.conflation import Pacer
 from gateway.core.frames import Bundle, Frame
 from gateway.core.history import ANY_SIZE
 from gateway.core.limits import LIMITS, Limits
-from gateway.core.member import Member
-from gateway.core.rooms import RoomState, Tenant
+from gateway.core.model import Member, RoomState, Tenant
 from gateway.core.tally import Counted, Tally
 from publisher import wire
 from publisher.rooms import Room

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from gateway.core.history import Log, StreamPosition
-from gateway.core.member import Stay
+from gateway.core.model import Stay
 from publisher.offsets import SEQ_PER_S, Offset
 from publisher.rooms import Room
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gateway.core.conflation import latest
 from gateway.core.frames import Frame
 from gateway.core.history import Entry, Log
-from gateway.core.member import NEVER, Member, QueuedFrame, Stay
+from gateway.core.model import NEVER, Member, QueuedFrame, Stay
 from publisher.rooms import Room
 
 

@@ -70,7 +70,7 @@ class EngineSocket(RateLimited):
         self.sid = sid
         self.environ: dict[str, Any] | None = environ
         self.remote: str = environ.get("REMOTE_ADDR", "")
-        self.owner: Any = None
+        self.owner: object | None = None
         self.session: dict[str, Any] | None = None
         self.max_bytes = context.options.max_stranger_bytes or context.options.max_payload_bytes
         self.vouched = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from gateway.core.member import Member
+from gateway.core.model import Member
 
 # How often to look whether a portion has been taken: the engine keeps nobody waiting, so it calls nobody back.
 LOOK_S = 0.02

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.core.limits import LIMITS, Limits
-from gateway.core.rooms import Tenant
+from gateway.core.model import Tenant
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from publisher.sending import Backoff
 

@@ -18,7 +18,7 @@ import structlog
 from gateway.core.conflation import latest
 from gateway.core.history import Entry, Log
 from gateway.core.hub import Hub, is_strange, merge
-from gateway.core.rooms import RoomState, Tenant
+from gateway.core.model import RoomState, Tenant
 from gateway.redis.commands import Commands
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.redis.read_limiter import Budget

@@ -13,7 +13,7 @@ from itertools import islice
 from gateway.core.clock import ServerClock
 from gateway.core.history import StreamPosition
 from gateway.core.hub import Hub, Troubles
-from gateway.core.rooms import RoomState, Tenant
+from gateway.core.model import RoomState, Tenant
 from gateway.errors import Unavailable
 from gateway.redis.cluster.commands import ClusterCommands
 from gateway.redis.cluster.subscriber import ClusterSubscriber

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from gateway.core.member import Identity
+from gateway.core.model import Identity
 from publisher.rooms import Room
 
 _ALL, _BEFORE, _TOKEN = "*", "before", "token/"

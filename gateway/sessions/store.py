@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.core.history import Retention, StreamPosition
-from gateway.core.member import Stay
+from gateway.core.model import Stay
 from gateway.core.recovery import Session
 from gateway.presence.store import SCRIPTS, PresenceTimes, RoomPresence, room_presence
 from gateway.redis.commands import Commands

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.core.frames import Frame
-from gateway.core.member import Identity, Member
-from gateway.core.rooms import RoomState
+from gateway.core.model import Identity, Member, RoomState
 from gateway.errors import Unavailable
 from gateway.sockets import packets
 from gateway.sockets.members import Members

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from gateway.core.member import Member, Stay
+from gateway.core.model import Member, Stay
 from gateway.engine.errors import CloseCode
 from gateway.errors import Unavailable
 from gateway.redis.connection import AnswerLost, RedisUnavailable, ReplyError

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 from gateway.core.frames import Frame
-from gateway.engine import EngineSocket
+from gateway.core.model import MemberSocket
 
 # How often to look whether a portion has been taken: the engine keeps nobody waiting, so it calls nobody back.
 LOOK_S = 0.02
@@ -25,7 +25,7 @@ def is_small(frames: Iterable[Frame], portion_bytes: int) -> bool:
 
 
 async def send_chunked(
-    socket: EngineSocket, frames: Iterable[Frame], portion_bytes: int, sleep: Sleep = asyncio.sleep
+    socket: MemberSocket, frames: Iterable[Frame], portion_bytes: int, sleep: Sleep = asyncio.sleep
 ) -> None:
     """Send frames in order, as fast as the client takes them; ends early when the socket does.
 
@@ -44,7 +44,7 @@ async def send_chunked(
     await _send(socket, portion, sleep)
 
 
-async def _send(socket: EngineSocket, portion: list[Frame], sleep: Sleep) -> None:
+async def _send(socket: MemberSocket, portion: list[Frame], sleep: Sleep) -> None:
     socket.send_frames(portion)
     while socket.buffered and not socket.closed:
         await sleep(LOOK_S)

@@ -11,9 +11,8 @@ from typing import Any
 
 from gateway.auth import Tokens, token_of
 from gateway.core.history import StreamPosition
-from gateway.core.member import Identity, Member, QueuedFrame
+from gateway.core.model import Identity, Member, QueuedFrame, RoomState
 from gateway.core.recovery import Wanted
-from gateway.core.rooms import RoomState
 from gateway.errors import Refused, Unavailable
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.notices import notice, unwatched

@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.frames import Frame
-from gateway.core.member import NEVER, Identity, Member
-from gateway.core.rooms import RoomState, Tenant
+from gateway.core.model import NEVER, Identity, Member, RoomState, Tenant
 from gateway.engine import CloseReason
 from gateway.engine.errors import CloseCode
 from gateway.errors import Refused
@@ -76,9 +75,8 @@ class ControlHandler:
     def _disconnect(self, members: list[Member]) -> None:
         for member in members:
             self._members.take_out(member)
-            unwatched(
-                asyncio.ensure_future(self._members.sessions.forget(session_ref(member), member.typing or ()))
-            )
+            typing = self._members.typing.pop(member, ())
+            unwatched(asyncio.ensure_future(self._members.sessions.forget(session_ref(member), typing)))
             member.socket.send_frame(Frame(packets.disconnect()))
             member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
         if members:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.core.frames import Frame
-from gateway.core.member import Member
+from gateway.core.model import Member
 from gateway.errors import CODES, Refused, Unavailable
 from gateway.presence.online import online
 from gateway.redis.connection import RedisUnavailable, ReplyError
@@ -54,6 +54,10 @@ class Events:
         self._members = members
         self._rooms = Rooms(members, room_access)
         self._typing = Typing(members)
+        self._warned_at: dict[Member, float] = {}
+        """When each member was last told that it sends too much, by the loop's time."""
+        self._denied_at: dict[Member, float] = {}
+        """When a denial of each member was last logged."""
         self._handlers = {
             "join_conversation": Handler(self._join_conversation, "joined_conversation"),
             "leave_conversation": Handler(self._leave_conversation, "left_conversation"),
@@ -85,6 +89,11 @@ class Events:
             return None
         return self._wait(member, packet, handler, outcome)
 
+    def departed(self, member: Member) -> None:
+        """Keep no notes of a member that has gone."""
+        self._warned_at.pop(member, None)
+        self._denied_at.pop(member, None)
+
     async def _wait(self, member: Member, packet: Packet, handler: Handler, outcome: Awaitable[Answer]) -> None:
         try:
             answer = await outcome
@@ -107,9 +116,9 @@ class Events:
         """Refuse an event of a socket that sends too many; of those without an acknowledgement one a second."""
         if packet.id is None:
             now = _now()
-            if now - member.warned_at < WARN_EVERY_S:
+            if now - self._warned_at.get(member, -math.inf) < WARN_EVERY_S:
                 return
-            member.warned_at = now
+            self._warned_at[member] = now
         wait_ms = math.ceil(member.socket.wait_s * 1000)
         self._fail(member, packet, Refused("rate_limited", limit="events_per_s", retry_after_ms=wait_ms))
 
@@ -119,14 +128,21 @@ class Events:
         event = packet.data[0] if isinstance(packet.data[0], str) else ""
         if refused.code == "internal":
             log.error("handler_failed", sid=member.sid, event_name=event[:64], error=repr(error)[:200])
-        elif not CODES[refused.code].retry and _now() - member.denied_at > LOG_EVERY_S:
-            member.denied_at = _now()
-            # `event` is structlog's own name for the line.
-            log.warning("socket_denied", **facts(member), event_name=event[:64], code=refused.code)
+        elif not CODES[refused.code].retry:
+            self._log_denied(member, event, refused.code)
         if packet.id is not None:
             member.socket.send_frame(Frame(packets.ack(packet.id, {"ok": False, "error": refused.as_error()})))
         else:
             self._members.tell(member, "error", refused.as_error() | {"event": event[:64]})
+
+    def _log_denied(self, member: Member, event: str, code: str) -> None:
+        now = _now()
+        if now - self._denied_at.get(member, -math.inf) <= LOG_EVERY_S:
+            return
+        if self._members.by_sid.get(member.sid) is member:
+            self._denied_at[member] = now
+        # `event` is structlog's own name for the line.
+        log.warning("socket_denied", **facts(member), event_name=event[:64], code=code)
 
     # -- the events
 

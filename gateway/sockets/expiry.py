@@ -12,16 +12,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.auth import Tokens
-from gateway.core.member import Member
+from gateway.core.model import Member
 from gateway.engine.errors import CloseCode
+from gateway.engine.timers import Call
 from gateway.errors import Refused
 from gateway.sockets.members import Members
 from gateway.sockets.room_access import RoomAccess
+from gateway.sockets.socketio_server import Peer, peer_of
 
 # How long before the end the client is told.
 WARNING_S = 60.0
 
-CallLater = Callable[[float, Callable[[], object]], Any]
+CallLater = Callable[[float, Callable[[], object]], Call]
 
 
 class Expiry:
@@ -52,22 +54,23 @@ class Expiry:
         A client that answers each warning with a token must not be warned in a circle: not again of the same end,
         and of one that is near anyway only when half of the time is over.
         """
-        left_s = member.identity.expires_at - self._now()
-        again = member.identity.expires_at > before
-        self._watch(member, max(left_s - WARNING_S, left_s / 2) if again else None)
+        expires_at = member.identity.expires_at
+        left_s = expires_at - self._now()
+        self._watch(member, max(left_s - WARNING_S, left_s / 2) if expires_at > before else None)
 
     def _watch(self, member: Member, warn_in_s: float | None) -> None:
-        self.forget(member)
+        peer = peer_of(member.socket)
+        self.cancel(peer)
         if self._members.settings.token_expiry == "connect":  # noqa: S105  # not a password
             return
         if warn_in_s is None:
             self._await_end(member)
         else:
-            member.expiry = self._call_later(max(warn_in_s, 0.0), lambda: self._warn(member))
+            peer.deadline = self._call_later(max(warn_in_s, 0.0), lambda: self._warn(member))
 
-    def forget(self, member: Member) -> None:
+    def cancel(self, peer: Peer) -> None:
         """Stop watching."""
-        timer, member.expiry = member.expiry, None
+        timer, peer.deadline = peer.deadline, None
         if timer is not None:
             timer.cancel()
 
@@ -89,7 +92,7 @@ class Expiry:
             member.identity = before
             raise
         # Gone while its token was looked at: then nothing may watch it any more.
-        if not member.socket.closed:
+        if not member.socket.closed and peer_of(member.socket).member is member:
             self._watch_fresh(member, before.expires_at)
         if identity.role != before.role:
             await self._room_access.review(member)
@@ -102,11 +105,12 @@ class Expiry:
     def _await_end(self, member: Member) -> None:
         # As long as it would be let in.
         left_s = member.identity.expires_at + self._members.settings.jwt_leeway_s - self._now()
-        member.expiry = self._call_later(max(left_s, 0.0), lambda: self._end(member))
+        peer = peer_of(member.socket)
+        peer.deadline = self._call_later(max(left_s, 0.0), lambda: self._end(peer))
 
-    def _end(self, member: Member) -> None:
-        member.expiry = None
-        member.socket.close("token expired", CloseCode.POLICY)
+    def _end(self, peer: Peer) -> None:
+        peer.deadline = None
+        peer.socket.close("token expired", CloseCode.POLICY)
 
 
 def _iso(unix_s: float) -> str:

@@ -13,9 +13,8 @@ import msgspec
 
 from gateway.core.conflation import latest
 from gateway.core.history import Log, StreamPosition
-from gateway.core.member import Member, QueuedFrame
+from gateway.core.model import Member, QueuedFrame, RoomState
 from gateway.core.replay import MissedEvent, Told, as_past, missed_events, not_had
-from gateway.core.rooms import RoomState
 from gateway.errors import Refused
 from gateway.loop_slices import Slices
 from gateway.redis.connection import RedisUnavailable, ReplyError
@@ -175,8 +174,7 @@ class Rooms:
             self._members.leave_room(member, room)
         # What came meanwhile was still the room's: it goes out before the answer.
         self.release(member)
-        if member.typing is not None:
-            member.typing.pop(name, None)
+        self._members.stopped_typing(member, name)
         log.info("socket_left", **facts(member), room=name)
 
     def _hold(self, member: Member) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.member import LATER, NEVER, RENEWING, Member
-from gateway.core.rooms import Tenant
+from gateway.core.model import LATER, NEVER, RENEWING, Member, Tenant
 from gateway.sockets.members import Members, evict, session_ref
 from gateway.sockets.periodic import PeriodicWork
 

@@ -12,8 +12,7 @@ import structlog
 
 from gateway.access import EVERYONE, Access
 from gateway.core.frames import Frame
-from gateway.core.member import Member
-from gateway.core.rooms import RoomState, Tenant
+from gateway.core.model import Member, RoomState, Tenant
 from gateway.engine import CloseReason
 from gateway.engine.errors import CloseCode
 from gateway.presence.store import PresenceStore
@@ -26,6 +25,7 @@ from gateway.settings import Settings
 from gateway.sockets import packets
 from gateway.sockets.questions import Questions
 from publisher.envelope import Envelope
+from publisher.rooms import Room
 
 log = structlog.get_logger("gateway.sockets")
 
@@ -55,6 +55,8 @@ class Members:
         self.by_sid: dict[str, Member] = {}
         self.limited: Counter[str] = Counter()
         """How often members hit a limit, by limit."""
+        self.typing: dict[Member, dict[Room, float]] = {}
+        """Conversations that members type in, each with the loop time at which that was noted last."""
         self.questions = Questions(settings.max_waiting_questions, self.limited)
         self.refused: Counter[str] = Counter()
         """Events of members that were refused, by code."""
@@ -84,6 +86,10 @@ class Members:
         member.flush()
         member.leave(room)
         self.subscriptions.note_idle(room)
+
+    def stopped_typing(self, member: Member, room: Room) -> bool:
+        """Note that a member types in a conversation no more; return whether it did."""
+        return self.typing.get(member, {}).pop(room, None) is not None
 
     def tell(self, member: Member, event: str, *args: Any) -> None:
         """Send an event of the gateway's own to one socket."""

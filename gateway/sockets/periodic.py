@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from gateway.core.member import Member
-from gateway.core.rooms import Tenant
+from gateway.core.model import Member, Tenant
 from gateway.errors import Unavailable
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.sockets.members import log

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.member import Member
-from gateway.core.rooms import Tenant
+from gateway.core.model import Member, Tenant
 from gateway.sockets.members import Members
 from gateway.sockets.periodic import PeriodicWork
 

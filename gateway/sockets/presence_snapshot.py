@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from gateway.core import statuses
 from gateway.core.frames import Frame
-from gateway.core.member import Member, QueuedFrame
+from gateway.core.model import Member, QueuedFrame
 from gateway.presence.store import ROOM_BATCH, RoomPresence
 from gateway.sockets import packets
 from gateway.sockets.members import Members

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from gateway.core.member import Member
+from gateway.core.model import Member
 from gateway.errors import Refused
 from gateway.limits.turns import TooManyWaiting, Turns
 

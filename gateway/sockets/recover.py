@@ -13,10 +13,9 @@ from types import MappingProxyType
 
 from gateway.core.frames import Frame
 from gateway.core.history import StreamPosition
-from gateway.core.member import NEVER, Identity, Member, QueuedFrame
+from gateway.core.model import NEVER, Identity, Member, QueuedFrame, RoomState
 from gateway.core.recovery import Decision, Session, Wanted, decide, decide_again
 from gateway.core.replay import in_order, missed_events, newest
-from gateway.core.rooms import RoomState
 from gateway.errors import Refused
 from gateway.rooms.logs import Snapshot
 from gateway.rooms.notices import unwatched

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 
 from gateway.core.frames import Frame
-from gateway.core.member import Identity, Member
+from gateway.core.model import Identity, Member
 from gateway.errors import Refused, Unavailable
 from gateway.sockets import packets
 from gateway.sockets.changes import remove_room_later
@@ -116,8 +116,7 @@ def remove_from_room(members: Members, member: Member, name: Room) -> None:
     if room is None or room not in member.rooms:
         return
     members.leave_room(member, room)
-    if member.typing is not None:
-        member.typing.pop(name, None)
+    members.stopped_typing(member, name)
     if member.cork is None:
         member.socket.send_frame(left_event(name))
     else:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 from gateway.auth import Tokens
-from gateway.core.member import Member
+from gateway.core.model import Member
 from gateway.engine import CloseReason, EngineOptions
 from gateway.limits.connects import Connects
 from gateway.rooms.notices import unwatched
@@ -24,6 +24,7 @@ from gateway.sockets.packets import Packet
 from gateway.sockets.presence import PresenceLeases
 from gateway.sockets.room_access import RoomAccess
 from gateway.sockets.socketio_server import LEFT, Admission, Peer, SocketServer
+from publisher.rooms import Room
 
 # Why this replica closes sockets that come back by themselves, to wherever there is room for them.
 SENT_AWAY = (CloseReason.SHUTDOWN, "gap", "history lost", IN_DOUBT)
@@ -59,29 +60,35 @@ class GatewayServer(SocketServer):
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
         """Accept a socket whose token is good."""
         admission = await self.connector.admit(peer, auth)
-        self._expiry.watch(peer.member)
+        self._expiry.watch(_member_of(peer))
         return admission
 
     def handle_event(self, peer: Peer, namespace: str, packet: Packet) -> Awaitable[None] | None:
         """Handle what a browser asks."""
-        return self._events.handle(peer.member, packet)
+        return self._events.handle(_member_of(peer), packet)
 
     def departed(self, peer: Peer, namespace: str, sid: str, reason: str) -> None:
         """Let go of a socket; unless it left for good, its session waits for it from now on."""
-        member: Member = peer.member
-        peer.member = None
-        self._expiry.forget(member)
+        member, peer.member = _member_of(peer), None
+        self._expiry.cancel(peer)
+        self._events.departed(member)
+        typing = self.members.typing.pop(member, ())
         moved_on = self.members.by_sid.get(member.sid) is not member
         self.members.take_out(member)
         if not moved_on:
-            unwatched(asyncio.ensure_future(self._end(member, reason)))
+            unwatched(asyncio.ensure_future(self._end(member, typing, reason)))
         log.info("socket_disconnected", **facts(member), reason=reason)
 
-    async def _end(self, member: Member, reason: str) -> None:
+    async def _end(self, member: Member, typing: Iterable[Room], reason: str) -> None:
         sessions = self.members.sessions
         if reason == LEFT:
             # The page may be on its way to the next one: its user gets the time that a reload has.
-            await sessions.forget(session_ref(member), member.typing or (), at_once=False)
+            await sessions.forget(session_ref(member), typing, at_once=False)
         else:
             moving = reason in SENT_AWAY
-            await sessions.begin_window(session_ref(member), since(member), member.typing or (), moving=moving)
+            await sessions.begin_window(session_ref(member), since(member), typing, moving=moving)
+
+
+def _member_of(peer: Peer) -> Member:
+    assert peer.member is not None
+    return peer.member

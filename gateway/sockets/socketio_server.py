@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 import socketio
 
 from gateway.core.frames import Frame
+from gateway.core.model import Member, MemberSocket
 from gateway.engine import CloseReason, EngineOptions, EngineServer, EngineSocket, ProtocolViolation
 from gateway.engine.errors import CloseCode
+from gateway.engine.timers import Call
 from gateway.errors import Refused, Unavailable
 from gateway.limits.connects import Connects
 from gateway.sockets import packets
@@ -49,7 +51,11 @@ class Admission(NamedTuple):
 
 
 class Peer:
-    """One Engine.IO session as Socket.IO sees it. `member`, `takes_statuses`: the server subclass's to use."""
+    """One Engine.IO session as Socket.IO sees it.
+
+    `deadline` closes it unless something happens before: CONNECT, or a fresh token. `member` and `takes_statuses`
+    are the server subclass's to use.
+    """
 
     __slots__ = (
         "_others",
@@ -66,8 +72,8 @@ class Peer:
     def __init__(self, socket: EngineSocket) -> None:
         self.socket = socket
         self.sid: str | None = None
-        self.member: Any = None
-        self.deadline: Any = None
+        self.member: Member | None = None
+        self.deadline: Call | None = None
         self.early: list[Any] | None = None
         """Packets that a connect handler sent, which wait for CONNECT."""
         self.refusals = 0
@@ -150,8 +156,8 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
 
     async def _send_eio_packet(self, eio_sid: str, eio_pkt: Any) -> None:
         socket = self.eio.sockets.get(eio_sid)
-        if socket is not None and socket.owner.early is not None:
-            socket.owner.early.append(eio_pkt)
+        if socket is not None and (early := peer_of(socket).early) is not None:
+            early.append(eio_pkt)
         else:
             await super()._send_eio_packet(eio_sid, eio_pkt)
 
@@ -188,7 +194,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
         )
 
     def _received(self, socket: EngineSocket, data: str | bytes) -> Awaitable[object] | None:
-        peer: Peer = socket.owner
+        peer = peer_of(socket)
         if isinstance(data, bytes):
             if peer.partial is not None:
                 self._check_size(peer.partial[1], data)
@@ -215,7 +221,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
             raise ProtocolViolation(CloseCode.TOO_BIG, "attachments too large")
 
     def _closed(self, socket: EngineSocket, reason: str) -> Awaitable[object] | None:
-        peer: Peer = socket.owner
+        peer = peer_of(socket)
         if peer.deadline is not None:
             peer.deadline.cancel()
         if self._connects is not None:
@@ -268,6 +274,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
         if namespace not in self.namespaces and self.namespaces != "*":
             socket.send_frame(Frame(packets.connect_error("Invalid namespace", namespace=namespace)))
             return
+        deadline = peer.deadline
         try:
             admission = await self.admit(peer, namespace, auth)
         except Refused as refused:
@@ -281,9 +288,10 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
             # A CONNECT_ERROR would stop the client for good; a closed transport has it try again.
             socket.close(CloseReason.SERVER, CloseCode.TRY_LATER)
             return
-        if peer.deadline is not None:
-            peer.deadline.cancel()
-            peer.deadline = None
+        if deadline is not None:
+            deadline.cancel()
+            if peer.deadline is deadline:
+                peer.deadline = None
         socket.forget_handshake()
         socket.vouch()
         peer.set_sid(namespace, admission.sid)
@@ -292,3 +300,10 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
         waiting = admission.begin() if admission.begin is not None else None
         if waiting is not None:
             await waiting
+
+
+def peer_of(socket: EngineSocket | MemberSocket) -> Peer:
+    """Return the peer that a socket belongs to, which is open."""
+    peer = socket.owner
+    assert isinstance(peer, Peer)
+    return peer

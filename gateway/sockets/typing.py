@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.core.member import Member
+from gateway.core.model import Member
 from gateway.errors import Refused
 from gateway.rooms.notices import unwatched
 from gateway.sockets.members import Members
@@ -25,17 +25,16 @@ class Typing:
         """Note that a member types in a conversation that it is in. Raises `Refused`."""
         self._check_joined(member, room)
         now = asyncio.get_running_loop().time()
-        typing = member.typing if member.typing is not None else {}
+        typing = self._members.typing.setdefault(member, {})
         if now - typing.get(room, -self._pause_s) < self._pause_s:
             return
         typing[room] = now
-        member.typing = typing
         self._tell(member, room, typing=True)
 
     def stop(self, member: Member, room: Room) -> None:
         """Note that a member has stopped. Raises `Refused`."""
         self._check_joined(member, room)
-        typed = member.typing is not None and member.typing.pop(room, None) is not None
+        typed = self._members.stopped_typing(member, room)
         # One that came back may have begun on another replica.
         if typed or member.generation > 1:
             self._tell(member, room, typing=False)

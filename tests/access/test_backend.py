@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from gateway.access.backend import MAX_ASKING, MAX_WAITING, Backend
 from gateway.access.breaker import Breaker
 from gateway.access.question import Http
-from gateway.core.member import Identity
+from gateway.core.model import Identity
 from gateway.errors import Unavailable
 from publisher import conversation
 from publisher.rooms import Room

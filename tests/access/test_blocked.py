@@ -9,7 +9,7 @@ import pytest
 import redis.asyncio
 
 from gateway.access import Everyone
-from gateway.core.member import Identity
+from gateway.core.model import Identity
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.errors import Refused
 from gateway.sessions.store import session_key

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 import pytest
 
 from gateway.access import EVERYONE, Roles, access_of, backend_of
-from gateway.core.member import Identity
+from gateway.core.model import Identity
 from gateway.settings import load
 from publisher import campaign, conversation
 from publisher.rooms import Room

@@ -7,8 +7,7 @@ from typing import Any
 
 from gateway.core.frames import Frame
 from gateway.core.hub import Hub
-from gateway.core.member import Identity, Member
-from gateway.core.rooms import RoomState, Tenant
+from gateway.core.model import Identity, Member, RoomState, Tenant
 from publisher import Room
 from publisher.envelope import encode
 from publisher.wire import Message
@@ -75,7 +74,8 @@ class World:
 
     def member(self, *rooms: RoomState, sid: str = "", last_seq: int = 0) -> tuple[Member, Socket]:
         socket = Socket()
-        member = Member(socket, Identity("bob", self.tenant.id, "", 0.0), self.tenant, sid or new_id(), "pid")
+        written: Any = socket
+        member = Member(written, Identity("bob", self.tenant.id, "", 0.0), self.tenant, sid or new_id(), "pid")
         member.last_seq = last_seq
         for room in rooms:
             room.add(member, 0)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from gateway.core.conflation import Pacer, latest
 from gateway.core.history import Entry, Log
 from gateway.core.limits import LIMITS
+from gateway.core.model import RoomState
 from gateway.core.replay import in_order, missed_events
-from gateway.core.rooms import RoomState
 from tests.core import parts
 
 PAUSE_S = 0.25

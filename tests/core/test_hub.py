@@ -9,7 +9,7 @@ import pytest
 from gateway.core.frames import encode
 from gateway.core.hub import merge
 from gateway.core.limits import LIMITS, Limits
-from gateway.core.rooms import RoomState
+from gateway.core.model import RoomState
 from publisher.wire import Message, parse_message
 from tests.core.parts import World
 from tests.support.tokens import new_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.frames import Frame
 from gateway.core.history import Entry, Log
-from gateway.core.member import MAX_STAYS, Identity, Member, QueuedFrame, Stay
+from gateway.core.model import MAX_STAYS, Identity, Member, QueuedFrame, RoomState, Stay, Tenant
 from gateway.core.replay import (
     MissedEvent,
     event_frame,
@@ -20,7 +21,6 @@ from gateway.core.replay import (
     not_had,
     split_body,
 )
-from gateway.core.rooms import RoomState, Tenant
 from publisher import Room
 from publisher.envelope import EVENT_NAME, encode_event
 
@@ -114,7 +114,8 @@ def test_an_event_of_several_rooms_from_before_the_stays_that_are_remembered_is_
 
 def member_in(rooms: dict[Room, int], stays: list[Stay]) -> Member:
     tenant = Tenant("t")
-    member = Member(None, Identity("u", "t", "", 0.0), tenant, "sid", "pid")
+    nowhere: Any = None
+    member = Member(nowhere, Identity("u", "t", "", 0.0), tenant, "sid", "pid")
     member.rooms = {RoomState(tenant, name): joined_at for name, joined_at in rooms.items()}
     member.remember(*stays)
     return member

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.limits import Limits
-from gateway.core.rooms import Tenant
+from gateway.core.model import Tenant
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.read_retry import Unreadable, is_tenants
 from tests.support.waiting import until

@@ -15,7 +15,7 @@ import pytest_asyncio
 from gateway.core.history import Entry, Log, Retention
 from gateway.core.hub import Hub
 from gateway.core.limits import LIMITS, Limits
-from gateway.core.rooms import RoomState, Tenant
+from gateway.core.model import RoomState, Tenant
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.logs import Snapshot
 from gateway.rooms.resync import AT_ONCE, ENTRY_BYTES, Resync

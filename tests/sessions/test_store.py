@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.core.history import Retention
-from gateway.core.member import Identity, Stay
+from gateway.core.model import Identity, Stay
 from gateway.redis.commands import Commands
 from gateway.redis.connection import RedisUnavailable
 from gateway.sessions.store import LEAVING, SessionRef, Sessions, session_key

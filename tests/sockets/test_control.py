@@ -10,8 +10,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.core.limits import Limits
-from gateway.core.member import Member
-from gateway.core.rooms import RoomState, Tenant
+from gateway.core.model import Member, RoomState, Tenant
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.sessions.store import SessionRef
 from gateway.sockets.control import ControlHandler
@@ -77,14 +76,19 @@ class Ground:
         self.world, self.redis, self.access = World(), Redis(), Access()
         sweeper = SimpleNamespace(soon=lambda tenant, delay_ms: None)
         members: Any = SimpleNamespace(
-            access=self.access, presence=self.redis, sessions=self.redis, commands=self.redis, sweeper=sweeper
+            access=self.access,
+            presence=self.redis,
+            sessions=self.redis,
+            commands=self.redis,
+            sweeper=sweeper,
+            typing={},
         )
         self.control = ControlHandler(members)
 
     def member(self, room: RoomState) -> tuple[Member, Socket]:
         member, _ = self.world.member(room)
-        member.pid, socket = f"pid-{member.sid}", Socket()
-        member.socket = socket
+        socket: Any = Socket()
+        member.pid, member.socket = f"pid-{member.sid}", socket
         return member, socket
 
 

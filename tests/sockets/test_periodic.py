@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from gateway.core.member import Member
-from gateway.core.rooms import Tenant
+from gateway.core.model import Member, Tenant
 from gateway.redis.connection import RedisUnavailable
 from gateway.sockets.periodic import BATCH, PeriodicWork
 from tests.core.parts import World

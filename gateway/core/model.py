@@ -1,18 +1,16 @@
-"""A member: one accepted socket, as the fan-out sees it."""
+"""The model: tenants, their rooms, and the members of rooms, as far as this replica has them."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 from gateway.core.conflation import latest
-
-if TYPE_CHECKING:
-    from gateway.core.frames import Frame
-    from gateway.core.rooms import RoomState, Tenant
-    from publisher.rooms import Room
-
+from gateway.core.frames import Frame
+from gateway.core.limits import LIMITS, Limits
+from publisher import wire
+from publisher.rooms import Room
 
 # Stays that a member remembers of rooms that it has left.
 MAX_STAYS = 32
@@ -63,6 +61,43 @@ class Stay(NamedTuple):
         return self._replace(left_at=min(self.left_at, seq), maybe_until=min(self.maybe_until, seq))
 
 
+class MemberSocket(Protocol):
+    """What a member is written to; an engine socket is."""
+
+    sid: str
+    closed: bool
+    owner: object | None
+    """What the layer above keeps for it."""
+
+    @property
+    def send_frame(self) -> Callable[[Frame], None]:
+        """Send a frame to the client."""
+
+    @property
+    def buffered(self) -> int:
+        """Bytes sent that the client has not taken yet."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the client sends more than it may."""
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until it may send again."""
+
+    def send_frames(self, frames: Sequence[Frame], /) -> None:
+        """Send frames in one write."""
+
+    def spend(self, amount: float, /) -> None:
+        """Count more against what the client may send."""
+
+    def close(self, reason: str = ..., code: int = ...) -> None:
+        """End the session and its transport; what was sent before still goes out."""
+
+    def mute(self) -> None:
+        """Send nothing more; the end follows."""
+
+
 class Member:
     """One accepted socket.
 
@@ -77,8 +112,6 @@ class Member:
 
     __slots__ = (
         "cork",
-        "denied_at",
-        "expiry",
         "generation",
         "holds",
         "identity",
@@ -94,11 +127,9 @@ class Member:
         "stays_from",
         "takes_statuses",
         "tenant",
-        "typing",
-        "warned_at",
     )
 
-    def __init__(self, socket: Any, identity: Identity, tenant: Tenant, sid: str, pid: str) -> None:
+    def __init__(self, socket: MemberSocket, identity: Identity, tenant: Tenant, sid: str, pid: str) -> None:
         self.socket = socket
         self.identity = identity
         self.tenant = tenant
@@ -123,12 +154,6 @@ class Member:
         self.cork: list[QueuedFrame] | None = None
         self.pace: object | None = None
         """With whom it is paced; None while it is not, or while it is corked for an answer."""
-        self.warned_at = self.denied_at = -math.inf
-        """Loop time at which it was last told that it sends too much, and at which a denial was last logged."""
-        self.typing: dict[Room, float] | None = None
-        """Conversations it types in, each with the loop time at which that was noted last."""
-        self.expiry: Any = None
-        """The timer that watches its token."""
 
     def hold(self) -> None:
         """Cork it for an answer, until `uncork`; a pace ends with that, and what waited for it goes out.
@@ -219,3 +244,88 @@ class Member:
         for forgotten in known[:-MAX_STAYS]:
             self.stays_from = max(self.stays_from, forgotten.left_at)
         self.stays = known[-MAX_STAYS:]
+
+
+class Tenant:
+    """One organization's part of this replica.
+
+    `position` is the seq up to which everything of this tenant that concerns this replica has been handed
+    out: what comes later is higher. While `backlog` is a list, live messages wait in it for a resync;
+    `overrun` says that there were too many and the resync must read once more. `breaks` counts how often
+    something may have been missed, whether or not that has been made good.
+    """
+
+    __slots__ = (
+        "backlog",
+        "breaks",
+        "epoch",
+        "heard_until",
+        "id",
+        "limits",
+        "members",
+        "overrun",
+        "position",
+        "rooms",
+    )
+
+    def __init__(self, ident: str, limits: Limits = LIMITS) -> None:
+        self.id = ident
+        self.limits = limits
+        self.epoch: str | None = None
+        self.position = 0
+        self.rooms: dict[Room, RoomState] = {}
+        self.members: set[Member] = set()
+        self.backlog: list[tuple[RoomState, wire.Message]] | None = None
+        self.overrun = False
+        self.breaks = 0
+        self.heard_until: int | None = None
+        """Seq up to which everything was heard for certain, while what came later has yet to be made good."""
+
+
+class RoomState:
+    """One room on this replica, from its first local member until some time after its last.
+
+    `last_seq` is the newest seq handed out here, None until the room's place is known; from it a resync goes on.
+    No member enters before that: what it misses of such a room would show nowhere.
+    `ready` is whatever the shell waits on while the room is not heard yet.
+    """
+
+    __slots__ = ("_everyone", "channel", "last_seq", "members", "name", "newest", "pins", "ready", "tenant")
+
+    def __init__(self, tenant: Tenant, name: Room) -> None:
+        self.tenant = tenant
+        self.name = name
+        self.channel = wire.channel(tenant.id, name).encode()
+        self.members: dict[Member, None] = {}
+        self.last_seq: int | None = None
+        self.newest = 0
+        """Seq of the newest event that was handed out, 0 for none; a room without events has a `last_seq`, too."""
+        self.pins = 0
+        self.ready: object | None = None
+        self._everyone: tuple[Member, ...] | None = ()
+
+    def add(self, member: Member, joined_at: int) -> None:
+        """Make a socket a member that gets every event above `joined_at`."""
+        assert self.last_seq is not None, "the room's place is not known"
+        self.members[member] = None
+        self._everyone = None
+        member.rooms[self] = joined_at
+
+    def remove(self, member: Member) -> bool:
+        """Take a socket out; False when it was not in."""
+        if member.rooms.pop(self, None) is None:
+            return False
+        self.members.pop(member, None)
+        self._everyone = None
+        return True
+
+    def everyone(self) -> tuple[Member, ...]:
+        """Give the members as they are now; kept from one event to the next while nobody comes or goes."""
+        if self._everyone is None:
+            self._everyone = tuple(self.members)
+        return self._everyone
+
+    @property
+    def in_use(self) -> bool:
+        """Tell whether the room must stay subscribed."""
+        return bool(self.members) or self.pins > 0
