@@ -1,11 +1,12 @@
 # Everything starts from a bare clone with Python 3.11 or newer and make.
 .DEFAULT_GOAL := help
-.PHONY: help run console wheel test bench faults hostile check audit images format docs lock clean
+.PHONY: help run console wheel fast test bench faults hostile check audit images format docs lock clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 # Most tests wait for something, so more of them than there are cores go on at a time.
 JOBS ?= 3
+FAST := tests/core tests/publisher tests/limits tests/access tests/test_borders.py
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
@@ -27,8 +28,11 @@ wheel: $(CONSOLE) ## make dist/*.whl, with the console in it
 	@GATEWAY_CONSOLE=required $(PIP) wheel --no-index --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*.whl
 
-test: $(VENV)/.dev ## install everything and run every test; TESTS='tests/core tests/redis' for some
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+fast: $(VENV)/.dev ## the tests that need no Redis, no process and no browser, in seconds
+	$(BIN)/python -m pytest -q -n 2 -m 'not redis and not process and not browser' $(FAST)
+
+test: $(VENV)/.dev ## install everything and run every test; T='tests/core tests/rooms' K=typing for some
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(T) $(if $(K),-k '$(K)')
 
 bench: $(VENV)/.dev ## measure the gateway beside its rivals; ARGS=--quick takes a minute
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -28,8 +28,6 @@ from typing import NamedTuple
 
 from publisher.rooms import Room
 
-PREFIX = "rt:"
-
 
 def prefix(tenant: str) -> str:
     """Give what all keys and channels of a tenant begin with."""
@@ -116,7 +114,6 @@ class Flag:
     RECOVERABLE = b"r"  # logged; carries its offset to the client
     EPHEMERAL = b"e"  # at most once, never logged, never replayed
     CONTROL = b"c"  # for the gateways themselves; the body is a JSON object
-    PROBE = b"p"  # a replica's own echo; no body
 
 
 _EVENTS = (Flag.RECOVERABLE, Flag.EPHEMERAL)

@@ -24,14 +24,11 @@ class Logging(Group):
     """What is said, and how."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", alias="GATEWAY_LOG_LEVEL", description="least severe lines to log"
+        "info", description="least severe lines to log"
     )
-    log_format: Format = Field(
-        "auto", alias="GATEWAY_LOG_FORMAT", description="json, pretty, or auto: pretty on a terminal"
-    )
+    log_format: Format = Field("auto", description="json, pretty, or auto: pretty on a terminal")
     tracing: Literal["off", "on"] = Field(
         "off",
-        alias="GATEWAY_TRACING",
         description="OpenTelemetry spans of events that carry a trace, sent as `OTEL_` variables say; off or on",
     )
 

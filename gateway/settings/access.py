@@ -34,7 +34,6 @@ class Access(Group):
     )
     jwt_previous_secret_keys: Secrets = Field(
         (),
-        alias="GATEWAY_JWT_PREVIOUS_SECRET_KEYS",
         description="secrets that are accepted as well while one replaces another, comma-separated",
     )
     jwt_algorithm: Algorithm = Field(
@@ -44,85 +43,65 @@ class Access(Group):
     )
     jwt_public_key_files: Words = Field(
         (),
-        alias="GATEWAY_JWT_PUBLIC_KEY_FILES",
         description="PEM files with public keys, comma-separated, for RS, PS, ES and EdDSA",
     )
     jwks_url: str = Field(
         "",
         pattern=r"^(https?://.+)?$",
-        alias="GATEWAY_JWKS_URL",
         description="where the public keys are, instead of files",
     )
     jwks_cache_s: float = Field(
         300.0,
         ge=1,
-        alias="GATEWAY_JWKS_CACHE_S",
         description="how long they are used before they are asked for again; longer while that fails",
     )
     jwt_audience: Words = Field(
         (),
-        alias="GATEWAY_JWT_AUDIENCE",
         description="audiences, comma-separated, of which a token must name one; empty does not look",
     )
-    jwt_issuer: str = Field(
-        "", alias="GATEWAY_JWT_ISSUER", description="issuer that a token must name; empty does not look"
-    )
-    jwt_leeway_s: float = Field(
-        0.0, ge=0, le=300, alias="GATEWAY_JWT_LEEWAY_S", description="how far clocks may be apart"
-    )
+    jwt_issuer: str = Field("", description="issuer that a token must name; empty does not look")
+    jwt_leeway_s: float = Field(0.0, ge=0, le=300, description="how far clocks may be apart")
     token_max_lifetime_s: float = Field(
         30 * 86_400.0,
         ge=0,
-        alias="GATEWAY_TOKEN_MAX_LIFETIME_S",
         description="a token that lives longer from now on is refused; 0 takes any",
     )
     token_expiry: Literal["enforce", "connect"] = Field(
         "enforce",
-        alias="GATEWAY_TOKEN_EXPIRY",
         description="enforce closes a socket when its token ends; connect looks at the end only at connect, for "
         "frontends that can't refresh",
     )
     tenant_claim: str = Field(
         "organization_id",
         min_length=1,
-        alias="GATEWAY_TENANT_CLAIM",
         description="claim that names the tenant",
     )
     default_tenant: UUID | None = Field(
         None,
-        alias="GATEWAY_DEFAULT_TENANT",
         description="tenant of tokens that name none, for single-tenant use; empty refuses them",
     )
     room_kinds: Words = Field(
         ("campaign",),
-        alias="GATEWAY_ROOM_KINDS",
         description="kinds of room that `join_room` opens, besides conversations",
     )
     room_roles: Words = Field(
         (),
-        alias="GATEWAY_ROOM_ROLES",
         description="kinds of room that only some roles may join, such as campaign:admin,campaign:manager; a kind "
         "that is not named is open to everyone of the tenant",
     )
     authorize_url: str = Field(
         "",
         pattern=r"^(https?://.+)?$",
-        alias="GATEWAY_AUTHORIZE_URL",
         description="where to ask about each join: a POST of user_id, tenant, role and room; 2xx allows",
     )
     authorize_key: SecretStr = Field(
         SecretStr(""),
-        alias="GATEWAY_AUTHORIZE_KEY",
         description="sent along as `Authorization: Bearer ...`, so that it knows who asks",
     )
-    authorize_timeout_s: float = Field(
-        2.0, gt=0, le=30, alias="GATEWAY_AUTHORIZE_TIMEOUT_S", description="time it has to answer"
-    )
-    authorize_cache_s: float = Field(
-        30.0, ge=0, alias="GATEWAY_AUTHORIZE_CACHE_S", description="how long its answers hold"
-    )
+    authorize_timeout_s: float = Field(2.0, gt=0, le=30, description="time it has to answer")
+    authorize_cache_s: float = Field(30.0, ge=0, description="how long its answers hold")
     authorize_on_failure: Literal["deny", "allow"] = Field(
-        "deny", alias="GATEWAY_AUTHORIZE_ON_FAILURE", description="what to do while it does not answer"
+        "deny", description="what to do while it does not answer"
     )
 
     @field_validator("room_kinds")

@@ -24,7 +24,9 @@ class ConfigurationError(Exception):
 class Group(BaseSettings):
     """Settings that belong together."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        extra="ignore", frozen=True, env_ignore_empty=True, alias_generator=lambda field: PREFIX + field.upper()
+    )
 
 
 def named(name: str, *others: str) -> Any:

@@ -22,41 +22,29 @@ class Delivery(Group):
     )
     redis_ca_file: Path | None = Field(
         None,
-        alias="GATEWAY_REDIS_CA_FILE",
         description="PEM file with authorities that Redis' certificate may come from, besides the system's; for "
         "rediss://",
     )
-    redis_cert_file: Path | None = Field(
-        None, alias="GATEWAY_REDIS_CERT_FILE", description="PEM file with a client certificate for Redis"
-    )
-    redis_key_file: Path | None = Field(
-        None, alias="GATEWAY_REDIS_KEY_FILE", description="PEM file with that certificate's private key"
-    )
-    ping_interval_s: float = Field(
-        25.0, gt=0, le=300, alias="GATEWAY_PING_INTERVAL_S", description="time between heartbeats"
-    )
-    ping_timeout_s: float = Field(
-        20.0, gt=0, le=300, alias="GATEWAY_PING_TIMEOUT_S", description="time a client has to answer one"
-    )
+    redis_cert_file: Path | None = Field(None, description="PEM file with a client certificate for Redis")
+    redis_key_file: Path | None = Field(None, description="PEM file with that certificate's private key")
+    ping_interval_s: float = Field(25.0, gt=0, le=300, description="time between heartbeats")
+    ping_timeout_s: float = Field(20.0, gt=0, le=300, description="time a client has to answer one")
     recovery_window_s: float = Field(
         120.0,
         ge=0.01,
         le=86_400,
-        alias="GATEWAY_RECOVERY_WINDOW_S",
         description="how long a socket that was dropped may come back and miss nothing",
     )
     history_size: int = Field(
         500,
         ge=0,
         le=100_000,
-        alias="GATEWAY_HISTORY_SIZE",
         description="events kept a room that are older than the recovery window",
     )
     history_max_events: int = Field(
         10_000,
         ge=0,
         le=100_000,
-        alias="GATEWAY_HISTORY_MAX_EVENTS",
         description="events kept a room at most, all of the recovery window otherwise; never fewer than "
         "`GATEWAY_HISTORY_SIZE`; both 0 keep none",
     )
@@ -64,23 +52,18 @@ class Delivery(Group):
         16 << 20,
         ge=65_536,
         le=1 << 30,
-        alias="GATEWAY_HISTORY_MAX_BYTES",
         description="bytes of events kept a room at most",
     )
-    history_ttl_s: float = Field(
-        3600.0, ge=0.01, le=30 * 86_400, alias="GATEWAY_HISTORY_TTL_S", description="how long they are kept"
-    )
+    history_ttl_s: float = Field(3600.0, ge=0.01, le=30 * 86_400, description="how long they are kept")
     room_linger_s: float = Field(
         5.0,
         ge=0,
-        alias="GATEWAY_ROOM_LINGER_S",
         description="how long a room stays subscribed after its last member here left",
     )
     conflate_per_s: int = Field(
         4,
         ge=0,
         le=100,
-        alias="GATEWAY_CONFLATE_PER_S",
         description="how often a second a socket gets the latest of events that are conflated, such as progress; "
         "0 sends each",
     )
@@ -88,23 +71,15 @@ class Delivery(Group):
         10.0,
         ge=0,
         le=600,
-        alias="GATEWAY_SHUTDOWN_GRACE_S",
         description="time in which SIGTERM moves all sockets away and ends the process",
     )
     compression: Literal["off", "shared"] = Field(
         "off",
-        alias="GATEWAY_COMPRESSION",
         description="permessage-deflate for websockets: shared compresses each event once for all sockets",
     )
-    compression_threshold_bytes: int = Field(
-        256, ge=0, alias="GATEWAY_COMPRESSION_THRESHOLD_BYTES", description="events below it go out as they are"
-    )
-    compression_level: int = Field(
-        6, ge=1, le=9, alias="GATEWAY_COMPRESSION_LEVEL", description="zlib's level: 1 is fast, 9 is small"
-    )
-    compression_window_bits: int = Field(
-        12, ge=9, le=15, alias="GATEWAY_COMPRESSION_WINDOW_BITS", description="zlib's window, as a power of two"
-    )
+    compression_threshold_bytes: int = Field(256, ge=0, description="events below it go out as they are")
+    compression_level: int = Field(6, ge=1, le=9, description="zlib's level: 1 is fast, 9 is small")
+    compression_window_bits: int = Field(12, ge=9, le=15, description="zlib's window, as a power of two")
 
     @model_validator(mode="after")
     def _redis_fits(self) -> Self:

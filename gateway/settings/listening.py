@@ -32,46 +32,37 @@ def _network(word: object) -> Network:
 class Listening(Group):
     """The port, TLS, the pages and the programs that may connect."""
 
-    host: str = Field("0.0.0.0", alias="GATEWAY_HOST", description="address to listen on")  # noqa: S104
-    port: int = Field(8080, ge=0, le=65535, alias="GATEWAY_PORT", description="port to listen on")
+    host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on")
     workers: int | Literal["auto"] = Field(
         1,
-        alias="GATEWAY_WORKERS",
         description="processes on the port, each with a core of its own; auto is one a core",
     )
     advertise_url: str = Field(
         "",
         pattern=r"^(https?://[^/]+)?$",
-        alias="GATEWAY_ADVERTISE_URL",
         description="where other replicas reach this one, to pass on requests of its long-polling sessions that a "
         "balancer brought them; by default its address on the way to Redis",
     )
     tls_cert: Path | None = Field(
         None,
-        alias="GATEWAY_TLS_CERT",
         description="PEM file with the certificate chain, for wss without a proxy; read again at SIGHUP",
     )
-    tls_key: Path | None = Field(
-        None, alias="GATEWAY_TLS_KEY", description="PEM file with the certificate's private key"
-    )
+    tls_key: Path | None = Field(None, description="PEM file with the certificate's private key")
     cors_origins: Words = Field(
         (),
-        alias="GATEWAY_CORS_ORIGINS",
         description="origins whose pages may connect, comma-separated; empty allows none but non-browsers",
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
         (),
-        alias="GATEWAY_TRUSTED_PROXIES",
         description="networks whose X-Forwarded-For is believed, comma-separated, such as 10.0.0.0/8",
     )
     api_keys: Secrets = Field(
         (),
-        alias="GATEWAY_API_KEYS",
         description="keys that open the HTTP API, comma-separated, at least 16 characters each; empty closes it",
     )
     console_tokens: bool = Field(
         False,
-        alias="GATEWAY_CONSOLE_TOKENS",
         description="whether the console mints tokens, with which who has an API key can be any user: for staging",
     )
 

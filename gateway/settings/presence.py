@@ -14,25 +14,21 @@ class PresenceSettings(Group):
         5.0,
         ge=0,
         le=300,
-        alias="GATEWAY_PRESENCE_GRACE_S",
         description="how long a user whose last socket went still counts as online: a page that is reloaded",
     )
     presence_lease_s: float = Field(
         30.0,
         ge=3,
         le=600,
-        alias="GATEWAY_PRESENCE_LEASE_S",
         description="how long the users of a replica that was killed still count as online",
     )
     typing_timeout_s: float = Field(
         6.0,
         ge=0.5,
         le=60,
-        alias="GATEWAY_TYPING_TIMEOUT_S",
         description="how long typing lasts that no `typing_stop` ends",
     )
     typing_to_own_tabs: bool = Field(
         False,
-        alias="GATEWAY_TYPING_TO_OWN_TABS",
         description="whether a user's other tabs hear of the typing, too",
     )

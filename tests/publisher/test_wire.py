@@ -98,7 +98,7 @@ def test_every_key_and_channel_carries_the_tenants_hash_tag() -> None:
     control = build_control(tenant, "bob", {"do": "disconnect"}, Options(), revoke="*")
     keys = [*event.keys, *control.keys, wire.once_key(tenant, "k"), wire.meta_key(tenant)]
     assert {slot_of(key) for key in keys} == {tenant}
-    assert all(key.startswith(wire.PREFIX) for key in keys)
+    assert all(key.startswith("rt:") for key in keys)
 
 
 @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=200))
