@@ -21,6 +21,7 @@ from gateway.errors import Unavailable
 from gateway.limits.turns import TooManyWaiting, Turns
 from gateway.metrics.catalogue import Values
 from gateway.settings import Settings
+from gateway.tasks import cancelled
 from publisher.rooms import Room
 
 # Questions under way at the same time, half of them for one tenant; the others wait as long as an answer may take.
@@ -86,9 +87,7 @@ class Backend:
 
     async def stop(self) -> None:
         """Give up what is being asked."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancelled(*self._tasks)
         await self._asking.stop()
 
     # -- as `Access`

@@ -13,6 +13,7 @@ import structlog
 
 from gateway.app.replica import Gateway
 from gateway.settings import Settings
+from gateway.tasks import cancelled
 
 # Fewer open files than this are said at the start: each socket takes one.
 FEW_FILES = 4096
@@ -53,9 +54,7 @@ async def serve(
         draining = asyncio.ensure_future(gateway.drain())
         hurried = asyncio.ensure_future(stop.wait())
         await asyncio.wait((draining, hurried), return_when=asyncio.FIRST_COMPLETED)
-        for task in (draining, hurried):
-            task.cancel()
-        await asyncio.gather(draining, hurried, return_exceptions=True)
+        await cancelled(draining, hurried)
 
 
 def run(settings: Settings, **options: Any) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from gateway.core.histogram import Histogram
+from gateway.tasks import cancelled
 
 if TYPE_CHECKING:
     from gateway.sockets.server import GatewayServer
@@ -72,9 +73,7 @@ class Vitals:
 
     async def stop(self) -> None:
         """Stop looking."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancelled(self._task)
 
     async def _run(self) -> None:
         rounds = self.rounds()

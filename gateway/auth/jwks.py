@@ -21,6 +21,7 @@ from gateway.auth.keyset import KeySet
 from gateway.errors import Unavailable
 from gateway.metrics.catalogue import Values
 from gateway.settings import Settings
+from gateway.tasks import cancelled
 
 # Between two requests, also between those that fail.
 REST_S = 3.0
@@ -72,9 +73,7 @@ class Jwks:
 
     async def stop(self) -> None:
         """Stop; the keys that are there stay."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancelled(self._task)
         self.is_away = True
         self._answer()
 

@@ -17,6 +17,7 @@ import structlog
 from gateway.peers.proof import Proof
 from gateway.redis.commands import Commands
 from gateway.redis.connection import RedisUnavailable, ReplyError
+from gateway.tasks import cancelled
 
 KEY = "rt:node:"
 # All names by when they were last said. No process is called so.
@@ -93,8 +94,7 @@ class Registry:
         """Be found no more."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await cancelled(self._task)
         # Otherwise it ends by itself.
         with contextlib.suppress(RedisUnavailable, ReplyError):
             await self._commands.ask("DEL", KEY + self.name)

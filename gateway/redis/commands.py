@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from gateway.core.limits import LIMITS, Limits
 from gateway.redis.connection import Connection, RedisUnavailable, ReplyError, Source
+from gateway.tasks import cancelled
 from publisher.address import Node
 from publisher.calls import Taken, results_of
 from publisher.envelope import Envelope
@@ -81,9 +82,7 @@ class Commands:
 
     async def stop(self) -> None:
         """Disconnect; calls raise from now on."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        await cancelled(self._keeper)
         if self._connection is not None:
             await self._connection.close()
             self._connection = None

@@ -16,6 +16,7 @@ from gateway.core.clock import ServerClock
 from gateway.core.histogram import Histogram
 from gateway.redis.commands import Commands
 from gateway.redis.connection import Connection, RedisUnavailable, ReplyError, Source
+from gateway.tasks import cancelled
 from publisher.ids import new_hex
 from publisher.offsets import SEQ_PER_S
 
@@ -96,9 +97,7 @@ class Probe:
 
     async def stop(self) -> None:
         """Leave it."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancelled(*self._tasks)
 
     @property
     def is_fresh(self) -> bool:

@@ -18,6 +18,7 @@ from gateway.core.clock import ServerClock
 from gateway.redis.commands import OPEN_ERRORS, Commands, new_backoff
 from gateway.redis.connection import Connection, RedisUnavailable, ReplyError, Rest, Source
 from gateway.redis.probe import Probe, ProbedShard
+from gateway.tasks import cancelled
 from publisher.address import Node
 from publisher.ids import new_hex
 from publisher.topology import slot_of
@@ -101,9 +102,7 @@ class Subscriber:
 
     async def stop(self) -> None:
         """Disconnect."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        await cancelled(self._keeper)
         await self.probe.stop()
         if self._connection is not None:
             await self._connection.close()

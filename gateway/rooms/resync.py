@@ -27,6 +27,7 @@ from gateway.rooms.logs import History
 from gateway.rooms.notices import notice
 from gateway.rooms.portions import Portions
 from gateway.rooms.read_retry import Unreadable, is_tenants
+from gateway.tasks import cancelled
 from publisher import wire
 from publisher.offsets import SEQ_PER_S
 
@@ -85,10 +86,7 @@ class Resync:
     async def stop(self) -> None:
         """Give up what is under way."""
         self.unreadable.stop()
-        tasks = list(self._under_way.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancelled(*self._under_way.values())
 
     def watch(self, tenant: Tenant) -> None:
         """Have a tenant that is new here wait with the others, while the connection is down."""

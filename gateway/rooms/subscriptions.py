@@ -22,6 +22,7 @@ from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.redis.subscriber import Subscriber
 from gateway.rooms.logs import History, Snapshot
 from gateway.rooms.resync import Recipients, Resync
+from gateway.tasks import cancelled
 from publisher import wire
 from publisher.rooms import Room
 
@@ -73,9 +74,7 @@ class RoomSubscriptions:
 
     async def stop(self) -> None:
         """Disconnect; nothing is heard any more."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
+        await cancelled(self._sweeper)
         await self.resync.stop()
         await self.subscriber.stop()
 

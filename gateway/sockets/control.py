@@ -20,6 +20,7 @@ from gateway.rooms.read_retry import is_tenants
 from gateway.sockets import packets
 from gateway.sockets.members import Members, evict, facts, log, session_ref
 from gateway.sockets.room_access import remove_from_room
+from gateway.tasks import cancelled
 from publisher import InvalidEvent, parse_room, wire
 from publisher.rooms import Room, room_kind
 
@@ -40,9 +41,7 @@ class ControlHandler:
 
     async def stop(self) -> None:
         """Stop telling."""
-        for task in self._telling:
-            task.cancel()
-        await asyncio.gather(*self._telling, return_exceptions=True)
+        await cancelled(*self._telling)
 
     # -- control messages: on a user's own room, for that user's sockets
 

@@ -9,6 +9,7 @@ from gateway.core.model import Member, Tenant
 from gateway.errors import Unavailable
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.sockets.members import log
+from gateway.tasks import cancelled
 
 TICK_S = 1.0
 # Ticks of a round, at the least.
@@ -49,10 +50,7 @@ class PeriodicWork:
 
     async def stop(self) -> None:
         """Do nothing more."""
-        tasks = [task for task in (self._runner, *self._under_way) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancelled(self._runner, *self._under_way)
 
     async def once(self) -> None:
         """Do a whole round now; raises what `work` raises."""

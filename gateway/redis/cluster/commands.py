@@ -18,6 +18,7 @@ from gateway.core.limits import LIMITS, Limits
 from gateway.redis.cluster.migrating_slots import Command, Question, WaitingSlots
 from gateway.redis.commands import OPEN_ERRORS, Commands
 from gateway.redis.connection import RedisUnavailable, ReplyError, Source
+from gateway.tasks import cancelled
 from publisher.address import Address, Node, parse_address
 from publisher.topology import Topology, slot_of
 
@@ -105,9 +106,7 @@ class ClusterCommands(Commands):
 
     async def stop(self) -> None:
         """Disconnect from all."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        await cancelled(self._keeper)
         await self._waiting.stop()
         for commands in self._nodes.values():
             await commands.stop()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from gateway.redis.commands import Commands
 from gateway.redis.connection import RedisUnavailable, ReplyError
+from gateway.tasks import cancelled
 from publisher.address import Node
 
 # How long a question waits for its slot to have somebody who answers.
@@ -53,10 +54,7 @@ class WaitingSlots:
 
     async def stop(self) -> None:
         """Answer no more: whoever waits gets `RedisUnavailable`."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancelled(*self._tasks)
 
     def __len__(self) -> int:
         return len(self._waiting)

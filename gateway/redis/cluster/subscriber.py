@@ -19,6 +19,7 @@ from gateway.redis.commands import Commands
 from gateway.redis.connection import RedisUnavailable, ReplyError, Rest
 from gateway.redis.probe import ROUND_TRIP_S
 from gateway.redis.subscriber import Subscriber
+from gateway.tasks import cancelled
 from publisher import wire
 from publisher.address import Node
 from publisher.ids import new_hex
@@ -136,10 +137,7 @@ class ClusterSubscriber:
     async def stop(self) -> None:
         """Disconnect from all."""
         self.commands.attend()
-        moves = [slot.move for slot in self._slots.values() if slot.move is not None]
-        for task in (*moves, *self._ending):
-            task.cancel()
-        await asyncio.gather(*moves, *self._ending, return_exceptions=True)
+        await cancelled(*(slot.move for slot in self._slots.values()), *self._ending)
         for subscriber in self._subscribers.values():
             await subscriber.stop()
         for slot in self._slots.values():

@@ -1,0 +1,14 @@
+"""Ending tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+
+async def cancelled(*tasks: asyncio.Future[Any] | None) -> None:
+    """Cancel tasks and wait until each has ended, however it does. None stands for a task that never began."""
+    begun = [task for task in tasks if task is not None]
+    for task in begun:
+        task.cancel()
+    await asyncio.gather(*begun, return_exceptions=True)
