@@ -41,7 +41,7 @@ TESTS = Path(__file__).parent
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-# What the tests of a folder need: a browser, or processes, and with either a Redis. Of other folders the fixtures tell.
+# What the tests of a folder need: a browser, or processes, and with either a Redis. Other folders' fixtures tell.
 BROWSER = {"browser"}
 PROCESS = {
     *("access", "api", "bench", "cli", "client", "conformance", "console", "contract", "deploy", "e2e", "engine"),

@@ -1,4 +1,4 @@
-"""AC-66: who is recovered asks the REST API for nothing; it hears from those alone who have missed something."""
+"""Who is recovered asks the REST API for nothing; it hears from those alone who have missed something."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGES = 12
 DROPS = 3
 
 
-async def test_ac_66_pages_that_are_recovered_make_no_rest_calls(
+async def test_pages_that_are_recovered_make_no_rest_calls(
     pages: OpenPage,
     redis_server: EmbeddedRedis,
     replicas: Replicas,

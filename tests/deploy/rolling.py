@@ -151,7 +151,7 @@ ROWS: dict[str, tuple[str, Play, Terrain, type[Proxy], Changes]] = {
 async def roll(name: str, scale: Scale, seed: int, folder: Path) -> Result:
     """Run one of the rows on servers of its own; what goes wrong is in the result."""
     fault, play, terrain, kind, changes = ROWS[name]
-    row = Row(f"rolling restart behind {fault}", play, terrain, frozenset(), harmless=False, long=True, figure="")
+    row = Row(f"rolling restart behind {fault}", play, terrain, frozenset(), harmless=False, long=True)
     ground = Fronted(folder / name, terrain, kind, changes)
     try:
         await ground.start()

@@ -70,7 +70,7 @@ async def gone(everybody: list[RawClient]) -> None:
     await asyncio.gather(*(client.close() for client in everybody))
 
 
-async def test_ac_64_a_graceful_shutdown_refuses_newcomers_and_ends_in_time_with_nothing_missed(
+async def test_a_graceful_shutdown_refuses_newcomers_and_ends_in_time_with_nothing_missed(
     clients: Clients, leaving: Replica, staying: Replica, publishers: Publishers, redis_server: EmbeddedRedis
 ) -> None:
     organization, conversation = new_id(), new_id()
@@ -95,9 +95,7 @@ async def test_ac_64_a_graceful_shutdown_refuses_newcomers_and_ends_in_time_with
     await gone(everybody)
 
 
-async def test_ac_65_sockets_are_moved_in_paced_batches(
-    clients: Clients, leaving: Replica, staying: Replica
-) -> None:
+async def test_sockets_are_moved_in_paced_batches(clients: Clients, leaving: Replica, staying: Replica) -> None:
     everybody = await crowd(clients, leaving, new_id(), new_id())
     for client in everybody:
         client.stay(staying.url)

@@ -63,13 +63,13 @@ def limited(redis_server: EmbeddedRedis, tmp_path: Path) -> Iterator[Limited]:
     assert replica.process.wait(PATIENCE_S) == 0
 
 
-def test_ac_37_a_low_limit_of_open_files_is_said_at_the_start(limited: Limited) -> None:
+def test_a_low_limit_of_open_files_is_said_at_the_start(limited: Limited) -> None:
     first = limited.lines()[0]
     assert (first["event"], first["level"]) == ("file_limit_low", "warning")
     assert (first["limit"], first["enough"]) == (LIMIT, FEW_FILES)
 
 
-async def test_ac_37_at_the_limit_those_who_are_in_lose_nothing_and_newcomers_get_in_later(
+async def test_at_the_limit_those_who_are_in_lose_nothing_and_newcomers_get_in_later(
     redis_server: EmbeddedRedis, limited: Limited, clients: Clients, publishers: Publishers
 ) -> None:
     organization, conversation = new_id(), new_id()

@@ -308,7 +308,7 @@ async def test_replicas_that_were_all_down_get_clients_when_they_are_back(
 
 
 @both_transports
-async def test_ac_67_a_rolling_restart_behind_the_proxy_misses_nothing(
+async def test_a_rolling_restart_behind_the_proxy_misses_nothing(
     redis_server: EmbeddedRedis,
     replicas: Replicas,
     proxies: Proxies,

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.mark.parametrize("name", ROWS)
-async def test_ac_67_nobody_misses_anything_in_a_rolling_restart(name: str, tmp_path: Path) -> None:
+async def test_nobody_misses_anything_in_a_rolling_restart(name: str, tmp_path: Path) -> None:
     ROWS[name][3].find()
     result = await roll(name, SHORT, seed := random.randrange(1 << 20), tmp_path)
     shown = "\n".join([" | ".join(cells(result)), *result.troubles, *result.verdict.findings(), *result.notes])

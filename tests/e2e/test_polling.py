@@ -1,4 +1,4 @@
-"""AC-63: what a long-polling client sends at once arrives, all of it, however much it is."""
+"""What a long-polling client sends at once arrives, all of it, however much it is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.waiting import PATIENCE_S, until_sync
 PACKETS = 100
 
 
-async def test_ac_63_a_post_of_many_packets_is_answered_packet_by_packet_and_in_order(
+async def test_a_post_of_many_packets_is_answered_packet_by_packet_and_in_order(
     replica: Replica, tenant: Tenant
 ) -> None:
     timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
@@ -36,7 +36,7 @@ async def test_ac_63_a_post_of_many_packets_is_answered_packet_by_packet_and_in_
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_ac_63_a_page_that_has_collected_many_events_gets_an_answer_to_each(
+def test_a_page_that_has_collected_many_events_gets_an_answer_to_each(
     browsers: Browsers, replica: Replica, tenant: Tenant, version: Version
 ) -> None:
     page = browsers(replica.url, tenant.token(), version=version, transports=["polling"])

@@ -57,7 +57,7 @@ async def _is_refused(client: RawClient) -> str:
     return str(caught.value.code)
 
 
-async def test_ac_57_a_token_that_was_revoked_closes_its_sockets_everywhere_and_opens_none(
+async def test_a_token_that_was_revoked_closes_its_sockets_everywhere_and_opens_none(
     pair: Pair, publisher: PublisherProcess, clients: Clients, person: Person
 ) -> None:
     stolen = [await _in(clients(replica.url, person.token("stolen"))) for replica in pair]
@@ -155,7 +155,7 @@ async def test_a_revocation_that_makes_no_sense_is_an_error_at_the_call(publishe
             await publisher.acall("disconnect_user", new_id(), "u", **wrong)
 
 
-async def test_ac_60_access_taken_away_outlives_a_recovery(
+async def test_access_taken_away_outlives_a_recovery(
     pair: Pair, publisher: PublisherProcess, clients: Clients, person: Person
 ) -> None:
     client = await _in(clients(pair[0].url, person.token("t")))

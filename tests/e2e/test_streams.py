@@ -1,4 +1,4 @@
-"""AC-71: no stream that everything has to go through: each room has its own, each organization its own slot."""
+"""No stream that everything has to go through: each room has its own, each organization its own slot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BURST = 3_000
 AT_ONCE = 250
 
 
-async def test_ac_71_each_room_has_a_stream_of_its_own_with_its_own_events_alone(
+async def test_each_room_has_a_stream_of_its_own_with_its_own_events_alone(
     redis_client: redis.asyncio.Redis, redis_server: EmbeddedRedis, publishers: Publishers
 ) -> None:
     tenants = [Tenant() for _ in range(3)]
@@ -41,7 +41,7 @@ async def test_ac_71_each_room_has_a_stream_of_its_own_with_its_own_events_alone
         assert [fields[wire.LogField.BODY] for _, fields in entries] == [body]
 
 
-async def test_ac_71_organizations_spread_over_the_masters_of_a_cluster_each_with_all_it_has_in_one(
+async def test_organizations_spread_over_the_masters_of_a_cluster_each_with_all_it_has_in_one(
     redis_client: redis.asyncio.Redis,
 ) -> None:
     masters: Counter[int] = Counter()
@@ -62,7 +62,7 @@ async def test_ac_71_organizations_spread_over_the_masters_of_a_cluster_each_wit
     assert all(60 < masters[number] < 140 for number in range(MASTERS)), masters
 
 
-async def test_ac_71_one_organization_at_full_speed_does_not_hold_up_another(
+async def test_one_organization_at_full_speed_does_not_hold_up_another(
     replica: Replica, clients: Clients, backend: PublisherProcess, worker: PublisherProcess
 ) -> None:
     asyncio.get_running_loop().set_debug(False)

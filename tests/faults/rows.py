@@ -27,7 +27,7 @@ class Row:
     """One fault. `tells` are the reasons for which clients may be told instead of recovered.
 
     `harmless` rows do nothing to the servers, so that others can share these; `long` ones take their time and
-    are begun first; `figure` is the number in the scorecard's list of hostile cases, or the case's in `cases.md`.
+    are begun first.
     """
 
     fault: str
@@ -36,7 +36,6 @@ class Row:
     tells: frozenset[str]
     harmless: bool
     long: bool
-    figure: str
 
     @property
     def name(self) -> str:
@@ -70,14 +69,13 @@ def row(
     tells: tuple[str, ...] = (),
     harmless: bool = False,
     long: bool = False,
-    figure: str = "",
     **terrain: object,
 ) -> Callable[[Play], Play]:
     """Register a row; `terrain` are the fields of `Terrain`."""
 
     def register(play: Play) -> Play:
         ground = Terrain(**terrain)  # type: ignore[arg-type]
-        ROWS.append(Row(fault, play, ground, frozenset(tells), harmless, long, figure))
+        ROWS.append(Row(fault, play, ground, frozenset(tells), harmless, long))
         return play
 
     return register

@@ -37,9 +37,8 @@ def markdown(results: Iterable[Result]) -> str:
 def cells(result: Result) -> list[str]:
     """Give one row's cells."""
     verdict = result.verdict
-    figure = f" ({result.row.figure})" if result.row.figure else ""
     return [
-        ("" if result.holds else "**FAILED** ") + result.row.fault + figure,
+        ("" if result.holds else "**FAILED** ") + result.row.fault,
         str(result.acknowledged),
         str(verdict.owed),
         str(len(verdict.lost)),

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(300)
 
 async def _played(play: Callable[[Stage], Awaitable[None]], folder: Path) -> Result:
     terrain = Terrain(replicas=1)
-    row = Row("sabotage", play, terrain, frozenset(), harmless=False, long=False, figure="")
+    row = Row("sabotage", play, terrain, frozenset(), harmless=False, long=False)
     return await run(row, SHORT, 1, folder)
 
 

@@ -1,4 +1,4 @@
-"""AC-39: a storm of connects is metered, and nobody who is there already notices."""
+"""A storm of connects is metered, and nobody who is there already notices."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def strangers(replica: Replica, count: int) -> AsyncIterator[list[Peer]]:
         yield [await stack.enter_async_context(opened(replica.port, target=target)) for _ in range(count)]
 
 
-async def test_ac_39_a_storm_is_metered_and_everybody_gets_in(
+async def test_a_storm_is_metered_and_everybody_gets_in(
     redis_server: EmbeddedRedis, replicas: Replicas, clients: Clients
 ) -> None:
     replica = replicas(
@@ -90,7 +90,7 @@ async def test_ac_39_a_storm_is_metered_and_everybody_gets_in(
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-async def test_ac_39_a_refusal_says_when_to_come_back(
+async def test_a_refusal_says_when_to_come_back(
     redis_server: EmbeddedRedis, replicas: Replicas, transport: str
 ) -> None:
     replica = replicas(redis_server.url, GATEWAY_CONNECTS_PER_S="0.01")
@@ -101,7 +101,7 @@ async def test_ac_39_a_refusal_says_when_to_come_back(
 
 
 @pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]])
-def test_ac_39_browsers_come_back_by_themselves_and_get_in(
+def test_browsers_come_back_by_themselves_and_get_in(
     redis_server: EmbeddedRedis, replicas: Replicas, browsers: Browsers, transports: list[str]
 ) -> None:
     replica = replicas(redis_server.url, GATEWAY_CONNECTS_PER_S="2")
@@ -111,7 +111,7 @@ def test_ac_39_browsers_come_back_by_themselves_and_get_in(
     assert any(page.seen("connect_error") for page in pages)
 
 
-def test_ac_39_who_comes_back_is_a_connect_like_any_other(
+def test_who_comes_back_is_a_connect_like_any_other(
     redis_server: EmbeddedRedis, replicas: Replicas, browsers: Browsers
 ) -> None:
     replica = replicas(redis_server.url, GATEWAY_CONNECTS_PER_S="0.5")

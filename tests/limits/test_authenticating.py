@@ -1,4 +1,4 @@
-"""AC-59: who does not authenticate is not kept, whatever else it does."""
+"""Who does not authenticate is not kept, whatever else it does."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def stay(peer: Peer, first: str | None = None) -> int:
             peer.send("3")
 
 
-async def test_ac_59_three_hundred_sockets_that_never_authenticate_or_were_refused_are_closed(
+async def test_three_hundred_sockets_that_never_authenticate_or_were_refused_are_closed(
     replica: Replica, clients: Clients
 ) -> None:
     good = await clients(replica.url, mint()).connect()
@@ -62,7 +62,7 @@ async def test_ac_59_three_hundred_sockets_that_never_authenticate_or_were_refus
     assert good.connected
 
 
-async def test_ac_59_long_polling_makes_no_difference(replica: Replica) -> None:
+async def test_long_polling_makes_no_difference(replica: Replica) -> None:
     async with polling(replica.port, "/socket.io/") as client:
         await client.post('40{"token":"nonsense"}')
         bodies: list[str] = []
@@ -77,7 +77,7 @@ async def test_ac_59_long_polling_makes_no_difference(replica: Replica) -> None:
 
 
 @pytest.mark.parametrize("then", ['2["ping"]', "3123[]", '2/elsewhere,["ping"]', "1", "\x00", '51-["x"]'])
-async def test_ac_59_a_refused_socket_that_goes_on_is_closed_at_once(replica: Replica, then: str) -> None:
+async def test_a_refused_socket_that_goes_on_is_closed_at_once(replica: Replica, then: str) -> None:
     async with opened(replica.port, target=WEBSOCKET) as peer:
         peer.send('40{"token":"nonsense"}')
         assert "token_invalid" in str(await peer.receive())
@@ -85,7 +85,7 @@ async def test_ac_59_a_refused_socket_that_goes_on_is_closed_at_once(replica: Re
         assert await stay(peer, "4" + then) == 1002
 
 
-async def test_ac_59_who_tries_one_token_after_the_other_is_closed(replica: Replica) -> None:
+async def test_who_tries_one_token_after_the_other_is_closed(replica: Replica) -> None:
     async with opened(replica.port, target=WEBSOCKET) as peer:
         for number in range(100):
             peer.send("40" + json.dumps({"token": f"nonsense-{number}"}))

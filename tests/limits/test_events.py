@@ -1,4 +1,4 @@
-"""AC-38 and AC-40: who sends too much is told so, and cut only when it goes on."""
+"""Who sends too much is told so, and cut only when it goes on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def codes(acks: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-async def test_ac_38_beyond_the_burst_each_event_is_refused_with_a_code(
+async def test_beyond_the_burst_each_event_is_refused_with_a_code(
     clients: Clients, replica: Replica, transport: str
 ) -> None:
     began = time.monotonic()
@@ -52,9 +52,7 @@ async def test_ac_38_beyond_the_burst_each_event_is_refused_with_a_code(
     assert client.connected
 
 
-async def test_ac_40_the_client_is_told_which_limit_it_hit_and_when_to_go_on(
-    clients: Clients, replica: Replica
-) -> None:
+async def test_the_client_is_told_which_limit_it_hit_and_when_to_go_on(clients: Clients, replica: Replica) -> None:
     client = await clients(replica.url, mint()).connect()
     refused = (await answers(client, BURST + 5))[-1]["error"]
     assert (refused["limit"], refused["message"]) == ("events_per_s", "too many events")
@@ -65,9 +63,7 @@ async def test_ac_40_the_client_is_told_which_limit_it_hit_and_when_to_go_on(
     assert codes(await answers(client, 1)) == ["bad_request"]
 
 
-async def test_ac_40_without_acknowledgements_one_error_a_second_tells_it(
-    clients: Clients, replica: Replica
-) -> None:
+async def test_without_acknowledgements_one_error_a_second_tells_it(clients: Clients, replica: Replica) -> None:
     client = await clients(replica.url, mint()).connect()
     for _ in range(BURST + 10):
         client.emit("ping")
@@ -77,7 +73,7 @@ async def test_ac_40_without_acknowledgements_one_error_a_second_tells_it(
     assert len(client.named("error")) == 1
 
 
-async def test_ac_38_who_goes_on_is_cut_and_comes_back_as_it_was(clients: Clients, replica: Replica) -> None:
+async def test_who_goes_on_is_cut_and_comes_back_as_it_was(clients: Clients, replica: Replica) -> None:
     client = await clients(replica.url, mint()).connect()
     await client.wait_for("connected")
     sid, before = client.sid, limited(replica).get("events_burst", 0)
@@ -93,9 +89,7 @@ async def test_ac_38_who_goes_on_is_cut_and_comes_back_as_it_was(clients: Client
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-def test_ac_38_a_browser_that_was_cut_comes_back_by_itself(
-    browsers: Browsers, replica: Replica, transport: str
-) -> None:
+def test_a_browser_that_was_cut_comes_back_by_itself(browsers: Browsers, replica: Replica, transport: str) -> None:
     page = browsers(replica.url, mint(), transports=[transport])
     page.connected()
     # In one go: what is sent over seconds may be within the rate.

@@ -1,4 +1,4 @@
-"""AC-42 and AC-43: what is too large is refused before it is read, and the client sees why."""
+"""What is too large is refused before it is read, and the client sees why."""
 
 from __future__ import annotations
 
@@ -63,22 +63,20 @@ async def session(http: aiohttp.ClientSession, replica: Replica) -> str:
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.parametrize("size", [MOST + 1, 1 << 62])
-async def test_ac_42_an_oversized_frame_is_refused_by_its_head_alone(
-    replica: Replica, opcode: int, size: int
-) -> None:
+async def test_an_oversized_frame_is_refused_by_its_head_alone(replica: Replica, opcode: int, size: int) -> None:
     async with member(replica) as peer:
         peer.raw(head(opcode, size))
         assert await peer.close_code() == 1009
         assert peer.reason == "message too big"
 
 
-async def test_ac_42_nor_does_it_come_in_parts(replica: Replica) -> None:
+async def test_nor_does_it_come_in_parts(replica: Replica) -> None:
     async with member(replica) as peer:
         peer.raw(head(TEXT, MOST - 1, fin=False) + b"4" * (MOST - 1) + head(CONTINUATION, 2))
         assert await peer.close_code() == 1009
 
 
-async def test_ac_42_what_is_sent_all_the_same_takes_no_memory(replica: Replica) -> None:
+async def test_what_is_sent_all_the_same_takes_no_memory(replica: Replica) -> None:
     async with member(replica) as peer:
         before = replica.memory_kib()
         peer.raw(head(TEXT, 1 << 40))
@@ -93,7 +91,7 @@ async def test_ac_42_what_is_sent_all_the_same_takes_no_memory(replica: Replica)
         assert replica.memory_kib() - before < 5000
 
 
-async def test_ac_42_a_message_of_exactly_the_limit_is_taken(clients: Clients, replica: Replica) -> None:
+async def test_a_message_of_exactly_the_limit_is_taken(clients: Clients, replica: Replica) -> None:
     client = await clients(replica.url, mint()).connect()
     filler = "x" * (MOST - len("421" + json.dumps(["ping", {"x": ""}])))
     assert (await client.call("ping", {"x": filler}))["ok"]
@@ -102,7 +100,7 @@ async def test_ac_42_a_message_of_exactly_the_limit_is_taken(clients: Clients, r
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-def test_ac_43_the_browser_sees_the_reason(browsers: Browsers, replica: Replica, transport: str) -> None:
+def test_the_browser_sees_the_reason(browsers: Browsers, replica: Replica, transport: str) -> None:
     page = browsers(replica.url, mint(), transports=[transport])
     page.connected()
     page.emit("ping", {"x": "x" * (2 * MOST)})
@@ -114,7 +112,7 @@ def test_ac_43_the_browser_sees_the_reason(browsers: Browsers, replica: Replica,
     page.connected(times=2)
 
 
-async def test_ac_43_a_poll_that_is_too_large_is_answered_with_the_limit(replica: Replica) -> None:
+async def test_a_poll_that_is_too_large_is_answered_with_the_limit(replica: Replica) -> None:
     async with aiohttp.ClientSession() as http:
         url = await session(http, replica)
         async with http.post(url, data=b"4" + bytes(MOST)) as response:

@@ -17,7 +17,7 @@ from tests.support.waiting import until
 EVENTS = 200
 
 
-async def test_ac_70_four_replicas_with_disjoint_rooms_each_handle_a_quarter(
+async def test_four_replicas_with_disjoint_rooms_each_handle_a_quarter(
     redis_server: EmbeddedRedis, replicas: Replicas, publishers: Publishers, clients: Clients, tenant: Tenant
 ) -> None:
     publisher = publishers(redis_server.url)

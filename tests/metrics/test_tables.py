@@ -35,7 +35,7 @@ def tables(page: Page) -> dict[str, float]:
     return {name: page(name) for name in TABLES}
 
 
-async def test_ac_73_gauges_equal_the_tables_after_many_abrupt_cuts(
+async def test_gauges_equal_the_tables_after_many_abrupt_cuts(
     redis_server: EmbeddedRedis, replicas: Replicas, clients: Clients, redis_client: redis.asyncio.Redis
 ) -> None:
     limits = {"GATEWAY_CONNECTS_PER_S": "0", "GATEWAY_MAX_SOCKETS_PER_USER": "0", "GATEWAY_ROOM_LINGER_S": "1"}
@@ -75,7 +75,7 @@ class SizeOnly(dict[Any, Any]):
     __iter__ = keys = values = items = copy = _refuse
 
 
-async def test_ac_74_counting_is_o_1(redis_server: EmbeddedRedis) -> None:
+async def test_counting_is_o_1(redis_server: EmbeddedRedis) -> None:
     given: dict[str, Any] = {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": 0}
     given |= {"REDIS_URL": redis_server.url, "JWT_SECRET_KEY": SECRET}
     async with Gateway(Settings(**given)) as gateway:

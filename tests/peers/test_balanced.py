@@ -28,7 +28,7 @@ def balanced(trio: Trio, proxies: Proxies) -> Proxy:
 @only(Nginx)
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("transport", ["polling", "upgrade"])
-def test_ac_62_each_event_comes_once_through_a_balancer_that_remembers_nothing(
+def test_each_event_comes_once_through_a_balancer_that_remembers_nothing(
     balanced: Proxy,
     browsers: Browsers,
     backend: PublisherProcess,

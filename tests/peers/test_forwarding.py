@@ -63,7 +63,7 @@ async def wanderer(trio: Trio) -> AsyncIterator[Wanderer]:
         yield Wanderer(http, trio)
 
 
-async def test_ac_61_a_session_goes_on_whichever_replica_gets_its_requests(
+async def test_a_session_goes_on_whichever_replica_gets_its_requests(
     wanderer: Wanderer, tenant: Tenant, backend: PublisherProcess
 ) -> None:
     await wanderer.open(tenant.token())

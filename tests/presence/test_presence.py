@@ -1,4 +1,4 @@
-"""Who is online: AC-44 to AC-51, in real pages on two replicas."""
+"""Who is online, in real pages on two replicas."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ def test_no_page_hears_of_its_own_users_coming(browsers: Browsers, pair: list[Re
         assert (office.ann, "online") not in statuses(tab)
 
 
-def test_ac_44_the_snapshot_is_the_same_on_two_replicas(
-    browsers: Browsers, pair: list[Replica], office: Office
-) -> None:
+def test_the_snapshot_is_the_same_on_two_replicas(browsers: Browsers, pair: list[Replica], office: Office) -> None:
     opened(browsers, pair[0], office, office.ann)
     opened(browsers, pair[1], office, office.bob)
     for replica in pair:
@@ -80,7 +78,7 @@ def test_ac_44_the_snapshot_is_the_same_on_two_replicas(
         assert online(page, user_ids=[]) == set()
 
 
-def test_ac_45_of_two_tabs_one_is_closed(browsers: Browsers, pair: list[Replica], office: Office) -> None:
+def test_of_two_tabs_one_is_closed(browsers: Browsers, pair: list[Replica], office: Office) -> None:
     observer = opened(browsers, pair[0], office, office.bob)
     opened(browsers, pair[0], office, office.ann)
     opened(browsers, pair[0], office, office.ann).close()
@@ -89,7 +87,7 @@ def test_ac_45_of_two_tabs_one_is_closed(browsers: Browsers, pair: list[Replica]
     assert office.ann in online(observer)
 
 
-def test_ac_46_after_sigkill_users_are_offline_within_the_lease(
+def test_after_sigkill_users_are_offline_within_the_lease(
     browsers: Browsers, own_pair: list[Replica], office: Office
 ) -> None:
     dying, other = own_pair
@@ -111,7 +109,7 @@ def test_ac_46_after_sigkill_users_are_offline_within_the_lease(
     assert online(opened(browsers, other, office, office.cid)) == {office.bob, office.cid}
 
 
-def test_ac_48_a_page_that_is_reloaded_ten_times_does_not_flicker(
+def test_a_page_that_is_reloaded_ten_times_does_not_flicker(
     browsers: Browsers, pair: list[Replica], office: Office
 ) -> None:
     observer = opened(browsers, pair[0], office, office.bob)
@@ -125,7 +123,7 @@ def test_ac_48_a_page_that_is_reloaded_ten_times_does_not_flicker(
     assert [told for told in statuses(observer) if told[0] == office.ann] == [(office.ann, "online")]
 
 
-async def test_ac_49_a_black_holed_client_is_noticed(
+async def test_a_black_holed_client_is_noticed(
     connect: Connect, office: Office, redis_server: EmbeddedRedis, replicas: Replicas
 ) -> None:
     interval_s, timeout_s = 0.3, 0.7
@@ -142,7 +140,7 @@ async def test_ac_49_a_black_holed_client_is_noticed(
         network.resume()
 
 
-def test_ac_51_presence_is_read_from_redis_and_not_from_peers(
+def test_presence_is_read_from_redis_and_not_from_peers(
     browsers: Browsers, redis_server: EmbeddedRedis, replicas: Replicas, office: Office
 ) -> None:
     # What the silent one said last is true for long.

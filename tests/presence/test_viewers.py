@@ -32,9 +32,7 @@ def test_an_agent_sees_that_a_colleague_has_it_open(
     ann.wait_for("conversation:viewers", office.viewers(office.ann, sockets=1), times=3)
 
 
-async def test_ac_50_a_room_is_counted_across_replicas(
-    connect: Connect, office: Office, pair: list[Replica]
-) -> None:
+async def test_a_room_is_counted_across_replicas(connect: Connect, office: Office, pair: list[Replica]) -> None:
     users = [office.ann, office.ann, office.bob, office.cid]
     clients = [await connect(pair[number % 2].url, user, join=True) for number, user in enumerate(users)]
     for client in clients[:2]:

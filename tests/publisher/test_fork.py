@@ -1,4 +1,4 @@
-"""AC-72: a publisher that was made before the process forked, as prefork workers do."""
+"""A publisher that was made before the process forked, as prefork workers do."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ def published(server: EmbeddedRedis, room: Any) -> list[bytes]:
     return [fields[b"d"] for _, fields in entries]
 
 
-def test_ac_72_parent_and_children_publish_with_the_same_object(
-    events: Publisher, redis_server: EmbeddedRedis
-) -> None:
+def test_parent_and_children_publish_with_the_same_object(events: Publisher, redis_server: EmbeddedRedis) -> None:
     room = conversation(new_id())
     assert events.emit(ORG, "e", "parent", to=room).offset
     children = [

@@ -59,7 +59,7 @@ async def surely(sender: Sender, data: Any) -> None:
             is_taken = True
 
 
-async def test_ac_4_redis_goes_and_comes_back_and_every_event_is_there_once_and_in_order(
+async def test_redis_goes_and_comes_back_and_every_event_is_there_once_and_in_order(
     senders: Senders, lasting_redis_server: EmbeddedRedis
 ) -> None:
     server = lasting_redis_server

@@ -247,7 +247,7 @@ def test_a_conflation_key_counts_once_whatever_it_reports(bus: Bus) -> None:
 # -- idempotency
 
 
-def test_ac_8_the_same_key_twice_is_one_delivery_and_the_same_receipt(bus: Bus) -> None:
+def test_the_same_key_twice_is_one_delivery_and_the_same_receipt(bus: Bus) -> None:
     listener = bus.listen()
     first = bus.publish("a", key="k")
     again = [bus.publish("a", key="k") for _ in range(3)]

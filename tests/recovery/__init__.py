@@ -1,1 +1,1 @@
-"""The cases AC-1 to AC-26 of people who run such systems, each a test by that name."""
+"""What people who run such systems ran into, each case a test that names it."""

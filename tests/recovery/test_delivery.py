@@ -1,4 +1,4 @@
-"""AC-1 to AC-8: what is delivered, and what a browser or a backend may do twice."""
+"""What is delivered, and what a browser or a backend may do twice."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PROMISES = {
 }
 
 
-async def test_ac_01_twenty_drops_at_a_steady_rate_miss_and_repeat_nothing(
+async def test_twenty_drops_at_a_steady_rate_miss_and_repeat_nothing(
     agent: Join, team: Team, backend: PublisherProcess, replica_pair: list[Replica]
 ) -> None:
     client = await agent(replica_pair[0].url)
@@ -59,7 +59,7 @@ async def test_ac_01_twenty_drops_at_a_steady_rate_miss_and_repeat_nothing(
     assert client.recoveries == [True] * 20
 
 
-def test_ac_02_every_promise_that_is_written_down_is_shown_by_a_fault() -> None:
+def test_every_promise_that_is_written_down_is_shown_by_a_fault() -> None:
     load_all()
     section = (ROOT / "README.md").read_text().partition("## What is promised")[2].partition("\n## ")[0]
     written = re.findall(r"^\d+\. \*\*([^*]+)\*\*", section, re.MULTILINE)
@@ -70,7 +70,7 @@ def test_ac_02_every_promise_that_is_written_down_is_shown_by_a_fault() -> None:
         assert limit in section
 
 
-async def test_ac_03_a_command_that_is_resent_is_done_once(
+async def test_a_command_that_is_resent_is_done_once(
     agent: Join, team: Team, backend: PublisherProcess, replica_pair: list[Replica]
 ) -> None:
     client = await agent(replica_pair[0].url)
@@ -92,7 +92,7 @@ async def test_ac_03_a_command_that_is_resent_is_done_once(
     assert numbers(client) == [1, 3]
 
 
-async def test_ac_04_a_publisher_without_redis_keeps_the_order_and_sends_it_all(
+async def test_a_publisher_without_redis_keeps_the_order_and_sends_it_all(
     agent: Join,
     team: Team,
     lasting_redis_server: EmbeddedRedis,
@@ -111,7 +111,7 @@ async def test_ac_04_a_publisher_without_redis_keeps_the_order_and_sends_it_all(
     assert await backend.acall("unsent") == 0
 
 
-async def test_ac_05_redis_in_maintenance_drops_no_socket_and_is_said_and_made_good(
+async def test_redis_in_maintenance_drops_no_socket_and_is_said_and_made_good(
     agent: Join,
     team: Team,
     lasting_redis_server: EmbeddedRedis,
@@ -132,7 +132,7 @@ async def test_ac_05_redis_in_maintenance_drops_no_socket_and_is_said_and_made_g
     assert (client.connected, client.recoveries) == (True, [])
 
 
-async def test_ac_06_clients_of_a_replica_that_is_cut_from_redis_miss_nothing(
+async def test_clients_of_a_replica_that_is_cut_from_redis_miss_nothing(
     agent: Join,
     team: Team,
     redis_server: EmbeddedRedis,
@@ -174,7 +174,7 @@ async def _told_of_a_hole(client: RawClient) -> None:
     assert (greeting.data["recovered"], greeting.data["reason"]) == (False, "trimmed")
 
 
-async def test_ac_07_a_hole_found_while_connected_is_told_to_its_clients_only(
+async def test_a_hole_found_while_connected_is_told_to_its_clients_only(
     agent: Join, team: Team, stage_redis: EmbeddedRedis, backend: PublisherProcess, replica_pair: list[Replica]
 ) -> None:
     inside, outside = await agent(replica_pair[0].url), await agent(replica_pair[0].url)
@@ -191,7 +191,7 @@ async def test_ac_07_a_hole_found_while_connected_is_told_to_its_clients_only(
     assert outside.connected
 
 
-async def test_ac_07_what_was_unheard_long_ago_is_made_good_or_told(
+async def test_what_was_unheard_long_ago_is_made_good_or_told(
     clients: Clients, stage_redis: EmbeddedRedis, backend: PublisherProcess, replica_pair: list[Replica]
 ) -> None:
     kept, gone = Team(), Team()
@@ -213,7 +213,7 @@ async def test_ac_07_what_was_unheard_long_ago_is_made_good_or_told(
 
 
 @pytest.mark.parametrize("retries", [2, 5])
-async def test_ac_08_the_same_idempotency_key_is_one_delivery_and_one_receipt(
+async def test_the_same_idempotency_key_is_one_delivery_and_one_receipt(
     agent: Join, team: Team, backend: PublisherProcess, replica_pair: list[Replica], retries: int
 ) -> None:
     client = await agent(replica_pair[0].url)

@@ -1,4 +1,4 @@
-"""AC-9 to AC-18: coming back."""
+"""Coming back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.tokens import new_id
 from tests.support.waiting import until
 
 
-async def test_ac_09_works_before_any_event_was_received(
+async def test_works_before_any_event_was_received(
     clients: Clients, team: Team, backend: PublisherProcess, replica_pair: list[Replica]
 ) -> None:
     client = await clients(replica_pair[0].url, team.token()).connect()
@@ -29,7 +29,7 @@ async def test_ac_09_works_before_any_event_was_received(
     assert client.recovered
 
 
-async def test_ac_09_works_before_even_the_offset_of_connected_was_received(
+async def test_works_before_even_the_offset_of_connected_was_received(
     clients: Clients, team: Team, backend: PublisherProcess, replica_pair: list[Replica]
 ) -> None:
     client = await clients(replica_pair[0].url, team.token()).connect()
@@ -40,7 +40,7 @@ async def test_ac_09_works_before_even_the_offset_of_connected_was_received(
     assert client.recovered
 
 
-async def test_ac_10_five_drops_in_a_row(
+async def test_five_drops_in_a_row(
     agent: Join, team: Team, backend: PublisherProcess, replica_pair: list[Replica]
 ) -> None:
     client = await agent(replica_pair[0].url)
@@ -53,7 +53,7 @@ async def test_ac_10_five_drops_in_a_row(
     assert client.recoveries == [True] * 5
 
 
-async def test_ac_11_an_idle_second_drop_replays_nothing(
+async def test_an_idle_second_drop_replays_nothing(
     agent: Join, team: Team, backend: PublisherProcess, replica_pair: list[Replica]
 ) -> None:
     client = await agent(replica_pair[0].url)
@@ -69,7 +69,7 @@ async def test_ac_11_an_idle_second_drop_replays_nothing(
     assert numbers(client) == [1, 2]
 
 
-async def test_ac_12_two_hundred_reconnects_at_once_are_all_recovered(
+async def test_two_hundred_reconnects_at_once_are_all_recovered(
     agent: Join, team: Team, backend: PublisherProcess, replica_pair: list[Replica]
 ) -> None:
     client = await agent(replica_pair[0].url)
@@ -83,7 +83,7 @@ async def test_ac_12_two_hundred_reconnects_at_once_are_all_recovered(
     assert numbers(client) == list(range(0, 200, 20))
 
 
-async def test_ac_13_many_that_return_to_a_long_history_do_not_fill_redis(
+async def test_many_that_return_to_a_long_history_do_not_fill_redis(
     clients: Clients, team: Team, redis_servers: RedisServers, replicas: Replicas, publishers: Publishers
 ) -> None:
     asyncio.get_running_loop().set_debug(False)
@@ -108,7 +108,7 @@ async def test_ac_13_many_that_return_to_a_long_history_do_not_fill_redis(
     assert replica.health()["redis_reconnects"] == 0
 
 
-async def test_ac_14_idle_for_many_heartbeats_then_a_drop(
+async def test_idle_for_many_heartbeats_then_a_drop(
     agent: Join, team: Team, redis_server: EmbeddedRedis, replicas: Replicas, publishers: Publishers
 ) -> None:
     heartbeat = {"GATEWAY_PING_INTERVAL_S": "0.1", "GATEWAY_PING_TIMEOUT_S": "1"}
@@ -127,9 +127,7 @@ async def test_ac_14_idle_for_many_heartbeats_then_a_drop(
     assert numbers(client) == [1, 2]
 
 
-async def test_ac_15_who_is_not_recovered_is_told_why(
-    clients: Clients, team: Team, replica_pair: list[Replica]
-) -> None:
+async def test_who_is_not_recovered_is_told_why(clients: Clients, team: Team, replica_pair: list[Replica]) -> None:
     url = replica_pair[0].url
     mine = await clients(url, team.token()).connect()
     await mine.wait_for("connected")
@@ -151,7 +149,7 @@ async def test_ac_15_who_is_not_recovered_is_told_why(
     assert not any("reason" in event.data for event in first.named("connected"))
 
 
-async def test_ac_17_a_client_without_recovery_asks_for_what_it_missed_when_it_joins(
+async def test_a_client_without_recovery_asks_for_what_it_missed_when_it_joins(
     clients: Clients, team: Team, backend: PublisherProcess, replica_pair: list[Replica]
 ) -> None:
     client = await clients(replica_pair[0].url, team.token()).connect()
@@ -178,7 +176,7 @@ async def test_ac_17_a_client_without_recovery_asks_for_what_it_missed_when_it_j
     assert [event["data"]["n"] for event in answer["events"]] == [5, 6]
 
 
-async def test_ac_18_trimmed_history_is_told_to_both_kinds_of_client(
+async def test_trimmed_history_is_told_to_both_kinds_of_client(
     agent: Join,
     clients: Clients,
     team: Team,
@@ -202,7 +200,7 @@ async def test_ac_18_trimmed_history_is_told_to_both_kinds_of_client(
     assert not answer["complete"]
 
 
-async def test_ac_18_flushed_history_is_told_to_both_kinds_of_client(
+async def test_flushed_history_is_told_to_both_kinds_of_client(
     agent: Join,
     clients: Clients,
     team: Team,

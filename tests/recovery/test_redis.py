@@ -1,4 +1,4 @@
-"""AC-19 to AC-26: Redis, and the way there."""
+"""Redis, and the way there."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def subscribers(client: Any) -> list[dict[str, str]]:
     return [found for found in await client.client_list(_type="pubsub") if found["name"] == "gateway"]
 
 
-async def test_ac_19_a_listener_that_is_killed_fifty_times_heals_and_counts_it(
+async def test_a_listener_that_is_killed_fifty_times_heals_and_counts_it(
     agent: Join, team: Team, redis_server: EmbeddedRedis, replicas: Replicas, publishers: Publishers
 ) -> None:
     replica, backend = replicas(redis_server.url), publishers(redis_server.url)
@@ -60,7 +60,7 @@ async def test_ac_19_a_listener_that_is_killed_fifty_times_heals_and_counts_it(
     assert client.recoveries == []
 
 
-async def test_ac_19_a_message_beyond_the_output_buffer_limit_is_survived(
+async def test_a_message_beyond_the_output_buffer_limit_is_survived(
     agent: Join, team: Team, redis_server: EmbeddedRedis, replicas: Replicas, publishers: Publishers
 ) -> None:
     replica, backend = replicas(redis_server.url), publishers(redis_server.url)
@@ -77,7 +77,7 @@ async def test_ac_19_a_message_beyond_the_output_buffer_limit_is_survived(
     assert replica.health()["status"] == "healthy"
 
 
-async def test_ac_20_a_replica_that_does_not_hear_is_not_ready(
+async def test_a_replica_that_does_not_hear_is_not_ready(
     agent: Join, team: Team, redis_server: EmbeddedRedis, behind_proxy: Behind, publishers: Publishers
 ) -> None:
     proxy, replica = await behind_proxy(redis_server.port, may_log=DEAF)
@@ -91,9 +91,7 @@ async def test_ac_20_a_replica_that_does_not_hear_is_not_ready(
     await client.wait_for("test:event")
 
 
-async def test_ac_21_silence_reconnects_nothing(
-    agent: Join, redis_server: EmbeddedRedis, replicas: Replicas
-) -> None:
+async def test_silence_reconnects_nothing(agent: Join, redis_server: EmbeddedRedis, replicas: Replicas) -> None:
     replica = replicas(redis_server.url)
     client = await agent(replica.url)
     connection: Any = redis.asyncio.Redis.from_url(redis_server.url)
@@ -105,7 +103,7 @@ async def test_ac_21_silence_reconnects_nothing(
     assert client.connected
 
 
-async def test_ac_22_a_hundred_reconnects_leak_no_connection(
+async def test_a_hundred_reconnects_leak_no_connection(
     agent: Join, team: Team, redis_server: EmbeddedRedis, behind_proxy: Behind, publishers: Publishers
 ) -> None:
     proxy, replica = await behind_proxy(redis_server.port)
@@ -124,7 +122,7 @@ async def test_ac_22_a_hundred_reconnects_leak_no_connection(
     assert len(list(files.iterdir())) <= before
 
 
-async def test_ac_23_delivery_resumes_within_5_s_of_the_network(
+async def test_delivery_resumes_within_5_s_of_the_network(
     agent: Join, team: Team, redis_server: EmbeddedRedis, behind_proxy: Behind, publishers: Publishers
 ) -> None:
     proxy, replica = await behind_proxy(redis_server.port, may_log=DEAF)
@@ -167,7 +165,7 @@ async def _standby_of(primary: EmbeddedRedis, redis_servers: RedisServers) -> Em
     return standby
 
 
-async def test_ac_24_a_failover_loses_nothing_that_the_standby_has(
+async def test_a_failover_loses_nothing_that_the_standby_has(
     agent: Join, team: Team, redis_servers: RedisServers, behind_proxy: Behind, publishers: Publishers
 ) -> None:
     primary = redis_servers()
@@ -188,7 +186,7 @@ async def test_ac_24_a_failover_loses_nothing_that_the_standby_has(
     assert (client.recoveries, away.recoveries) == ([], [True])
 
 
-async def test_ac_25_every_subscription_is_there_again_after_a_failover(
+async def test_every_subscription_is_there_again_after_a_failover(
     agent: Join, team: Team, redis_servers: RedisServers, behind_proxy: Behind, publishers: Publishers
 ) -> None:
     primary = redis_servers()
@@ -205,7 +203,7 @@ async def test_ac_25_every_subscription_is_there_again_after_a_failover(
     assert numbers(client) == list(range(len(teams)))
 
 
-async def test_ac_26_both_directions_work_after_a_restart(
+async def test_both_directions_work_after_a_restart(
     agent: Join, team: Team, lasting_redis_server: EmbeddedRedis, replicas: Replicas, publishers: Publishers
 ) -> None:
     here, there = replicas(lasting_redis_server.url), replicas(lasting_redis_server.url)

@@ -82,7 +82,7 @@ async def test_it_comes_back_by_itself_with_its_scripts(commands: Commands, redi
     assert commands.reconnects == 1
 
 
-async def test_ac_22_fifty_reconnects_leak_no_connection(
+async def test_fifty_reconnects_leak_no_connection(
     commands: Commands, redis_proxy: Proxy, redis_client: Client
 ) -> None:
     for i in range(50):

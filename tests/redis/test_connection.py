@@ -52,7 +52,7 @@ async def test_redis_pys_connection_still_has_what_is_taken_over(source: Source)
     await connection.disconnect()
 
 
-async def test_ac_21_silence_ends_no_connection(source: Source) -> None:
+async def test_silence_ends_no_connection(source: Source) -> None:
     connection = source.make_connection()
     assert connection.socket_timeout is None
     assert not connection.health_check_interval

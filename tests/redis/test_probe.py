@@ -22,14 +22,14 @@ impatient = pytest.mark.parametrize("limits", [IMPATIENT])
 
 
 @impatient
-async def test_ac_20_a_probe_that_comes_back_proves_that_it_hears(ear: Ear) -> None:
+async def test_a_probe_that_comes_back_proves_that_it_hears(ear: Ear) -> None:
     await until(lambda: ear.subscriber.heard_until > 0)
     assert ear.subscriber.hears
     assert ear.subscriber.deaf == 0
 
 
 @impatient
-async def test_ac_23_a_connection_that_has_gone_deaf_is_noticed_and_rebuilt(
+async def test_a_connection_that_has_gone_deaf_is_noticed_and_rebuilt(
     ear: Ear, redis_proxy: Proxy, redis_client: Client
 ) -> None:
     await subscribed(ear, b"a")

@@ -112,9 +112,7 @@ async def test_a_channel_that_was_asked_for_during_a_break_is_confirmed_after_it
     assert await redis_client.publish("given up", "1") == 0
 
 
-async def test_ac_19_fifty_breaks_in_a_row_leave_it_hearing_over_one_connection(
-    ear: Ear, redis_client: Client
-) -> None:
+async def test_fifty_breaks_in_a_row_leave_it_hearing_over_one_connection(ear: Ear, redis_client: Client) -> None:
     await subscribed(ear, b"a")
     for i in range(50):
         await redis_client.client_kill_filter(_type="pubsub")
@@ -126,7 +124,7 @@ async def test_ac_19_fifty_breaks_in_a_row_leave_it_hearing_over_one_connection(
     assert names.count("gateway") == 2  # one that hears, one that asks
 
 
-async def test_ac_19_a_backlog_beyond_redis_output_buffer_costs_a_reconnect_and_no_more(
+async def test_a_backlog_beyond_redis_output_buffer_costs_a_reconnect_and_no_more(
     ear: Ear, redis_proxy: Proxy, redis_client: Client
 ) -> None:
     await subscribed(ear, b"a")
@@ -142,7 +140,7 @@ async def test_ac_19_a_backlog_beyond_redis_output_buffer_costs_a_reconnect_and_
     assert ear.subscriber.reconnects == 1
 
 
-async def test_ac_19_a_message_of_33_mb_stops_nothing(ear: Ear, redis_client: Client) -> None:
+async def test_a_message_of_33_mb_stops_nothing(ear: Ear, redis_client: Client) -> None:
     await subscribed(ear, b"a")
     await redis_client.publish("a", b"x" * (33 << 20))
     # Redis delivers it or cuts the connection that it is too much for, by version; either way we hear on.

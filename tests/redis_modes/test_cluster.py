@@ -56,7 +56,7 @@ def team_on(cluster: RedisCluster, number: int) -> Team:
 
 @every_server
 @pytest.mark.parametrize("fault", [killed, failed_over, migrated, migrated_at_once])
-async def test_ac_24_what_happens_to_a_shard_loses_nothing_and_disturbs_no_other(
+async def test_what_happens_to_a_shard_loses_nothing_and_disturbs_no_other(
     cluster: RedisCluster, replicas: Replicas, clients: Clients, flows: Flows, fault: Fault
 ) -> None:
     replica = replicas(cluster.url)
@@ -78,7 +78,7 @@ async def test_ac_24_what_happens_to_a_shard_loses_nothing_and_disturbs_no_other
     assert set(resynced) == {here.id}
 
 
-async def test_ac_23_a_master_that_falls_silent_is_left_and_comes_back_as_a_replica(
+async def test_a_master_that_falls_silent_is_left_and_comes_back_as_a_replica(
     cluster: RedisCluster, replicas: Replicas, clients: Clients, flows: Flows
 ) -> None:
     replica, team = replicas(cluster.url, may_log=DEAF), team_on(cluster, 0)
@@ -94,7 +94,7 @@ async def test_ac_23_a_master_that_falls_silent_is_left_and_comes_back_as_a_repl
     assert client.recoveries == []
 
 
-async def test_ac_25_every_subscription_is_there_again_after_a_failover_and_a_reshard(
+async def test_every_subscription_is_there_again_after_a_failover_and_a_reshard(
     cluster: RedisCluster, replicas: Replicas, clients: Clients
 ) -> None:
     replica, team = replicas(cluster.url), team_on(cluster, 0)
@@ -112,7 +112,7 @@ async def test_ac_25_every_subscription_is_there_again_after_a_failover_and_a_re
 
 
 @pytest.mark.parametrize("fault", [killed, migrated])
-async def test_ac_26_both_directions_work_afterwards(
+async def test_both_directions_work_afterwards(
     cluster: RedisCluster, replicas: Replicas, clients: Clients, flows: Flows, fault: Fault
 ) -> None:
     here, there = replicas(cluster.url), replicas(cluster.url)

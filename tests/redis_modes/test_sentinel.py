@@ -37,7 +37,7 @@ def failed_over(sentinels: Sentinels) -> None:
 
 @every_server
 @pytest.mark.parametrize("fault", [killed, failed_over])
-async def test_ac_24_a_failover_loses_nothing_that_the_replica_has(
+async def test_a_failover_loses_nothing_that_the_replica_has(
     sentinels: Sentinels, replicas: Replicas, clients: Clients, flows: Flows, fault: Fault
 ) -> None:
     replica, team, replica_before = replicas(sentinels.url), Team(), sentinels.replica
@@ -60,7 +60,7 @@ async def test_ac_24_a_failover_loses_nothing_that_the_replica_has(
     assert (client.recoveries, away.recoveries) == ([], [True])
 
 
-async def test_ac_23_a_master_that_falls_silent_is_left_and_comes_back_as_a_replica(
+async def test_a_master_that_falls_silent_is_left_and_comes_back_as_a_replica(
     sentinels: Sentinels, replicas: Replicas, clients: Clients, flows: Flows
 ) -> None:
     replica, team = replicas(sentinels.url, may_log=DEAF), Team()
@@ -76,7 +76,7 @@ async def test_ac_23_a_master_that_falls_silent_is_left_and_comes_back_as_a_repl
     assert client.recoveries == []
 
 
-async def test_ac_25_and_26_every_subscription_and_both_directions_are_there_again(
+async def test_and_26_every_subscription_and_both_directions_are_there_again(
     sentinels: Sentinels, replicas: Replicas, clients: Clients, flows: Flows
 ) -> None:
     here, there, team = replicas(sentinels.url), replicas(sentinels.url), Team()

@@ -256,7 +256,7 @@ async def hasty() -> AsyncIterator[Server]:
     await server.shutdown()
 
 
-async def test_ac_59_a_socket_that_never_connects_is_closed(hasty: Server) -> None:
+async def test_a_socket_that_never_connects_is_closed(hasty: Server) -> None:
     client, other = Client(hasty), await connected(hasty)
     await until(lambda: client.channel.ended)
     assert not other.channel.ended
@@ -437,7 +437,7 @@ async def test_attachments_are_no_larger_together_than_one_message() -> None:
 # -- order
 
 
-async def test_ac_68_events_of_one_socket_are_handled_one_after_the_other(server: Server) -> None:
+async def test_events_of_one_socket_are_handled_one_after_the_other(server: Server) -> None:
     client, other = await connected(server), await connected(server)
     server.gate = asyncio.Event()
     await client.say(*(f'2["e",{i}]' for i in range(20)))

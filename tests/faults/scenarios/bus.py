@@ -13,7 +13,7 @@ from tests.faults.stage import Stage
 from tests.support.proxy import Proxy
 
 
-@row("malformed messages on the bus among 200 good ones", figure="5")
+@row("malformed messages on the bus among 200 good ones")
 async def malformed(stage: Stage) -> None:
     await stage.open()
     tenant = stage.cast.tenant
@@ -66,7 +66,7 @@ def garbage(epoch: str, seq: int) -> list[bytes]:
     ]
 
 
-@row("a publisher whose answers are lost, and which tries again", figure="AC-8")
+@row("a publisher whose answers are lost, and which tries again")
 async def answers_lost(stage: Stage) -> None:
     proxy = await Proxy(stage.ground.redis.port).start()
     stage.proxies.append(proxy)

@@ -13,7 +13,7 @@ from tests.support.waiting import SLACK_S, until
 QUICK_HEARTBEAT = {"GATEWAY_PING_INTERVAL_S": "0.3", "GATEWAY_PING_TIMEOUT_S": "2"}
 
 
-@row("a client's TCP connection cut, 100 times at random", harmless=True, figure="6, AC-1")
+@row("a client's TCP connection cut, 100 times at random", harmless=True)
 async def cuts(stage: Stage) -> None:
     await stage.open()
     for _ in range(stage.scale.times(100, 25)):
@@ -47,7 +47,7 @@ async def _leave_for_good(watcher: Watcher) -> None:
     watcher.drop()
 
 
-@row("two drops in a row with no event between", harmless=True, figure="AC-11")
+@row("two drops in a row with no event between", harmless=True)
 async def two_drops(stage: Stage) -> None:
     await stage.open(stay=False)
     for _ in range(stage.scale.times(4, 2)):
@@ -61,14 +61,14 @@ async def two_drops(stage: Stage) -> None:
             await stage.each(_drop_and_return(stage, watcher) for watcher in stage.watchers)
 
 
-@row("five drops in a row, each right after the recovery before", harmless=True, figure="AC-10")
+@row("five drops in a row, each right after the recovery before", harmless=True)
 async def five_drops(stage: Stage) -> None:
     await stage.open(stay=False)
     for _ in range(5):
         await stage.each(_drop_and_return(stage, watcher) for watcher in stage.watchers)
 
 
-@row("reconnect within 10 ms of a drop, 200 times", harmless=True, figure="AC-12")
+@row("reconnect within 10 ms of a drop, 200 times", harmless=True)
 async def at_once(stage: Stage) -> None:
     await stage.open(stay=False)
     quick, times, slowest = 0, stage.scale.times(200, 60), 0.0
@@ -86,7 +86,7 @@ async def at_once(stage: Stage) -> None:
     stage.notes.append(f"{quick} within 10 ms, the slowest after {slowest * 1000:.0f} ms")
 
 
-@row("the old socket still open when the new one recovers", client_proxies=True, figure="same and other replica")
+@row("the old socket still open when the new one recovers", client_proxies=True)
 async def old_socket_open(stage: Stage) -> None:
     await stage.open(stay=False)
     here = stage.ground.urls
@@ -108,8 +108,12 @@ async def old_socket_open(stage: Stage) -> None:
             await stage.published(50)
 
 
-@row("a network black hole of 60 s, half of the clients in it", client_proxies=True, figure="7",
-     settings=QUICK_HEARTBEAT | {"GATEWAY_HISTORY_SIZE": "5000"}, long=True)  # fmt: skip
+@row(
+    "a network black hole of 60 s, half of the clients in it",
+    client_proxies=True,
+    settings=QUICK_HEARTBEAT | {"GATEWAY_HISTORY_SIZE": "5000"},
+    long=True,
+)
 async def black_hole(stage: Stage) -> None:
     await stage.open()
     await stage.published(100)
@@ -122,9 +126,11 @@ async def black_hole(stage: Stage) -> None:
     await stage.published(100)
 
 
-@row("recovery long after connecting: many heartbeats, history shorter than the silence", figure="AC-14",
-     settings=QUICK_HEARTBEAT | {"GATEWAY_HISTORY_TTL_S": "24", "GATEWAY_RECOVERY_WINDOW_S": "18"},
-     long=True)  # fmt: skip
+@row(
+    "recovery long after connecting: many heartbeats, history shorter than the silence",
+    settings=QUICK_HEARTBEAT | {"GATEWAY_HISTORY_TTL_S": "24", "GATEWAY_RECOVERY_WINDOW_S": "18"},
+    long=True,
+)
 async def long_after(stage: Stage) -> None:
     await stage.open(stay=False)
     await stage.silence()
@@ -140,7 +146,7 @@ async def long_after(stage: Stage) -> None:
     await stage.each(watcher.reconnect() for watcher in stage.watchers)
 
 
-@row("a client that connects, and drops before any event", harmless=True, figure="AC-9")
+@row("a client that connects, and drops before any event", harmless=True)
 async def before_any_event(stage: Stage) -> None:
     await stage.open(rate=0)
     newcomers = [stage.add(stage.random.choice(stage.ground.urls)) for _ in range(stage.scale.times(20, 6))]
@@ -156,7 +162,7 @@ async def before_any_event(stage: Stage) -> None:
     assert all(watcher.recovered for watcher in newcomers)
 
 
-@row("the same pid presented twice at once", harmless=True, figure="same and other replica")
+@row("the same pid presented twice at once", harmless=True)
 async def twice_at_once(stage: Stage) -> None:
     await stage.open()
     twins: list[tuple[Watcher, Watcher]] = []

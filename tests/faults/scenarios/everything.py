@@ -11,8 +11,15 @@ from tests.faults.watcher import Watcher
 from tests.support.waiting import until
 
 
-@row("everything at random: clients, links, replicas and Redis", persist=True, replicas=3, redis_proxies=True,
-     settings={"GATEWAY_HISTORY_SIZE": "10000"}, may_log=("redis_subscriber_deaf",), long=True)  # fmt: skip
+@row(
+    "everything at random: clients, links, replicas and Redis",
+    persist=True,
+    replicas=3,
+    redis_proxies=True,
+    settings={"GATEWAY_HISTORY_SIZE": "10000"},
+    may_log=("redis_subscriber_deaf",),
+    long=True,
+)
 async def everything(stage: Stage) -> None:
     await stage.open()
     faults: list[Callable[[Stage], Awaitable[None]]] = [

@@ -20,8 +20,14 @@ from tests.support.waiting import until
 LONG_HISTORY = {"GATEWAY_HISTORY_SIZE": "10000"}
 
 
-@row("a Cluster's master killed under load, its replica takes over", redis="cluster", settings=LONG_HISTORY,
-     tells=("epoch",), may_log=("history_lost",), figure="AC-24, AC-25", long=True)  # fmt: skip
+@row(
+    "a Cluster's master killed under load, its replica takes over",
+    redis="cluster",
+    settings=LONG_HISTORY,
+    tells=("epoch",),
+    may_log=("history_lost",),
+    long=True,
+)
 async def shard_killed(stage: Stage) -> None:
     cluster = _cluster(stage)
     await stage.open()
@@ -31,8 +37,14 @@ async def shard_killed(stage: Stage) -> None:
     await stage.published(60)
 
 
-@row("CLUSTER FAILOVER under load, there and back", redis="cluster", settings=LONG_HISTORY,
-     tells=("epoch",), may_log=("history_lost",), figure="AC-24", long=True)  # fmt: skip
+@row(
+    "CLUSTER FAILOVER under load, there and back",
+    redis="cluster",
+    settings=LONG_HISTORY,
+    tells=("epoch",),
+    may_log=("history_lost",),
+    long=True,
+)
 async def shard_failed_over(stage: Stage) -> None:
     cluster = _cluster(stage)
     await stage.open()
@@ -42,20 +54,34 @@ async def shard_failed_over(stage: Stage) -> None:
         await delivering(stage, lambda: None)
 
 
-@row("a tenant's slot moved to another shard under load, key by key, and back", redis="cluster",
-     settings=LONG_HISTORY, figure="AC-25", long=True)  # fmt: skip
+@row(
+    "a tenant's slot moved to another shard under load, key by key, and back",
+    redis="cluster",
+    settings=LONG_HISTORY,
+    long=True,
+)
 async def slot_migrated(stage: Stage) -> None:
     await _migrate(stage, RedisCluster.migrate)
 
 
-@row("a tenant's slot moved to another shard under load, in one step, and back", redis="cluster",
-     settings=LONG_HISTORY, figure="AC-25", long=True)  # fmt: skip
+@row(
+    "a tenant's slot moved to another shard under load, in one step, and back",
+    redis="cluster",
+    settings=LONG_HISTORY,
+    long=True,
+)
 async def slot_migrated_at_once(stage: Stage) -> None:
     await _migrate(stage, RedisCluster.migrate_at_once)
 
 
-@row("Sentinels: the master killed under load", redis="sentinels", settings=LONG_HISTORY, tells=("epoch",),
-     may_log=("history_lost",), figure="AC-24", long=True)  # fmt: skip
+@row(
+    "Sentinels: the master killed under load",
+    redis="sentinels",
+    settings=LONG_HISTORY,
+    tells=("epoch",),
+    may_log=("history_lost",),
+    long=True,
+)
 async def master_killed(stage: Stage) -> None:
     sentinels = _sentinels(stage)
     await stage.open()
@@ -66,9 +92,15 @@ async def master_killed(stage: Stage) -> None:
 
 
 # Without the option the old master goes on taking events for a second or two, which nobody has afterwards.
-@row("SENTINEL FAILOVER under load, min-replicas-to-write 1", redis="sentinels",
-     redis_options=("--min-replicas-to-write", "1"), settings=LONG_HISTORY, tells=("epoch",),
-     may_log=("history_lost",), figure="AC-24", long=True)  # fmt: skip
+@row(
+    "SENTINEL FAILOVER under load, min-replicas-to-write 1",
+    redis="sentinels",
+    redis_options=("--min-replicas-to-write", "1"),
+    settings=LONG_HISTORY,
+    tells=("epoch",),
+    may_log=("history_lost",),
+    long=True,
+)
 async def master_failed_over(stage: Stage) -> None:
     sentinels = _sentinels(stage)
     await stage.open()

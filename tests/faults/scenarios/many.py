@@ -26,8 +26,13 @@ DAY_S = 86_400.0
 OF_EVENTS = ("log", "tail", "latest", "once", "lane", "versions")
 
 
-@row("3,500 tenants on a replica whose Redis link breaks", replicas=1, redis_proxies=True, long=True,
-     figure="B8", settings={"GATEWAY_CONNECT_TIMEOUT_S": "60"})  # fmt: skip
+@row(
+    "3,500 tenants on a replica whose Redis link breaks",
+    replicas=1,
+    redis_proxies=True,
+    long=True,
+    settings={"GATEWAY_CONNECT_TIMEOUT_S": "60"},
+)
 async def thousands_of_tenants(stage: Stage) -> None:
     await stage.open(rate=0)
     url, proxy = stage.ground.urls[0], stage.ground.redis_proxies[0]
@@ -78,9 +83,17 @@ def _has_two(watcher: Watcher) -> bool:
     return sum(isinstance(entry, Got) for entry in watcher.diary.entries) >= 2
 
 
-@row("users who come, join, are cut, and never come back, by the thousand", figure="B8", long=True,
-     settings={"GATEWAY_RECOVERY_WINDOW_S": "2", "GATEWAY_PING_INTERVAL_S": "4", "GATEWAY_PING_TIMEOUT_S": "4",
-               "GATEWAY_PRESENCE_GRACE_S": "1", "GATEWAY_PRESENCE_LEASE_S": "3"})  # fmt: skip
+@row(
+    "users who come, join, are cut, and never come back, by the thousand",
+    long=True,
+    settings={
+        "GATEWAY_RECOVERY_WINDOW_S": "2",
+        "GATEWAY_PING_INTERVAL_S": "4",
+        "GATEWAY_PING_TIMEOUT_S": "4",
+        "GATEWAY_PRESENCE_GRACE_S": "1",
+        "GATEWAY_PRESENCE_LEASE_S": "3",
+    },
+)
 async def passers_by(stage: Stage) -> None:
     await stage.open(clients=8)
     key = wire.prefix(stage.cast.tenant)

@@ -40,8 +40,7 @@ async def answers_lost_for_long(stage: Stage) -> None:
     await stage.published(30)
 
 
-@row("webhooks that WhatsApp repeats when their keys have ended: a status never falls back",
-     harmless=True)  # fmt: skip
+@row("webhooks that WhatsApp repeats when their keys have ended: a status never falls back", harmless=True)
 async def late_webhooks(stage: Stage) -> None:
     await stage.open()
     backend, tenant = stage.backends[0], stage.cast.tenant
@@ -86,8 +85,10 @@ async def refused_in_the_middle(stage: Stage) -> None:
     await stage.published(20)
 
 
-@row("events that are too large for the gateways: refused, and nobody is cut",
-     settings={"GATEWAY_MAX_BUFFER_BYTES": "65536"})  # fmt: skip
+@row(
+    "events that are too large for the gateways: refused, and nobody is cut",
+    settings={"GATEWAY_MAX_BUFFER_BYTES": "65536"},
+)
 async def too_large(stage: Stage) -> None:
     await stage.open()
     backend, room = stage.backends[0], f"conversation:{stage.cast.conversations[0]}"
@@ -102,8 +103,12 @@ async def too_large(stage: Stage) -> None:
     assert cut == 0, f"{cut} sockets were cut"
 
 
-@row("Redis unreachable for 60 s while 183 events a second are published, default history", redis_proxies=True,
-     may_log=("redis_subscriber_deaf",), long=True)  # fmt: skip
+@row(
+    "Redis unreachable for 60 s while 183 events a second are published, default history",
+    redis_proxies=True,
+    may_log=("redis_subscriber_deaf",),
+    long=True,
+)
 async def black_hole(stage: Stage) -> None:
     await stage.open(rate=183.0)
     await stage.published(60)
@@ -118,8 +123,7 @@ async def black_hole(stage: Stage) -> None:
     await delivering(stage, lambda: None)
 
 
-@row("Redis away for 10 s while 100 events a second are published, default history", persist=True,
-     long=True)  # fmt: skip
+@row("Redis away for 10 s while 100 events a second are published, default history", persist=True, long=True)
 async def away_with_defaults(stage: Stage) -> None:
     await stage.open(rate=100.0)
     await stage.published(60)

@@ -14,7 +14,7 @@ LONG_HISTORY = {"GATEWAY_HISTORY_SIZE": "10000"}
 DEAF = ("redis_subscriber_deaf",)
 
 
-@row("Redis connection cut for 10 s", redis_proxies=True, settings=LONG_HISTORY, figure="AC-5, AC-6")
+@row("Redis connection cut for 10 s", redis_proxies=True, settings=LONG_HISTORY)
 async def cut_off(stage: Stage) -> None:
     await stage.open()
     here, *others = stage.ground.replicas
@@ -35,8 +35,13 @@ async def cut_off(stage: Stage) -> None:
     stage.notes.append(f"{len(away)} of {len(stage.ground.replicas)} replicas were cut off")
 
 
-@row("Redis link half-open: packets vanish, nothing closes, then the network is back", redis_proxies=True,
-     settings=LONG_HISTORY, may_log=DEAF, figure="3, AC-23", long=True)  # fmt: skip
+@row(
+    "Redis link half-open: packets vanish, nothing closes, then the network is back",
+    redis_proxies=True,
+    settings=LONG_HISTORY,
+    may_log=DEAF,
+    long=True,
+)
 async def half_open(stage: Stage) -> None:
     await stage.open()
     await stage.published(50)
@@ -50,8 +55,13 @@ async def half_open(stage: Stage) -> None:
     await delivering(stage, lambda: None, within_s=stage.scale.pick(5.0, PATIENCE_S))
 
 
-@row("the subscriber's link alone goes silent for good", redis_proxies=True, settings=LONG_HISTORY, may_log=DEAF,
-     figure="AC-20", long=True)  # fmt: skip
+@row(
+    "the subscriber's link alone goes silent for good",
+    redis_proxies=True,
+    settings=LONG_HISTORY,
+    may_log=DEAF,
+    long=True,
+)
 async def deaf(stage: Stage) -> None:
     await stage.open()
     for i, proxy in enumerate(stage.ground.redis_proxies[: stage.scale.times(2, 1)]):
@@ -64,8 +74,13 @@ async def deaf(stage: Stage) -> None:
         stage.notes.append(f"not ready after {noticed:.1f} s, healed by itself after {stage.now() - began:.1f} s")
 
 
-@row("all links to Redis go silent for good, new ones are fine", redis_proxies=True, settings=LONG_HISTORY,
-     may_log=DEAF, long=True)  # fmt: skip
+@row(
+    "all links to Redis go silent for good, new ones are fine",
+    redis_proxies=True,
+    settings=LONG_HISTORY,
+    may_log=DEAF,
+    long=True,
+)
 async def abandoned(stage: Stage) -> None:
     await stage.open()
     await stage.published(50)
@@ -76,7 +91,7 @@ async def abandoned(stage: Stage) -> None:
     stage.notes.append(f"healed by itself after {stage.now() - began:.1f} s")
 
 
-@row("Redis link reset 4 times", redis_proxies=True, figure="4")
+@row("Redis link reset 4 times", redis_proxies=True)
 async def resets(stage: Stage) -> None:
     await stage.open()
     for _ in range(4):
@@ -86,7 +101,7 @@ async def resets(stage: Stage) -> None:
     await stage.published(30)
 
 
-@row("Redis link reset again and again, also halfway through the resync", redis_proxies=True, figure="AC-22")
+@row("Redis link reset again and again, also halfway through the resync", redis_proxies=True)
 async def many_resets(stage: Stage) -> None:
     await stage.open()
     for _ in range(stage.scale.times(100, 25)):
@@ -112,7 +127,7 @@ async def restarted(stage: Stage) -> None:
         await delivering(stage, lambda: None)
 
 
-@row("Redis killed, back after 2 s with its data", persist=True, settings=LONG_HISTORY, figure="1")
+@row("Redis killed, back after 2 s with its data", persist=True, settings=LONG_HISTORY)
 async def redis_killed(stage: Stage) -> None:
     await stage.open()
     await stage.published(stage.scale.times(1000, 60))
@@ -123,7 +138,7 @@ async def redis_killed(stage: Stage) -> None:
     await stage.published(stage.scale.times(1000, 60))
 
 
-@row("Redis killed, back without its data", tells=("epoch",), may_log=("history_lost",), figure="AC-18")
+@row("Redis killed, back without its data", tells=("epoch",), may_log=("history_lost",))
 async def emptied(stage: Stage) -> None:
     await stage.open()
     await stage.published(60)
@@ -135,8 +150,12 @@ async def emptied(stage: Stage) -> None:
     await stage.published(60)
 
 
-@row("the subscriber's link silent while Redis loses its data: nobody hears of it, everybody is told",
-     redis_proxies=True, tells=("epoch",), may_log=("history_lost", *DEAF))  # fmt: skip
+@row(
+    "the subscriber's link silent while Redis loses its data: nobody hears of it, everybody is told",
+    redis_proxies=True,
+    tells=("epoch",),
+    may_log=("history_lost", *DEAF),
+)
 async def deaf_and_flushed(stage: Stage) -> None:
     await stage.open()
     await stage.published(60)
@@ -164,7 +183,7 @@ async def flushed(stage: Stage) -> None:
     await stage.published(60)
 
 
-@row("Redis away for 35 s, then back", persist=True, settings=LONG_HISTORY, figure="2", long=True)
+@row("Redis away for 35 s, then back", persist=True, settings=LONG_HISTORY, long=True)
 async def away(stage: Stage) -> None:
     await stage.open(rate=120.0)
     await stage.published(60)

@@ -9,7 +9,7 @@ from tests.faults.stage import Stage
 from tests.support.waiting import SLACK_S
 
 
-@row("a replica killed with SIGKILL under load, clients move over", figure="8")
+@row("a replica killed with SIGKILL under load, clients move over")
 async def killed(stage: Stage) -> None:
     await stage.open()
     for _ in range(stage.scale.times(4, 2)):
@@ -22,8 +22,7 @@ async def killed(stage: Stage) -> None:
         await replica.restarted()
 
 
-@row("rolling restart of all replicas under load", replicas=3, figure="9, AC-67",
-     settings={"GATEWAY_SHUTDOWN_GRACE_S": "2"})  # fmt: skip
+@row("rolling restart of all replicas under load", replicas=3, settings={"GATEWAY_SHUTDOWN_GRACE_S": "2"})
 async def rolling_restart(stage: Stage) -> None:
     await stage.open()
     slowest = 0.0
@@ -54,8 +53,10 @@ async def all_killed(stage: Stage) -> None:
     await stage.published(30)
 
 
-@row("a replica frozen (SIGSTOP) for longer than its heartbeats, then thawed",
-     settings={"GATEWAY_PING_INTERVAL_S": "1", "GATEWAY_PING_TIMEOUT_S": "1"})  # fmt: skip
+@row(
+    "a replica frozen (SIGSTOP) for longer than its heartbeats, then thawed",
+    settings={"GATEWAY_PING_INTERVAL_S": "1", "GATEWAY_PING_TIMEOUT_S": "1"},
+)
 async def frozen(stage: Stage) -> None:
     await stage.open()
     for replica in stage.ground.replicas:

@@ -14,8 +14,11 @@ LONG_HISTORY = {"GATEWAY_HISTORY_SIZE": "10000"}
 SHORT_WINDOW = {"GATEWAY_RECOVERY_WINDOW_S": "2"}
 
 
-@row("rooms changed while answers of Redis are lost, then everybody drops", redis_proxies=True,
-     settings=LONG_HISTORY, figure="B1")  # fmt: skip
+@row(
+    "rooms changed while answers of Redis are lost, then everybody drops",
+    redis_proxies=True,
+    settings=LONG_HISTORY,
+)
 async def rooms_changed(stage: Stage) -> None:
     await stage.open()
     for round_number in range(stage.scale.times(20, 4)):
@@ -43,8 +46,7 @@ async def _move(stage: Stage, watcher: Watcher) -> None:
     await watcher.enter([f"conversation:{stage.random.choice(stage.cast.conversations)}"])
 
 
-@row("tabs that open while others recover, over a link that stalls", redis_proxies=True, settings=LONG_HISTORY,
-     figure="B2")  # fmt: skip
+@row("tabs that open while others recover, over a link that stalls", redis_proxies=True, settings=LONG_HISTORY)
 async def tabs_while_recovering(stage: Stage) -> None:
     await stage.open()
     target, proxy = stage.ground.urls[-1], stage.ground.redis_proxies[-1]
@@ -69,11 +71,19 @@ async def tabs_while_recovering(stage: Stage) -> None:
     await stage.published(20)
 
 
-@row("a client that drops during a slow replay, and comes back when the rest of it is gone",
-     tells=("trimmed", "expired"), client_proxies=True, long=True, figure="B3",
-     settings={"GATEWAY_HISTORY_SIZE": "2000", "GATEWAY_HISTORY_MAX_EVENTS": "2000",
-               "GATEWAY_PING_INTERVAL_S": "2", "GATEWAY_PING_TIMEOUT_S": "8",
-               "GATEWAY_RECOVERY_WINDOW_S": "20"})  # fmt: skip
+@row(
+    "a client that drops during a slow replay, and comes back when the rest of it is gone",
+    tells=("trimmed", "expired"),
+    client_proxies=True,
+    long=True,
+    settings={
+        "GATEWAY_HISTORY_SIZE": "2000",
+        "GATEWAY_HISTORY_MAX_EVENTS": "2000",
+        "GATEWAY_PING_INTERVAL_S": "2",
+        "GATEWAY_PING_TIMEOUT_S": "8",
+        "GATEWAY_RECOVERY_WINDOW_S": "20",
+    },
+)
 async def slow_replay(stage: Stage) -> None:
     await stage.open(rate=20.0)
     room = f"conversation:{stage.cast.conversations[0]}"
@@ -99,8 +109,12 @@ async def slow_replay(stage: Stage) -> None:
     await stage.published(20)
 
 
-@row("a replica frozen for longer than its sessions live, then thawed", settings=LONG_HISTORY | SHORT_WINDOW,
-     tells=("expired", "unknown"), long=True, figure="B4")  # fmt: skip
+@row(
+    "a replica frozen for longer than its sessions live, then thawed",
+    settings=LONG_HISTORY | SHORT_WINDOW,
+    tells=("expired", "unknown"),
+    long=True,
+)
 async def frozen_beyond_window(stage: Stage) -> None:
     await stage.open()
     replica = stage.ground.replicas[0]

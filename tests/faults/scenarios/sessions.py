@@ -161,8 +161,11 @@ async def typing(stage: Stage) -> None:
     assert counts == [10] * len(present), counts
 
 
-@row("history trimmed while a client is away", tells=("trimmed",), figure="AC-18",
-     settings={"GATEWAY_HISTORY_SIZE": "20", "GATEWAY_HISTORY_MAX_EVENTS": "20"})  # fmt: skip
+@row(
+    "history trimmed while a client is away",
+    tells=("trimmed",),
+    settings={"GATEWAY_HISTORY_SIZE": "20", "GATEWAY_HISTORY_MAX_EVENTS": "20"},
+)
 async def trimmed(stage: Stage) -> None:
     await stage.open(stay=False)
     room = f"conversation:{stage.cast.conversations[0]}"

@@ -11,24 +11,26 @@ from tests.support.waiting import until
 EVENT_BYTES = 500
 
 
-@row("a client that stops reading during 20,000 events: told", tells=("trimmed",), figure="11, AC-28")
+@row("a client that stops reading during 20,000 events: told", tells=("trimmed",))
 async def reader_stops(stage: Stage) -> None:
     await _stop_reading(stage, "websocket")
 
 
-@row("a client that stops polling during 20,000 events: told", tells=("trimmed",), figure="11")
+@row("a client that stops polling during 20,000 events: told", tells=("trimmed",))
 async def poller_stops(stage: Stage) -> None:
     await _stop_reading(stage, "polling")
 
 
-@row("a client that stops reading during 20,000 events: recovers", figure="11",
-     settings={"GATEWAY_HISTORY_SIZE": "30000"})  # fmt: skip
+@row("a client that stops reading during 20,000 events: recovers", settings={"GATEWAY_HISTORY_SIZE": "30000"})
 async def reader_recovers(stage: Stage) -> None:
     await _stop_reading(stage, "websocket")
 
 
-@row("a client that stops polling during 20,000 events: recovers", figure="11",
-     settings={"GATEWAY_HISTORY_SIZE": "30000"}, long=True)  # fmt: skip
+@row(
+    "a client that stops polling during 20,000 events: recovers",
+    settings={"GATEWAY_HISTORY_SIZE": "30000"},
+    long=True,
+)
 async def poller_recovers(stage: Stage) -> None:
     await _stop_reading(stage, "polling")
 
