@@ -48,6 +48,21 @@ def shown(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+# -- the map
+
+
+def test_every_source_folder_is_on_the_map_and_every_place_on_it_is_there() -> None:
+    text = (ROOT / "tests" / "README.md").read_text("utf-8")
+    begin = text.index("| source | by name |")
+    found = text[begin : text.index("\n\n", begin)]
+    rows = [line.split("|")[1:-1] for line in found.splitlines()[2:]]
+    named = {name for source, *_ in rows for name in re.findall(r"`(.+?)`", source)}
+    packages = {shown(path.parent) for path in (*GATEWAY, *PUBLISHER) if path.name == "__init__.py"}
+    assert {name for name in packages if name.count("/") <= 1} - {"gateway"} <= named
+    places = {place for _, *cells in rows for cell in cells for place in re.findall(r"`(.+?)`", cell)}
+    assert [place for place in sorted(places) if not (ROOT / "tests" / place).exists()] == []
+
+
 # -- one place wires
 
 
