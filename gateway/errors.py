@@ -23,7 +23,7 @@ class Refused(Exception):
         super().__init__(self.message)
 
     def as_error(self) -> dict[str, Any]:
-        """Give the error as acks and `error` events carry it."""
+        """Return the error as acks and `error` events carry it."""
         return {"code": self.code, "message": self.message, **self.facts}
 
 
@@ -64,7 +64,7 @@ def redis_trouble(where: str, error: BaseException) -> str:
 
 
 def shown_url(url: str) -> str:
-    """Give a URL without its password."""
+    """Return a URL without its password."""
     parts = urlsplit(url)
     if not parts.netloc:
         return url
@@ -72,5 +72,5 @@ def shown_url(url: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Give an error as one line."""
+    """Return an error as one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -89,7 +89,7 @@ def printable(logger: Any, method: str, line: dict[str, Any]) -> dict[str, Any]:
 
 
 def spelt(text: str) -> str:
-    """Give a text with what a terminal would not show spelt out, as Python does."""
+    """Return a text with what a terminal would not show spelt out, as Python does."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

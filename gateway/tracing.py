@@ -130,7 +130,7 @@ def trace_ids(logger: Any, method: str, line: dict[str, Any]) -> dict[str, Any]:
 
 
 def tracing_of(settings: Settings, replica: str) -> Tracing | None:
-    """Give what traces, if that is configured; raises `ConfigurationError`."""
+    """Return what traces, if that is configured; raises `ConfigurationError`."""
     return Tracing(replica) if settings.tracing == "on" else None
 
 

@@ -54,7 +54,7 @@ class Address:
     encrypted: bool = False
 
     def at(self, node: Node) -> str:
-        """Give the plain URL of one server: redis-py knows no other."""
+        """Return the plain URL of one server: redis-py knows no other."""
         scheme = "rediss" if self.encrypted else "redis"
         return f"{scheme}://{self.login}{node}/{self.db}{self.query}"
 
@@ -122,7 +122,7 @@ def client_of(library: ModuleType, address: Address, options: Mapping[str, Any])
 
 
 def sentinels_of(client: Any) -> list[Any]:
-    """Give the clients of the Sentinels behind a client; they have to be closed with it."""
+    """Return the clients of the Sentinels behind a client; they have to be closed with it."""
     manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
     return list(manager.sentinels) if manager is not None else []
 
@@ -139,7 +139,7 @@ def _node(text: str, port: int) -> Node:
 
 
 def _master(path: list[str]) -> tuple[str, int]:
-    """Give the master's name and the database, in either order."""
+    """Return the master's name and the database, in either order."""
     names = [word for word in path if not word.isdigit()]
     numbers = [int(word) for word in path if word.isdigit()]
     if len(names) != 1 or len(numbers) > 1:

@@ -56,10 +56,10 @@ class Waiter(Protocol):
     """A future, asyncio's or the blocking kind; its result is a receipt or the error to raise."""
 
     def done(self) -> bool:
-        """Tell whether it has its outcome or was cancelled."""
+        """Return whether it has its outcome or was cancelled."""
 
     def set_result(self, result: Receipt | PublishError) -> None:
-        """Give the caller its outcome."""
+        """Answer the caller with its outcome."""
 
 
 @dataclass(slots=True, eq=False)
@@ -121,7 +121,7 @@ class Buffer:
         return self._events
 
     def put(self, item: Item) -> int:
-        """Append an item; give how many of the oldest events had to be dropped for it.
+        """Append an item; return how many of the oldest events had to be dropped for it.
 
         What is under way is never dropped, nor the item itself.
         """
@@ -180,7 +180,7 @@ class Buffer:
         return not item.attempted
 
     def settle(self, items: Sequence[Item], results: Sequence[Any] | Exception) -> Exception | None:
-        """Answer the callers of a batch that was taken; give the error after which to try again, if any.
+        """Answer the callers of a batch that was taken; return the error after which to try again, if any.
 
         `results` is what Redis said of each item, an exception among them where it refused that one and None where
         it looked at none behind one that it refused; or one exception for a batch whose connection broke. Items to
@@ -263,7 +263,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def is_passing(error: Exception) -> bool:
-    """Tell whether the same publish may well succeed later, without anyone changing anything here."""
+    """Return whether the same publish may well succeed later, without anyone changing anything here."""
     if isinstance(error, (*BROKEN, *_UNWILLING, NoScriptError)):
         return True
     if isinstance(error, ResponseError):

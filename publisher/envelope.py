@@ -72,7 +72,7 @@ class Options:
 
 
 def validating(options: Options | None, validate: Validate | None) -> Options | None:
-    """Give options that validate so; None leaves it to them."""
+    """Return options that validate so; None leaves it to them."""
     return options if validate is None else replace(options or Options(), validate=validate)
 
 
@@ -105,7 +105,7 @@ class Envelope:
 
     @property
     def ephemeral(self) -> bool:
-        """Tell whether it must arrive at most once, rather than at least."""
+        """Return whether it must arrive at most once, rather than at least."""
         return self.script == "publish" and self.args[2] == wire.Flag.EPHEMERAL
 
 
@@ -265,7 +265,7 @@ def _rooms(tenant: str, to: Room | str | Iterable[Room | str]) -> list[Room]:
 
 
 def _trace(options: Options) -> str:
-    """Give the trace context; what is none is left out, as tracing is nothing that a publish may fail for."""
+    """Return the trace context; what is none is left out, as tracing is nothing that a publish may fail for."""
     if options.traceparent is None:
         return ""
     trace = options.traceparent()

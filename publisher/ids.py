@@ -40,10 +40,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def new_hex(size: int) -> str:
-    """Give `size` random bytes as lower-case hexadecimal digits."""
+    """Return `size` random bytes as lower-case hexadecimal digits."""
     return _pool.draw(size).hex()
 
 
 def new_id(size: int) -> str:
-    """Give `size` random bytes as text that is safe in URLs and Redis keys, 4 characters for 3 bytes."""
+    """Return `size` random bytes as text that is safe in URLs and Redis keys, 4 characters for 3 bytes."""
     return urlsafe_b64encode(_pool.draw(size)).decode().rstrip("=")

@@ -44,7 +44,7 @@ class Lanes(Generic[L]):
         return iter(self._lanes.values())
 
     def of(self, envelope: Envelope) -> L:
-        """Give the lane of an event."""
+        """Return the lane of an event."""
         if self._topology is None:
             return self._lane(None)
         slot = slot_of(envelope.keys[0])
@@ -66,7 +66,7 @@ class Lanes(Generic[L]):
         return sum(len(lane.buffer) for lane in self)
 
     def counters(self) -> Counters:
-        """Give what they have done: of one lane its own counters, which go on counting, of several the sums."""
+        """Return what they have done: of one lane its own counters, which go on counting, of several the sums."""
         if self._topology is None:
             return self._lanes[None].buffer.counters
         total = Counters()
@@ -83,7 +83,7 @@ def command_of(items: Sequence[Item], lane: str) -> tuple[Any, ...]:
 
 
 def slot_of_item(item: Item) -> int:
-    """Give the slot of an item's tenant."""
+    """Return the slot of an item's tenant."""
     return slot_of(item.envelope.keys[0])
 
 
@@ -101,5 +101,5 @@ def heed(topology: Topology | None, results: list[Any], asked: Node | None) -> l
 
 
 def sharded(options: Options | None) -> Options:
-    """Give the options with which to publish to a cluster."""
+    """Return the options with which to publish to a cluster."""
     return replace(options or Options(), sharded=True)

@@ -27,7 +27,7 @@ def summary(conversation_id: str, message: Mapping[str, Any], unread: int | None
 
 
 def preview(content: Any) -> str:
-    """Give the beginning of a content's text, on one line; empty where it has none, such as a bare picture."""
+    """Return the beginning of a content's text, on one line; empty where it has none, such as a bare picture."""
     # Twice as much as is shown is enough to fold white space in: a text may be a megabyte.
     text = " ".join(_text(content, _DEPTH).lstrip()[: 2 * MAX_PREVIEW].split())
     return text if len(text) <= MAX_PREVIEW else text[: MAX_PREVIEW - 1].rstrip() + "…"

@@ -28,7 +28,7 @@ local function hash_of(versions, back)
   return versions .. ':' .. string.format('%.0f', math.floor(now / 1000 / (ARGV[10] / 2)) - back)
 end
 
--- Gives the last version of a key, nothing where none is remembered.
+-- Returns the last version of a key, nothing where none is remembered.
 local function remembered(versions, field)
   for back = 0, 2 do
     local version = redis.call('HGET', hash_of(versions, back), field)
@@ -43,7 +43,7 @@ local function remember(versions, field, version)
   end
 end
 
--- Gives status and offset of what was published under an idempotency key; nothing when this event is the first.
+-- Returns status and offset of what was published under an idempotency key; nothing when this event is the first.
 local function known(once, version, versions, field)
   local first, newest = string.match(once or '', '^(%S+) ?(%S*)$')
   if version == '' then
@@ -55,7 +55,7 @@ local function known(once, version, versions, field)
   return newest ~= '' and tonumber(version) < tonumber(newest) and 2 or 1, first or ''
 end
 
--- Gives the seq of the event that the new one follows, and the one that it takes the place of: a room's newest if
+-- Returns the seq of the event that the new one follows, and the one that it takes the place of: a room's newest if
 -- it has the same conflation key. A thousand of them must not push out everything else, nor be a hole to whoever
 -- missed them.
 local function replaced(previous, latest, key)
@@ -78,14 +78,14 @@ local function trim(log, seq, bytes)
   return left == held and bytes or bytes * left / held
 end
 
--- Gives the error of a command that may fail, where it did, and takes the event out of the first `n` logs then.
+-- Returns the error of a command that may fail, where it did, and takes the event out of the first `n` logs then.
 local function failure(done, k, n, id)
   if type(done) ~= 'table' or not done.err then return end
   for i = 1, n do redis.call('XDEL', KEYS[k + i], id .. '-0') end
   return done.err
 end
 
--- Publishes event `a`, whose keys are behind `k`. Gives the error where that failed: then nothing was published.
+-- Publishes event `a`, whose keys are behind `k`. Returns the error where that failed: then nothing was published.
 local function publish(a, k, seq, id, read)
   local n, body, flag, skip = tonumber(ARGV[a + 1]), ARGV[a + 2], ARGV[a + 3], ARGV[a + 4]
   local conflate, trace = ARGV[a + 7], ARGV[a + 8]

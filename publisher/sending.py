@@ -61,7 +61,7 @@ class Sending:
         item.waiter.set_result(error)
 
     def outcome(self, result: Receipt | PublishError) -> Receipt:
-        """Give a caller its receipt, or raise `PublishError` where strict."""
+        """Return the receipt for a caller, or raise `PublishError` where strict."""
         if not isinstance(result, PublishError):
             return result
         if self.strict:
@@ -88,7 +88,7 @@ def unowned(slot: int) -> NoReturn:
 
 
 def connection_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Give redis-py's options with our defaults under the caller's.
+    """Return redis-py's options with our defaults under the caller's.
 
     Retrying is ours, in order and with the same key, so redis-py's own is off; a connection that
     answers nothing is given up after 5 s.
@@ -112,12 +112,12 @@ class Backoff(EqualJitterBackoff):
     """
 
     def compute(self, failures: int) -> float:
-        """Give the pause after so many failures in a row, in seconds."""
+        """Return the pause after so many failures in a row, in seconds."""
         return float(super().compute(min(failures, MOST_DOUBLINGS)))
 
 
 def new_backoff() -> AbstractBackoff:
-    """Give the pauses between attempts while Redis is away: 25 ms to half a second, with jitter."""
+    """Return the pauses between attempts while Redis is away: 25 ms to half a second, with jitter."""
     return Backoff(cap=0.5, base=0.05)
 
 
@@ -149,7 +149,7 @@ class SendWindow:
         return False
 
     def pause_s(self) -> float:
-        """Give the pause before the next attempt."""
+        """Return the pause before the next attempt."""
         return float(self._backoff.compute(self.failures))
 
 

@@ -16,7 +16,7 @@ SLOTS = REDIS_CLUSTER_HASH_SLOTS
 
 
 def slot_of(key: str | bytes) -> int:
-    """Give the slot of a key or channel."""
+    """Return the slot of a key or channel."""
     return key_slot(key.encode() if isinstance(key, str) else key)
 
 
@@ -31,11 +31,11 @@ class Topology:
         """The nodes that have a slot: one for each shard."""
 
     def owner(self, slot: int) -> Node | None:
-        """Give the node that has a slot, None where nobody said so yet."""
+        """Return the node that has a slot, None where nobody said so yet."""
         return self._owners[slot]
 
     def to_ask(self) -> list[Node]:
-        """Give whom to ask: masters, replicas, and those that were named at first, for they may have come back."""
+        """Return the nodes to ask: masters, replicas, and those named at first, which may have come back."""
         return list(dict.fromkeys((*self._known, *self._seeds)))
 
     def learn(self, reply: Sequence[Any], asked: Node) -> None:

@@ -15,7 +15,7 @@ from opentelemetry.trace import get_current_span
 
 
 def traceparent() -> str:
-    """Give the current span's context as W3C's `traceparent`; empty where nothing is recorded."""
+    """Return the current span's context as W3C's `traceparent`; empty where nothing is recorded."""
     context = get_current_span().get_span_context()
     if not (context.is_valid and context.trace_flags.sampled):
         return ""

@@ -252,7 +252,7 @@ def _check_count(value: int, name: str) -> None:
 
 
 def _mapping(value: Mapping[str, Any] | Struct, what: str) -> Mapping[str, Any]:
-    """Give a payload as a mapping; one of `publisher.events` without what it leaves out."""
+    """Return a payload as a mapping; one of `publisher.events` without what it leaves out."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, Struct):

@@ -30,7 +30,7 @@ from publisher.rooms import Room
 
 
 def prefix(tenant: str) -> str:
-    """Give what all keys and channels of a tenant begin with."""
+    """Return what all keys and channels of a tenant begin with."""
     return f"rt:{{{tenant}}}:"
 
 

@@ -22,7 +22,7 @@ class Log:
         self._sampler = Sampler(("refused", "denied"), ("joined", "left"), clock=lambda: self.now)
 
     def write(self, name: str, **fields: Any) -> dict[str, Any] | None:
-        """Give the line as it passes, None where it does not."""
+        """Return the line as it passes, None where it does not."""
         try:
             return self._sampler(None, "warning", {"event": name, **fields})
         except structlog.DropEvent:

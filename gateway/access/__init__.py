@@ -12,7 +12,7 @@ from gateway.settings import Settings
 
 
 def access_of(settings: Settings, backend: Backend | None) -> Access:
-    """Give what decides, as configured: a role that is not enough is not asked about, both have to allow."""
+    """Return what decides, as configured: a role that is not enough is not asked about, both have to allow."""
     access: Access = EVERYONE if backend is None else backend
     return Roles(settings.room_roles, access) if settings.room_roles else access
 

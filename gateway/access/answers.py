@@ -36,7 +36,7 @@ class Answers:
         return self._size
 
     def get(self, user: User, role: str, room: Room, now: float) -> bool | None:
-        """Give an answer that still holds, for a user in that role."""
+        """Return an answer that still holds, for a user in that role."""
         rooms = self._users.get(user)
         answer = rooms.get(room) if rooms is not None else None
         if answer is None or answer.role != role or answer.until <= now:

@@ -93,7 +93,7 @@ class Backend:
     # -- as `Access`
 
     def may_join(self, identity: Identity, room: Room) -> bool | Awaitable[bool]:
-        """Give an answer that still holds, or what comes of asking."""
+        """Return an answer that still holds, or what comes of asking."""
         user = (identity.tenant, identity.user_id)
         known = self.answers.get(user, identity.role, room, self._now())
         return self._ask(identity, room) if known is None else known
@@ -191,7 +191,7 @@ def backend_of(settings: Settings) -> Backend | None:
 
 
 def access_values(backend: Backend | None) -> dict[str, Values]:
-    """Give the figures for the metrics' page."""
+    """Return the figures for the metrics' page."""
     return {
         "gateway_authorize_total": backend.outcomes if backend else {},
         "gateway_authorize_waiting": backend.waiting if backend else 0,

@@ -23,7 +23,7 @@ class Breaker:
         return self._opened_at is not None
 
     def rests(self, now: float) -> bool:
-        """Tell whether to ask nothing now; while it is open, one question in each pause is a trial."""
+        """Return whether to ask nothing now; while it is open, one question in each pause is a trial."""
         return self._opened_at is not None and now < self._retry_at
 
     def begin(self, now: float) -> None:
@@ -40,7 +40,7 @@ class Breaker:
         return True
 
     def succeeded(self, now: float) -> float | None:
-        """Note that there was an answer; gives for how long it was open when that closes it."""
+        """Note that there was an answer; return for how long it was open when that closes it."""
         self._failures = 0
         opened_at, self._opened_at = self._opened_at, None
         return None if opened_at is None else now - opened_at

@@ -17,7 +17,7 @@ class Access(Protocol):
         """A number that grows when answers are forgotten: one that was given before may be wrong now."""
 
     def may_join(self, identity: Identity, room: Room) -> bool | Awaitable[bool]:
-        """Tell whether a user may be in a room; at once where nobody has to be asked.
+        """Return whether a user may be in a room; at once where nobody has to be asked.
 
         What is awaited raises `Unavailable` where nobody can say at the moment. Safe to cancel.
         """

@@ -42,7 +42,7 @@ class Http:
             await self._session.close()
 
     async def ask(self, identity: Identity, room: Room) -> bool:
-        """Tell whether a user may be in a room: 2xx allows, 4xx does not. Raises `Away`. Safe to cancel."""
+        """Return whether a user may be in a room: 2xx allows, 4xx does not. Raises `Away`. Safe to cancel."""
         assert self._session is not None
         question = {
             "user_id": identity.user_id,

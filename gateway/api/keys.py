@@ -16,7 +16,7 @@ class Keys:
         self._hashes = [_hash(key) for key in keys]
 
     def open_for(self, request: web.Request) -> bool:
-        """Tell whether a request carries a key, as `Authorization: Bearer <key>` or `X-API-Key: <key>`."""
+        """Return whether a request carries a key, as `Authorization: Bearer <key>` or `X-API-Key: <key>`."""
         given = _hash(_given(request))
         # All of them, always: which one it was shows in no time, either.
         return any([hmac.compare_digest(given, known) for known in self._hashes])  # noqa: C419

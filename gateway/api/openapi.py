@@ -30,7 +30,7 @@ _OF_BODIES = ("408", "413", "415")
 
 
 def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
-    """Give the whole document."""
+    """Return the whole document."""
     endpoints = list(endpoints)
     models = {model for endpoint in endpoints for model in (endpoint.takes, endpoint.gives)} | {Error}
     ordered = sorted(models, key=lambda model: model.__name__)
@@ -79,7 +79,7 @@ def _content(model: type[Model], *, several: bool = False) -> dict[str, Any]:
 
 
 def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
-    """Give a model's fields as parameters of the path or the query."""
+    """Return a model's fields as parameters of the path or the query."""
     schema = endpoint.takes.model_json_schema(ref_template=_REF)
     found = []
     for name, described in schema["properties"].items():

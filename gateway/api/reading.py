@@ -29,7 +29,7 @@ _MANY: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgsp
 
 
 async def body_of(request: web.Request, max_bytes: int, timeout_s: float) -> bytes:
-    """Give the whole body of a request, which must say that it is JSON; raises `Refused`."""
+    """Return the whole body of a request, which must say that it is JSON; raises `Refused`."""
     if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
         raise Refused("bad_media_type", "send application/json, in UTF-8")
     body = await read_body(request, max_bytes, timeout_s)
@@ -71,7 +71,7 @@ def question(model: type[M], request: web.Request) -> M:
 
 
 def invalid(errors: list[dict[str, str]]) -> Refused:
-    """Give the refusal that names these fields."""
+    """Return the refusal that names these fields."""
     return Refused("bad_request", "the request is not valid", errors=errors[:MAX_ERRORS])
 
 

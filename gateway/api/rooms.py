@@ -16,7 +16,7 @@ from publisher.rooms import Room
 
 
 async def room_now(members: Members, query: RoomQuery) -> dict[str, Any]:
-    """Give what `RoomNow` says; raises `RedisUnavailable` or `ReplyError`."""
+    """Return what `RoomNow` says; raises `RedisUnavailable` or `ReplyError`."""
     tenant, room = query.organization_id, Room(query.room)
     ask = members.commands.ask
     subscribers, epoch, newest, kept = await asyncio.gather(

@@ -29,7 +29,7 @@ OUTCOMES = ("recovered", *LOSS_REASONS)
 
 
 def values(gateway: Gateway) -> dict[str, Values]:
-    """Give the value of every metric of the catalogue."""
+    """Return the value of every metric of the catalogue."""
     return (
         _state(gateway)
         | _traffic(gateway)
@@ -134,7 +134,7 @@ def _sampled(gateway: Gateway) -> dict[str, Values]:
 
 
 def _process() -> dict[str, Values]:
-    """Give what Prometheus' own libraries call these; not with theirs, which lists every open file."""
+    """Return what Prometheus' own libraries call these; not with theirs, which lists every open file."""
     return {
         "gateway_file_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         "process_cpu_seconds_total": time.process_time(),

@@ -72,7 +72,7 @@ def run(settings: Settings, **options: Any) -> None:
 
 
 def raise_file_limit() -> int:
-    """Raise the limit of open files as far as it goes: each socket takes one. Gives the limit."""
+    """Raise the limit of open files as far as it goes: each socket takes one. Return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

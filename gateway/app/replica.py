@@ -248,14 +248,14 @@ class Gateway:
             _log.info("certificate_loaded")
 
     def _advertised(self) -> str:
-        """Give where the other replicas reach this one."""
+        """Return where the other replicas reach this one."""
         if self.settings.advertise_url:
             return self.settings.advertise_url
         scheme = "https" if self.certificate else "http"
         return f"{scheme}://{self.commands.own_address or '127.0.0.1'}:{self.port}"
 
     def findings(self) -> list[str]:
-        """Give the reasons why this replica should get no new clients, none when it should."""
+        """Return the reasons why this replica should get no new clients, none when it should."""
         found = []
         if self.draining:
             found.append("draining")

@@ -125,7 +125,7 @@ class Vitals:
 
 
 def _slices(things: Iterable[T]) -> Iterator[list[T]]:
-    """Give things as they are now, some at a time."""
+    """Return things as they are now, some at a time."""
     everything = list(things)
     for i in range(0, len(everything), SLICE):
         yield everything[i : i + SLICE]

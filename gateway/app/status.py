@@ -37,7 +37,7 @@ FIGURES = (
 
 
 def announcement(gateway: Gateway) -> dict[str, Any]:
-    """Give it, as JSON takes it. `at` is the process' own clock in seconds: good for differences alone."""
+    """Return it, as JSON takes it. `at` is the process' own clock in seconds: good for differences alone."""
     hub = gateway.subscriptions.hub
     found = values(gateway)
     return {
@@ -58,13 +58,13 @@ def announcement(gateway: Gateway) -> dict[str, Any]:
 
 
 def bounds(gateway: Gateway) -> dict[str, tuple[float, ...]]:
-    """Give the upper ends of the buckets of every announced histogram, without the last, which has none."""
+    """Return the upper ends of the buckets of every announced histogram, without the last, which has none."""
     found = values(gateway)
     return {name: value.bounds for name in FIGURES if isinstance(value := found[name], Histogram)}
 
 
 def _plain(value: Values) -> float | list[int] | dict[str, float]:
-    """Give a histogram as the counts of its buckets, and of counts by name those that are not zero."""
+    """Return a histogram as the counts of its buckets, and of counts by name those that are not zero."""
     if isinstance(value, Histogram):
         return value.counts
     if isinstance(value, Mapping):

@@ -37,7 +37,7 @@ class Certificate:
 
 
 def load(cert: Path, key: Path) -> ssl.SSLContext:
-    """Give a server's context; raises `ConfigurationError`, which names the setting at fault."""
+    """Return a server's context; raises `ConfigurationError`, which names the setting at fault."""
     for name, path in (("GATEWAY_TLS_CERT", cert), ("GATEWAY_TLS_KEY", key)):
         try:
             with path.open("rb"):

@@ -209,7 +209,7 @@ def jwks_of(settings: Settings) -> Jwks | None:
 
 
 def key_values(jwks: Jwks | None) -> dict[str, Values]:
-    """Give the figures for the metrics' page."""
+    """Return the figures for the metrics' page."""
     return {
         "gateway_token_keys": jwks.size if jwks else 0,
         "gateway_token_keys_age_seconds": round(jwks.age_s, 1) if jwks else 0,

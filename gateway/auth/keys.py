@@ -23,7 +23,7 @@ class Keys(Protocol):
     """Where keys come from. Every key is bound to the one algorithm that is configured."""
 
     def find(self, token: str) -> Sequence[PyJWK]:
-        """Give the keys that may have signed a token; it is verified with each until one fits.
+        """Return the keys that may have signed a token; it is verified with each until one fits.
 
         Raises `UnknownKey`, or PyJWT's errors for a token whose header can't be read.
         """
@@ -32,7 +32,7 @@ class Keys(Protocol):
         """Fetch the keys again; safe to cancel. Raises `Unavailable` when that is not possible now."""
 
     def findings(self) -> list[str]:
-        """Give what keeps tokens from being verified, nothing when they can be."""
+        """Return what keeps tokens from being verified, nothing when they can be."""
 
 
 class StaticKeys:
@@ -42,14 +42,14 @@ class StaticKeys:
         self._keys = tuple(keys)
 
     def find(self, token: str) -> Sequence[PyJWK]:
-        """Give all of them: secrets and files have no names that a `kid` could mean."""
+        """Return all of them: secrets and files have no names that a `kid` could mean."""
         return self._keys
 
     async def refresh(self) -> None:
         """Do nothing."""
 
     def findings(self) -> list[str]:
-        """Give nothing."""
+        """Return nothing."""
         return []
 
 

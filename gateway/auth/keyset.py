@@ -42,7 +42,7 @@ class KeySet:
         return frozenset(self._by_kid)
 
     def find(self, token: str) -> Sequence[PyJWK]:
-        """Give the keys that may have signed a token; as `Keys.find` does.
+        """Return the keys that may have signed a token; as `Keys.find` does.
 
         Of the token's header `kid` is looked up here and nothing else is followed: no `jku`, `x5u` or `jwk`.
         """

@@ -13,7 +13,7 @@ from gateway.settings import Settings
 def claims_of(
     settings: Settings, user_id: str, organization_id: str, *, role: str = "agent", ttl_s: int
 ) -> dict[str, Any]:
-    """Give the claims of an access token that lives for `ttl_s` seconds from now on."""
+    """Return the claims of an access token that lives for `ttl_s` seconds from now on."""
     now = int(time.time())
     claims: dict[str, Any] = {
         "sub": user_id,

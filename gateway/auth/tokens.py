@@ -46,7 +46,7 @@ class Tokens:
         }
 
     async def identify(self, token: object) -> Identity:
-        """Give the bearer of a token, as `verify` does; a key that is not known is asked for, once.
+        """Return the bearer of a token, as `verify` does; a key that is not known is asked for, once.
 
         Raises `Unavailable` while the keys can't be fetched: the same token may be good in a moment.
         """
@@ -60,7 +60,7 @@ class Tokens:
             raise Refused("token_invalid") from None
 
     def verify(self, token: object) -> Identity:
-        """Give the bearer of a token, or raise `Refused` with the code that the client gets.
+        """Return the bearer of a token, or raise `Refused` with the code that the client gets.
 
         Raises `UnknownKey` where the key may be one that has not been fetched yet.
         """
@@ -76,7 +76,7 @@ class Tokens:
             raise Refused("token_invalid") from None
 
     def _claims(self, token: str) -> dict[str, Any]:
-        """Give the claims of a token that one of the keys has signed."""
+        """Return the claims of a token that one of the keys has signed."""
         for key in self.keys.find(token):
             try:
                 return jwt.decode(
@@ -118,7 +118,7 @@ class Tokens:
 
 
 def _moment(claim: object) -> float:
-    """Give a Unix time; PyJWT takes whatever `int` takes, texts and truth values among it."""
+    """Return a Unix time; PyJWT takes whatever `int` takes, texts and truth values among it."""
     if isinstance(claim, bool) or not isinstance(claim, (int, float)):
         raise Refused("token_invalid")
     return float(claim)

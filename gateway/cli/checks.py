@@ -192,7 +192,7 @@ async def _may_listen(client: Any) -> bool:
 
 
 async def _if_allowed(asked: Any) -> dict[str, Any]:
-    """Give what a user with few rights, or everybody at some providers, is refused; nothing then."""
+    """Return what a user with few rights, or everybody at some providers, is refused; nothing then."""
     try:
         answer: dict[str, Any] = await asked
     except ResponseError:

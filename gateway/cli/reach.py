@@ -39,13 +39,13 @@ def load(redis_url: str | None) -> settings.Settings:
 
 
 def instead(redis_url: str) -> dict[str, Any]:
-    """Give the settings that another address than the configured one goes with: it may take no files for TLS."""
+    """Return the settings that another address than the configured one goes with: it may take no files for TLS."""
     plain = {} if redis_url.startswith("rediss") else dict.fromkeys(TLS_FILES)
     return {"redis_url": redis_url, **plain}
 
 
 def target(redis_url: str | None) -> Target:
-    """Give the Redis that a command is for: the given one or the configured one."""
+    """Return the Redis that a command is for: the given one or the configured one."""
     configuration = load(redis_url)
     return Target(configuration.redis_url.get_secret_value(), configuration.redis_options())
 

@@ -207,7 +207,7 @@ def _first(asked: dict[str, list[str]], name: str) -> str:
 
 
 def _is_open(host: str) -> bool:
-    """Tell whether strangers may get to this address when we listen there."""
+    """Return whether strangers may get to this address when we listen there."""
     return not host or host in ("0.0.0.0", "::") or _is_public(host)  # noqa: S104
 
 
@@ -220,7 +220,7 @@ def _is_public(host: str | None) -> bool:
 
 
 def _addresses(host: str | None) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """Give what a name stands for; nothing where nobody knows it."""
+    """Return what a name stands for; nothing where nobody knows it."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if host else []
     except OSError:

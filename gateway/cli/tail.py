@@ -91,7 +91,7 @@ async def _listen_to_shard(
 
 
 def line(channel: bytes, raw: bytes, *, show_payload: bool) -> str:
-    """Give one message as a line: time, room, kind, event, size, offset."""
+    """Return one message as a line: time, room, kind, event, size, offset."""
     room = channel.decode().partition("}:room:")[2]
     if not room:
         return f"{datetime.now(UTC):%H:%M:%S.%f}"[:-3] + f"  gateway  {raw.decode(errors='replace')}"
@@ -106,7 +106,7 @@ def line(channel: bytes, raw: bytes, *, show_payload: bool) -> str:
 
 
 def _command(body: bytes) -> str:
-    """Give what the gateways are told to do."""
+    """Return what the gateways are told to do."""
     try:
         return str(msgspec.json.decode(body)["do"])
     except (msgspec.DecodeError, KeyError, TypeError):

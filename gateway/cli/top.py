@@ -49,14 +49,14 @@ class Looks:
         self.now = nodes
 
     def rate(self, name: str, figure: str) -> float | None:
-        """Give by how much a figure grew, a second; None where that is not known yet."""
+        """Return by how much a figure grew, a second; None where that is not known yet."""
         now, was = self.now[name], self._before.get(name)
         if was is None or (passed_s := _figure(now, "at") - _figure(was, "at")) <= 0:
             return None
         return max(0.0, (_figure(now, figure) - _figure(was, figure)) / passed_s)
 
     def lag_ms(self, name: str) -> float | None:
-        """Give the mean lag of the event loop, since the look before or since its start."""
+        """Return the mean lag of the event loop, since the look before or since its start."""
         now, was = self.now[name], self._before.get(name, {})
         count = _figure(now, "lag_n") - _figure(was, "lag_n")
         return (_figure(now, "lag_s") - _figure(was, "lag_s")) / count * 1000 if count > 0 else None
@@ -135,14 +135,14 @@ def _sum(looks: Looks) -> tuple[str, ...]:
 
 
 def _state(node: Node) -> str:
-    """Give why it takes no new clients, if it does not."""
+    """Return why it takes no new clients, if it does not."""
     if node.get("draining"):
         return "draining"
     return "ready" if node.get("ready") else ", ".join(node.get("findings", ())) or "not ready"
 
 
 def _up(node: Node) -> str:
-    """Give how long it has been running, with one unit."""
+    """Return how long it has been running, with one unit."""
     started_at = _figure(node, "process_start_time_seconds")
     if not started_at:
         return NONE
@@ -154,7 +154,7 @@ def _up(node: Node) -> str:
 
 
 def _figure(node: Node, name: str) -> float:
-    """Give a number that a process says, 0 where it is of a version that does not."""
+    """Return a number that a process says, 0 where it is of a version that does not."""
     return float(node.get(name, node.get("figures", {}).get(name, 0)))
 
 

@@ -25,7 +25,7 @@ class Fleet:
         self._reading = asyncio.Lock()
 
     async def overview(self) -> bytes:
-        """Give JSON: `nodes`, and the `bounds` of their histograms; raises `RedisUnavailable` or `ReplyError`."""
+        """Return JSON: `nodes`, and the `bounds` of histograms; raises `RedisUnavailable` or `ReplyError`."""
         loop = asyncio.get_running_loop()
         async with self._reading:
             if loop.time() - self._read_at >= FRESH_S:

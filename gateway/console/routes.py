@@ -125,7 +125,7 @@ def attach_where_there_are_keys(app: web.Application, gateway: Gateway) -> None:
 
 
 def is_own(request: web.Request) -> bool:
-    """Tell whether a request is for this machine by one of its own names, and from no page of another site."""
+    """Return whether a request is for this machine by one of its own names, and from no page of another site."""
     try:
         name = request.url.host
     except ValueError:  # a port that is none

@@ -21,7 +21,7 @@ DEMO = {
 
 
 def about(gateway: Gateway, origin: str, open_with: str | None) -> dict[str, Any]:
-    """Give what the page needs to know; `origin` is where it was loaded from."""
+    """Return what the page needs to know; `origin` is where it was loaded from."""
     settings = gateway.settings
     reason = no_minting(settings)
     return {
@@ -45,5 +45,5 @@ def no_minting(settings: Settings) -> str | None:
 
 
 def longest_token_s(settings: Settings) -> int:
-    """Give how long a token may live that is minted here."""
+    """Return how long a token may live that is minted here."""
     return int(min(LONGEST_TOKEN_S, settings.token_max_lifetime_s or LONGEST_TOKEN_S))

@@ -65,7 +65,7 @@ class Shell:
         self._files = _read(folder)
 
     def answer(self, request: web.Request, name: str) -> web.Response:
-        """Give a file by its name in the folder, or the page that says what is missing."""
+        """Return a file by its name in the folder, or the page that says what is missing."""
         self._files = self._files or _read(self._folder)
         headers = {**_HEADERS, "Content-Security-Policy": policy(request.headers.get("Host", ""))}
         if not self._files:
@@ -83,7 +83,7 @@ class Shell:
 
 
 def policy(host: str) -> str:
-    """Give the Content-Security-Policy; not every browser counts a socket to the page's own host as `'self'`."""
+    """Return the Content-Security-Policy; not every browser counts a socket to the page's own host as `'self'`."""
     own = f" ws://{host} wss://{host}" if _HOST.fullmatch(host) else ""
     allowed = {**_POLICY, "connect-src": _POLICY["connect-src"] + own}
     return "; ".join(f"{what} {sources}" for what, sources in allowed.items())

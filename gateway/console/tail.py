@@ -149,7 +149,7 @@ class Lines:
         self._there.set()
 
     async def some(self, within_s: float) -> bytes:
-        """Give what there is, or comes in that time: whole lines, perhaps none."""
+        """Return what there is, or comes in that time: whole lines, perhaps none."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._there.wait()
@@ -162,7 +162,7 @@ class Lines:
 
 
 def told(raw: bytes, *, payload: bool) -> dict[str, Any]:
-    """Give what is said of a message; `at` is in milliseconds, by Redis' clock."""
+    """Return what is said of a message; `at` is in milliseconds, by Redis' clock."""
     try:
         heard = overhear(raw)
         found = {

@@ -40,7 +40,7 @@ _DELIVERY = {
 
 
 def document() -> Json:
-    """Give the whole document."""
+    """Return the whole document."""
     return {
         "asyncapi": "3.0.0",
         "id": "urn:pytake:realtime",
@@ -61,7 +61,7 @@ def document() -> Json:
 
 
 def encoded() -> bytes:
-    """Give the document as the file holds it."""
+    """Return the document as the file holds it."""
     return msgspec.json.format(msgspec.json.encode(document()), indent=1) + b"\n"
 
 
@@ -246,7 +246,7 @@ def _line(model: type[Payload]) -> str:
 
 
 def _key(name: str) -> str:
-    """Give a name as keys of components may be."""
+    """Return a name as keys of components may be."""
     return name.replace(":", ".")
 
 

@@ -14,7 +14,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def models() -> list[type[Payload]]:
-    """Give every model once, in the order of the contract."""
+    """Return every model once, in the order of the contract."""
     found: dict[type[Payload], None] = dict.fromkeys(event.payload for event in EVENTS.values())
     for command in COMMANDS.values():
         found |= dict.fromkeys((command.payload, command.answer))
@@ -22,13 +22,13 @@ def models() -> list[type[Payload]]:
 
 
 def components(at: str = "#/components/schemas/") -> dict[str, dict[str, Any]]:
-    """Give the schemas by their names; they refer to each other at that place."""
+    """Return the schemas by their names; they refer to each other at that place."""
     _, found = msgspec.json.schema_components(models(), ref_template=at + "{name}")
     return {name: _tidy(schema) for name, schema in found.items()}
 
 
 def standalone(name: str) -> dict[str, Any]:
-    """Give the schema of one event's payload, to or from browsers, as a document of its own; raises `KeyError`."""
+    """Return the schema of an event's payload, to or from browsers, as a document; raises `KeyError`."""
     payload = EVENTS[name].payload if name in EVENTS else COMMANDS[name].payload
     return {"$schema": DIALECT, "title": name, **msgspec.json.schema(payload)}
 

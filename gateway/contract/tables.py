@@ -17,7 +17,7 @@ COMMANDS_HEAD: Row = ("browser sends", "payload", "answer", "fails with")
 
 
 def published() -> list[Row]:
-    """Give what backends publish."""
+    """Return what backends publish."""
     return [
         (
             f"`{event.name}`",
@@ -31,7 +31,7 @@ def published() -> list[Row]:
 
 
 def told() -> list[Row]:
-    """Give what gateways say of their own, but for answers."""
+    """Return what gateways say of their own, but for answers."""
     answers = {command.event for command in COMMANDS.values()} - {"left_conversation", "left_room"}
     return [
         (f"`{event.name}`", shape(event.payload), ", ".join(filter(None, (_whom(event.rooms[0]), event.note))))
@@ -41,7 +41,7 @@ def told() -> list[Row]:
 
 
 def commands() -> list[Row]:
-    """Give what browsers send."""
+    """Return what browsers send."""
     return [
         (
             f"`{command.name}`",
@@ -54,7 +54,7 @@ def commands() -> list[Row]:
 
 
 def shape(model: type[Payload]) -> str:
-    """Give a payload's keys, those that need not be there with a question mark."""
+    """Return a payload's keys, those that need not be there with a question mark."""
     own = model.__annotations__
     # What a model has of its own says most, but comes last.
     ordered = sorted(fields(model), key=lambda field: field.name not in own)

@@ -55,7 +55,7 @@ _BASES = (Joined, JoinOptions, EventError)
 
 
 def events_ts() -> str:
-    """Give the whole file."""
+    """Return the whole file."""
     found: list[type[Payload]] = [*_BASES, *models()]
     wanted = [model for model in dict.fromkeys(found) if model not in _LEFT_OUT]
     parts = [
@@ -88,7 +88,7 @@ def events_ts() -> str:
 
 
 def _aliases() -> Iterator[str]:
-    """Give the types of single values that have a name."""
+    """Return the types of single values that have a name."""
     for alias in vars(fields).values():
         if get_origin(alias) is not Annotated:
             continue
@@ -136,7 +136,7 @@ def _member(field: inspect.Field) -> str:
 
 
 def _description(of: inspect.Type) -> str:
-    """Give what is said of this one field: what all of its type have in common stands elsewhere."""
+    """Return what is said of this one field: what all of its type have in common stands elsewhere."""
     if not isinstance(of, inspect.Metadata) or not of.extra_json_schema:
         return ""
     text = str(of.extra_json_schema.get("description", ""))

@@ -23,5 +23,5 @@ class Rate:
         return (full_at if full_at > now else now) + tokens * self.interval_s
 
     def wait_s(self, full_at: float, now: float) -> float:
-        """Give how long it takes until no more was taken than there was; above 0 means too much."""
+        """Return how long it takes until no more was taken than there was; above 0 means too much."""
         return full_at - now - self.span_s

@@ -23,7 +23,7 @@ class Histogram:
         self.total += value
 
     def cumulated(self) -> Iterator[tuple[float, int]]:
-        """Give each bound with how many values were at or below it; the last bound is infinite."""
+        """Return each bound with how many values were at or below it; the last bound is infinite."""
         so_far = 0
         for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
             so_far += count

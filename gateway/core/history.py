@@ -42,7 +42,7 @@ class Log(NamedTuple):
     """Seq from which on nothing has expired, by whichever server's clock."""
 
     def lacks(self, seq: int) -> bool:
-        """Tell whether Redis has lost the event of this seq, the room's newest that we had from it.
+        """Return whether Redis has lost the event of this seq, the room's newest that we had from it.
 
         A replica that takes over from a master that died may not have got the last that this had acknowledged.
         What came afterwards names an event before it that is older; one that took another's place does so anyway.
@@ -86,7 +86,7 @@ class Retention(NamedTuple):
     """What is kept for less than by the settings: another gateway has others, or had."""
 
     def oldest(self, moment: int) -> int:
-        """Give the seq from which on nothing can have expired by a moment."""
+        """Return the seq from which on nothing can have expired by a moment."""
         since = [min(until, moment - int(ttl_s * SEQ_PER_S)) for until, ttl_s in self.briefs]
         return max([moment - int(self.ttl_s * SEQ_PER_S), *since])
 

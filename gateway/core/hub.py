@@ -82,14 +82,14 @@ class Hub:
         self._troubles = troubles
 
     def tenant(self, ident: str) -> Tenant:
-        """Give a tenant, which begins to exist here by being asked for."""
+        """Return a tenant, which begins to exist here by being asked for."""
         tenant = self.tenants.get(ident)
         if tenant is None:
             tenant = self.tenants[ident] = Tenant(ident, self.limits)
         return tenant
 
     def room(self, tenant: Tenant, name: Room) -> RoomState:
-        """Give a room of a tenant, likewise."""
+        """Return a room of a tenant, likewise."""
         room = tenant.rooms.get(name)
         if room is None:
             room = tenant.rooms[name] = RoomState(tenant, name)
@@ -107,7 +107,7 @@ class Hub:
     def receive(self, channel: bytes, raw: bytes) -> Rest | None:
         """Take one message off the bus.
 
-        Gives what is left to do where the room is large; nothing else may be received before that is done.
+        Return what is left to do where the room is large; nothing else may be received before that is done.
         A malformed message is counted and skipped: it stops nobody.
         """
         room = self.channels.get(channel)
@@ -146,7 +146,7 @@ class Hub:
             self._troubles.gap(room)
 
     def _is_gap(self, room: RoomState, message: wire.Message) -> bool:
-        """Tell whether something before this message was never seen, the whole history perhaps."""
+        """Return whether something before this message was never seen, the whole history perhaps."""
         if message.flag != wire.Flag.RECOVERABLE:
             return False
         if not _same_epoch(room.tenant, message):
@@ -267,10 +267,10 @@ def _read(raw: bytes) -> wire.Message | None:
 
 
 def is_strange(room: RoomState, message: wire.Message) -> bool:
-    """Tell whether an event does not follow the room's newest, as the server that published it did not know that.
+    """Return whether an event does not follow the room's newest: the server that published it did not have that.
 
-    After a failover it may be that this was lost with the old master; or that it is the old master's, which was
-    silent for a while and does not know yet that it is none any more. The logs tell.
+    After a failover the room's newest may have been lost with the old master; or the event comes from the old
+    master, which has not learned yet that another server took its place. The logs tell.
     """
     return 0 < message.previous < room.newest < message.seq
 

@@ -169,7 +169,7 @@ class Member:
     def keep(self, seq: int, frame: Frame, key: bytes = b"") -> int:
         """Keep one event until the member is uncorked; too many mean that it is too slow for them.
 
-        While it is paced, only one with a conflation key is kept. Gives how many events it took the place of.
+        While it is paced, only one with a conflation key is kept. Return how many events it took the place of.
         """
         assert self.cork is not None
         if self.pace is not None:
@@ -201,7 +201,7 @@ class Member:
         return True
 
     def take_cork(self) -> list[QueuedFrame]:
-        """Give what has been kept so far, of each conflation key the latest, and go on keeping."""
+        """Return what has been kept so far, of each conflation key the latest, and go on keeping."""
         kept, self.cork = self.cork or [], []
         if kept:
             self.handed_late()
@@ -320,12 +320,12 @@ class RoomState:
         return True
 
     def everyone(self) -> tuple[Member, ...]:
-        """Give the members as they are now; kept from one event to the next while nobody comes or goes."""
+        """Return the members as they are now; kept from one event to the next while nobody comes or goes."""
         if self._everyone is None:
             self._everyone = tuple(self.members)
         return self._everyone
 
     @property
     def in_use(self) -> bool:
-        """Tell whether the room must stay subscribed."""
+        """Return whether the room must stay subscribed."""
         return bool(self.members) or self.pins > 0

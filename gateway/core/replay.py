@@ -21,7 +21,7 @@ class MissedEvent(NamedTuple):
 
 
 def missed_events(logs: Iterable[Log], kept: Iterable[QueuedFrame], sid: str) -> list[MissedEvent]:
-    """Give what the logs have and the cork has not, each event once, in order.
+    """Return what the logs have and the cork has not, each event once, in order.
 
     `logs` were read after the socket became a member, and everything that was published before the read has
     been handed out: so an event is either in the cork or will never come live. What its sender left this
@@ -38,7 +38,7 @@ def missed_events(logs: Iterable[Log], kept: Iterable[QueuedFrame], sid: str) ->
 
 
 def newest(logs: Iterable[Log]) -> int:
-    """Give the highest seq among the entries of some logs, 0 where there are none."""
+    """Return the highest seq among the entries of some logs, 0 where there are none."""
     return max((log.entries[-1].seq for log in logs if log.entries), default=0)
 
 

@@ -21,7 +21,7 @@ LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 
 
 
 def name_of(body: bytes) -> str:
-    """Give the name in an event's body, `other` for what no builder made."""
+    """Return the name in an event's body, `other` for what no builder made."""
     text = body[2 : body.find(b'"', 2, _LAST)].decode("ascii", "replace")
     return text if EVENT_NAME.fullmatch(text) else OTHER
 

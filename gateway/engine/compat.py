@@ -80,7 +80,7 @@ class Compat:
 
     @asynccontextmanager
     async def session(self, sid: str) -> AsyncIterator[dict[str, Any]]:
-        """Give the session's dict and save it afterwards."""
+        """Return the session's dict and save it afterwards."""
         session = await self.get_session(sid)
         yield session
         await self.save_session(sid, session)

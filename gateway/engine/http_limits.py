@@ -338,12 +338,12 @@ def _is_too_large(error: BaseException | None) -> bool:
 
 
 def _described(error: BaseException | None) -> str:
-    """Give what an exception was and where it came from; not what it says, which may be what a client sent."""
+    """Return what an exception was and where it came from; not what it says, which may be what a client sent."""
     frames = traceback.extract_tb(error.__traceback__) if error is not None else []
     place = f" in {frames[-1].filename.rpartition('/')[2]}, line {frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"
 
 
 def _size(message: Any) -> int:
-    """Give the size of a head, near enough."""
+    """Return the size of a head, near enough."""
     return len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)

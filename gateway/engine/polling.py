@@ -190,7 +190,7 @@ class Polling:
     # -- inside
 
     def _comes_again(self, request: web.Request) -> bool:
-        """Tell whether this request was here before; it ends the session then, and the client comes back."""
+        """Return whether this request was here before; it ends the session then, and the client comes back."""
         stamp = request.query.get("t")
         if stamp is None or len(stamp) > _MAX_STAMP:
             return False

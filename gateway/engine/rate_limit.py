@@ -30,7 +30,7 @@ class RateLimited:
     def charge(self, size: int = 0) -> bool:
         """Count a message of `size` bytes, also one that nobody handles; close when it was one too many.
 
-        A large one counts several times, once for each 16 KiB that it begins. Gives whether to go on.
+        A large one counts several times, once for each 16 KiB that it begins. Return whether to go on.
         """
         context = self.context
         rate = context.rate

@@ -205,7 +205,7 @@ class EngineSocket(RateLimited):
     # -- for the inbox
 
     def handle(self, data: str | bytes) -> Awaitable[object] | None:
-        """Give one message to the upper layer; return what is left to wait for."""
+        """Return one message to the upper layer; return what is left to wait for."""
         if not self.charge(len(data)):
             return None
         try:

@@ -18,7 +18,7 @@ _IPV6_SHARE_BITS: Final = 64
 
 
 def remote_of(trusted: Sequence[Network]) -> Callable[[web.Request], str]:
-    """Give a function that tells a request's address.
+    """Return a function that tells a request's address.
 
     Without trusted proxies that is the connection's own, and no header is looked at.
     """
@@ -33,12 +33,12 @@ def remote_of(trusted: Sequence[Network]) -> Callable[[web.Request], str]:
 
 
 def peer_of(request: web.Request) -> str:
-    """Give the address at the other end of a request's connection, empty where it has none."""
+    """Return the address at the other end of a request's connection, empty where it has none."""
     return request.remote or ""
 
 
 def client_address(peer: str, forwarded: Iterable[str], is_trusted: Callable[[str], bool]) -> str:
-    """Give the address of the client at the far end of a chain of trusted proxies.
+    """Return the address of the client at the far end of a chain of trusted proxies.
 
     Each proxy adds on the right whom it heard from. From there, what a trusted proxy wrote is believed: the first
     address that is not a proxy's own is the client's, and what stands left of it anybody may have made up.
@@ -79,7 +79,7 @@ def parse(text: str) -> Address | None:
 
 @lru_cache(maxsize=1024)
 def share_of(address: str) -> str:
-    """Give what one client has of addresses: an IPv4 address, or the network that an IPv6 client picks from."""
+    """Return what one client has of addresses: an IPv4 address, or the network that an IPv6 client picks from."""
     parsed = parse(address)
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((int(parsed), _IPV6_SHARE_BITS), strict=False))

@@ -25,7 +25,7 @@ class Metric(NamedTuple):
 
 
 CATALOGUE = (
-    Metric("gateway_info", "gauge", "1, with the version that runs", "version"),
+    Metric("gateway_info", "gauge", "the constant 1, labelled with the version that runs", "version"),
     Metric("gateway_draining", "gauge", "1 while sockets are moved away"),
     Metric("gateway_ready", "gauge", "1 while new clients may come"),
     Metric("gateway_sockets", "gauge", "sockets that are connected"),
@@ -44,7 +44,7 @@ CATALOGUE = (
     Metric(
         "gateway_delivery_latency_seconds",
         "histogram",
-        "from Redis' stamp on an event until its last socket here was given it",
+        "seconds from Redis' stamp on an event until its last socket here was given it",
     ),
     Metric("gateway_fan_out_sockets", "histogram", "members here of the room that an event came for"),
     Metric(
@@ -81,9 +81,9 @@ CATALOGUE = (
     Metric(
         "gateway_redis_round_trip_seconds",
         "histogram",
-        "how long Redis took to say what time it is, every 2 seconds, this process' own waiting included",
+        "seconds that Redis took to tell the time, asked every 2 seconds, with this process' own waiting",
     ),
-    Metric("gateway_redis_clock_error_seconds", "gauge", "by how much the delivery latency may be wrong"),
+    Metric("gateway_redis_clock_error_seconds", "gauge", "seconds by which the delivery latency may be wrong"),
     Metric("gateway_refused_total", "counter", "connects refused, by code", "code"),
     Metric("gateway_event_refused_total", "counter", "events of browsers refused, by code", "code"),
     Metric(
@@ -117,13 +117,17 @@ CATALOGUE = (
     Metric("gateway_corked_events", "gauge", "events that wait behind an answer or for their turn; sampled"),
     Metric("gateway_corked_max_events", "gauge", "waiting events of the socket that has most; sampled"),
     Metric("gateway_backlog_messages", "gauge", "messages that wait for a resync; sampled"),
-    Metric("gateway_loop_lag_seconds", "histogram", "by how much a timer came late, ten times a second"),
+    Metric(
+        "gateway_loop_lag_seconds", "histogram", "seconds by which a timer came late, measured ten times a second"
+    ),
     Metric(
         "gateway_questions_waiting",
         "gauge",
         "joins with history, and questions about presence, that wait for their tenant's turn",
     ),
-    Metric("gateway_presence_sweeps_total", "counter", "looks at who is still there"),
+    Metric(
+        "gateway_presence_sweeps_total", "counter", "times that a tenant's presence leases were renewed or swept"
+    ),
     Metric("gateway_files_exhausted_total", "counter", "times that no more files could be opened, once a second"),
     Metric("gateway_file_limit", "gauge", "files that may be open; a socket takes one"),
     Metric("gateway_passed_on_total", "counter", "requests of long-polling sessions that another process holds"),

@@ -92,7 +92,7 @@ def merged(pages: Iterable[bytes]) -> bytes:
 
 
 async def _siblings(worker: Worker) -> list[bytes]:
-    """Give the pages of the other workers that answer."""
+    """Return the pages of the other workers that answer."""
     return [page for page in await asyncio.gather(*map(_ask, _others(worker))) if page]
 
 

@@ -93,12 +93,12 @@ class Forwarding:
             await client.close()
 
     def remote(self, request: web.Request) -> str:
-        """Give the address of a request's client, also where another process has passed the request on."""
+        """Return the address of a request's client, also where another process has passed the request on."""
         passed = self._passed(request)
         return self._remote(request) if passed is None else passed.remote
 
     async def __call__(self, request: web.Request, sid: str) -> web.StreamResponse | Refusal | None:
-        """Give the answer of whoever holds a session, None where nobody does."""
+        """Return the answer of whoever holds a session, None where nobody does."""
         name = holder_of(sid)
         passed = self._passed(request) or Passed(self._remote(request), 0)
         if name is None or name == self._registry.name or passed.hops >= MOST_HOPS:
@@ -167,7 +167,7 @@ class Forwarding:
             return web.Response(status=answer.status, body=whole, headers=_passed_back([*answer.headers.items()]))
 
     def _client(self, peer: Peer) -> aiohttp.ClientSession:
-        """Give the connections to a process: those of its own socket, or of what shares an address."""
+        """Return the connections to a process: those of its own socket, or of what shares an address."""
         client = self._clients.get(peer.socket)
         if client is None:
             # As many connections as there are polls, each of which is a client's connection to us.
@@ -233,7 +233,7 @@ def _target(request: web.Request) -> str:
 
 
 def _headers(request: web.Request, names: Iterable[str]) -> Headers:
-    """Give those of a request's headers that have these names; no session looks at what is no ASCII."""
+    """Return those of a request's headers that have these names; no session looks at what is no ASCII."""
     return [(name, value) for name in names for value in request.headers.getall(name, ()) if value.isascii()]
 
 
@@ -252,7 +252,7 @@ def _passed_back(headers: Iterable[tuple[str, str]]) -> Headers:
 
 
 def _ordinary(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> web.Response:
-    """Give an answer to a request for a websocket that is none: it ends the client's connection, too."""
+    """Return an answer to a request for a websocket that is none: it ends the client's connection, too."""
     response = web.Response(status=status, headers=_passed_back(headers), body=body)
     response.force_close()
     return response

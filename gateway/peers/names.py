@@ -17,5 +17,5 @@ def new_name() -> str:
 
 
 def holder_of(sid: str) -> str | None:
-    """Give the name of the process that holds a session, None for what can't be an id of ours."""
+    """Return the name of the process that holds a session, None for what can't be an id of ours."""
     return sid[:NAME_CHARS] if _SID.fullmatch(sid) else None

@@ -61,7 +61,7 @@ class Proof:
             del self._keys[period]
 
     def sign(self, method: str, target: str, passed: Passed) -> tuple[tuple[str, str], ...]:
-        """Give the header to send along; none as long as there is no key."""
+        """Return the header to send along; none as long as there is no key."""
         if not self._keys:
             return ()
         now = self._period()
@@ -71,7 +71,7 @@ class Proof:
         return ((HEADER, f"{period};{signature};{passed.hops};{passed.remote}"),)
 
     def read(self, method: str, target: str, headers: list[str]) -> Passed | None:
-        """Give what another process says, None for what none has signed."""
+        """Return what another process says, None for what none has signed."""
         if len(headers) != 1:
             return None
         period, _, rest = headers[0].partition(";")

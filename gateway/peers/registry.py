@@ -119,7 +119,7 @@ class Registry:
         return peer
 
     async def everyone(self) -> dict[str, dict[str, Any]]:
-        """Give what every process says of itself, by name, this one's as it is now; `MOST_SHOWN` at the most.
+        """Return what every process says of itself, by name, this one's as it is now; `MOST_SHOWN` at the most.
 
         Raises `RedisUnavailable` or `ReplyError`.
         """
@@ -149,7 +149,7 @@ class Registry:
             await self._commands.ask("PEXPIRE", INDEX, int(FORGOTTEN_S * 1000))
 
     def _said(self) -> dict[str, Any]:
-        """Give the own entry; no mistake in what it tells people keeps the others from finding this process."""
+        """Return the own entry; no mistake in what it tells people keeps the others from finding this process."""
         try:
             said = {**self._entry, **self._about()}
         except Exception as error:  # noqa: BLE001  # the catch-all of a task that has to go on
@@ -168,7 +168,7 @@ class Registry:
 
 
 async def entries(commands: Commands) -> dict[str, dict[str, Any]]:
-    """Give what the processes say of themselves, by name; `MOST_SHOWN` at the most.
+    """Return what the processes say of themselves, by name; `MOST_SHOWN` at the most.
 
     Entries that have expired or are not ours are left out. Raises `RedisUnavailable` or `ReplyError`.
     """

@@ -15,7 +15,7 @@ class Tls:
         self._made: asyncio.Future[ssl.SSLContext] | None = None
 
     async def context(self, peer: Peer) -> ssl.SSLContext | None:
-        """Give what a process is checked with, None where the way to it has no TLS."""
+        """Return what a process is checked with, None where the way to it has no TLS."""
         if peer.socket or not peer.url.startswith("https:"):
             return None
         if self._made is None:

@@ -193,7 +193,7 @@ class Asked:
             raise OSError("what answers there is no process of ours") from None
 
     async def hand_over(self, end: End) -> bytes:
-        """Give the connection to a tunnel, and what has come behind the answer; that takes no turn of the loop."""
+        """Give the connection to a tunnel, and what came behind the answer, within one turn of the loop."""
         self.transport.set_protocol(end)
         self._reader.feed_eof()
         return await self._reader.read()

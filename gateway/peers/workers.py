@@ -46,7 +46,7 @@ class Worker(NamedTuple):
 
 
 def count(settings: Settings) -> int:
-    """Give how many workers are wanted."""
+    """Return how many workers are wanted."""
     if settings.workers != "auto":
         return settings.workers
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,7 +13,7 @@ MOST_USERS = 10_000
 
 
 async def online(commands: Commands, tenant: str, user_ids: Sequence[str] | None = None) -> list[str]:
-    """Give those of a tenant's users who are online, sorted; `user_ids` asks for some, None for all.
+    """Return those of a tenant's users who are online, sorted; `user_ids` asks for some, None for all.
 
     Raises `Refused` where it would be too many, `RedisUnavailable` or `ReplyError`.
     """

@@ -90,7 +90,7 @@ local function people(prefix, command)
     return redis.call('ZRANGEBYSCORE', changes, '(' .. seq, '+inf')
   end
 
-  -- Gives the event that brings a socket of `own` up to date which heard nothing after `seq`, or false.
+  -- Returns the event that brings a socket of `own` up to date which heard nothing after `seq`, or false.
   function p.missed(seq, own)
     local users = {}
     for _, user in ipairs(changed_since(seq)) do
@@ -132,7 +132,7 @@ local function people(prefix, command)
     end
   end
 
-  -- A socket is gone for good; gives how much work that was.
+  -- A socket is gone for good; returns how much work that was.
   function p.gone(pid, user)
     local session = prefix .. 'session:' .. pid
     local fields, may_come_back = redis.call('HKEYS', session), false

@@ -40,7 +40,7 @@ class PresenceTimes(NamedTuple):
 
 
 def presence_times(settings: Settings) -> PresenceTimes:
-    """Give the times as they are configured."""
+    """Return the times as they are configured."""
     dead_s = settings.ping_interval_s + settings.ping_timeout_s
     return PresenceTimes(
         settings.presence_lease_s,
@@ -107,7 +107,7 @@ class PresenceStore:
         return Swept(delay, unknown)
 
     async def type(self, tenant: str, room: Room, pid: str, user_id: str, skip: str, *, typing: bool) -> int:
-        """Note that a socket's user types, or not any more; gives the ms after which a sweep is due, -1 for none.
+        """Note that a socket's user types, or not any more; return the ms after which a sweep is due, -1 for none.
 
         `skip` need not hear of it: a sid, or `@` and a user.
         """
@@ -131,7 +131,7 @@ class PresenceStore:
         return PresenceSnapshot(int(seq), statuses, [room_presence(*people) for people in found])
 
     async def tell_again(self, tenant: str, after: int, rooms: Sequence[Room]) -> int:
-        """Have everybody told what a replica may not have heard since `after`; gives the ms as `type` does."""
+        """Have everybody told what a replica may not have heard since `after`; return the ms as `type` does."""
         keys = [wire.meta_key(tenant)]
         delays: list[int] = []
         for i in range(0, max(len(rooms), 1), ROOM_BATCH):

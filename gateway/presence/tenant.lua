@@ -19,7 +19,7 @@ local function tenant(prefix, command)
     if p.delay < 0 or ms < p.delay then p.delay = ms end
   end
 
-  -- Gives the last seq: what was told so far is at or below it, what comes is above.
+  -- Returns the last seq: what was told so far is at or below it, what comes is above.
   function p.seq()
     return redis.call('HGET', p.meta, 'seq') or '0'
   end
@@ -56,7 +56,7 @@ local function quoted(names)
   return '["' .. table.concat(names, '","') .. '"]'
 end
 
--- Gives the id of a conversation, and nothing for any other room.
+-- Returns the id of a conversation, and nothing for any other room.
 local function conversation_of(room)
   return string.match(room, '^conversation:(.*)')
 end

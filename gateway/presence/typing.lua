@@ -10,7 +10,7 @@ local function with_typing(p)
       user .. '","typing":' .. typing .. '}]')
   end
 
-  -- Gives what there is of typing in a room, first what ends first.
+  -- Returns what there is of typing in a room, first what ends first.
   local function typing_in(room)
     local found = {}
     local flat = redis.call('ZRANGE', p.prefix .. 'typing:' .. room, 0, MOST_LOOKED_AT - 1, 'WITHSCORES')
@@ -68,7 +68,7 @@ local function with_typing(p)
     return users
   end
 
-  -- Gives those whose typing has ended since a seq, and not begun again.
+  -- Returns those whose typing has ended since a seq, and not begun again.
   function p.stopped(room, seq)
     local types, users = {}, {}
     for _, user in ipairs(p.typists(room)) do types[user] = true end

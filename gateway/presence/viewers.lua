@@ -9,7 +9,7 @@ local function with_viewers(p)
     return p.prefix .. 'viewers:' .. room
   end
 
-  -- Gives the users who look at a room, and how many sockets there are; forgets sockets that are gone.
+  -- Returns the users who look at a room, and how many sockets there are; forgets sockets that are gone.
   function p.viewers(room)
     local key, users, seen = viewers_of(room), {}, {}
     local viewers = redis.call('ZRANGE', key, 0, MOST_LOOKED_AT - 1)
@@ -32,7 +32,7 @@ local function with_viewers(p)
       '","user_ids":' .. quoted(users) .. ',"sockets":' .. sockets .. '}]'
   end
 
-  -- Tells a room who looks at it, now or when it was told long enough ago; gives whether it was now.
+  -- Tells a room who looks at it, now or when it was told long enough ago; returns whether it was now.
   function p.tell_viewers(room)
     local pause = math.max(PAUSE_MS, math.floor(1000 * redis.call('ZCARD', viewers_of(room)) / CROWD))
     if redis.call('SET', p.prefix .. 'told:' .. room, 1, 'NX', 'PX', pause) then
@@ -55,7 +55,7 @@ local function with_viewers(p)
     return false, others
   end
 
-  -- Gives whether everybody in the room was told at once. Whoever comes first is told this way, too: an answer of its
+  -- Returns whether everybody in the room was told at once. Whoever comes first is told this way, too: an answer of its
   -- own could be overtaken by what was told before it came.
   function p.look_at(room, pid, user)
     local viewer = pid .. ' ' .. user

@@ -95,12 +95,12 @@ class Commands:
 
     @property
     def is_up(self) -> bool:
-        """Tell whether Redis can be asked just now."""
+        """Return whether Redis can be asked just now."""
         return self._connection is not None and self._connection.is_up
 
     @property
     def all_up(self) -> bool:
-        """Tell whether all of Redis can be asked: a cluster may be up without one of its shards."""
+        """Return whether all of Redis can be asked: a cluster may be up without one of its shards."""
         return self.is_up
 
     @property

@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_up(self) -> bool:
-        """Tell whether commands can be sent."""
+        """Return whether commands can be sent."""
         return self._transport is not None
 
     @property

@@ -101,7 +101,7 @@ class Probe:
 
     @property
     def is_fresh(self) -> bool:
-        """Tell whether one came back lately."""
+        """Return whether one came back lately."""
         return self._loop.time() - self._heard_at < self._timeout_s
 
     def opened(self, connection: Connection) -> None:
@@ -124,7 +124,7 @@ class Probe:
             connection.send(self._hearing.word, self.channel)
 
     async def ask_time(self) -> int:
-        """Give Redis' time in µs, and learn from it; raises `RedisUnavailable` or `ReplyError`."""
+        """Return Redis' time in µs, and learn from it; raises `RedisUnavailable` or `ReplyError`."""
         asked_at = self._clock.monotonic()
         seconds, micros = await self._commands.ask("TIME")
         heard_at = self._clock.monotonic()
@@ -162,7 +162,7 @@ class Probe:
                 self._hearing.drop()
 
     async def _heard(self, connection: Connection, now: int) -> bool:
-        """Tell whether a probe came back; it may take as long as the connection brings what is before it."""
+        """Return whether a probe came back; it may take as long as the connection brings what is before it."""
         fence = asyncio.ensure_future(self._hearing.fence())
         try:
             while not fence.done():

@@ -114,7 +114,7 @@ class Subscriber:
         return len(self._channels)
 
     def of(self, tenant: str) -> Subscriber:
-        """Give what hears a tenant."""
+        """Return what hears a tenant."""
         return self
 
     @property
@@ -129,11 +129,11 @@ class Subscriber:
 
     @property
     def is_there(self) -> bool:
-        """Tell whether there is a connection just now."""
+        """Return whether there is a connection just now."""
         return self._connection is not None
 
     def has(self, channel: bytes) -> bool:
-        """Tell whether a channel was confirmed over this connection."""
+        """Return whether a channel was confirmed over this connection."""
         waits = self._unconfirmed.get(channel) or channel in self._ended
         return self._connection is not None and channel in self._channels and not waits
 
@@ -144,7 +144,7 @@ class Subscriber:
 
     @property
     def hears(self) -> bool:
-        """Tell whether a probe came back lately: only then does this replica miss nothing.
+        """Return whether a probe came back lately: only then does this replica miss nothing.
 
         A connection that is there again counts once every channel is heard and what was missed is made good.
         """

@@ -123,7 +123,7 @@ class History:
         return reply[:HEAD], tails, size
 
     async def renew_epoch(self, tenant: str, epoch: str) -> str:
-        """Begin a new epoch in place of this one, unless another replica has; gives the one that holds.
+        """Begin a new epoch in place of this one, unless another replica has; return the one that holds.
 
         Every offset of before is void then: whoever comes back with one is told so. Raises as `read` does.
         """
@@ -144,7 +144,7 @@ def retention_of(settings: Settings) -> Retention:
 
 
 def _size(reply: Sequence[Any]) -> int:
-    """Give the bytes of an answer, near enough: bodies, and what is around them."""
+    """Return the bytes of an answer, near enough: bodies, and what is around them."""
     return sum(128 + len(flat[1]) for _, rows, _ in reply[HEAD:] for _, flat in rows)
 
 

@@ -29,7 +29,7 @@ _log = structlog.get_logger("gateway.rooms")
 
 
 def is_tenants(error: RedisUnavailable | ReplyError) -> bool:
-    """Tell whether an error says something about what was asked for, and not about the server."""
+    """Return whether an error says something about what was asked for, and not about the server."""
     return isinstance(error, ReplyError) and str(error).partition(" ")[0] not in _OF_THE_SERVER
 
 

@@ -177,7 +177,7 @@ class Resync:
             tenant.breaks += 1
 
     def _task(self, tenant: Tenant) -> asyncio.Task[None]:
-        """Give the one task that resyncs a tenant."""
+        """Return the one task that resyncs a tenant."""
         task = self._under_way.get(tenant)
         if task is None:
             task = self._under_way[tenant] = asyncio.create_task(self._try(tenant))
@@ -370,7 +370,7 @@ class Resync:
 
 
 def _is_strangers(room: RoomState, message: wire.Message, logged: list[tuple[RoomState, wire.Message]]) -> bool:
-    """Tell whether an event came from a server that is the master no more.
+    """Return whether an event came from a server that is the master no more.
 
     The log has the room's newest event, so whoever published one that does not follow it wrote into another log.
     """
@@ -386,6 +386,6 @@ def _message(epoch: str, entry: Entry) -> wire.Message:
 
 
 def _conflated(due: tuple[RoomState, wire.Message]) -> tuple[RoomState, bytes] | None:
-    """Give what only the latest event counts of; who is left out of one is still owed the one before."""
+    """Return what only the latest event counts of; who is left out of one is still owed the one before."""
     room, message = due
     return (room, message.conflate) if message.conflate and message.skip_sid == b"-" else None

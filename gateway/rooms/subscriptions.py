@@ -115,7 +115,7 @@ class RoomSubscriptions:
             self._idle.setdefault(room, self._loop.time())
 
     async def place(self, tenant: Tenant) -> StreamPosition:
-        """Give the tenant's place in its history, as of a moment after this call.
+        """Return the tenant's place in its history, as of a moment after this call.
 
         Whoever asks in the same turn of the loop shares one question. Raises `Unavailable`.
         """

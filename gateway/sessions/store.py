@@ -135,7 +135,7 @@ class Sessions:
         opened_at: int | None = None,
         stays: Iterable[Stay] = (),
     ) -> Opened:
-        """Write a whole session; a room without a seq is joined now. Gives the moment it was written at.
+        """Write a whole session; a room without a seq is joined now. Return the moment it was written at.
 
         Its user counts as there, unless the token is void. `lost` is why the session before it was lost. A session
         that is written again was opened at `opened_at`.

@@ -58,7 +58,7 @@ def load(**overrides: Any) -> Settings:
 
 
 def variable_names() -> dict[str, str]:
-    """Give every environment variable that is read, with the name of its setting."""
+    """Return every environment variable that is read, with the name of its setting."""
     names: dict[str, str] = {}
     for field, info in Settings.model_fields.items():
         choices = info.validation_alias
@@ -68,7 +68,7 @@ def variable_names() -> dict[str, str]:
 
 
 def _name(alias: str) -> str:
-    """Give the variable that was set, of those that mean the same: pydantic names the first of them."""
+    """Return the variable that was set, of those that mean the same: pydantic names the first of them."""
     known = variable_names()
     same = [name for name, field in known.items() if field == known.get(alias)]
     return next((name for name in same if os.environ.get(name)), alias)

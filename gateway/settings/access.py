@@ -48,19 +48,22 @@ class Access(Group):
     jwks_url: str = Field(
         "",
         pattern=r"^(https?://.+)?$",
-        description="where the public keys are, instead of files",
+        description="URL of a JSON Web Key Set with the public keys, instead of files",
     )
     jwks_cache_s: float = Field(
         300.0,
         ge=1,
-        description="how long they are used before they are asked for again; longer while that fails",
+        description="seconds before the keys of `GATEWAY_JWKS_URL` are fetched again; while that fails they stay "
+        "in use",
     )
     jwt_audience: Words = Field(
         (),
         description="audiences, comma-separated, of which a token must name one; empty does not look",
     )
     jwt_issuer: str = Field("", description="issuer that a token must name; empty does not look")
-    jwt_leeway_s: float = Field(0.0, ge=0, le=300, description="how far clocks may be apart")
+    jwt_leeway_s: float = Field(
+        0.0, ge=0, le=300, description="seconds by which the clocks of issuer and gateway may differ"
+    )
     token_max_lifetime_s: float = Field(
         30 * 86_400.0,
         ge=0,
@@ -92,16 +95,18 @@ class Access(Group):
     authorize_url: str = Field(
         "",
         pattern=r"^(https?://.+)?$",
-        description="where to ask about each join: a POST of user_id, tenant, role and room; 2xx allows",
+        description="URL that is asked about each join: a POST of user_id, tenant, role and room; 2xx allows",
     )
     authorize_key: SecretStr = Field(
         SecretStr(""),
         description="sent along as `Authorization: Bearer ...`, so that it knows who asks",
     )
     authorize_timeout_s: float = Field(2.0, gt=0, le=30, description="time it has to answer")
-    authorize_cache_s: float = Field(30.0, ge=0, description="how long its answers hold")
+    authorize_cache_s: float = Field(
+        30.0, ge=0, description="seconds for which an answer of `GATEWAY_AUTHORIZE_URL` holds"
+    )
     authorize_on_failure: Literal["deny", "allow"] = Field(
-        "deny", description="what to do while it does not answer"
+        "deny", description="answer to joins while `GATEWAY_AUTHORIZE_URL` does not answer"
     )
 
     @field_validator("room_kinds")
@@ -142,7 +147,7 @@ class Access(Group):
 
     @property
     def is_secret(self) -> bool:
-        """Tell whether tokens are signed with a secret that both sides know."""
+        """Return whether tokens are signed with a secret that both sides know."""
         return self.jwt_algorithm in MIN_SECRET_BYTES
 
     def check_secret(self) -> None:

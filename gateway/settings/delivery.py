@@ -33,7 +33,7 @@ class Delivery(Group):
         120.0,
         ge=0.01,
         le=86_400,
-        description="how long a socket that was dropped may come back and miss nothing",
+        description="seconds within which a dropped socket comes back and misses nothing",
     )
     history_size: int = Field(
         500,
@@ -54,17 +54,19 @@ class Delivery(Group):
         le=1 << 30,
         description="bytes of events kept a room at most",
     )
-    history_ttl_s: float = Field(3600.0, ge=0.01, le=30 * 86_400, description="how long they are kept")
+    history_ttl_s: float = Field(
+        3600.0, ge=0.01, le=30 * 86_400, description="seconds for which events are kept in a room's history"
+    )
     room_linger_s: float = Field(
         5.0,
         ge=0,
-        description="how long a room stays subscribed after its last member here left",
+        description="seconds for which a room stays subscribed after its last member here left",
     )
     conflate_per_s: int = Field(
         4,
         ge=0,
         le=100,
-        description="how often a second a socket gets the latest of events that are conflated, such as progress; "
+        description="times a second that a socket gets the latest of conflated events, such as progress; "
         "0 sends each",
     )
     shutdown_grace_s: float = Field(
@@ -99,7 +101,7 @@ class Delivery(Group):
         return self.recovery_window_s + self.unnoticed_s
 
     def redis_options(self) -> dict[str, Any]:
-        """Give what redis-py needs beside the URL; raises `ConfigurationError` where it would not help."""
+        """Return what redis-py needs beside the URL; raises `ConfigurationError` where it would not help."""
         files = {
             "ssl_ca_certs": ("GATEWAY_REDIS_CA_FILE", self.redis_ca_file),
             "ssl_certfile": ("GATEWAY_REDIS_CERT_FILE", self.redis_cert_file),

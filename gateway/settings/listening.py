@@ -41,8 +41,8 @@ class Listening(Group):
     advertise_url: str = Field(
         "",
         pattern=r"^(https?://[^/]+)?$",
-        description="where other replicas reach this one, to pass on requests of its long-polling sessions that a "
-        "balancer brought them; by default its address on the way to Redis",
+        description="URL at which other replicas reach this one, to pass on requests of its long-polling "
+        "sessions that a balancer brought them; by default its address on the way to Redis",
     )
     tls_cert: Path | None = Field(
         None,
@@ -63,7 +63,7 @@ class Listening(Group):
     )
     console_tokens: bool = Field(
         False,
-        description="whether the console mints tokens, with which who has an API key can be any user: for staging",
+        description="the console mints tokens, so that whoever has an API key can be any user; for staging",
     )
 
     @field_validator("workers", mode="before")

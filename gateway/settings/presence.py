@@ -14,21 +14,21 @@ class PresenceSettings(Group):
         5.0,
         ge=0,
         le=300,
-        description="how long a user whose last socket went still counts as online: a page that is reloaded",
+        description="seconds for which a user counts as online after the last socket went: a reload does not show",
     )
     presence_lease_s: float = Field(
         30.0,
         ge=3,
         le=600,
-        description="how long the users of a replica that was killed still count as online",
+        description="seconds for which the users of a killed replica count as online",
     )
     typing_timeout_s: float = Field(
         6.0,
         ge=0.5,
         le=60,
-        description="how long typing lasts that no `typing_stop` ends",
+        description="seconds after which typing ends without a `typing_stop`",
     )
     typing_to_own_tabs: bool = Field(
         False,
-        description="whether a user's other tabs hear of the typing, too",
+        description="also tell the user's other tabs of the typing",
     )

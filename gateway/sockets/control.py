@@ -232,7 +232,7 @@ class ControlHandler:
 
 
 def _is_meant(identity: Identity, command: Mapping[str, Any]) -> bool:
-    """Tell whether a disconnection is for the bearer of this token."""
+    """Return whether a disconnection is for the bearer of this token."""
     match command:
         case {"token_id": str(token_id)}:
             return identity.token_id == token_id

@@ -154,7 +154,7 @@ class Rooms:
     def _missed(
         self, member: Member, room: RoomState, log_read: Log, since: Offset | None, *, was_in: bool
     ) -> Told:
-        """Give what the answer shows: after `since` only what this socket was not given live already."""
+        """Return what the answer shows: after `since` only what this socket was not given live already."""
         missed = missed_events([log_read], member.cork or [], member.sid)
         if since is None:
             return Told(missed, doubtful=False)
@@ -191,7 +191,7 @@ class Rooms:
 
 
 def _newest_within(missed: list[MissedEvent], size: int) -> list[MissedEvent]:
-    """Give the newest events whose bodies fit into `size` bytes: an answer is one packet, sent at once."""
+    """Return the newest events whose bodies fit into `size` bytes: an answer is one packet, sent at once."""
     for i in range(len(missed) - 1, -1, -1):
         size -= len(missed[i].entry.body)
         if size < 0:

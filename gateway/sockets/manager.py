@@ -31,20 +31,20 @@ class RoomManager(socketio.AsyncRedisManager):  # type: ignore[misc]  # upstream
         """Start nothing: the room subscriptions hear for all of us."""
 
     def is_connected(self, sid: str, namespace: str) -> bool:
-        """Tell whether a socket of this replica has this sid."""
+        """Return whether a socket of this replica has this sid."""
         return sid in self._members.by_sid
 
     def get_namespaces(self) -> Iterable[str]:
-        """Give the one namespace there is."""
+        """Return the one namespace there is."""
         return ("/",)
 
     def get_rooms(self, sid: str, namespace: str) -> list[str]:
-        """Give the rooms of a socket, tenant included."""
+        """Return the rooms of a socket, tenant included."""
         member = self._members.by_sid.get(sid)
         return [f"{member.tenant.id}/{room.name}" for room in member.rooms] if member else []
 
     def get_participants(self, namespace: str, room: str) -> Iterable[tuple[str, str]]:
-        """Give the sockets of this replica in a room, each with its Engine.IO id."""
+        """Return the sockets of this replica in a room, each with its Engine.IO id."""
         tenant_id, _, name = room.partition("/")
         tenant = self._members.subscriptions.hub.tenants.get(tenant_id)
         state = tenant.rooms.get(packets_room(name)) if tenant else None

@@ -156,12 +156,12 @@ def evict(members: Members, member: Member) -> None:
 
 
 def session_ref(member: Member) -> SessionRef:
-    """Give what Redis knows a member's session by."""
+    """Return what Redis knows a member's session by."""
     identity = member.identity
     token = identity.token_id, identity.issued_at
     return SessionRef(member.tenant.id, identity.user_id, member.pid, member.sid, member.generation, *token)
 
 
 def facts(member: Member) -> dict[str, str]:
-    """Give what a log line says of a member."""
+    """Return what a log line says of a member."""
     return {"sid": member.sid, "user": member.identity.user_id, "tenant": member.tenant.id}

@@ -28,7 +28,7 @@ class RoomAccess:
         """Joins that were not allowed, and rooms kept from users who came back."""
 
     async def check(self, member: Member, name: Room, *, was_in: bool) -> int:
-        """Have a socket's join allowed; gives `Access.changes` as of the question.
+        """Have a socket's join allowed; return `Access.changes` as of the question.
 
         A socket that was in the room before is asked about as well: the answer to the join may carry the room's
         history. If it is refused, it is put out. Raises `Refused`; `Unavailable`, `RedisUnavailable` or
@@ -55,7 +55,7 @@ class RoomAccess:
             changes = await self.check(member, name, was_in=was_in)
 
     async def closed_to(self, identity: Identity, rooms: Iterable[Room]) -> set[Room]:
-        """Give those rooms of a returning user that they may not be in any more.
+        """Return those rooms of a returning user that they may not be in any more.
 
         Raises `RedisUnavailable` or `ReplyError`.
         """
@@ -71,7 +71,7 @@ class RoomAccess:
             log.info("rooms_not_restored", user=identity.user_id, tenant=identity.tenant, rooms=len(closed))
 
     async def _not_allowed(self, identity: Identity, asked: list[Room]) -> set[Room]:
-        """Give those rooms that the user's role or the backend does not allow.
+        """Return those rooms that the user's role or the backend does not allow.
 
         Where nobody can say in time they stay: they were allowed once, what a backend takes away is remembered
         in Redis, and a backend's restart would otherwise put everybody out who comes back meanwhile.

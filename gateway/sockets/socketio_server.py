@@ -82,7 +82,7 @@ class Peer:
         self._others: dict[str, str] | None = None
 
     def sid_in(self, namespace: str) -> str | None:
-        """Give the sid in a namespace, None where it is not connected."""
+        """Return the sid in a namespace, None where it is not connected."""
         if namespace == "/":
             return self.sid
         return self._others.get(namespace) if self._others else None
@@ -97,11 +97,11 @@ class Peer:
             self._others = (self._others or {}) | {namespace: sid}
 
     def namespaces(self) -> list[str]:
-        """Give the namespaces it is connected to."""
+        """Return the namespaces it is connected to."""
         return [*(["/"] if self.sid else []), *(self._others or ())]
 
     def attach(self, data: bytes) -> Packet | None:
-        """Take an attachment; gives the packet once it is whole."""
+        """Take an attachment; return the packet once it is whole."""
         if self.partial is None:
             raise ProtocolViolation(CloseCode.PROTOCOL, "unexpected binary message")
         packet, attachments = self.partial

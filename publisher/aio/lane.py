@@ -48,18 +48,18 @@ class AsyncServers:
         return cls(client_of(redis.asyncio, address, options))
 
     async def owner(self, key: str) -> Node | None:
-        """Give the node that takes what is about a key."""
+        """Return the node that takes what is about a key."""
         return None
 
     async def look_again(self) -> None:
         """Find out which node has what by now."""
 
     def client(self, node: Node | None) -> redis.asyncio.Redis:
-        """Give redis-py's client of a node."""
+        """Return redis-py's client of a node."""
         return self._clients[node]
 
     def make_connection(self, node: Node | None) -> Any:
-        """Give a fresh connection, not connected yet."""
+        """Return a fresh connection, not connected yet."""
         return self.client(node).connection_pool.make_connection()  # type: ignore[no-untyped-call]
 
     async def aclose(self) -> None:
@@ -79,7 +79,7 @@ class AsyncCluster(AsyncServers):
         self.topology: Topology = Topology(address.nodes)
 
     async def owner(self, key: str) -> Node | None:
-        """Give the node that has a key's slot; raises redis-py's error where no node says that it has."""
+        """Return the node that has a key's slot; raises redis-py's error where no node says that it has."""
         slot = slot_of(key)
         if self.topology.owner(slot) is None:
             await self.look_again()
@@ -102,7 +102,7 @@ class AsyncCluster(AsyncServers):
                     await connection.disconnect(nowait=True)
 
     def client(self, node: Node | None) -> redis.asyncio.Redis:
-        """Give redis-py's client of a node, which may be new."""
+        """Return redis-py's client of a node, which may be new."""
         assert node is not None
         if node not in self._clients:
             self._clients[node] = redis.asyncio.Redis.from_url(self._address.at(node), **self._options)
@@ -202,7 +202,7 @@ class AsyncLane:
         return results_of(envelopes, calls, heed(self._servers.topology, answers, node))
 
     async def _connect(self, node: Node | None) -> Any:
-        """Give the one connection to a server, without the pool's and the client's work at every command.
+        """Return the one connection to a server, without the pool's and the client's work at every command.
 
         There are several only while slots of one lane are on different nodes.
         """

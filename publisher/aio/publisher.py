@@ -77,7 +77,7 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
         return self._lanes.counters()
 
     async def aclose(self, timeout_s: float = 5.0) -> int:
-        """Send what waits, for at most `timeout_s`, and disconnect; give how many events were left unsent."""
+        """Send what waits, for at most `timeout_s`, and disconnect; return how many events were left unsent."""
         self._closed = True
         await asyncio.gather(*(lane.aclose(timeout_s) for lane in self._lanes))
         await self._servers.aclose()

@@ -48,14 +48,14 @@ class Servers:
         return cls(client_of(redis, address, options))
 
     def owner(self, item: Item) -> Node | None:
-        """Give the node that takes an item."""
+        """Return the node that takes an item."""
         return None
 
     def look_again(self) -> None:
         """Find out which node has what by now."""
 
     def client(self, node: Node | None) -> redis.Redis:
-        """Give the client of a node."""
+        """Return the client of a node."""
         return self._clients[node]
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Cluster(Servers):
         self.topology: Topology = Topology(address.nodes)
 
     def owner(self, item: Item) -> Node | None:
-        """Give the node that has an item's slot; raises redis-py's error where no node says that it has."""
+        """Return the node that has an item's slot; raises redis-py's error where no node says that it has."""
         slot = slot_of_item(item)
         if self.topology.owner(slot) is None:
             self.look_again()
@@ -100,7 +100,7 @@ class Cluster(Servers):
                     connection.disconnect()
 
     def client(self, node: Node | None) -> redis.Redis:
-        """Give the client of a node."""
+        """Return the client of a node."""
         assert node is not None
         if node not in self._clients:
             self._clients[node] = redis.Redis.from_url(self._address.at(node), **self._options)

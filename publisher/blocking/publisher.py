@@ -89,7 +89,7 @@ class Publisher(Verbs[Receipt]):
             return self._lanes.counters()
 
     def close(self, timeout_s: float = 5.0) -> int:
-        """Send what waits, for at most `timeout_s`, and disconnect; give how many events were left unsent."""
+        """Send what waits, for at most `timeout_s`, and disconnect; return how many events were left unsent."""
         with self._changed:
             self._closed = True
             lanes = list(self._lanes)

@@ -50,7 +50,7 @@ def _decoder(event: str) -> msgspec.json.Decoder[Payload]:
 
 
 def _explain(model: type[Payload], error: str) -> tuple[str, str]:
-    """Give the field that is at fault, empty for the whole, and what is wrong with it."""
+    """Return the field that is at fault, empty for the whole, and what is wrong with it."""
     match = _AT.match(error)
     what, path = (match["what"], match["path"] or "") if match else (error, "")
     missing = _MISSING.search(what)

@@ -30,7 +30,7 @@ class Database:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Run]:
-        """Give one connection's `Run`; what it leaves uncommitted is rolled back."""
+        """Return one connection's `Run`; what it leaves uncommitted is rolled back."""
         if isinstance(self._engine, AsyncEngine):
             async with self._engine.connect() as connection:
 
@@ -65,7 +65,7 @@ class Database:
 
 
 def reason(error: Exception) -> str:
-    """Give an error in one line; SQLAlchemy's own text has the statement and more."""
+    """Return an error in one line; SQLAlchemy's own text has the statement and more."""
     cause = getattr(error, "orig", None) or error
     lines = str(cause).strip().splitlines()
     return lines[0] if lines else type(cause).__name__

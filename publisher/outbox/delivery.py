@@ -120,7 +120,7 @@ class Delivery:
         return owners, trouble
 
     async def _execute(self, items: Sequence[_Item]) -> Sequence[Any]:
-        """Send an item each; give what Redis said of each, an exception where it did not take it."""
+        """Send an item each; return what Redis said of each, an exception where it did not take it."""
         owners, results = await self._owners(item.envelope.keys[0] for item in items)
         answers = [self._execute_at(node, [items[i] for i in found]) for node, found in owners.items()]
         for found, answer in zip(owners.values(), await asyncio.gather(*answers), strict=True):

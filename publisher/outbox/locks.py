@@ -20,7 +20,7 @@ def queue_up(connection: Connection, table: Table, tenant: str) -> None:
 
 
 def try_to_relay(connection: Connection, table: Table, tenants: Sequence[str]) -> list[str]:
-    """Give those of the tenants that no other relay is at; none will be before this transaction ends."""
+    """Return those of the tenants that no other relay is at; none will be before this transaction ends."""
     if connection.dialect.name != "postgresql" or not tenants:
         return list(tenants)
     taken = connection.execute(

@@ -165,7 +165,7 @@ class OutboxRelay:
         self._database.close()
 
     async def _sweep(self) -> int:
-        """Go on through the tenants, to the last; give how many rows were found."""
+        """Go on through the tenants, to the last; return how many rows were found."""
         found = 0
         while not self._stopping.is_set():
             _heed_cancellation()
@@ -175,7 +175,7 @@ class OutboxRelay:
         return found
 
     async def _relay_some(self) -> int:
-        """Take some rows of the next tenants, publish them, delete them; give how many there were."""
+        """Take some rows of the next tenants, publish them, delete them; return how many there were."""
         hold_s = self._relaying.hold_s
         async with asyncio.timeout(2 * hold_s), self._database.connect() as run:
             claim = await run(partial(take, table=self._table, after=self._after, limits=self._limits))

@@ -43,7 +43,7 @@ class Outbox:
     def within(self, transaction: Asynchronous) -> Verbs[Coroutine[Any, Any, Receipt]]: ...
 
     def within(self, transaction: Blocking | Asynchronous) -> Verbs[Any]:
-        """Give the publisher's verbs for a session or connection; what they write is part of its transaction.
+        """Return the publisher's verbs for a session or connection; what they write is part of its transaction.
 
         Nothing is published unless that is committed, and all of it once it is. The verbs check their
         arguments at the call, as everywhere. Their receipt has no offset: it says `queued=True`. An

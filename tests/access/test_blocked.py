@@ -30,7 +30,7 @@ def pair(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> list[
 
 
 async def said(client: RawClient, ident: str) -> str:
-    """Try to join; give `ok` or the code."""
+    """Try to join; return `ok` or the code."""
     answer = await client.call("join_conversation", {"conversation_id": ident})
     return "ok" if answer["ok"] else str(answer["error"]["code"])
 

@@ -164,7 +164,7 @@ async def test_a_batch_has_a_size(api: Caller, org: str, count: int) -> None:
 
 
 def _verbs(org: str, who: str, room: str) -> dict[str, tuple[str, dict[str, Any], Any]]:
-    """Give each verb with what a browser is to get of it."""
+    """Return each verb with what a browser is to get of it."""
     message = {"id": new_id(), "conversation_id": room, "content": {"text": "Olá"}}
     campaign = new_id()
     return {

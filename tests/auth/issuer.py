@@ -37,19 +37,19 @@ class SigningKey:
             self.private = rsa.generate_private_key(65537, bits)
 
     def jwk(self, **more: Any) -> dict[str, Any]:
-        """Give the public half as a JWKS has it."""
+        """Return the public half as a JWKS has it."""
         by_name: Any = get_default_algorithms()[self.algorithm]
         named = {} if self.kid is None else {"kid": self.kid}
         members: dict[str, Any] = by_name.to_jwk(self.private.public_key(), as_dict=True)
         return members | named | {"use": "sig", "alg": self.algorithm} | more
 
     def pem(self) -> bytes:
-        """Give the public half as a PEM file has it."""
+        """Return the public half as a PEM file has it."""
         pem: bytes = self.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         return pem
 
     def private_pem(self) -> bytes:
-        """Give the private half."""
+        """Return the private half."""
         pem: bytes = self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return pem
 
@@ -67,18 +67,18 @@ class SigningKey:
 
 
 def b64(data: bytes) -> str:
-    """Give base64 as tokens are written in."""
+    """Return base64 as tokens are written in."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 @functools.cache
 def known(algorithm: str, kid: str | None = "one") -> SigningKey:
-    """Give a key that all tests may share: drawing one takes some time."""
+    """Return a key that all tests may share: drawing one takes some time."""
     return SigningKey(algorithm, kid)
 
 
 def usual(user_id: str, organization_id: str, **more: Any) -> dict[str, Any]:
-    """Give the claims of a token that is let in."""
+    """Return the claims of a token that is let in."""
     now = int(time.time())
     who = {"sub": user_id, "organization_id": organization_id}
     # A day: some are made when tests are collected, and used as late as the last of them.
@@ -86,7 +86,7 @@ def usual(user_id: str, organization_id: str, **more: Any) -> dict[str, Any]:
 
 
 def document(*keys: SigningKey) -> dict[str, Any]:
-    """Give the JWKS of some keys."""
+    """Return the JWKS of some keys."""
     return {"keys": [key.jwk() for key in keys]}
 
 

@@ -79,7 +79,7 @@ def setting(text: str) -> tuple[str, str]:
 
 
 def contestants(settings: dict[str, str]) -> tuple[dict[str, System], bool]:
-    """Give all systems that can run here by their names, and whether Node's are among them."""
+    """Return all systems that can run here by their names, and whether Node's are among them."""
     found = of_python(settings)
     try:
         of_javascript = of_node(node.installed())
@@ -90,7 +90,7 @@ def contestants(settings: dict[str, str]) -> tuple[dict[str, System], bool]:
 
 
 def courses(given: argparse.Namespace, systems: dict[str, System]) -> list[tuple[Scenario, Course]]:
-    """Give what is to be run, with the systems that are here and asked for."""
+    """Return what is to be run, with the systems that are here and asked for."""
     asked = [
         (scenario, scenario.quick if given.quick else scenario.full)
         for scenario in SCENARIOS
@@ -105,7 +105,7 @@ def courses(given: argparse.Namespace, systems: dict[str, System]) -> list[tuple
 
 
 def attempt(scenario: Scenario, system: System, load: Traffic | Storm) -> Figures | str:
-    """Measure; gives the reason where that is not possible."""
+    """Measure; return the reason where that is not possible."""
     say(f"{scenario.name}: {system.label} …", end=" ")
     try:
         figures = measure(system, load)

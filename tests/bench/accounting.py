@@ -19,7 +19,7 @@ class Usage(NamedTuple):
 
 
 def cpu_s(pid: int) -> float:
-    """Give the CPU time of a process: all its threads, also those that ended, in nanoseconds' resolution.
+    """Return the CPU time of a process: all its threads, also those that ended, in nanoseconds' resolution.
 
     /proc/PID/stat counts in hundredths of a second and /proc/PID/schedstat only one thread. This is the clock
     that clock_getcpuclockid(3) gives.
@@ -28,13 +28,13 @@ def cpu_s(pid: int) -> float:
 
 
 def resident_kib(pid: int) -> int:
-    """Give the resident memory of a process."""
+    """Return the resident memory of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0])
 
 
 def family(pid: int) -> list[int]:
-    """Give a process and all its descendants that live."""
+    """Return a process and all its descendants that live."""
     pids = [pid]
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -44,6 +44,6 @@ def family(pid: int) -> list[int]:
 
 
 def usage(pids: Iterable[int]) -> Usage:
-    """Give what processes and their descendants have used."""
+    """Return what processes and their descendants have used."""
     everyone = [member for pid in pids for member in family(pid)]
     return Usage(sum(map(cpu_s, everyone)), sum(map(resident_kib, everyone)))

@@ -61,7 +61,7 @@ PANELS = (
 
 
 def bars(document: Document, panel: Panel) -> list[Bar]:
-    """Give a panel's bars, in the document's order."""
+    """Return a panel's bars, in the document's order."""
     found = []
     for name, known in figures(document, panel.scenario).items():
         if panel.figure in known:

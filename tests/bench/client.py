@@ -102,7 +102,7 @@ class Client(asyncio.Protocol):
         self._rest = self._frames(data)
 
     def _frames(self, data: bytes) -> bytes:
-        """Take all finished frames; gives what is left over."""
+        """Take all finished frames; return what is left over."""
         at, end = 0, len(data)
         while end - at >= 2:
             size, begin = data[at + 1], at + 2

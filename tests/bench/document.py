@@ -51,24 +51,24 @@ def add(document: Document, scenario: str, system: str, load: Traffic | Storm, o
 
 
 def figures(document: Document, scenario: str) -> dict[str, dict[str, float]]:
-    """Give the figures of each system that has some."""
+    """Return the figures of each system that has some."""
     systems = document["scenarios"].get(scenario, {}).get("systems", {})
     return {name: found for name, found in systems.items() if "error" not in found}
 
 
 def load_of(document: Document, scenario: str) -> dict[str, Any]:
-    """Give a scenario's load by its parts' names."""
+    """Return a scenario's load by its parts' names."""
     found: dict[str, Any] = document["scenarios"][scenario]["load"]
     return found
 
 
 def is_finished(found: Mapping[str, float], load: Mapping[str, Any]) -> bool:
-    """Tell whether every socket was back before a storm's time was up; true for all other loads."""
+    """Return whether every socket was back before a storm's time was up; true for all other loads."""
     return "arrived" not in found or found["arrived"] == load["sockets"]
 
 
 def shortcomings(document: Document) -> list[str]:
-    """Give what the gateway got wrong, a line each: these are no matters of speed."""
+    """Return what the gateway got wrong, a line each: these are no matters of speed."""
     found = []
     for scenario in SCENARIOS:
         mine = document["scenarios"].get(scenario.name, {}).get("systems", {}).get(GATEWAY)

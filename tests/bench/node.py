@@ -42,7 +42,7 @@ def installed() -> Path:
 
 
 def loads(binary: Path, package: str) -> bool:
-    """Tell whether a package is there and has something for this platform."""
+    """Return whether a package is there and has something for this platform."""
     done = subprocess.run(
         [str(binary), "-e", f"require({package!r})"], cwd=FOLDER, capture_output=True, timeout=30.0, check=False
     )

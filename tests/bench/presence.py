@@ -55,7 +55,7 @@ def idle(sockets: int, organizations: int) -> str:
 
 
 def told(on: Stage) -> Counter[str]:
-    """Give how many events on presence the replicas heard, and handed to sockets."""
+    """Return how many events on presence the replicas heard, and handed to sockets."""
     counted: Counter[str] = Counter()
     for port in on.replicas.ports:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:

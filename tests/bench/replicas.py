@@ -72,7 +72,7 @@ class Replicas:
         raise BenchError(f"{self._system.name} does not start:\n{self._log(port).read_text()[-2000:]}")
 
     def usage(self) -> Usage:
-        """Give what all of them have used so far."""
+        """Return what all of them have used so far."""
         return usage(process.pid for process in self._processes)
 
     def come_to_rest(self) -> Usage:

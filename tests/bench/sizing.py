@@ -54,7 +54,7 @@ class Redis:
         self._client = redis.Redis.from_url(server.url)
 
     def sample(self) -> Counter[str]:
-        """Give its CPU in µs, its memory in bytes, and its commands, those inside scripts apart."""
+        """Return its CPU in µs, its memory in bytes, and its commands, those inside scripts apart."""
         info: dict[str, Any] = self._client.info("everything")
         scripts = info.get("cmdstat_evalsha", {"calls": 0})["calls"]
         calls = sum(info[name]["calls"] for name in info if name.startswith("cmdstat_"))
@@ -66,7 +66,7 @@ class Redis:
         )
 
     def bytes_by_kind(self) -> dict[str, float]:
-        """Give how many bytes the average key of each kind has."""
+        """Return how many bytes the average key of each kind has."""
         sizes: defaultdict[str, list[int]] = defaultdict(list)
         for key in self._client.scan_iter(count=1000):
             kind = re.sub(rb"^rt:\{[^}]*\}:(\w+).*$", rb"\1", key).decode()
@@ -208,21 +208,21 @@ ROWS = (
 
 
 def predicted_us(figures: Figures) -> float:
-    """Give what the formula of deploy/README.md says of the last run: CPU of the replicas, by delivery."""
+    """Return what the formula of deploy/README.md says of the last run: CPU of the replicas, by delivery."""
     members = SPREAD.sockets / SPREAD.rooms
     idle_us = SPREAD.sockets / 1000 * figures["idle_core_percent"] / 100 / (SPREAD.rate * members) * 1e6
     return idle_us + figures["event_us"] / members + figures["delivery_us"]
 
 
 def table(figures: Figures) -> str:
-    """Give the table of deploy/README.md."""
+    """Return the table of deploy/README.md."""
     shown = figures | {"predicted_us": predicted_us(figures)}
     lines = [f"| {what} | {value.format(**shown)} |" for what, value in ROWS]
     return "\n".join(["| what | measured |", "| --- | --- |", *lines])
 
 
 def published(text: str) -> str:
-    """Give the table that stands in a document."""
+    """Return the table that stands in a document."""
     found = re.search(MARKED.format("(.*?)"), text, re.S)
     assert found, "no place for it"
     return found[1]

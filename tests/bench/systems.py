@@ -30,14 +30,14 @@ class System:
     extra: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self, port: int, redis_url: str) -> dict[str, str]:
-        """Give what a replica on `port` is started with; its defaults are left alone."""
+        """Return what a replica on `port` is started with; its defaults are left alone."""
         own = {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "GATEWAY_LOG_LEVEL": "warning"}
         needed = {"PORT": str(port), "REDIS_URL": redis_url, "JWT_SECRET_KEY": SECRET}
         return needed | (own if self.name == GATEWAY else {}) | dict(self.extra)
 
 
 def of_python(settings: Mapping[str, str]) -> list[System]:
-    """Give the gateway, with `settings` besides its defaults, and python-socketio."""
+    """Return the gateway, with `settings` besides its defaults, and python-socketio."""
     rival = (sys.executable, str(RIVALS / "python_socketio.py"))
     return [
         System(GATEWAY, "this gateway", (sys.executable, "-m", "gateway", "serve"), "gateway", settings),
@@ -47,7 +47,7 @@ def of_python(settings: Mapping[str, str]) -> list[System]:
 
 
 def of_node(binary: Path) -> list[System]:
-    """Give Node's socket.io, with those of its parts that are installed."""
+    """Return Node's socket.io, with those of its parts that are installed."""
 
     def rival(kind: str) -> tuple[str, ...]:
         return (str(binary), str(RIVALS / "node_socketio.cjs"), kind)
@@ -62,7 +62,7 @@ def of_node(binary: Path) -> list[System]:
 
 
 def versions(*, with_node: bool) -> dict[str, str]:
-    """Give the versions of what is compared."""
+    """Return the versions of what is compared."""
     names = ("python-socketio", "aiohttp", "uvloop", "redis")
     known = {"python": sys.version.split()[0]} | {name: version(name) for name in names}
     if with_node:

@@ -40,7 +40,7 @@ class Ledger:
             self._twice += 1
 
     def is_complete(self, upto: int) -> bool:
-        """Tell whether everything up to `upto` came."""
+        """Return whether everything up to `upto` came."""
         return self.newest >= upto and not self._missing
 
     def verdict(self, upto: int) -> Verdict:
@@ -54,5 +54,5 @@ def total(verdicts: Iterable[Sequence[int]]) -> Verdict:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """Give the value that `share` of them do not exceed (nearest rank); NaN where there are none."""
+    """Return the value that `share` of them do not exceed (nearest rank); NaN where there are none."""
     return ordered[max(math.ceil(len(ordered) * share), 1) - 1] if ordered else math.nan

@@ -34,7 +34,7 @@ class Site:
         return f"http://127.0.0.1:{self.port}"
 
     def page(self, gateway_url: str, tenant: Tenant, user: str, **options: Any) -> str:
-        """Give the page of a user's conversation; `options` are socket.io-client's."""
+        """Return the page of a user's conversation; `options` are socket.io-client's."""
         self.tenants[tenant.conversation] = tenant
         facts = {"url": gateway_url, "token": tenant.token(user), "conversation": tenant.conversation}
         return f"{self.url}/page/index.html#{urlencode(facts | {'options': json.dumps(options)})}"

@@ -42,7 +42,7 @@ async def shows(window: Window, *texts: str) -> None:
 
 
 async def heard(window: Window, event: str) -> list[Any]:
-    """Give what the page was sent under a name, every repetition included."""
+    """Return what the page was sent under a name, every repetition included."""
     found: list[Any] = await window.value(
         f"heard.filter(({{ event }}) => event === '{event}').map(({{ data }}) => data)"
     )

@@ -129,7 +129,7 @@ async def test_notifications_reach_the_desktop_of_who_does_not_look(try_it: TryI
 
 
 async def below(part: Part) -> float:
-    """Give how many pixels of its messages are below what is shown."""
+    """Return how many pixels of its messages are below what is shown."""
     script = "log => log.scrollHeight - log.scrollTop - log.clientHeight"
     return float(await part.box.get_by_role("log").evaluate(script))
 

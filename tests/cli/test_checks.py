@@ -10,7 +10,7 @@ from tests.support.tokens import SECRET
 
 
 def lines(redis_servers: RedisServers, *options: str) -> list[str]:
-    """Give what it says of a server that was started with these options."""
+    """Return what it says of a server that was started with these options."""
     url = redis_servers(options=options).url
     done = gateway("check", JWT_SECRET_KEY=SECRET, REDIS_URL=url)
     assert done.returncode == 0, done.stdout

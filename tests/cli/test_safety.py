@@ -35,7 +35,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[Finding]:
-    """Give what is found in safe settings with these changes."""
+    """Return what is found in safe settings with these changes."""
     for name, value in (SAFE | environment).items():
         monkeypatch.setenv(name, value)
     return safety.find(load())

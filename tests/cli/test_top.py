@@ -15,7 +15,7 @@ from tests.support.waiting import until, until_sync
 
 
 def node(at: float = 0.0, **figures: Any) -> dict[str, Any]:
-    """Give what a process may say of itself."""
+    """Return what a process may say of itself."""
     named = {"replica": "a", "url": "http://a", "ready": True, "draining": False, "sockets": 3, "rooms": 2}
     return {"at": at, "events": 0, "deliveries": 0, "lag_s": 0.0, "lag_n": 0} | named | figures
 
@@ -28,7 +28,7 @@ def looks(*nodes: dict[str, Any]) -> Looks:
 
 
 def cells(found: Looks) -> dict[str, str]:
-    """Give the first line of the table, by column."""
+    """Return the first line of the table, by column."""
     return dict(zip(COLUMNS, table(found).splitlines()[1].split(), strict=True))
 
 

@@ -51,7 +51,7 @@ class Package(NamedTuple):
         )
 
     def npm(self, *arguments: str) -> str:
-        """Run npm, without scripts; gives what it printed."""
+        """Run npm, without scripts; return what it printed."""
         npm = node.find(OLDEST).npm
         done = subprocess.run(
             [*npm, *arguments, "--ignore-scripts"],

@@ -93,7 +93,7 @@ class Page:
         self._process.command("connect", self, tokens=list(tokens), fixed=False)
 
     def do(self, method: str, *args: Any) -> int:
-        """Call a method without waiting; gives what `answer_to` takes."""
+        """Call a method without waiting; return what `answer_to` takes."""
         ask = next(self._asks)
         self._process.command("call", self, ask=ask, method=method, args=args)
         return ask
@@ -128,11 +128,11 @@ class Page:
     # -- what happened
 
     def seen(self, what: str, where: Where = lambda data: True) -> list[Any]:
-        """Give what the reports of a name carry, oldest first."""
+        """Return what the reports of a name carry, oldest first."""
         return [data for name, data in list(self.reports) if name == what and where(data)]
 
     async def wait(self, what: str, where: Where = lambda data: True, *, times: int = 1) -> Any:
-        """Wait until something was heard so often; gives what the last one carries."""
+        """Wait until something was heard so often; return what the last one carries."""
         try:
             return (await until(lambda: self.seen(what, where)[times - 1 : times], PATIENCE_S, what))[0]
         except AssertionError:

@@ -46,7 +46,7 @@ def consumer(tarball: Path) -> Path:
 
 
 def compiled(package: Package, source: Path, resolution: str) -> tuple[int, list[tuple[str, int]]]:
-    """Compile one file strictly; gives the status, and of each error the file's name and the line."""
+    """Compile one file strictly; return the status, and of each error the file's name and the line."""
     module = {"bundler": "esnext", "nodenext": "nodenext"}[resolution]
     options = {"noEmit": True, "strict": True, "target": "es2022", "lib": ["es2022", "dom"], "types": []}
     options |= {"module": module, "moduleResolution": resolution}

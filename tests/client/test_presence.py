@@ -21,7 +21,7 @@ async def opened(pages: OpenPage, url: str, tenant: Tenant, user: str, **options
 
 
 def typing(tenant: Tenant, user: str, *, starts: bool) -> dict[str, object]:
-    """Give what is told of a typist."""
+    """Return what is told of a typist."""
     return {"conversation_id": tenant.conversation, "user_id": user, "typing": starts}
 
 

@@ -21,7 +21,7 @@ from tests.support.waiting import until
 
 
 async def publish(backend: PublisherProcess, tenant: Tenant, count: int) -> list[dict[str, Any]]:
-    """Publish messages to the tenant's conversation; gives them as pages see them."""
+    """Publish messages to the tenant's conversation; return them as pages see them."""
     messages = [incoming_message(tenant.conversation, f"{n}") for n in range(count)]
     for message in messages:
         await backend.acall("message_new", tenant.id, message)
@@ -37,7 +37,7 @@ async def assert_shown(page: Page, backend: PublisherProcess, tenant: Tenant, ex
 
 
 async def sessions_are_over(redis: Redis, tenant: Tenant) -> bool:
-    """Tell whether nobody of the tenant can recover any more."""
+    """Return whether nobody of the tenant can recover any more."""
     return not await redis.keys(f"rt:{{{tenant.id}}}:session:*")
 
 

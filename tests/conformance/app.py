@@ -84,7 +84,7 @@ def socket_io(times: Times) -> SocketIO:
 
 @asynccontextmanager
 async def serve(host: str = "127.0.0.1", port: int = 0, times: Times = OFFICIAL) -> AsyncIterator[int]:
-    """Serve both; gives the port."""
+    """Serve both; return the port."""
     app, engine, sio = web.Application(), engine_io(times), socket_io(times)
     engine.attach(app, "engine.io")
     sio.attach(app, "socket.io")

@@ -91,7 +91,7 @@ def echo() -> web.Application:
 
 @asynccontextmanager
 async def serve_echo(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
-    """Serve it; gives the port."""
+    """Serve it; return the port."""
     runner = web.AppRunner(echo(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()

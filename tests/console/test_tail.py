@@ -36,7 +36,7 @@ class Tail:
                 return said
 
     async def is_over(self) -> bool:
-        """Tell whether nothing comes any more."""
+        """Return whether nothing comes any more."""
         return await self._answer.content.readline() == b""
 
 

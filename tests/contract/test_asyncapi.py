@@ -33,7 +33,7 @@ Validate = Callable[[dict[str, Any]], tuple[list[str], list[dict[str, Any]]]]
 
 @pytest.fixture(scope="module")
 def validate() -> Validate:
-    """Give the operations that the real parser finds in a document, and what it has to say of it."""
+    """Return the operations that the real parser finds in a document, and what it has to say of it."""
     try:
         binary = node.installed(JS)
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:

@@ -137,7 +137,7 @@ async def test_connecting_is_as_the_contract_says(office: Office, clients: Clien
 
 
 def asked(name: str) -> Any:
-    """Give a payload that the gateway takes."""
+    """Return a payload that the gateway takes."""
     if name == "auth:refresh":
         return {"token": mint(ALICE, ORG)}
     example = COMMANDS[name].example

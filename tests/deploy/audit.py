@@ -73,7 +73,7 @@ def say(lock: Path, verdict: Verdict | None) -> None:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Audit every lock file, and look for images without a digest; gives the exit status."""
+    """Audit every lock file, and look for images without a digest; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.deploy.audit", description=__doc__)
     parser.add_argument("--strict", action="store_true", help="fail for what could not be audited, too")
     parser.add_argument("--service", choices=SERVICES, default=SERVICES[0], help="whose list of advisories")

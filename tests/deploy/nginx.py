@@ -47,7 +47,7 @@ class Nginx(Proxy):
 
     @classmethod
     def tls_on(cls) -> Changes:
-        """Give the changes that take the comment signs away."""
+        """Return the changes that take the comment signs away."""
         return {line: line.replace("#", "", 1) for line in TLS_OFF}
 
     def place_certificate(self, cert: Path, key: Path) -> None:
@@ -56,15 +56,15 @@ class Nginx(Proxy):
         (self.folder / "privkey.pem").write_bytes(key.read_bytes())
 
     def access_log(self) -> str:
-        """Give its lines about requests."""
+        """Return its lines about requests."""
         return (self.folder / "access.log").read_text()
 
     def command(self, *options: str) -> list[str]:
-        """Give the command line that runs it."""
+        """Return the command line that runs it."""
         config = str(self.folder / "nginx.conf")
         return [self.find(), "-p", str(self.folder), "-c", config, "-g", f"daemon off;{AS_ROOT}", *options]
 
     def check(self) -> tuple[int, str]:
-        """Run `nginx -t`; gives its status and what it prints."""
+        """Run `nginx -t`; return its status and what it prints."""
         done = subprocess.run(self.command("-t"), capture_output=True, text=True, check=False)
         return done.returncode, done.stderr

@@ -44,7 +44,7 @@ class Proxy(ABC):
 
     @abstractmethod
     def _places(self) -> Changes:
-        """Give what becomes of the ports and paths."""
+        """Return what becomes of the ports and paths."""
 
     @abstractmethod
     def _name_replicas(self, ports: list[int]) -> None:
@@ -52,16 +52,16 @@ class Proxy(ABC):
 
     @abstractmethod
     def command(self, *options: str) -> list[str]:
-        """Give the command line that runs it."""
+        """Return the command line that runs it."""
 
     @abstractmethod
     def check(self) -> tuple[int, str]:
-        """Have it look at its configuration; gives its status and what it prints."""
+        """Have it look at its configuration; return its status and what it prints."""
 
     @classmethod
     @abstractmethod
     def tls_on(cls) -> Changes:
-        """Give the changes that take the comment signs away where the configuration says so."""
+        """Return the changes that take the comment signs away where the configuration says so."""
 
     @abstractmethod
     def place_certificate(self, cert: Path, key: Path) -> None:
@@ -69,12 +69,12 @@ class Proxy(ABC):
 
     @classmethod
     def source(cls) -> Path:
-        """Give its folder in deploy/."""
+        """Return its folder in deploy/."""
         return ROOT / "deploy" / cls.name
 
     @classmethod
     def find(cls) -> str:
-        """Give the path of the program, or skip the test where there is none."""
+        """Return the path of the program, or skip the test where there is none."""
         folders = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
         found = shutil.which(cls.name, path=folders)
         if found is None:
@@ -105,11 +105,11 @@ class Proxy(ABC):
         return f"https://127.0.0.1:{self.tls_port}"
 
     def access_log(self) -> str:
-        """Give its lines about requests."""
+        """Return its lines about requests."""
         return self.error_log()
 
     def error_log(self) -> str:
-        """Give what it prints."""
+        """Return what it prints."""
         return (self.folder / "error.log").read_text()
 
     def start(self) -> Self:
@@ -143,7 +143,7 @@ def ask(
     headers: Mapping[str, str] | None = None,
     within_s: float = PATIENCE_S,
 ) -> tuple[int, str]:
-    """Send one request from the address `source`; gives status and body, 0 where nobody answers."""
+    """Send one request from the address `source`; return status and body, 0 where nobody answers."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=within_s, source_address=(source, 0))
     try:

@@ -163,7 +163,7 @@ async def roll(name: str, scale: Scale, seed: int, folder: Path) -> Result:
 
 
 def main() -> int:
-    """Run what is asked for; gives the exit status."""
+    """Run what is asked for; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.deploy.rolling", description=__doc__)
     parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; all without any")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 20))

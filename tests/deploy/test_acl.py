@@ -344,7 +344,7 @@ def _scripted(*folders: str) -> set[str]:
 
 
 def _asked(folder: str) -> set[str]:
-    """Give the commands that Python sends: the constants at the beginning of `ask` and `send`."""
+    """Return the commands that Python sends: the constants at the beginning of `ask` and `send`."""
     found = set()
     for path in (ROOT / folder).rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):

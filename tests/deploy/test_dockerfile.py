@@ -35,7 +35,7 @@ def the(stage: list[Instruction], name: str) -> Instruction:
 
 
 def copied() -> list[str]:
-    """Give the paths of the repository that the build takes in."""
+    """Return the paths of the repository that the build takes in."""
     copies = [copy for stage in (CONSOLE, BUILD) for copy in named(stage, "COPY") if "from" not in copy.flags]
     return sorted({source for copy in copies for source in copy.words[:-1]})
 
@@ -93,7 +93,7 @@ def test_the_process_gets_the_signal_itself() -> None:
 
 
 def health_check(**environment: str) -> int:
-    """Run the image's health check; gives its exit status."""
+    """Run the image's health check; return its exit status."""
     check, _, command = the(FINAL, "HEALTHCHECK").rest.partition(" ")
     assert check == "CMD"
     _, *arguments = Instruction("CMD", {}, command).words
@@ -226,7 +226,7 @@ class FirstProcess(NamedTuple):
     port: int
 
     def read(self, name: str) -> str:
-        """Give one of its files in /proc."""
+        """Return one of its files in /proc."""
         return Path(f"/proc/{self.pid}/{name}").read_text()
 
 

@@ -50,7 +50,7 @@ class Limited:
         return f"http://127.0.0.1:{self.port}"
 
     def lines(self) -> list[dict[str, Any]]:
-        """Give its log."""
+        """Return its log."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
 

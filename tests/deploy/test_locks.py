@@ -21,12 +21,12 @@ EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 
 
 def pins(lock: Path) -> dict[str, str]:
-    """Give the versions of a lock file by name."""
+    """Return the versions of a lock file by name."""
     return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock.read_text(), re.M))
 
 
 def names(*requirements: list[str]) -> set[str]:
-    """Give the names of requirements as lock files spell them."""
+    """Return the names of requirements as lock files spell them."""
     heads = (re.match(r"[\w.-]+", line) for group in requirements for line in group)
     return {re.sub(r"[-_.]+", "-", head[0]).lower() for head in heads if head}
 

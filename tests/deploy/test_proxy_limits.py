@@ -22,7 +22,7 @@ UNITS = {"s": 1, "m": 1 << 20, "k": 1 << 10}
 
 
 def default(setting: str) -> float:
-    """Give the default of a setting of the gateway."""
+    """Return the default of a setting of the gateway."""
     return float(Settings.model_fields[setting].default)
 
 
@@ -30,7 +30,7 @@ LONGEST_SILENCE_S = default("ping_interval_s") + default("ping_timeout_s")
 
 
 def value(directive: str) -> int:
-    """Give a time in seconds or a size in bytes out of location.conf."""
+    """Return a time in seconds or a size in bytes out of location.conf."""
     found = re.search(rf"^\s*{directive} (\d+)([smk]);$", LOCATION, re.M)
     assert found, f"location.conf has no {directive}"
     return int(found[1]) * UNITS[found[2]]

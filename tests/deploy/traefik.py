@@ -49,7 +49,7 @@ class Traefik(Proxy):
 
     @classmethod
     def tls_on(cls) -> Changes:
-        """Give the changes that take the comment signs away."""
+        """Return the changes that take the comment signs away."""
         return {line: line.replace("#", "", 1) for line in TLS_OFF}
 
     def place_certificate(self, cert: Path, key: Path) -> None:
@@ -58,7 +58,7 @@ class Traefik(Proxy):
         (self.folder / "privkey.pem").write_bytes(key.read_bytes())
 
     def command(self, *options: str) -> list[str]:
-        """Give the command line that runs it."""
+        """Return the command line that runs it."""
         return [self.find(), f"--configFile={self.folder / 'traefik.yaml'}", *options]
 
     def check(self) -> tuple[int, str]:

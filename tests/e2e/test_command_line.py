@@ -136,7 +136,7 @@ def test_devs_redis_does_not_outlive_a_dev_that_is_killed(tmp_path: Path) -> Non
 
 
 def _is_free(port: int) -> bool:
-    """Tell whether nobody listens there."""
+    """Return whether nobody listens there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 

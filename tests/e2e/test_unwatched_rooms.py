@@ -35,7 +35,7 @@ class Meter:
         return int(count)
 
     def sent(self) -> dict[str, int]:
-        """Give the bytes written to each subscriber so far, by its address."""
+        """Return the bytes written to each subscriber so far, by its address."""
         return {
             client["addr"]: int(client["tot-net-out"])
             for client in self._redis.client_list()

@@ -24,7 +24,7 @@ ANNOUNCED = [
 
 
 async def exchange(port: int, request: str, behind: str = HELLO) -> str:
-    """Send a request with another one behind it; give all that comes until the server closes."""
+    """Send a request with another one behind it; return all that comes until the server closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write((request + behind).encode())

@@ -71,7 +71,7 @@ class Line:
             await asyncio.sleep(every_s)
 
     async def answer(self) -> tuple[int, dict[str, Any]]:
-        """Read one answer; gives its status, and its body as far as that is JSON."""
+        """Read one answer; return its status, and its body as far as that is JSON."""
         async with asyncio.timeout(PATIENCE_S):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
             size = int(head.partition("content-length: ")[2].split()[0])
@@ -80,7 +80,7 @@ class Line:
         return status, json.loads(body) if body[:1] == b"{" else {}
 
     async def ended(self) -> bytes:
-        """Wait until the server has closed; gives what else came."""
+        """Wait until the server has closed; return what else came."""
         async with asyncio.timeout(PATIENCE_S):
             try:
                 return await self._reader.read()

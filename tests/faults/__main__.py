@@ -44,7 +44,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run what is asked for; gives the exit status."""
+    """Run what is asked for; return the exit status."""
     if sys.argv[1:2] == ["torture"]:
         return torture.main(sys.argv[2:])
     if sys.argv[1:2] == ["soak"]:

@@ -86,16 +86,16 @@ class Backend:
         await self._tell("run", rate=self.plan.rate if rate is None else rate)
 
     async def emit(self, tenant: str, *rooms: str, **more: Any) -> Published:
-        """Publish one event; `more` are `emit`'s: key, skip_sid. Gives what was acknowledged."""
+        """Publish one event; `more` are `emit`'s: key, skip_sid. Return what was acknowledged."""
         (ident,) = await self._tell("burst", tenant=tenant, rooms=rooms, times=1, pad=0, more=more)
         return self.published[ident]
 
     async def burst(self, tenant: str, *rooms: str, times: int, pad: int = 0, **more: Any) -> list[str]:
-        """Publish as fast as it goes, `pad` bytes each; `more` are `emit`'s. Gives the idents."""
+        """Publish as fast as it goes, `pad` bytes each; `more` are `emit`'s. Return the idents."""
         return await self._tell("burst", tenant=tenant, rooms=rooms, times=times, pad=pad, more=more)
 
     async def counters(self) -> dict[str, int]:
-        """Give the publisher's counters."""
+        """Return the publisher's counters."""
         found: dict[str, int] = (await self._tell("counters"))[0]
         return found
 

@@ -132,14 +132,14 @@ class Stay:
     until_at: float = float("inf")
 
     def has(self, event: Published, seq: int | None) -> bool:
-        """Tell whether the event falls into it; one that nobody has seen is judged by the clock."""
+        """Return whether the event falls into it; one that nobody has seen is judged by the clock."""
         if seq is None:
             return self.since_at < event.at < self.until_at
         return self.since < seq <= self.until
 
 
 def seq_of(offset: str) -> int:
-    """Give an offset's seq: it grows also from one epoch to the next."""
+    """Return an offset's seq: it grows also from one epoch to the next."""
     return int(offset.partition("-")[2])
 
 

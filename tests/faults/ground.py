@@ -75,7 +75,7 @@ class Ground:
         return self.redis.url if self.several is None else self.several.url
 
     def client_of(self, tenant: str) -> Any:
-        """Give a client of the server that has a tenant."""
+        """Return a client of the server that has a tenant."""
         if self.several is None:
             return redis.asyncio.Redis.from_url(self.redis.url)
         return redis.asyncio.Redis.from_url(self.several.owner(tenant).url)
@@ -105,7 +105,7 @@ class Ground:
         return self
 
     async def stop(self) -> list[str]:
-        """Stop everything; gives what the replicas did that they should not: bad log lines, bad ends."""
+        """Stop everything; return what the replicas did that they should not: bad log lines, bad ends."""
         if self._sampler is not None:
             self._sampler.cancel()
             await asyncio.gather(self._sampler, return_exceptions=True)
@@ -148,7 +148,7 @@ class Ground:
         return sum(replica.health()["sockets"] for replica in self.replicas if replica.is_running)
 
     async def readiness(self, replica: Replica) -> int:
-        """Ask a replica whether it is ready, without holding up the loop; gives the status."""
+        """Ask a replica whether it is ready, without holding up the loop; return the status."""
         return (await asyncio.to_thread(replica.get, "/health/ready"))[0]
 
 
@@ -161,7 +161,7 @@ def _several(folder: Path, terrain: Terrain) -> RedisCluster | Sentinels | None:
 
 
 def quiet_port() -> int:
-    """Give a free port that no outgoing connection is given by chance: a server that comes back needs it."""
+    """Return a free port that no outgoing connection is given by chance: a server that comes back needs it."""
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe, contextlib.suppress(OSError):

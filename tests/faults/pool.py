@@ -20,7 +20,7 @@ JOBS = 2
 def run_rows(
     seeds: Mapping[str, int], folder: Path, *, full: bool, jobs: int = JOBS, report: Callable[[Result], None]
 ) -> list[Result]:
-    """Run rows, each with its seed; gives their results in the order of the table.
+    """Run rows, each with its seed; return their results in the order of the table.
 
     At full length every row has servers of its own; otherwise those that do no harm share them.
     """

@@ -126,7 +126,7 @@ class Soak:
 
 
 def main(words: Sequence[str]) -> int:
-    """Run what is asked for; gives the exit status."""
+    """Run what is asked for; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0, help="behind a warm-up of five")
     parser.add_argument("--clients", type=int, default=300, help="at a time")

@@ -165,12 +165,12 @@ class Stage:
 
     @property
     def natives(self) -> list[Watcher]:
-        """Give the clients of the tenant that most is published for."""
+        """Return the clients of the tenant that most is published for."""
         return [watcher for watcher in self.watchers if watcher.tenant == self.cast.tenant]
 
     @staticmethod
     def now() -> float:
-        """Give the time by the clock of all records."""
+        """Return the time by the clock of all records."""
         return time.monotonic()
 
     async def publish(self, rate: float | None = None) -> None:
@@ -189,7 +189,7 @@ class Stage:
         await until(lambda: self.acknowledged >= goal, within_s, f"{goal} events to be acknowledged")
 
     def everyone(self) -> list[Watcher | Page]:
-        """Give all clients that mean to stay."""
+        """Return all clients that mean to stay."""
         return [*(watcher for watcher in self.watchers if not watcher.diary.ended), *self.pages]
 
     async def all_connected(self, within_s: float = PATIENCE_S) -> None:
@@ -256,14 +256,14 @@ class Stage:
             waiting = [client for client in waiting if not _has(client.diary, last.ident)]
 
     def clients(self) -> list[Watcher | Page]:
-        """Give all clients, the ones that ended, too."""
+        """Return all clients, the ones that ended, too."""
         return [*self.watchers, *self.pages]
 
     def _published(self) -> list[Published]:
         return [event for backend in self.backends for event in backend.published.values()]
 
     async def close(self) -> list[str]:
-        """End the backends and the crowd; gives what is wrong with their ends."""
+        """End the backends and the crowd; return what is wrong with their ends."""
         endings = await asyncio.gather(*(backend.end() for backend in self.backends), return_exceptions=True)
         for proxy in self.proxies:
             await proxy.stop()

@@ -23,7 +23,7 @@ HEAD = (
 
 
 def markdown(results: Iterable[Result]) -> str:
-    """Give the table in Markdown, what the rows noted below it."""
+    """Return the table in Markdown, what the rows noted below it."""
     results = list(results)
     lines = [_line(HEAD), _line("---" for _ in HEAD)]
     lines += [_line(cells(result)) for result in results]
@@ -35,7 +35,7 @@ def markdown(results: Iterable[Result]) -> str:
 
 
 def cells(result: Result) -> list[str]:
-    """Give one row's cells."""
+    """Return one row's cells."""
     verdict = result.verdict
     return [
         ("" if result.holds else "**FAILED** ") + result.row.fault,

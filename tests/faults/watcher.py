@@ -45,14 +45,14 @@ class Watcher(RawClient):
         return self.connected and self._greeted and self.wanted <= self._joined
 
     async def arrive(self, **claims: str | None) -> dict[str, Any]:
-        """Connect, claiming what is given; gives `connected` as it came."""
+        """Connect, claiming what is given; return `connected` as it came."""
         await self.connect(**claims)
         await until(lambda: self._greeted, what=f"{self.name} to be greeted")
         greeting: dict[str, Any] = self.named("connected")[-1].data
         return greeting
 
     async def come_back(self, url: str | None = None) -> dict[str, Any]:
-        """Connect again with what it remembers; gives `connected` as it came."""
+        """Connect again with what it remembers; return `connected` as it came."""
         return await self.arrive(url=url, pid=self.pid, offset=self.offset)
 
     # -- rooms

@@ -31,7 +31,7 @@ def by_turns(data: bytes) -> None:
 
 
 def seeds(name: str) -> list[bytes]:
-    """Give the inputs to begin from."""
+    """Return the inputs to begin from."""
     if name != "all":
         return list(TARGETS[name][1])
     return [bytes([i]) + seed for i, (_, seeds) in enumerate(TARGETS.values()) for seed in seeds]

@@ -37,7 +37,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
 
 @pytest.fixture
 def unharmed(arena: Arena) -> Iterator[Port]:
-    """Give the port to fuzz; fails afterwards if neighbours, memory or the log show that it was."""
+    """Return the port to fuzz; fails afterwards if neighbours, memory or the log show that it was."""
     asyncio.run(arena.begin())
     yield lambda: arena.replica.port
     cost = asyncio.run(arena.end())

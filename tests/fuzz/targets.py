@@ -51,7 +51,7 @@ def target(*seeds: bytes) -> Callable[[Target], Target]:
 
 
 def as_text(data: bytes) -> str:
-    """Give bytes as a text of any characters, as a client's JSON can spell them."""
+    """Return bytes as a text of any characters, as a client's JSON can spell them."""
     return data.decode("utf-8", "replace")
 
 

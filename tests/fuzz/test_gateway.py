@@ -27,7 +27,7 @@ REFUSALS = {code for code in CODES if code != "internal"}
 
 
 async def settled(peer: Peer) -> int:
-    """Wait until everything that was sent is dealt with; give the close frame's code, 0 if the socket stays.
+    """Wait until everything that was sent is dealt with; return the close frame's code, 0 if the socket stays.
 
     Whatever the server says meanwhile has to be whole, unmasked frames.
     """
@@ -59,7 +59,7 @@ async def test_frames_are_taken_or_close_the_socket(unharmed: Port, enter: Any, 
 
 
 async def ended(peer: Peer) -> int:
-    """Read to the end; give the close frame's code, 0 without one."""
+    """Read to the end; return the close frame's code, 0 without one."""
     code = 0
     try:
         while True:

@@ -45,7 +45,7 @@ class Session(RuleBasedStateMachine):
         return self.loop.run_until_complete(wait())
 
     def call(self, event: str, **payload: Any) -> dict[str, Any] | None:
-        """Emit with an acknowledgement; gives that, or None when the gateway closed the socket for it."""
+        """Emit with an acknowledgement; return that, or None when the gateway closed the socket for it."""
         assert self.peer is not None
         self.peer.send("421" + json.dumps([event, payload]))
         if not self.connected:

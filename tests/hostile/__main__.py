@@ -21,7 +21,7 @@ def report(outcome: Outcome) -> None:
 
 
 def main() -> int:
-    """Run what is asked for; gives the exit status."""
+    """Run what is asked for; return the exit status."""
     load_all()
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
     parser.add_argument("cases", nargs="*", help="names of cases; all without any")

@@ -68,7 +68,7 @@ class Arena:
         self._before = (self.replica.memory_kib(), *self._times_s(), self.replica.log.stat().st_size)
 
     async def end(self) -> Cost:
-        """Give what it cost since `begin`; fails for a traceback in the log."""
+        """Return what it cost since `begin`; fails for a traceback in the log."""
         memory_kib, cpu_s, waited_s, log_bytes = self._before
         report = await self.neighbours.report()
         self.replica.assert_log_is_clean()
@@ -89,7 +89,7 @@ class Arena:
         return times_s(self.replica.pid)
 
     def cpu_s(self) -> float:
-        """Give how long the replica's thread has run."""
+        """Return how long the replica's thread has run."""
         return self._times_s()[0]
 
     def files(self) -> int:
@@ -101,7 +101,7 @@ class Arena:
         return self.metric("gateway_engine_sessions")
 
     def metric(self, name: str) -> int:
-        """Give the sum of a metric's values."""
+        """Return the sum of a metric's values."""
         _, text = self.replica.get("/metrics")
         lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
         return sum(int(float(line.rpartition(" ")[2])) for line in lines)

@@ -38,7 +38,7 @@ async def connecting(
 
 
 async def connect(peer: Peer, token: str, **auth: Any) -> dict[str, Any]:
-    """Send CONNECT, and take what comes up to `connected`; gives what CONNECT said."""
+    """Send CONNECT, and take what comes up to `connected`; return what CONNECT said."""
     peer.send("40" + json.dumps({"token": token} | auth))
     said: dict[str, Any] = {}
     while True:
@@ -52,7 +52,7 @@ async def connect(peer: Peer, token: str, **auth: Any) -> dict[str, Any]:
 
 
 async def answer(peer: Peer) -> str:
-    """Give the next packet that is no heartbeat; heartbeats are answered."""
+    """Return the next packet that is no heartbeat; heartbeats are answered."""
     while True:
         packet = await peer.receive()
         assert isinstance(packet, str)
@@ -110,7 +110,7 @@ def _take(peer: Peer, end: End, first: int, payload: bytes) -> None:
 
 
 async def say(port: int, *parts: bytes, within_s: float = PATIENCE_S, pause_s: float = 0.05) -> bytes:
-    """Send bytes to the port, with pauses between `parts`; give what comes back until the server closes."""
+    """Send bytes to the port, with pauses between `parts`; return what comes back until the server closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for i, part in enumerate(parts):
@@ -134,7 +134,7 @@ async def _rest(reader: asyncio.StreamReader) -> bytes:
 
 
 async def ask(port: int, data: bytes, within_s: float = PATIENCE_S) -> int:
-    """Send a request; give the status of the answer, 0 where the connection is closed without one.
+    """Send a request; return the status of the answer, 0 where the connection is closed without one.
 
     The server may go on reading for a while so that the answer arrives: nobody waits for that here.
     """
@@ -162,6 +162,6 @@ def request(method: str, path: str, body: bytes = b"", /, **headers: str) -> byt
 
 
 def status(answer: bytes) -> int:
-    """Give the status of an HTTP answer, 0 if it is none."""
+    """Return the status of an HTTP answer, 0 if it is none."""
     words = answer.split(b" ", 2)
     return int(words[1]) if answer.startswith(b"HTTP/1.") and len(words) > 1 else 0

@@ -40,7 +40,7 @@ class Stage:
 
     @staticmethod
     def now() -> float:
-        """Give the time."""
+        """Return the time."""
         return time.perf_counter()
 
 

@@ -148,7 +148,7 @@ class Crowd:
 
 
 def times_s(pid: int) -> tuple[float, float]:
-    """Give how long a process' one thread that matters ran, and how long it waited for a processor."""
+    """Return how long a process' one thread that matters ran, and how long it waited for a processor."""
     try:
         ran_ns, waited_ns, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
     except FileNotFoundError:  # a kernel that does not count it: no figure for the table

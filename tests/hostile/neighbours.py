@@ -44,7 +44,7 @@ class Neighbours:
         return json.loads(line)
 
     async def report(self) -> Report:
-        """Give what they saw since the last report."""
+        """Return what they saw since the last report."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         return Report(**await asyncio.to_thread(self._read))

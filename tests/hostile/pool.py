@@ -32,7 +32,7 @@ class Arenas:
         self._started = 0
 
     def of(self, settings: Mapping[str, str]) -> Arena:
-        """Give the arena with these settings."""
+        """Return the arena with these settings."""
         key = frozenset(settings.items())
         arena = self._arenas.get(key)
         if arena is not None and arena.neighbours.are_gone:
@@ -47,7 +47,7 @@ class Arenas:
         return arena
 
     def close(self) -> list[str]:
-        """End all of them; gives what was wrong."""
+        """End all of them; return what was wrong."""
         troubles = []
         for arena in self._arenas.values():
             try:

@@ -20,13 +20,13 @@ HEAD = (
 
 
 def markdown(outcomes: Iterable[Outcome]) -> str:
-    """Give the table in Markdown."""
+    """Return the table in Markdown."""
     lines = [HEAD, ("---",) * len(HEAD), *map(cells, outcomes)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def cells(outcome: Outcome) -> tuple[str, ...]:
-    """Give one line's cells."""
+    """Return one line's cells."""
     case, cost = outcome.case, outcome.cost
     seen = cost.neighbours
     here = [*(["**FAILED**: " + "; ".join(outcome.troubles)] if outcome.troubles else []), outcome.closed]

@@ -12,7 +12,7 @@ from tests.support.tokens import mint
 
 
 def names(page: Browser) -> list[str]:
-    """Give the names of all events that a page got about messages, in order."""
+    """Return the names of all events that a page got about messages, in order."""
     wanted = ("message:new", "conversation:updated")
     return [report["event"] for report in page.seen("event", lambda report: report["event"] in wanted)]
 

@@ -32,7 +32,7 @@ def watch(page: Browser, office: Office) -> Browser:
 
 
 def report(backend: PublisherProcess, office: Office, shares: Sequence[int]) -> float:
-    """Report so far and no further, spread over a second where there are 200; gives how long it took."""
+    """Report so far and no further, spread over a second where there are 200; return how long it took."""
     begin = now()
     for i, share in enumerate(shares):
         if i % 10 == 0:
@@ -43,7 +43,7 @@ def report(backend: PublisherProcess, office: Office, shares: Sequence[int]) -> 
 
 
 def progress(page: Browser) -> list[int]:
-    """Give what a page was told of the campaign."""
+    """Return what a page was told of the campaign."""
     return [data["progress"] for data in page.events("campaign:progress")]
 
 

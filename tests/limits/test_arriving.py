@@ -26,7 +26,7 @@ RETRY_S = 0.3
 
 
 async def refusal(replica: Replica, transport: str = "polling") -> tuple[int, dict[str, str], dict[str, Any]]:
-    """Ask for a session that is refused; give status, headers and body."""
+    """Ask for a session that is refused; return status, headers and body."""
     upgrade = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",

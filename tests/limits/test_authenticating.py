@@ -32,7 +32,7 @@ def replica(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> Re
 
 
 async def stay(peer: Peer, first: str | None = None) -> int:
-    """Answer every ping until the server closes; give its close code."""
+    """Answer every ping until the server closes; return its close code."""
     if first is not None:
         peer.send(first)
     while True:

@@ -19,7 +19,7 @@ class Door:
         self.connects = Connects(Limits(**given), lambda: self.pending, clock=lambda: self.now)
 
     def tries(self, times: int = 1, remote: str = HERE) -> list[str]:
-        """Try so often; give the limit that was hit, or "" where it was let in."""
+        """Try so often; return the limit that was hit, or "" where it was let in."""
         refusals = [self.connects.admit(remote) for _ in range(times)]
         return ["" if refusal is None else refusal.limit for refusal in refusals]
 

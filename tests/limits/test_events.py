@@ -28,7 +28,7 @@ def replica(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> Re
 
 
 async def answers(client: RawClient, count: int) -> list[dict[str, Any]]:
-    """Send so many events at once, each with an acknowledgement; give those."""
+    """Send so many events at once, each with an acknowledgement; return those."""
     calls = [client.call("typing_stop", {"conversation_id": ""}) for _ in range(count)]
     return list(await asyncio.gather(*calls))
 

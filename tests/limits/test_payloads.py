@@ -52,7 +52,7 @@ async def member(replica: Replica) -> AsyncIterator[Peer]:
 
 
 async def session(http: aiohttp.ClientSession, replica: Replica) -> str:
-    """Open a long-polling session that has authenticated; give its address."""
+    """Open a long-polling session that has authenticated; return its address."""
     async with http.get(f"{replica.url}{SOCKETIO}polling") as response:
         url = f"{replica.url}{SOCKETIO}polling&sid={json.loads((await response.text())[1:])['sid']}"
     await http.post(url, data="40" + json.dumps({"token": mint()}))

@@ -38,7 +38,7 @@ async def published(redis: EmbeddedRedis, tenant: str, ident: str) -> None:
 
 
 async def pings(client: Any, count: int) -> int:
-    """Send so many pings; give how many of them were within the rate."""
+    """Send so many pings; return how many of them were within the rate."""
     acks = await asyncio.gather(*(client.call("ping") for _ in range(count)))
     assert {ack["error"]["code"] for ack in acks if not ack["ok"]} <= {"rate_limited"}
     return sum(ack["ok"] for ack in acks)

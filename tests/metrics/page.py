@@ -30,11 +30,11 @@ class Page:
         return sum(sample.value for sample in self.of(name) if sample.labels.items() >= labels.items())
 
     def of(self, name: str) -> list[Sample]:
-        """Give the samples of a name."""
+        """Return the samples of a name."""
         return [sample for sample in self.samples if sample.name == name]
 
     def labels(self) -> dict[str, set[str]]:
-        """Give the names of all samples, each with the labels that it has."""
+        """Return the names of all samples, each with the labels that it has."""
         found: dict[str, set[str]] = {}
         for sample in self.samples:
             found.setdefault(sample.name, set()).update(sample.labels)

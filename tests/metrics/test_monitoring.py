@@ -48,7 +48,7 @@ QUERIES = [*dashboard_queries(), *(alert.expr for alert in ALERTS)]
 
 
 def selectors(expr: Expr) -> list[VectorSelector]:
-    """Give what an expression selects, at any depth."""
+    """Return what an expression selects, at any depth."""
     found: list[VectorSelector] = []
 
     def visit(node: Expr) -> None:
@@ -75,7 +75,7 @@ def aggregations(expr: Expr) -> list[AggregateExpr]:
 
 @pytest.fixture(scope="module")
 def shown(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> dict[str, set[str]]:
-    """Give each sample that can be asked for with its labels, as running ones have them."""
+    """Return each sample that can be asked for with its labels, as running ones have them."""
     page: str = shared_replicas(shared_redis_server.url).get("/metrics")[1]
     registry = CollectorRegistry()
     with Publisher.from_url(shared_redis_server.url) as events:

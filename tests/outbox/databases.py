@@ -42,21 +42,21 @@ class BackendDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[Verbs[Receipt]]:
-        """Give the outbox's verbs within one transaction, which is then committed."""
+        """Return the outbox's verbs within one transaction, which is then committed."""
         with self.engine.begin() as connection:
             yield self.outbox.within(connection)
 
     def rows(self) -> list[Any]:
-        """Give what is in the outbox."""
+        """Return what is in the outbox."""
         with self.engine.connect() as connection:
             return list(connection.execute(select(self.table).order_by(self.table.c.id)))
 
     def is_empty(self) -> bool:
-        """Tell whether everything was relayed."""
+        """Return whether everything was relayed."""
         return self.count() == 0
 
     def count(self) -> int:
-        """Give the number of rows."""
+        """Return the number of rows."""
         with self.engine.connect() as connection:
             return connection.scalar(select(func.count()).select_from(self.table)) or 0
 

@@ -31,7 +31,7 @@ OPTIONS = {
 
 
 def find_binaries() -> Path | None:
-    """Give the folder of `postgres` and `initdb`, or None where there is none."""
+    """Return the folder of `postgres` and `initdb`, or None where there is none."""
     return next((folder for folder in _folders() if Path(folder, "initdb").exists()), None)
 
 
@@ -56,7 +56,7 @@ def servant() -> str | None:
 
 
 def may_run(user: str, binaries: Path) -> bool:
-    """Tell whether a user may go where the binaries are: not in a root's home, for one."""
+    """Return whether a user may go where the binaries are: not in a root's home, for one."""
     try:
         return (
             subprocess.run(

@@ -11,6 +11,6 @@ from publisher import Room, wire
 
 
 async def published(client: redis.asyncio.Redis, tenant: str, room: Room) -> list[Any]:
-    """Give the data of a room's events, oldest first."""
+    """Return the data of a room's events, oldest first."""
     entries: Any = await client.xrange(wire.log_key(tenant, room))
     return [json.loads(fields[wire.LogField.BODY])[1] for _, fields in entries]

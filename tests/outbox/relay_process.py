@@ -30,7 +30,7 @@ class RelayProcess:
         return self._log.read().decode()
 
     def is_relaying(self) -> bool:
-        """Tell whether it has begun."""
+        """Return whether it has begun."""
         return '"event": "relaying ' in self.output
 
     def kill(self) -> None:
@@ -39,12 +39,12 @@ class RelayProcess:
         self._process.wait()
 
     def terminate(self) -> tuple[int, str]:
-        """End it with SIGTERM; give its exit status and what it said."""
+        """End it with SIGTERM; return its exit status and what it said."""
         self._process.terminate()
         return self.ended()
 
     def ended(self) -> tuple[int, str]:
-        """Wait for its end; give its exit status and what it said."""
+        """Wait for its end; return its exit status and what it said."""
         return self._process.wait(PATIENCE_S), self.output
 
     def close(self) -> None:

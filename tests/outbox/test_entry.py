@@ -52,7 +52,7 @@ def entry_of(envelope: Envelope) -> Entry:
 
 
 def facts(envelope: Envelope) -> tuple[str, str, list[str], list[Any]]:
-    """Give all of an envelope but the epoch that it offers, which is another each time."""
+    """Return all of an envelope but the epoch that it offers, which is another each time."""
     is_control = envelope.script == "control"
     args = [arg for i, arg in enumerate(envelope.args) if not (is_control and i == CONTROL_EPOCH)]
     return envelope.script, envelope.tenant, envelope.keys, [*args, *envelope.head[:1], *envelope.head[2:]]

@@ -39,7 +39,7 @@ class Added(NamedTuple):
 def write(
     database: BackendDatabase, tenants: list[str], name: int, enough: Callable[[], bool]
 ) -> dict[str, Added]:
-    """Commit transactions of one to three events, and roll some back; give what was committed."""
+    """Commit transactions of one to three events, and roll some back; return what was committed."""
     chance, committed = random.Random(name), dict[str, Added]()
     for i in range(MOST):
         if i >= LEAST and enough():
@@ -143,7 +143,7 @@ async def test_with_strict_order_the_order_is_that_of_the_commits(
 
 
 def is_waiting(database: BackendDatabase) -> bool:
-    """Tell whether some transaction waits for an advisory lock."""
+    """Return whether some transaction waits for an advisory lock."""
     with database.engine.connect() as connection:
         found = connection.exec_driver_sql("select 1 from pg_locks where locktype = 'advisory' and not granted")
         return found.first() is not None

@@ -48,7 +48,7 @@ class Wanderer:
         assert await self.post("40" + json.dumps({"token": token})) == (200, "ok")
 
     async def until(self, event: str) -> list[str]:
-        """Poll until an event of this name comes; gives all packets up to there."""
+        """Poll until an event of this name comes; return all packets up to there."""
         packets: list[str] = []
         while not any(f'["{event}"' in packet for packet in packets):
             status, body = await self.get()

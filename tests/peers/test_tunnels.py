@@ -69,7 +69,7 @@ async def enter(client: redis.asyncio.Redis, **entry: object) -> None:
 
 
 async def ask(port: int, tail: bytes = b"") -> bytes:
-    """Ask for a websocket of `SID`; gives all that comes until the connection ends."""
+    """Ask for a websocket of `SID`; return all that comes until the connection ends."""
     key = base64.b64encode(os.urandom(16)).decode()
     head = (
         f"GET {UPGRADE}{SID} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -205,7 +205,7 @@ async def test_each_is_a_connect_of_its_clients_address(pair: list[Replica]) -> 
 
 @asynccontextmanager
 async def polling_from(port: int, address: str) -> AsyncIterator[str]:
-    """Open a long-polling session from an address; gives its id."""
+    """Open a long-polling session from an address; return its id."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     target = "/socket.io/?EIO=4&transport=polling"
     writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n".encode())

@@ -43,11 +43,11 @@ class Office:
         return mint(user, self.id)
 
     def typing(self, user: str, now: bool) -> dict[str, Any]:
-        """Give what others are told of somebody's typing."""
+        """Return what others are told of somebody's typing."""
         return {"conversation_id": self.talk, "user_id": user, "typing": now}
 
     def viewers(self, *users: str, sockets: int) -> Callable[[Any], bool]:
-        """Tell whether an event's data names these users as looking at the conversation."""
+        """Return whether an event's data names these users as looking at the conversation."""
         return lambda data: (
             data["conversation_id"] == self.talk
             and sorted(data["user_ids"]) == sorted(users)
@@ -97,7 +97,7 @@ async def connect(clients: Clients, office: Office) -> AsyncIterator[Connect]:
 
 
 def statuses(page: Browser | RawClient) -> list[tuple[str, str]]:
-    """Give who a page was told to be online or offline, one by one or together, in order."""
+    """Return who a page was told to be online or offline, one by one or together, in order."""
     told: list[tuple[str, str]] = []
     if isinstance(page, RawClient):
         events = [(event.name, event.data) for event in page.events]
@@ -112,5 +112,5 @@ def statuses(page: Browser | RawClient) -> list[tuple[str, str]]:
 
 
 def is_told(page: Browser | RawClient, user: str, status: str, times: int = 1) -> Callable[[], bool]:
-    """Tell whether a page was told so, for `until`."""
+    """Return whether a page was told so, for `until`."""
     return lambda: statuses(page).count((user, status)) >= times

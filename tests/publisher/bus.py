@@ -48,7 +48,7 @@ class Bus:
         return found
 
     def run_all(self, envelope: Envelope) -> list[tuple[int, Offset]]:
-        """Publish all events of an envelope; gives status and offset of each."""
+        """Publish all events of an envelope; return status and offset of each."""
         found = iter(self.client.evalsha(*command(envelope)))
         return [(status, parse_offset(offset.decode())) for status, offset in zip(found, found, strict=True)]
 

@@ -43,7 +43,7 @@ async def settled(sender: Sender) -> None:
 
 
 async def begun(sender: Sender) -> Sender:
-    """Give a sender that has its connection, and event 0 behind it."""
+    """Return a sender that has its connection, and event 0 behind it."""
     await surely(sender, 0)
     await settled(sender)
     return sender

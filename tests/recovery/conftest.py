@@ -46,7 +46,7 @@ class Team:
 
 
 def numbers(client: RawClient) -> list[int]:
-    """Give the numbers of the numbered events that a client got, in order."""
+    """Return the numbers of the numbered events that a client got, in order."""
     return [event.data["n"] for event in client.named("test:event")]
 
 

@@ -54,7 +54,7 @@ def slow_cut(replica: Replica) -> int:
 
 
 def outcomes(client: RawClient) -> list[tuple[bool, str | None]]:
-    """Give what each `connected` said: whether it recovered, and why not."""
+    """Return what each `connected` said: whether it recovered, and why not."""
     return [(event.data["recovered"], event.data.get("reason")) for event in client.named("connected")]
 
 

@@ -40,7 +40,7 @@ async def becomes(replica: Replica, status: int, within_s: float = PATIENCE_S) -
 
 
 async def subscribers(client: Any) -> list[dict[str, str]]:
-    """Give the subscribed connections of gateways."""
+    """Return the subscribed connections of gateways."""
     return [found for found in await client.client_list(_type="pubsub") if found["name"] == "gateway"]
 
 

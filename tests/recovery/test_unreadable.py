@@ -38,7 +38,7 @@ async def tell(backend: PublisherProcess, team: Team, number: int) -> None:
 
 
 async def unreadable(replica: Replica) -> float:
-    """Give how many tenants the replica is in trouble with; it is asked without holding up the loop."""
+    """Return how many tenants the replica is in trouble with; it is asked without holding up the loop."""
     page: str = (await asyncio.to_thread(replica.get, "/metrics"))[1]
     return float(next(line.split()[1] for line in page.splitlines() if line.startswith("gateway_tenants_unread")))
 

@@ -29,7 +29,7 @@ NEWEST = "valkey"
 
 
 def binary_of(name: str) -> Path:
-    """Give a server's binary, or skip the test."""
+    """Return a server's binary, or skip the test."""
     for version, path in server_binaries().items():
         if version.startswith(name):
             return path
@@ -66,7 +66,7 @@ def sentinels(tmp_path: Path, server: Path) -> Iterator[Sentinels]:
 
 
 def has_stepped_down(server: EmbeddedRedis) -> bool:
-    """Tell whether a server says that it is a replica; while it becomes one it may cut its clients off."""
+    """Return whether a server says that it is a replica; while it becomes one it may cut its clients off."""
     with contextlib.suppress(redis.ConnectionError):
         return bool(ask(server, "ROLE")[0] == b"slave")
     return False

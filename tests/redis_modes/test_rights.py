@@ -74,7 +74,7 @@ def test_what_sharded_pub_sub_takes_is_allowed_and_no_more(guarded: EmbeddedRedi
 
 
 def as_gateway(server: EmbeddedRedis, *rules: str) -> dict[str, Any]:
-    """Give what a command takes to be the gateway's own user of a cluster, with these rules on top."""
+    """Return what a command takes to be the gateway's own user of a cluster, with these rules on top."""
     ask(server, "ACL", "SETUSER", "gateway", ">secret", *rules)
     return {"JWT_SECRET_KEY": SECRET, "REDIS_URL": f"redis+cluster://gateway:secret@127.0.0.1:{server.port}"}
 

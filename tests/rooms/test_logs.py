@@ -183,7 +183,7 @@ class Changing:
         self._redis = client
 
     async def keep_for(self, ttl_s: float) -> int:
-        """Have a socket come to a gateway with this setting; gives the seq of that moment."""
+        """Have a socket come to a gateway with this setting; return the seq of that moment."""
         kept = Retention(50, ttl_s)
         sessions = Sessions(self._commands, window_s=60.0, renew_every_s=30.0, unnoticed_s=1.0, kept=kept)
         return (await sessions.open(SessionRef(self.tenant.id, "bob", new_id()), {})).place.seq

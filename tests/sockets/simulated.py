@@ -338,7 +338,7 @@ class Event:
     conflate: str | None = None
 
     def stands_for(self, other: Event) -> bool:
-        """Tell whether who got this one is not owed the other any more."""
+        """Return whether who got this one is not owed the other any more."""
         return self.conflate is not None and self.conflate == other.conflate and self.seq > other.seq
 
 
@@ -465,7 +465,7 @@ class Browser:
         self.socket.receive("40" + json.dumps(auth))
 
     def drop(self) -> EngineSocket:
-        """Lose the transport; gives what the replica still takes for a live socket."""
+        """Lose the transport; return what the replica still takes for a live socket."""
         assert self.socket is not None
         lost, self.socket, self.channel = self.socket, None, None
         self.is_accepted = self.is_up = False

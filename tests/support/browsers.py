@@ -123,7 +123,7 @@ class Browser:
         self._node.command("emit", self, event=event, args=args, ack=None, times=times)
 
     def ask(self, event: str, *args: Any) -> int:
-        """Emit with an acknowledgement without waiting for it; gives the number of its `ack` report."""
+        """Emit with an acknowledgement without waiting for it; return the number of its `ack` report."""
         ack = next(self._acks)
         self._node.command("emit", self, event=event, args=args, ack=ack)
         return ack
@@ -161,14 +161,14 @@ class Browser:
     # -- what happened
 
     def seen(self, what: str, where: Matching | None = None) -> list[Report]:
-        """Give the reports of one kind, oldest first."""
+        """Return the reports of one kind, oldest first."""
         reports = list(self.reports)
         return [report for report in reports if report["what"] == what and (where is None or where(report))]
 
     def wait(
         self, what: str, where: Matching | None = None, *, times: int = 1, within_s: float = PATIENCE_S
     ) -> Report:
-        """Wait until something has happened so often; gives the report of the last time."""
+        """Wait until something has happened so often; return the report of the last time."""
         try:
             return until_sync(lambda: self.seen(what, where)[times - 1 : times], within_s, what)[0]
         except AssertionError:
@@ -181,15 +181,15 @@ class Browser:
         return self.seen("connect")[times - 1]
 
     def refused(self) -> Report:
-        """Wait until the server refused it; gives the error's message and data."""
+        """Wait until the server refused it; return the error's message and data."""
         return self.wait("connect_error")
 
     def events(self, event: str, where: Matching | None = None) -> list[Any]:
-        """Give the first arguments of all events of one name."""
+        """Return the first arguments of all events of one name."""
         return [report["args"][0] for report in self._named(event, where)]
 
     def wait_for(self, event: str, where: Matching | None = None, *, times: int = 1) -> Any:
-        """Wait for the n-th event of a name, `where` its first argument is such; gives that argument."""
+        """Wait for the n-th event of a name, `where` its first argument is such; return that argument."""
         return self.report_of(event, where, times=times)["args"][0]
 
     def report_of(self, event: str, where: Matching | None = None, *, times: int = 1) -> Report:
@@ -208,5 +208,5 @@ class Browser:
 
 
 def now() -> float:
-    """Give the time by the clock of the reports."""
+    """Return the time by the clock of the reports."""
     return time.monotonic()

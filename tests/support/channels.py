@@ -258,7 +258,7 @@ class PollingChannel:
             self._posting = self._start(self._post_all())
 
     def _stamped(self) -> str:
-        """Give the URL with a `t` of its own, as socket.io-client does."""
+        """Return the URL with a `t` of its own, as socket.io-client does."""
         return f"{self._url}&t={next(self._stamps):x}"
 
     async def _get(self) -> tuple[int, str]:

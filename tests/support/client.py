@@ -149,7 +149,7 @@ class RawClient(Inbox):
         self.channel.resume()
 
     async def dropped(self, within_s: float = PATIENCE_S) -> str:
-        """Wait until the connection has ended; gives the reason as a browser would see it."""
+        """Wait until the connection has ended; return the reason as a browser would see it."""
         async with asyncio.timeout(within_s):
             await self._gone.wait()
         return self.close_reason
@@ -191,7 +191,7 @@ class RawClient(Inbox):
             return await ack
 
     async def join(self, conversation_id: str, **more: Any) -> dict[str, Any]:
-        """Join a conversation; gives the answer, fails if it is not ok."""
+        """Join a conversation; return the answer, fails if it is not ok."""
         answer: dict[str, Any] = await self.call("join_conversation", {"conversation_id": conversation_id, **more})
         assert answer["ok"], answer
         return answer

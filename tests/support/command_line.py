@@ -17,7 +17,7 @@ SCRIPTS = Path(sys.executable).parent
 
 
 def environment(**names: str) -> dict[str, str]:
-    """Give an environment in which `gateway` is on the PATH, as in an activated virtual environment."""
+    """Return an environment in which `gateway` is on the PATH, as in an activated virtual environment."""
     return clean_environment(PATH=f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", **names)
 
 
@@ -43,23 +43,23 @@ class Running:
         self._stderr = stderr
 
     def output(self) -> str:
-        """Give what it printed."""
+        """Return what it printed."""
         return self._stdout.read_text()
 
     def errors(self) -> str:
-        """Give what it said on stderr."""
+        """Return what it said on stderr."""
         return self._stderr.read_text()
 
     def printed(self, text: str) -> str:
-        """Wait until it has printed something; gives all its output."""
+        """Wait until it has printed something; return all its output."""
         return until_sync(lambda: self.output() if text in self.output() else "", what=f"{text!r} to be printed")
 
     def interrupt(self) -> int:
-        """Press Ctrl-C; gives the exit status."""
+        """Press Ctrl-C; return the exit status."""
         return self.end(signal.SIGINT)
 
     def end(self, number: int) -> int:
-        """Send a signal that ends it; gives the exit status."""
+        """Send a signal that ends it; return the exit status."""
         self._process.send_signal(number)
         return self._process.wait(PATIENCE_S)
 

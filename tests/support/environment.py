@@ -10,6 +10,6 @@ _KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
 def clean_environment(**names: str) -> dict[str, str]:
-    """Give the environment of a child: nothing that would configure a gateway, and `names`."""
+    """Return the environment of a child: nothing that would configure a gateway, and `names`."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | names

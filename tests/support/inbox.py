@@ -48,13 +48,13 @@ class Inbox:
                 waiter.set_result(None)
 
     def named(self, name: str, where: Matching | None = None) -> list[Received]:
-        """Give the events of one name so far."""
+        """Return the events of one name so far."""
         return [event for event in self.events if event.name == name and (where is None or where(event))]
 
     async def wait_for(
         self, name: str, where: Matching | None = None, *, count: int = 1, within_s: float = PATIENCE_S
     ) -> Received:
-        """Wait until `count` such events have come, also those that came before; gives the last of them."""
+        """Wait until `count` such events have come, also those that came before; return the last of them."""
 
         def is_met() -> bool:
             return len(self.named(name, where)) >= count

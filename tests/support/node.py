@@ -47,7 +47,7 @@ def _version(node: str) -> int:
 
 
 def installed(folder: Path = JS, oldest: int = OLDEST) -> Path:
-    """Install what a folder's package-lock.json pins, unless it is there already; gives `node`'s path."""
+    """Install what a folder's package-lock.json pins, unless it is there already; return `node`'s path."""
     tools = find(oldest)
     stamp = folder / "node_modules" / ".installed"
     wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()

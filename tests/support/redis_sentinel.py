@@ -87,17 +87,17 @@ class Sentinels:
 
     @property
     def master(self) -> EmbeddedRedis:
-        """Give the master as the Sentinels name it."""
+        """Return the master as the Sentinels name it."""
         port = int(ask(self.sentinels[0], "SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)[1])
         return next(server for server in self.servers if server.port == port)
 
     def owner(self, tenant: str) -> EmbeddedRedis:
-        """Give the server that has a tenant: the master has all."""
+        """Return the server that has a tenant: the master has all."""
         return self.master
 
     @property
     def replica(self) -> EmbeddedRedis:
-        """Give the other one."""
+        """Return the other one."""
         return next(server for server in self.servers if server is not self.master)
 
     def fail_over(self) -> None:
@@ -115,7 +115,7 @@ class Sentinels:
         return _role(server) == "master" and self.master is server
 
     def is_replica(self, server: EmbeddedRedis) -> bool:
-        """Tell whether a server says that it is none any more."""
+        """Return whether a server says that it is none any more."""
         return _role(server) == "slave"
 
     def close(self) -> None:

@@ -107,11 +107,11 @@ class Replica:
         return bool(self.port) and self.get("/health/ready")[0] == 200
 
     def get(self, path: str) -> tuple[int, Any]:
-        """Ask for a page; gives its status, 0 where nobody answers, and its JSON or text."""
+        """Ask for a page; return its status, 0 where nobody answers, and its JSON or text."""
         return get_json(self.url + path)
 
     def health(self) -> dict[str, Any]:
-        """Give what /health says."""
+        """Return what /health says."""
         body: dict[str, Any] = self.get("/health")[1]
         return body
 
@@ -142,23 +142,23 @@ class Replica:
         self._process.send_signal(number)
 
     def wait(self, within_s: float = PATIENCE_S) -> int:
-        """Wait for the end of the process; gives its exit status."""
+        """Wait for the end of the process; return its exit status."""
         assert self._process is not None
         return self._process.wait(within_s)
 
     async def ended(self, within_s: float = PATIENCE_S) -> int:
-        """Wait for the end of the process without holding up the loop; gives its exit status."""
+        """Wait for the end of the process without holding up the loop; return its exit status."""
         await until(lambda: not self.is_running, within_s, "the replica to end")
         return self.wait()
 
     # -- its log
 
     def log_text(self) -> str:
-        """Give the log, as it is."""
+        """Return the log, as it is."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def log_lines(self, event: str | None = None) -> list[dict[str, Any]]:
-        """Give the log's lines of one name, or all; a line that is not JSON has the name `?`."""
+        """Return the log's lines of one name, or all; a line that is not JSON has the name `?`."""
         lines = [_parsed(line) for line in self.log_text().splitlines()]
         return [line for line in lines if event is None or line["event"] == event]
 
@@ -171,7 +171,7 @@ class Replica:
         assert not bad, "the replica logged:\n" + "\n".join(bad) + "\n-- in\n" + fresh[-8000:]
 
     def memory_kib(self) -> int:
-        """Give the resident memory."""
+        """Return the resident memory."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0])
 
@@ -191,7 +191,7 @@ class Replica:
 
 
 def get_json(url: str) -> tuple[int, Any]:
-    """Ask for a page, without a look at certificates; gives its status, 0 where nobody answers, and its content.
+    """Ask for a page, without a look at certificates; return its status, 0 where nobody answers, and its content.
 
     That is JSON or text.
     """
@@ -227,7 +227,7 @@ Replicas = Callable[..., Replica]
 
 
 def replica_factory(folder: Path) -> Iterator[Replicas]:
-    """Give `replicas(redis_url, may_log=(), **environment)`, which starts one; end them all afterwards."""
+    """Return `replicas(redis_url, may_log=(), **environment)`, which starts one; end them all afterwards."""
     started: list[Replica] = []
 
     def start(redis_url: str, *, may_log: Iterable[str] = (), **environment: str) -> Replica:

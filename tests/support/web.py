@@ -78,7 +78,7 @@ class WebServer:
         self._going.set()
 
     async def wait_asked(self, times: int) -> Asked:
-        """Wait until it was asked so often; gives the latest question."""
+        """Wait until it was asked so often; return the latest question."""
         await until(lambda: len(self.asked) >= times, what=f"question {times}")
         return self.asked[-1]
 

@@ -46,12 +46,12 @@ class Authority:
         return pair
 
     def client_context(self) -> ssl.SSLContext:
-        """Give what a client checks such certificates with."""
+        """Return what a client checks such certificates with."""
         return ssl.create_default_context(cafile=str(self.file))
 
 
 def encrypted(pair: Pair) -> Pair:
-    """Give the pair with a key that wants a password."""
+    """Return the pair with a key that wants a password."""
     key = pem.load_pem_private_key(pair.key.read_bytes(), None)
     locked = pair.key.with_suffix(".locked")
     locked.write_bytes(

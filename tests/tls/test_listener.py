@@ -35,13 +35,13 @@ def handshake(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
 
 
 def shown_certificate(port: int, authority: Authority) -> bytes:
-    """Give the certificate that a new connection is shown, checked."""
+    """Return the certificate that a new connection is shown, checked."""
     with handshake(port, authority.client_context()) as secured:
         return secured.getpeercert(binary_form=True) or b""
 
 
 def in_file(pair: Pair) -> bytes:
-    """Give the certificate that is in a pair's file."""
+    """Return the certificate that is in a pair's file."""
     return ssl.PEM_cert_to_DER_cert(pair.cert.read_text().partition("-----END CERTIFICATE-----")[0] + END)
 
 

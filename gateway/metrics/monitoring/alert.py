@@ -34,7 +34,7 @@ class Alert(NamedTuple):
 
 
 def rules(alerts: Iterable[Alert]) -> str:
-    """Give the file of rules. A string of JSON is one of YAML, too."""
+    """Return the file of rules. A string of JSON is one of YAML, too."""
     lines = [HEADER.rstrip("\n"), "groups:", "  - name: gateway", "    rules:"]
     for alert in alerts:
         lines += [
@@ -52,7 +52,7 @@ def rules(alerts: Iterable[Alert]) -> str:
 
 
 def runbook(alerts: Iterable[Alert]) -> str:
-    """Give the runbook's section in Markdown."""
+    """Return the runbook's section in Markdown."""
     return "\n\n".join(
         f"### {alert.name}\n\n"
         f"*{alert.severity}, after {alert.wait}*: `{alert.expr}`\n\n"

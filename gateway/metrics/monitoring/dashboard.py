@@ -19,7 +19,7 @@ _NAME = re.compile(r"\b(?:gateway|publisher|process)_[a-z0-9_]+")
 
 
 def dashboard() -> str:
-    """Give the dashboard's JSON."""
+    """Return the dashboard's JSON."""
     rows = (*ROWS, Row("The rest of the catalogue", tuple(_rest()), collapsed=True))
     content = {
         "uid": "realtime-gateway",

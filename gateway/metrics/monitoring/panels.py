@@ -34,18 +34,18 @@ class Row(NamedTuple):
 
 
 def gauge(name: str, by: str = "instance") -> str:
-    """Give the query of a gauge."""
+    """Return the query of a gauge."""
     return f"sum by ({by}) ({name}{AT})"
 
 
 def rate(name: str, by: str = "instance", where: str = "") -> str:
-    """Give the query of a counter, a second."""
+    """Return the query of a counter, a second."""
     at = AT.replace("}", f",{where}}}") if where else AT
     return f"sum by ({by}) (rate({name}{at}{RATE}))"
 
 
 def quantiles(name: str, *shares: float) -> tuple[Query, ...]:
-    """Give the queries of a histogram, over all replicas."""
+    """Return the queries of a histogram, over all replicas."""
     buckets = f"sum by (le) (rate({name}_bucket{AT}{RATE}))"
     return tuple(Query(f"histogram_quantile({share}, {buckets})", f"{share:.1%}") for share in shares)
 

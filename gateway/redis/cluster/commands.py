@@ -41,7 +41,7 @@ class ClusterSource:
         self._options = options
 
     def at(self, node: Node) -> Source:
-        """Give what makes connections to one node."""
+        """Return what makes connections to one node."""
         return Source(self._address.at(node), name=self._name, **self._options)
 
     async def look_again(self) -> None:
@@ -112,7 +112,7 @@ class ClusterCommands(Commands):
             await commands.stop()
 
     def at(self, node: Node) -> Commands:
-        """Give what asks one node."""
+        """Return what asks one node."""
         commands = self._nodes.get(node)
         if commands is None:
             commands = self._nodes[node] = Commands(self.cluster.at(node), self._scripts, limits=self.limits)
@@ -123,18 +123,18 @@ class ClusterCommands(Commands):
 
     @property
     def shards(self) -> list[Commands]:
-        """Give what asks each shard."""
+        """Return what asks each shard."""
         return [self.at(node) for node in self.cluster.topology.owners]
 
     @property
     def is_up(self) -> bool:
-        """Tell whether most shards can be asked: for those of one that can't, another replica is no better."""
+        """Return whether most shards can be asked: for those of one that can't, another replica is no better."""
         shards = self.shards
         return 2 * sum(shard.is_up for shard in shards) > len(shards)
 
     @property
     def all_up(self) -> bool:
-        """Tell whether every shard can be asked."""
+        """Return whether every shard can be asked."""
         return all(shard.is_up for shard in self.shards)
 
     @property
@@ -196,7 +196,7 @@ class ClusterCommands(Commands):
     # -- who has what
 
     def owner(self, slot: int) -> Node | None:
-        """Give the node that has a slot, None where nobody said so yet."""
+        """Return the node that has a slot, None where nobody said so yet."""
         return self.cluster.topology.owner(slot)
 
     def refresh(self) -> None:
@@ -263,7 +263,7 @@ def commands_of(source: Source | ClusterSource, limits: Limits = LIMITS) -> Comm
 
 
 def _key(command: Command) -> str | bytes:
-    """Give the key of a command, or its channel."""
+    """Return the key of a command, or its channel."""
     at = {"EVALSHA": 3, "PUBSUB": 2}.get(str(command[0]), 1)
     key = command[at]
     assert isinstance(key, (str, bytes)), "the command names no key"

@@ -23,10 +23,10 @@ class Nodes(Protocol):
     """Who is asked; `ClusterCommands` is."""
 
     def owner(self, slot: int) -> Node | None:
-        """Give the node that has a slot, None where nobody said so yet."""
+        """Return the node that has a slot, None where nobody said so yet."""
 
     def at(self, node: Node) -> Commands:
-        """Give what asks one node."""
+        """Return what asks one node."""
 
     def heed(self, error: ReplyError, node: Node) -> bool:
         """Learn from what a node says instead of an answer; False where asking again would not help."""
@@ -127,7 +127,7 @@ class WaitingSlots:
 
 
 def _target(error: ReplyError, node: Node) -> Node | None:
-    """Give the node that takes a key whose slot is on its way there; None for any other error."""
+    """Return the node that takes a key whose slot is on its way there; None for any other error."""
     code, *words = str(error).split(" ")
     if code != "ASK":
         return None

@@ -149,12 +149,12 @@ class ClusterSubscriber:
 
     @property
     def hears(self) -> bool:
-        """Tell whether most shards are heard, as `ClusterCommands.is_up`."""
+        """Return whether most shards are heard, as `ClusterCommands.is_up`."""
         return 2 * sum(subscriber.hears for subscriber in self._subscribers.values()) > len(self._subscribers)
 
     @property
     def hears_all(self) -> bool:
-        """Tell whether every shard is heard."""
+        """Return whether every shard is heard."""
         return all(subscriber.hears for subscriber in self._subscribers.values())
 
     @property
@@ -168,7 +168,7 @@ class ClusterSubscriber:
         return self._past_deaf + sum(subscriber.deaf for subscriber in self._subscribers.values())
 
     def of(self, tenant: str) -> Subscriber:
-        """Give what hears a tenant."""
+        """Return what hears a tenant."""
         number = slot_of(wire.meta_key(tenant))
         slot = self._slots.get(number)
         subscriber = slot.subscriber if slot is not None else self._subscriber_of(number)

@@ -195,5 +195,5 @@ async def trimmed(stage: Stage) -> None:
 
 
 def has(watcher: Watcher, ident: str) -> bool:
-    """Tell whether a client got an event."""
+    """Return whether a client got an event."""
     return any(isinstance(entry, Got) and entry.ident == ident for entry in watcher.diary.entries)

@@ -25,7 +25,7 @@ def run(seed: int, scale: Scale, folder: Path) -> Outcome:
 
 
 def main(words: Sequence[str]) -> int:
-    """Run what is asked for; gives the exit status."""
+    """Run what is asked for; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults torture", description=__doc__)
     parser.add_argument("--seed", type=int, help="one seed; drawn without")
     parser.add_argument("--seeds", help="several, as in 1-10")

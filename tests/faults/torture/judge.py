@@ -93,20 +93,20 @@ class Truth:
                 self._conflated[tenant, room, events[tenant, seq].conflate].append(seq)
 
     def owners(self, seq: int) -> list[str]:
-        """Give the tenants that have an event of this seq."""
+        """Return the tenants that have an event of this seq."""
         return self._tenants.get(seq, [])
 
     def stands_for(self, event: Event, room: str, stay: Stay) -> bool:
-        """Tell whether a later event of its key is in what follows a stay in that room."""
+        """Return whether a later event of its key is in what follows a stay in that room."""
         seqs = self._conflated[event.tenant, room, event.conflate]
         return bisect_right(seqs, max(stay.until, event.seq)) < bisect_right(seqs, stay.untold)
 
     def may_forget(self, start: float, end: float) -> bool:
-        """Tell whether a session may have run out in Redis that was needed at some moment between these."""
+        """Return whether a session may have run out in Redis that was needed at some moment between these."""
         return any(first <= end and start <= last for first, last in self._forgetful)
 
     def within(self, tenant: str, room: str, stay: Stay) -> Sequence[int]:
-        """Give the seqs of a room's events during a stay."""
+        """Return the seqs of a room's events during a stay."""
         seqs = self._rooms.get((tenant, room), [])
         return seqs[bisect_right(seqs, stay.after) : bisect_right(seqs, stay.until)]
 
@@ -346,7 +346,7 @@ class _Reader:
                 self._find("lost", seq, f"{event.ident or event.name} of {sorted(event.rooms)}, owed for {room}")
 
     def _owed(self) -> dict[int, tuple[str, Stay]]:
-        """Give the seqs that the page is owed, each with a room for which it is, and when it was there."""
+        """Return the seqs that the page is owed, each with a room for which it is, and when it was there."""
         return {
             seq: (room, stay)
             for room, membership in self._rooms.items()

@@ -108,10 +108,10 @@ class Diary:
 
 
 def seq_of(offset: str) -> int:
-    """Give an offset's seq: it grows also from one epoch to the next."""
+    """Return an offset's seq: it grows also from one epoch to the next."""
     return int(offset.rpartition("-")[2])
 
 
 def epoch_of(offset: str) -> str:
-    """Give an offset's epoch."""
+    """Return an offset's epoch."""
     return offset.rpartition("-")[0]

@@ -155,7 +155,7 @@ class Load:
             await until(is_sent, FLUSH_S, "everything to be sent")
 
     def close(self) -> list[int]:
-        """End the processes; gives what they end with."""
+        """End the processes; return what they end with."""
         return [source.process.close() for source in self.sources]
 
     # -- the kinds

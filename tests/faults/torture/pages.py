@@ -247,7 +247,7 @@ class Tab:
 
 
 def later(first: str, second: str) -> str:
-    """Give the later of two offsets, of which the first may be empty."""
+    """Return the later of two offsets, of which the first may be empty."""
     return first if first and seq_of(first) > seq_of(second) else second
 
 

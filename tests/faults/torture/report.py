@@ -11,7 +11,7 @@ HEAD = ("seed", "published", "owed", *KINDS, "again", "recovered", "told", "drop
 
 
 def markdown(outcomes: Iterable[Outcome]) -> str:
-    """Give the table."""
+    """Return the table."""
     outcomes = list(outcomes)
     lines = [_line(HEAD), _line("---" for _ in HEAD), *(_line(_cells(outcome)) for outcome in outcomes)]
     return "\n".join(lines)

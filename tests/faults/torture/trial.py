@@ -129,15 +129,15 @@ class Trial:
 
     @property
     def open_tabs(self) -> list[Tab]:
-        """Give the tabs that are open."""
+        """Return the tabs that are open."""
         return [tab for tab in self.tabs if not tab.is_closed]
 
     def tenant_of(self, tab: Tab) -> Tenant:
-        """Give a tab's organization."""
+        """Return a tab's organization."""
         return next(tenant for tenant in self.tenants if tenant.ident == tab.tenant)
 
     def rooms_of(self, tab: Tab) -> list[str]:
-        """Give the rooms that a tab may join."""
+        """Return the rooms that a tab may join."""
         return self.tenant_of(tab).rooms
 
     def short(self, rooms: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ _ID = re.compile(rb"(\d+)-0")
 
 
 def published(folder: Path) -> dict[tuple[str, int], Event]:
-    """Give every recoverable event by tenant and seq."""
+    """Return every recoverable event by tenant and seq."""
     found: dict[tuple[str, int], Event] = {}
     for file in sorted(folder.glob("appendonlydir/*.incr.aof"), key=_number):
         with file.open("rb") as lines:
@@ -73,12 +73,12 @@ def _add(found: dict[tuple[str, int], Event], tenant: str, room: str, command: l
 
 
 def ident_of(data: Any) -> str:
-    """Give the number that the load wrote into an event, empty where it wrote none."""
+    """Return the number that the load wrote into an event, empty where it wrote none."""
     return str(data.get("n", "")) if isinstance(data, dict) else ""
 
 
 def _standing(name: str, data: Any) -> tuple[str, int]:
-    """Give what an event is about and how far that has come, of those that must not go back."""
+    """Return what an event is about and how far that has come, of those that must not go back."""
     if name == "message:status":
         return f"message {data['message_id']}", STATUS_VERSION[data["status"]]
     if isinstance(data, dict) and "version" in data:

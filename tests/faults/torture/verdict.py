@@ -37,5 +37,5 @@ class Verdict:
         self.findings += other.findings
 
     def of(self, kind: str) -> list[Finding]:
-        """Give the findings of one kind."""
+        """Return the findings of one kind."""
         return [finding for finding in self.findings if finding.kind == kind]

@@ -25,7 +25,7 @@ SOCKETS = 50
 MOST_TIMES = 2.0
 
 Ask = Callable[[float], Awaitable[int]]
-"""Attacks until that time; gives how many large answers there were."""
+"""Attacks until that time; return how many large answers there were."""
 
 
 async def _beside(stage: Stage, ask: Ask, sockets: int, tokens: float) -> None:

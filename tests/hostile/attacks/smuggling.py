@@ -90,7 +90,7 @@ async def _front(
 
 
 async def _lines(replicas: Sequence[Replica], loot: Loot) -> int:
-    """Give how many lines there are about the attacks, once they account for each of them.
+    """Return how many lines there are about the attacks, once they account for each of them.
 
     The next line of a name says how many were left out before it, so each process is attacked once more until
     its last line has said so.

@@ -33,7 +33,7 @@ async def odd_tokens(stage: Stage) -> None:
 
 
 async def _refusal(peer: Peer) -> str:
-    """Give the code, or "closed" for what is no JSON, as a text with half a surrogate pair is none."""
+    """Return the code, or "closed" for what is no JSON, as a text with half a surrogate pair is none."""
     first, payload = await peer.frame()
     if first & 0x0F == CLOSE:
         return "closed"
