@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 class Unavailable(Exception):
-    """What was asked needs Redis, which is away: the client may try again in a moment."""
+    """Redis is away, and the request needs it: the client may try again in a moment."""
 
 
 class StartError(Exception):

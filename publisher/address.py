@@ -1,4 +1,4 @@
-"""Where Redis is: one server, a master that Sentinels know, or a cluster, each said by one URL.
+"""The address of Redis: one server, a master that Sentinels know, or a cluster, each said by one URL.
 
     redis://user:password@host:6379/0                   a server; rediss:// with TLS, unix:///path a socket
     redis+sentinel://user:password@s1:26379,s2:26379/mymaster/0

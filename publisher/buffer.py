@@ -1,4 +1,4 @@
-"""What waits to be sent: a bounded queue of envelopes, and the rules for what became of a batch.
+"""The buffer of unsent events: a bounded queue of envelopes, and the rules for the outcome of a batch.
 
 No I/O and no clock. Order is first in, first out, for each tenant. What was taken for sending stays at the head
 until it is settled: after a failure it goes out again before anything else. Its number in the queue tells Redis
@@ -81,7 +81,7 @@ class Item:
 
 @dataclass(slots=True)
 class Counters:
-    """What a publisher has done since it was made; each only grows."""
+    """The counters of a publisher since it was made. Each only grows."""
 
     sent: int = 0
     """Events that Redis took."""

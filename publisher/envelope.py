@@ -32,7 +32,7 @@ _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a publisher publishes. Times are in seconds, sizes in bytes of encoded JSON."""
+    """The options of a publisher. Times are in seconds, sizes in bytes of encoded JSON."""
 
     max_payload_bytes: int = 1_000_000
     """Largest event; a larger one raises `InvalidEvent` at the call."""
@@ -100,7 +100,7 @@ class Envelope:
 
     @property
     def events(self) -> int:
-        """How many events it holds; a command counts as one."""
+        """Return the number of events that it holds; a command counts as one."""
         return 2 if self.also else 1
 
     @property

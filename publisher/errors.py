@@ -1,4 +1,4 @@
-"""What the publisher raises, and nothing else reaches a caller.
+"""The exceptions of the publisher; no others reach a caller.
 
 Bad arguments are the caller's mistake and raise at the call, Redis or no Redis: `InvalidEvent`.
 Trouble on the way raises only with `strict=True`: `PublishError`.

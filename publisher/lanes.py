@@ -20,7 +20,7 @@ from publisher.topology import Topology, slot_of
 
 
 class Lane(Protocol):
-    """What both publishers' lanes have."""
+    """The state that the lanes of both publishers have."""
 
     buffer: Buffer
 

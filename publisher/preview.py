@@ -1,4 +1,4 @@
-"""What an inbox shows of a conversation without opening it: the payload of `conversation:updated`."""
+"""A conversation as an inbox shows it without opening it: the payload of `conversation:updated`."""
 
 from __future__ import annotations
 

@@ -49,11 +49,11 @@ class Counting(Protocol):
 
     @property
     def counters(self) -> Counters:
-        """What it has done so far."""
+        """Return the counters so far."""
 
     @property
     def unsent(self) -> int:
-        """How many events wait."""
+        """Return the number of events that wait."""
 
 
 class PublisherCollector(Collector):

@@ -1,4 +1,4 @@
-"""What both publishers have in common beside their verbs: limits, patience, connections, log lines."""
+"""The part that both publishers share beside their verbs: limits, patience, connections, log lines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MOST_DOUBLINGS = 64
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How long a publisher waits and how much it keeps."""
+    """The patience and the buffer of a publisher."""
 
     strict: bool = False
     """Raise `PublishError` instead of keeping an event that could not be sent in time."""
@@ -122,7 +122,7 @@ def new_backoff() -> AbstractBackoff:
 
 
 class SendWindow:
-    """How much to send next and how long to pause, from how the last attempts went.
+    """The size of the next batch and the pause before it, from the outcome of the last attempts.
 
     The first event, and the first after a failure, goes ahead alone, to find out whether the server takes any.
     """

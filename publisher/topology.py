@@ -1,4 +1,4 @@
-"""Which node of a cluster has which slot, as far as is known. No I/O.
+"""The nodes of a cluster and their slots, as far as they are known. No I/O.
 
 All keys of a tenant are in one slot, so whoever asks for a tenant's first key asks the right node for all of them.
 """
@@ -21,7 +21,7 @@ def slot_of(key: str | bytes) -> int:
 
 
 class Topology:
-    """What the nodes say of themselves; before any said something, nothing but where to ask."""
+    """The nodes' own account of their slots; before the first one, nothing but addresses to ask."""
 
     def __init__(self, seeds: Iterable[Node]) -> None:
         self._seeds = tuple(dict.fromkeys(seeds))

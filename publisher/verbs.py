@@ -34,7 +34,7 @@ STATUS_VERSION = {"sent": 1, "delivered": 2, "read": 3, "failed": 4}
 
 
 class Receipt(NamedTuple):
-    """What became of a publish."""
+    """The outcome of a publish."""
 
     offset: str | None
     """Where the event stands in the tenant's history; None while it waits in the buffer, and where it is lost."""

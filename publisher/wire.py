@@ -109,7 +109,7 @@ class LogField:
 
 
 class Flag:
-    """What kind of message it is, one letter."""
+    """The kind of a message, one letter."""
 
     RECOVERABLE = b"r"  # logged; carries its offset to the client
     EPHEMERAL = b"e"  # at most once, never logged, never replayed

@@ -24,6 +24,7 @@ FORMS = {
     r"; (and )?gives? (?!up\b)": 0,
     r"\bis none any more\b": 0,
     r"\bthat of which\b": 0,
+    rf"(?i)\A{HEADLESS}": 0,
 }
 
 

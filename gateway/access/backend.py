@@ -33,7 +33,7 @@ _log = structlog.get_logger("gateway.access")
 
 
 class Asking(Protocol):
-    """How a question gets to the backend."""
+    """The way a question gets to the backend."""
 
     async def start(self) -> None: ...  # noqa: D102
     async def stop(self) -> None: ...  # noqa: D102
@@ -78,7 +78,7 @@ class Backend:
 
     @property
     def waiting(self) -> int:
-        """How many questions wait for their turn."""
+        """Return the number of questions that wait for their turn."""
         return self._turns.waiting
 
     async def start(self) -> None:

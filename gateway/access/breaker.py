@@ -19,7 +19,7 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether nearly nothing is asked at the moment."""
+        """Return whether the breaker is open: nearly nothing is asked at the moment."""
         return self._opened_at is not None
 
     def rests(self, now: float) -> bool:

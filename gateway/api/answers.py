@@ -1,4 +1,4 @@
-"""What the API and the console answer: JSON, and a refusal for whatever goes wrong."""
+"""Answers of the API and the console: JSON, and a refusal for every failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API offers, on one page: each endpoint with what it takes, gives and does."""
+"""The endpoints of the API, on one page: path, parameters, answer and effect of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may call: whoever has one of the configured keys."""
+"""Access to the API: every holder of one of the configured keys may call."""
 
 from __future__ import annotations
 

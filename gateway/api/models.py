@@ -1,4 +1,4 @@
-"""What requests and answers look like: they are checked by these, and the OpenAPI document is made of them.
+"""The shapes of requests and answers. They are checked by these, and the OpenAPI document is made of them.
 
 Names, limits and words are the publisher's own.
 """
@@ -168,7 +168,7 @@ class Leave(Model):
 
 
 class Receipt(Model):
-    """What became of it."""
+    """The outcome of a publish."""
 
     offset: Annotated[
         str | None,
@@ -187,7 +187,7 @@ class Receipt(Model):
 
 
 class PresenceQuery(Model):
-    """Who is online: all of an organization, or those among some users."""
+    """The users who are online: all of an organization, or those among some users."""
 
     organization_id: Uuid
     user_ids: Annotated[
@@ -222,7 +222,7 @@ class PastEvent(Model):
 
 
 class RoomNow(Model):
-    """What this replica and Redis know of a room."""
+    """A room as this replica and Redis know it."""
 
     room: RoomName
     members: Annotated[int, Field(description="sockets in it on the replica that answers")]
@@ -236,7 +236,7 @@ class RoomNow(Model):
 
 
 class FieldError(Model):
-    """What is wrong with one field."""
+    """The error of one field."""
 
     field: Annotated[str, Field(description="its name; in a batch after the number of the event, from 0 on")]
     message: str

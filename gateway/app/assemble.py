@@ -34,7 +34,7 @@ CallLater = Callable[[float, Callable[[], object]], object]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a replica is made of, not started yet."""
+    """The parts of a replica, not started yet."""
 
     subscriptions: RoomSubscriptions
     members: Members

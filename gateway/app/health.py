@@ -11,7 +11,7 @@ from gateway import installed_version
 
 
 class Health:
-    """What is wrong, if anything; `findings` gives the reasons why this replica is not ready."""
+    """The health endpoints; `findings` returns the reasons why this replica is not ready, none if it is."""
 
     def __init__(self, findings: Callable[[], list[str]], counts: Callable[[], dict[str, Any]]) -> None:
         self._findings = findings

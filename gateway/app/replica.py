@@ -229,7 +229,7 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """Where this replica can be reached from the machine that it runs on."""
+        """Return the URL at which this replica can be reached from its own machine."""
         host = "127.0.0.1" if self.settings.host == "0.0.0.0" else self.settings.host  # noqa: S104
         return f"http{'s' if self.certificate else ''}://{host}:{self.port}"
 

@@ -1,4 +1,4 @@
-"""What has to be looked at again and again to be known: how late the loop is, and what waits in memory.
+"""Samples of values that are measured again and again: the lag of the loop, and the bytes that wait in memory.
 
 A page for Prometheus must cost with ten thousand sockets what it costs with ten. So nothing is added up while it
 is made: a few hundred sockets are looked at every tenth of a second, which takes some 0.2 ms, and the page shows
@@ -41,7 +41,7 @@ _log = structlog.get_logger("gateway")
 
 @dataclass(slots=True)
 class Seen:
-    """What one round found."""
+    """The findings of one round."""
 
     users: int = 0
     """Users with a socket here, each once in a tenant."""

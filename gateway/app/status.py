@@ -1,4 +1,4 @@
-"""What a process tells the others of itself every few seconds: `gateway top` and the console show it of all."""
+"""The status of a process, told to the others every few seconds: `gateway top` and the console show it of all."""
 
 from __future__ import annotations
 

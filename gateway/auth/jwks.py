@@ -103,12 +103,12 @@ class Jwks:
 
     @property
     def size(self) -> int:
-        """How many keys there are."""
+        """Return the number of keys."""
         return len(self._set.keys) if self._set is not None else 0
 
     @property
     def age_s(self) -> float:
-        """How old the keys are, or how long there have been none."""
+        """Return the age of the keys in seconds, or the time for which there have been none."""
         return self._now() - self._fetched_at
 
     # -- fetching

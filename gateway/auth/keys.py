@@ -20,7 +20,7 @@ class UnknownKey(Exception):
 
 
 class Keys(Protocol):
-    """Where keys come from. Every key is bound to the one algorithm that is configured."""
+    """The source of keys. Every key is bound to the one algorithm that is configured."""
 
     def find(self, token: str) -> Sequence[PyJWK]:
         """Return the keys that may have signed a token; it is verified with each until one fits.

@@ -1,4 +1,4 @@
-"""Whether those who have to answer a gateway do: where token keys come from, and who decides about joins."""
+"""Checks of the services that a gateway asks: the one with the token keys, the one that decides on joins."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ TLS_FILES = ("redis_ca_file", "redis_cert_file", "redis_key_file")
 
 
 class Target(NamedTuple):
-    """Where Redis is, and what redis-py needs beside the URL."""
+    """The address of Redis, and the options that redis-py needs beside the URL."""
 
     url: str
     options: dict[str, Any]

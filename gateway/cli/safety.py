@@ -1,4 +1,4 @@
-"""What is unsafe in the settings, whatever they point to: `gateway check` asks this first."""
+"""Unsafe settings, found without a look at the services behind them: `gateway check` looks for these first."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Nodes = Mapping[str, Node]
 
 
 class Looks:
-    """What each process said last, and what it had said before that: rates are between the two.
+    """The last two statuses of each process: rates are between the two.
 
     A process says something new every few seconds, and nobody looks in step with it.
     """

@@ -29,7 +29,7 @@ class BuildError(Exception):
 
 
 class Tools(NamedTuple):
-    """How `node` and `npm` are called."""
+    """The commands for `node` and `npm`."""
 
     node: str
     npm: list[str]

@@ -1,4 +1,4 @@
-"""What `gateway dev` and `gateway publish --text` try things with: the same ids at every start."""
+"""Ids for trying things with `gateway dev` and `gateway publish --text`: the same ones at every start."""
 
 from __future__ import annotations
 

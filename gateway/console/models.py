@@ -1,4 +1,4 @@
-"""What the page asks of the console, checked."""
+"""The requests of the page to the console, checked."""
 
 from __future__ import annotations
 

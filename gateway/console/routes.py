@@ -1,4 +1,4 @@
-"""Who may have what at `/console`: the page's files for everybody, everything else with an API key.
+"""Access to `/console`: the page's files for everybody, everything else with an API key.
 
 In `gateway dev` the page is given the key (`open_with`). A page from elsewhere must not get at it, for which a
 name that comes to point to 127.0.0.1 would do: only requests for this machine by its own names are answered then.

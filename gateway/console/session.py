@@ -1,4 +1,4 @@
-"""What the page is told of the gateway before anything else, and what it may do here."""
+"""Facts about the gateway that the page is told before anything else, and the page's own permissions."""
 
 from __future__ import annotations
 

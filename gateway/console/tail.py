@@ -1,4 +1,4 @@
-"""What is published to one room, as it goes by: JSON, a line a message, for as long as somebody reads.
+"""The events that are published to one room, live: JSON, a line a message, for as long as a client reads.
 
 It has a connection to Redis of its own, and so little to do with deliveries: a reader that is slow loses lines,
 which it is told, and holds up nobody. What the events carry is left out unless it is asked for.
@@ -111,7 +111,7 @@ class Tails:
 
 
 class Lines:
-    """What was heard and not read yet; the oldest goes where it is too much."""
+    """Lines that were heard and not read yet. With one too many the oldest is dropped."""
 
     def __init__(self, *, payload: bool) -> None:
         self.began = asyncio.Event()

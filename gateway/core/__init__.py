@@ -1,4 +1,4 @@
-"""What the gateway decides, without any I/O: who gets which event, and what was missed.
+"""The gateway's decisions, without any I/O: the receivers of each event, and the events that a socket missed.
 
 Nothing in this folder knows asyncio, Redis or aiohttp; time and events come in as arguments.
 """

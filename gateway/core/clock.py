@@ -1,4 +1,4 @@
-"""What time it is at Redis: an event's seq is from there, so only by that clock can its age be told.
+"""The time at Redis. An event's seq is made from it, so an event's age can be told only by that clock.
 
 Whoever asks Redis for its time knows that the answer was made between asking and hearing it. Halfway is the best
 guess, off by at most half of that. Of the last few answers the fastest one counts, which is NTP's rule: one that
@@ -17,7 +17,7 @@ KEPT = 16
 
 
 class Answer(NamedTuple):
-    """What one answer said; in seconds."""
+    """One answer, in seconds."""
 
     error_s: float
     """Half of the round trip."""

@@ -17,7 +17,7 @@ Key = bytes | tuple[object, bytes] | None
 
 
 class Paced(Protocol):
-    """What is paced: a member."""
+    """A receiver that is paced: a member."""
 
     cork: list[Any] | None
     pace: object | None

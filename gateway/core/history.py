@@ -1,4 +1,4 @@
-"""What a room has kept, and whether that reaches back far enough."""
+"""A room's history, and whether it reaches back far enough."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
 
 class Log(NamedTuple):
-    """What was read of one room: the newest entries after a seq, oldest first."""
+    """The log that was read of one room: the newest entries after a seq, oldest first."""
 
     after: int
     entries: tuple[Entry, ...]
@@ -69,7 +69,7 @@ class StreamPosition(NamedTuple):
 
 
 class Retention(NamedTuple):
-    """How much history there is by the settings; what Redis still has beyond it does not count."""
+    """The amount of history by the settings. Entries beyond it, which Redis may still have, do not count."""
 
     size: int
     """Events a room, at most."""

@@ -43,7 +43,7 @@ class HubStats:
 
 
 class Troubles(Protocol):
-    """What the hub can't settle by itself."""
+    """Findings of the hub that another part has to settle."""
 
     def gap(self, room: RoomState) -> None:
         """Something before the room's newest message was never seen; its tenant's messages wait from now on."""

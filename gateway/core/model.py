@@ -23,7 +23,7 @@ RENEWING = NEVER - 2
 
 
 class Identity(NamedTuple):
-    """Who a token says its bearer is, after every check."""
+    """The bearer of a token, after every check."""
 
     user_id: str
     tenant: str
@@ -62,7 +62,7 @@ class Stay(NamedTuple):
 
 
 class MemberSocket(Protocol):
-    """What a member is written to; an engine socket is."""
+    """The socket that a member is written to: an engine socket."""
 
     sid: str
     closed: bool
@@ -79,7 +79,7 @@ class MemberSocket(Protocol):
 
     @property
     def over(self) -> bool:
-        """Whether the client sends more than it may."""
+        """Return whether the client sends more than it may."""
 
     @property
     def wait_s(self) -> float:

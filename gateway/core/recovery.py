@@ -1,4 +1,4 @@
-"""Whether a socket that comes back goes on with its session, or is told what it has lost. Pure."""
+"""The decision whether a returning socket goes on with its session or is told its loss. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Session(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What a returning client asks for. `offset` is None if it never got one, or if it is `nonsense`."""
+    """The claim of a returning client. `offset` is None if it never got one, or if it is `nonsense`."""
 
     pid: str
     offset: Offset | None
@@ -43,7 +43,7 @@ class Wanted(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What becomes of a recovery."""
+    """The outcome of a recovery."""
 
     reason: str
     """Why the session is lost, in the client's words; empty if the socket goes on with it."""

@@ -1,4 +1,4 @@
-"""What a socket that comes back, or joins with an offset, still has to be given. Pure."""
+"""The events that are still due to a socket that comes back, or joins with an offset. Pure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def event_frame(body: bytes, offset: str) -> Frame:
 
 
 class Told(NamedTuple):
-    """What the answer to a join may tell of a room's history."""
+    """The history of a room as the answer to a join may tell it."""
 
     events: list[MissedEvent]
     doubtful: bool

@@ -15,7 +15,7 @@ NAME = b'["user:statuses",'
 
 
 class Told(msgspec.Struct, gc=False):
-    """Who came and who went."""
+    """Users who came and users who went."""
 
     online: list[str]
     offline: list[str]

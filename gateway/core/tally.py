@@ -1,4 +1,4 @@
-"""What is counted of events: how many by name, how many sockets each was for, how old it was when they had it."""
+"""Counts of events: how many by name, how many sockets each was for, how old it was when they had it."""
 
 from __future__ import annotations
 

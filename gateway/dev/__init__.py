@@ -1,1 +1,1 @@
-"""What developers and builds use. A replica never imports it."""
+"""Tools for developers and builds. A replica never imports them."""

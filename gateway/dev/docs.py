@@ -1,4 +1,4 @@
-"""What the documentation takes from the code: `python -m gateway.dev.docs --write`, or `--check`.
+"""The documentation that is made from the code: `python -m gateway.dev.docs --write`, or `--check`.
 
 It makes `.env.example`, alerts and dashboard in `deploy`, the contract's `asyncapi.json` and the browser client's
 `events.ts`; and in the READMEs of the repository, `gateway`, `publisher` and `deploy` what stands between

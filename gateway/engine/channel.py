@@ -1,4 +1,4 @@
-"""What a session and its transports ask of each other."""
+"""The interface between a session and its transports."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -7,7 +7,7 @@ from gateway.core.frames import Frame
 
 
 class Channel(Protocol):
-    """What carries a session: long-polling or a websocket."""
+    """The carrier of a session: long-polling or a websocket."""
 
     @property
     def send(self) -> Callable[[Frame], None]:
@@ -38,11 +38,11 @@ class Candidate(Protocol):
 
 
 class Owner(Protocol):
-    """Whom a websocket works for: a session, or an upgrade in progress."""
+    """The owner of a websocket: a session, or an upgrade in progress."""
 
     @property
     def full(self) -> bool:
-        """Whether to stop reading until `resume`."""
+        """Return whether to stop reading until `resume`."""
 
     @property
     def max_bytes(self) -> int:

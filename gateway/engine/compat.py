@@ -1,4 +1,4 @@
-"""What python-socketio's AsyncServer asks of its Engine.IO server, beyond serving requests."""
+"""The methods that python-socketio's AsyncServer calls on its Engine.IO server, beyond serving requests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine

@@ -1,4 +1,4 @@
-"""What all sockets of one server share."""
+"""The state that all sockets of one server share."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine

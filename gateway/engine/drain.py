@@ -1,4 +1,4 @@
-"""How many sockets to close at a time when a server drains. Pure."""
+"""The number of sockets to close at a time when a server drains. Pure."""
 
 from collections.abc import Iterator
 

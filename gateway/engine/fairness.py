@@ -1,4 +1,4 @@
-"""How much of one socket is handled in a row before the others get their turn. Pure."""
+"""The share of one socket: messages handled in a row before the others get their turn. Pure."""
 
 from typing import Final
 

@@ -20,7 +20,7 @@ _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def wants_websocket(request: web.Request) -> bool:
-    """Whether the request asks to become a websocket."""
+    """Return whether the request asks to become a websocket."""
     headers = request.headers
     return (
         headers.get("Upgrade", "").strip().lower() == "websocket"

@@ -46,7 +46,7 @@ _REFUSALS: Final = {408: TOO_SLOW, 431: HEADERS_TOO_LARGE, 500: FAILED, 504: FAI
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpLimits:
-    """What a connection may take.
+    """The limits of one connection.
 
     `request_timeout_s`: time for the head of a request: for the first one from when the connection was made,
     for another from its first byte on. Also the time in which something of an answer must be read.
@@ -161,7 +161,7 @@ class Connection(RequestHandler):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether nothing is handled, and nothing is there to be handled."""
+        """Return whether nothing is handled, and nothing is there to be handled."""
         return self._waiter is not None and not self._waiter.done()
 
     def _expect_more(self, size: int) -> None:
@@ -233,7 +233,7 @@ class Connection(RequestHandler):
             self._watch(self.transport, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        """They were read."""
+        """Note that the bytes were read."""
         self._stop_watching()
         super().resume_writing()
 

@@ -27,7 +27,7 @@ class Inbox:
 
     @property
     def full(self) -> bool:
-        """Whether the transport should stop reading."""
+        """Return whether the transport should stop reading."""
         options = self._socket.context.options
         return len(self._queue) >= options.inbox_messages or self._bytes >= options.inbox_bytes
 

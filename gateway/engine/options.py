@@ -50,7 +50,7 @@ Opener = Callable[["EngineSocket"], "Awaitable[object] | None"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """What one server does. Seconds and bytes, as the names say; the defaults are fit for production.
+    """The options of one server. Seconds and bytes, as the names say; the defaults are fit for production.
 
     `ping_interval_s`, `ping_timeout_s`: a ping goes out this long after the last; a session without its pong
     in time is closed. Fractions work.
@@ -113,5 +113,5 @@ class EngineOptions:
 
     @property
     def tick_s(self) -> float:
-        """How precise deadlines are: 2 % of the shorter heartbeat time, between 2 and 100 ms."""
+        """Return the precision of deadlines: 2 % of the shorter heartbeat time, between 2 and 100 ms."""
         return min(max(min(self.ping_interval_s, self.ping_timeout_s) / 50, 0.002), 0.1)

@@ -109,7 +109,7 @@ class Polling:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits for a poll."""
+        """Return whether nothing waits for a poll."""
         return not self._frames
 
     def widen(self, max_bytes: int) -> None:

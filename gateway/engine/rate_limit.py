@@ -1,4 +1,4 @@
-"""What a session sends, against what it may send."""
+"""The rate limit of a session: messages that it sends, against those that it may send."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -62,7 +62,7 @@ class RateLimited:
 
     @property
     def wait_s(self) -> float:
-        """How long until one more message is not too much; not above 0 where it would not be now."""
+        """Return the seconds until one more message is within the limit; not above 0 where it is now."""
         rate, now = self.context.rate, self.context.clock()
         return 0.0 if rate is None else rate.wait_s(rate.spend(self._full_at, now), now)
 

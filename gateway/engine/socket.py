@@ -137,7 +137,7 @@ class EngineSocket(RateLimited):
 
     @property
     def channel(self) -> Channel | None:
-        """What carries the session now."""
+        """Return the channel that carries the session now."""
         return self._channel
 
     def carry(self, channel: Channel, transport: Literal["polling", "websocket"]) -> None:
@@ -160,7 +160,7 @@ class EngineSocket(RateLimited):
 
     @property
     def full(self) -> bool:
-        """Whether the channel should stop reading until `resume` is called on it."""
+        """Return whether the channel should stop reading until `resume` is called on it."""
         return self._inbox is not None and self._inbox.full and not self.closed
 
     def mute(self) -> None:

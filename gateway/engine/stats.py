@@ -1,4 +1,4 @@
-"""What the engine counts. Plain integers: whoever exports metrics reads them when asked."""
+"""The engine's counters. Plain integers: the exporter of metrics reads them when asked."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -39,7 +39,7 @@ HANDLER_INTERNALS: Final = (
 
 
 class Taken(web.StreamResponse):
-    """What a handler returns after `take_over`: a response that writes nothing."""
+    """The response that a handler returns after `take_over`: it writes nothing."""
 
     def __init__(self) -> None:
         super().__init__(status=101)

@@ -39,7 +39,7 @@ class Upgrade:
 
     @property
     def max_bytes(self) -> int:
-        """What the session takes."""
+        """Return the largest message that the session takes, in bytes."""
         return self._socket.max_bytes
 
     def receive(self, message: str | bytes) -> None:

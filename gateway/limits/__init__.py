@@ -1,1 +1,1 @@
-"""How much one client may ask for: rates, addresses, connections; decisions that do no I/O."""
+"""The limits of one client: rates, addresses, connections; decisions that do no I/O."""

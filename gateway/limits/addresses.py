@@ -1,4 +1,4 @@
-"""Whose address a request comes from, behind proxies that are trusted to say so."""
+"""The address of a request's client, behind proxies that are trusted to tell it."""
 
 from __future__ import annotations
 

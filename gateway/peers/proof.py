@@ -1,4 +1,4 @@
-"""How processes know one another: what one passes on is signed with a key that only those with this Redis have.
+"""The proof between processes: a forwarded request is signed with a key that only processes with this Redis have.
 
 A header says who the client is and how often its request was passed on. It counts with the signature alone; a
 client may send one as well, and is not believed. Redis shares the keys: each is made once, by the process that
@@ -27,7 +27,7 @@ _LIFE_S: Final = 4 * ROTATE_S
 
 
 class Passed(NamedTuple):
-    """What another process says of a request that it passes on."""
+    """The facts that another process passes on with a request."""
 
     remote: str
     """The client's address."""

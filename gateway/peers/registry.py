@@ -1,4 +1,4 @@
-"""Who there is: each process says so in Redis, for as long as it lives, and finds the others there."""
+"""The registry of processes: each announces itself in Redis while it lives, and finds the others there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _log = structlog.get_logger("gateway.peers")
 
 
 class Peer(NamedTuple):
-    """Where a process takes requests."""
+    """The address at which a process takes requests."""
 
     url: str
     """Of the port that it listens on, which other workers may share."""
@@ -46,7 +46,7 @@ class Peer(NamedTuple):
 
 
 class Entry(msgspec.Struct):
-    """What a process says of where it is, of all that it says."""
+    """The part of a process' announcement that says how to reach it."""
 
     url: str
     socket: str
@@ -57,7 +57,7 @@ _ENTRY: Final = msgspec.json.Decoder(Entry)
 
 
 class Registry:
-    """This process' own entry, and a bounded memory of the others'.
+    """The entry of this process, and a bounded memory of the others' entries.
 
     `about` gives what people are told of it (`gateway top`, the console), a JSON object, every `announce_s`.
     """

@@ -1,4 +1,4 @@
-"""What processes that serve TLS are checked with."""
+"""The check of processes that serve TLS."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ LAST_BYTES_S: Final = 2.0
 
 
 class Answer(NamedTuple):
-    """What the other process answered to the request for a websocket."""
+    """The other process' answer to the request for a websocket."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -63,7 +63,7 @@ class Tunnel:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is counted no more."""
+        """Return whether the tunnel is not counted any more."""
         return self not in self._tunnels.open
 
     def join(self, here: End, there: End) -> None:

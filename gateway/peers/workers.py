@@ -29,7 +29,7 @@ _log = structlog.get_logger("gateway.workers")
 
 
 class Worker(NamedTuple):
-    """What a worker knows of its place."""
+    """The place of a worker, as it knows it."""
 
     number: int
     folder: str

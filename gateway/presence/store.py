@@ -35,7 +35,7 @@ class PresenceTimes(NamedTuple):
 
     @property
     def renew_every_s(self) -> float:
-        """How often leases are renewed: one may be late, or two may be lost."""
+        """Return the seconds between two renewals of a lease: one may be late, or two may be lost."""
         return self.lease_s / 3
 
 
@@ -52,7 +52,7 @@ def presence_times(settings: Settings) -> PresenceTimes:
 
 
 class Swept(NamedTuple):
-    """What became of a sweep."""
+    """The outcome of a sweep."""
 
     delay_ms: int
     """When the next one is due, -1 for when the leases are renewed anyway."""

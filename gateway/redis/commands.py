@@ -90,7 +90,7 @@ class Commands:
 
     @property
     def source(self) -> Source:
-        """What makes the connections."""
+        """Return the source of the connections."""
         return self._source
 
     @property
@@ -172,7 +172,7 @@ class Commands:
 
     @property
     def server(self) -> Node | None:
-        """Where the questions go just now."""
+        """Return the server that is asked just now."""
         return self._connection.server if self._connection is not None else None
 
     def drop(self) -> None:

@@ -45,7 +45,7 @@ class ReplyError(Exception):
 
 
 class Source:
-    """Where Redis is, one server or the master that Sentinels name: makes new connections to it."""
+    """The address of Redis, one server or the master that Sentinels name. Makes new connections to it."""
 
     def __init__(self, url: str, *, name: str, **options: Any) -> None:
         address = parse_address(url)

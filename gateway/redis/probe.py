@@ -28,7 +28,7 @@ _log = structlog.get_logger("gateway.redis")
 
 
 class Hearing(Protocol):
-    """What is probed; `Subscriber` is."""
+    """The connection that is probed: `Subscriber`."""
 
     word: str
     """The command that subscribes."""
@@ -45,7 +45,7 @@ class Hearing(Protocol):
 
 
 class ProbedShard(Protocol):
-    """What is asked of the shard whose connection is probed."""
+    """The shard whose connection is probed."""
 
     round_trip: Histogram
 

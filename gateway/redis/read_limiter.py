@@ -1,4 +1,4 @@
-"""How many large answers may be under way from Redis at a time, and whose turn is next.
+"""The limit of large answers that may be under way from Redis at a time, and the order of turns.
 
 Redis keeps an answer in its own memory until we have read it, and what was read stays in ours until it is handed
 out. Of 1,000 clients that return to a room with 10,000 entries of 10 KB each asks for megabytes, and all of them

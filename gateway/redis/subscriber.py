@@ -31,7 +31,7 @@ _log = structlog.get_logger("gateway.redis")
 
 
 class Shard(ProbedShard, Protocol):
-    """What a subscriber asks and tells that hears one shard of a cluster."""
+    """The shard that a subscriber hears, of a cluster."""
 
     def batches(self, channels: Iterable[bytes]) -> Iterable[list[bytes]]:
         """Sort channels by their slots: one command may name those of one slot."""
@@ -124,7 +124,7 @@ class Subscriber:
 
     @property
     def server(self) -> Node | None:
-        """Where we hear just now."""
+        """Return the server that is heard just now."""
         return self._connection.server if self._connection is not None else None
 
     @property
@@ -139,7 +139,7 @@ class Subscriber:
 
     @property
     def commands(self) -> Commands:
-        """What asks the same server."""
+        """Return the connection that asks the same server."""
         return self._commands
 
     @property
@@ -162,7 +162,7 @@ class Subscriber:
 
     @property
     def deaf(self) -> int:
-        """How often a probe did not come back."""
+        """Return the number of probes that did not come back."""
         return self.probe.deaf
 
     def subscribe(self, channel: bytes) -> asyncio.Future[None]:

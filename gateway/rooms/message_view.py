@@ -1,4 +1,4 @@
-"""What goes by on a room's channel, for people to look at (`gateway tail`, the console). Pure."""
+"""A view of a room's channel for people (`gateway tail`, the console). Pure."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def is_tenants(error: RedisUnavailable | ReplyError) -> bool:
 
 @dataclass(slots=True)
 class Trouble:
-    """What is known of one tenant's."""
+    """The trouble of one tenant."""
 
     since: float
     timer: asyncio.TimerHandle

@@ -44,7 +44,7 @@ _log = structlog.get_logger("gateway.rooms")
 
 
 class Recipients(Protocol):
-    """What the socket layer is told by resyncs."""
+    """The part of the socket layer that resyncs report to."""
 
     def control(self, room: RoomState, message: wire.Message) -> None:
         """A message for the gateways came on a user's room."""

@@ -1,4 +1,4 @@
-"""What a backend took away from a user, as Redis remembers it. Pure."""
+"""The access that a backend took away from a user, as Redis remembers it. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of each socket so that it can come back, to any replica, after anything.
+"""The sessions in Redis: the state of each socket that lets it come back, to any replica, after any failure.
 
 A session is written when it changes, never when its socket goes: a killed replica writes nothing. It lives
 for the recovery window after its last sign of life, which the replica that holds the socket renews.
@@ -27,7 +27,7 @@ LEAVING = 10 * SEQ_PER_S
 
 
 class SessionRef(NamedTuple):
-    """Whose session it is, and which socket's."""
+    """The names by which Redis knows a session: its user, and its socket."""
 
     tenant: str
     user_id: str
@@ -40,7 +40,7 @@ class SessionRef(NamedTuple):
 
 
 class SessionStatus(NamedTuple):
-    """What Redis says of a session whose socket is connected here."""
+    """The status of a session whose socket is connected here."""
 
     generation: int
     """Of whoever claimed it last; 0 where it is gone."""
@@ -56,7 +56,7 @@ def session_key(tenant: str, pid: str) -> str:
 
 
 class Opened(NamedTuple):
-    """What Redis says to a socket that comes, or comes back."""
+    """The answer of Redis to a socket that comes, or comes back."""
 
     place: StreamPosition
     revoked: Revoked
@@ -65,7 +65,7 @@ class Opened(NamedTuple):
 
 
 class Renewed(NamedTuple):
-    """What Redis says of sessions that were renewed."""
+    """The answer of Redis about sessions that were renewed."""
 
     now: int
     """Redis' time, in microseconds."""
@@ -74,7 +74,7 @@ class Renewed(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """What Redis says to a socket that joined a room."""
+    """The answer of Redis to a socket that joined a room."""
 
     known: bool
     """False when the session is gone and must be written anew."""

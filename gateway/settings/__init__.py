@@ -21,7 +21,7 @@ from gateway.settings.presence import PresenceSettings
 
 
 class Logging(Group):
-    """What is said, and how."""
+    """The settings of the log."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe lines to log"

@@ -1,4 +1,4 @@
-"""Who is who: how tokens are verified, and who may join what."""
+"""The settings of identity and access: how tokens are verified, and who may join what."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from publisher.address import parse_address
 
 
 class Delivery(Group):
-    """How events get to their sockets."""
+    """The settings of delivery, from Redis to sockets."""
 
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),

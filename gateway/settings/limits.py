@@ -1,4 +1,4 @@
-"""How much one client may ask for. Each limit has a code that the client gets and a metric."""
+"""The limits of one client. Each has a code that the client gets, and a metric."""
 
 from __future__ import annotations
 

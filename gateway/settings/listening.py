@@ -1,4 +1,4 @@
-"""Where a replica listens, and who may call."""
+"""The settings of listening: addresses, TLS, origins and proxies."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from gateway.settings.common import Group
 
 
 class PresenceSettings(Group):
-    """When somebody counts as there, and as typing."""
+    """The settings of presence and typing."""
 
     presence_grace_s: float = Field(
         5.0,

@@ -1,4 +1,4 @@
-"""What a first connect and a recovery have in common: subscribing, checking the session, greeting."""
+"""The steps that a first connect and a recovery share: subscribing, checking the session, greeting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a browser may ask: the events of the contract, one handler each.
+"""The events that a browser may send, by the contract, one handler each.
 
 A handler takes the member and a checked payload and gives its answer, or raises `Refused`. With an ack the
 answer goes there, as `{ok: true, ...}`; without one it is sent as the event that the contract names.

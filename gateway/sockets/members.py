@@ -1,4 +1,4 @@
-"""What the parts of the socket layer share: the tables of members, and the services they use."""
+"""The tables of members, and the services that the parts of the socket layer share."""
 
 from __future__ import annotations
 

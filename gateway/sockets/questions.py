@@ -50,7 +50,7 @@ class Questions:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Return the number of questions that wait."""
         return self._turns.waiting
 
     @asynccontextmanager

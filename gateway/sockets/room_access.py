@@ -1,4 +1,4 @@
-"""Who may be in which room: asked at each join, at each recovery, and when a refreshed token has another role."""
+"""Access to rooms: asked at each join, at each recovery, and when a refreshed token has another role."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ NOTES = 3
 
 
 class Typing:
-    """What members say of their typing."""
+    """The typing of members."""
 
     def __init__(self, members: Members) -> None:
         self._members = members

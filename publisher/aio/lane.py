@@ -1,4 +1,4 @@
-"""What sends a lane's events from asyncio, and the servers that it sends them to."""
+"""The sender of a lane's events from asyncio, and the servers that it sends them to."""
 
 from __future__ import annotations
 

@@ -68,12 +68,12 @@ class AsyncPublisher(Verbs[Coroutine[Any, Any, Receipt]]):
 
     @property
     def unsent(self) -> int:
-        """How many events wait in the buffer, the ones under way among them."""
+        """Return the number of events that wait in the buffer, the ones under way among them."""
         return self._lanes.unsent
 
     @property
     def counters(self) -> Counters:
-        """What this publisher has done so far."""
+        """Return the counters of this publisher."""
         return self._lanes.counters()
 
     async def aclose(self, timeout_s: float = 5.0) -> int:

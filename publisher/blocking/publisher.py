@@ -78,13 +78,13 @@ class Publisher(Verbs[Receipt]):
 
     @property
     def unsent(self) -> int:
-        """How many events wait in the buffer, the ones under way among them."""
+        """Return the number of events that wait in the buffer, the ones under way among them."""
         with self._changed:
             return self._lanes.unsent
 
     @property
     def counters(self) -> Counters:
-        """What this publisher has done so far, in this process."""
+        """Return the counters of this publisher, in this process."""
         with self._changed:
             return self._lanes.counters()
 

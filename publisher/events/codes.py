@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What a code means."""
+    """A code with its meaning."""
 
     message: str
     retry: bool

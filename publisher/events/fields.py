@@ -40,4 +40,4 @@ Absent = UnsetType
 
 
 class Payload(Struct):
-    """What an event carries. Further keys may be there, and pass on."""
+    """The payload of an event. Further keys may be there, and pass on."""

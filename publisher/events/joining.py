@@ -1,4 +1,4 @@
-"""What a browser asks of rooms and people, and the answers."""
+"""The requests of a browser about rooms and people, and the answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from publisher.events.fields import Absent, Count, OffsetText, Payload, RoomName
 
 
 class JoinOptions(Payload, kw_only=True):
-    """What a join may ask of the room's history."""
+    """The options of a join about the room's history."""
 
     since: (
         Annotated[
@@ -42,7 +42,7 @@ class PastEvent(Payload, kw_only=True):
 
 
 class Joined(Payload, kw_only=True):
-    """What a join gives."""
+    """The answer to a join."""
 
     message: str
     offset: Annotated[OffsetText, Meta(description="the socket is in the room from here on")]
@@ -90,7 +90,7 @@ class LeftRoom(Payload, kw_only=True):
 
 
 class PresenceQuery(Payload, kw_only=True):
-    """Who is online: all of the organization, or those among some users; or who has a conversation open."""
+    """A question for the users who are online, all or some, or for those who view a conversation."""
 
     user_ids: Annotated[list[UserId], Meta(max_length=1000)] | Absent = UNSET
     conversation_id: Annotated[Uuid, Meta(description="one that the socket is in")] | Absent = UNSET

@@ -1,4 +1,4 @@
-"""What backends publish."""
+"""The events that backends publish."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MessageNew(Payload, kw_only=True):
 
 
 class MessageStatus(Payload, kw_only=True):
-    """What became of a message. It never goes back to an earlier status, and a failure is final."""
+    """The status of a message. It never goes back to an earlier one, and a failure is final."""
 
     message_id: Uuid
     status: Status
@@ -34,7 +34,7 @@ class MessageStatus(Payload, kw_only=True):
 
 
 class ConversationUpdated(Payload, kw_only=True):
-    """What an inbox shows of a conversation without opening it."""
+    """A conversation as an inbox shows it without opening it."""
 
     conversation_id: Uuid
     last_message_at: Timestamp
@@ -44,7 +44,7 @@ class ConversationUpdated(Payload, kw_only=True):
 
 
 class UnreadUpdate(Payload, kw_only=True):
-    """How many messages of a conversation its user has not read."""
+    """The number of messages of a conversation that its user has not read."""
 
     conversation_id: Uuid
     unread_count: Count
@@ -73,7 +73,7 @@ class NotificationNew(Payload, kw_only=True):
 
 
 class CampaignProgress(Payload, kw_only=True):
-    """How far a campaign is."""
+    """The progress of a campaign."""
 
     campaign_id: Uuid
     campaign_name: str

@@ -1,4 +1,4 @@
-"""What gateways say of people. None of it is ever replayed; whoever comes back is told how it stands by then."""
+"""The events of gateways about people. None is replayed; a returning socket is told the state of that moment."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class UserStatuses(Payload, kw_only=True):
 
 
 class ConversationViewers(Payload, kw_only=True):
-    """Who has a conversation open."""
+    """The users who have a conversation open."""
 
     conversation_id: Uuid
     user_ids: Annotated[list[UserId], Meta(description="so many of them as are named")]

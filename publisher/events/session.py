@@ -1,4 +1,4 @@
-"""What one socket and its gateway say to each other: connecting, tokens, failures."""
+"""The events between one socket and its gateway: connecting, tokens, failures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from publisher.events.fields import Absent, Count, LossReason, OffsetText, Paylo
 
 
 class ConnectAuth(Payload, kw_only=True):
-    """What CONNECT carries, `auth` in socket.io-client, which adds `pid` and `offset` by itself.
+    """The payload of CONNECT, `auth` in socket.io-client, which adds `pid` and `offset` by itself.
 
     The token may come as `Authorization: Bearer` instead, and is never read from the query string.
     """

@@ -28,7 +28,7 @@ _FACTS = tuple(Entry.__dataclass_fields__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a relay takes at a time."""
+    """The limits of one turn of a relay."""
 
     rows: int
     tenants: int

@@ -31,7 +31,7 @@ from publisher.sending import BATCH, REPLICAS_TIMEOUT_MS, check_replicas
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of some rows; those that are neither done nor refused are still to be published."""
+    """The outcome of some rows. Those that are neither done nor refused are still to be published."""
 
     done: list[int] = field(default_factory=list)
     duplicates: int = 0

@@ -1,4 +1,4 @@
-"""What a row says of an event: its own facts, and nothing of how it is published.
+"""A row's facts about an event, without how it is published.
 
 Keys in Redis, time limits and epochs are left out: the relay adds them with its own settings, through the
 same builder as every publisher, so that a row outlives an upgrade of either side.

@@ -31,7 +31,7 @@ _log = logging.getLogger("publisher.outbox")
 
 @dataclass(frozen=True, slots=True)
 class Relaying:
-    """How a relay works."""
+    """The options of a relay."""
 
     poll_interval_s: float = 0.1
     """How long it waits after it found nothing."""
@@ -54,7 +54,7 @@ class Relaying:
 
 @dataclass(slots=True)
 class RelayCounters:
-    """What a relay has done since it was made; each only grows."""
+    """The counters of a relay since it was made. Each only grows."""
 
     relayed: int = 0
     """Rows that Redis has and that were deleted."""

@@ -47,7 +47,7 @@ export type RetryCode =
   | "internal"
   | "unavailable";
 
-/** What a join gives. */
+/** The answer to a join. */
 export interface Joined {
   message: string;
   /** The socket is in the room from here on. */
@@ -58,7 +58,7 @@ export interface Joined {
   complete: boolean;
 }
 
-/** What a join may ask of the room's history. */
+/** The options of a join about the room's history. */
 export interface JoinOptions {
   /** Everything after it, which was seen earlier, comes with the answer. */
   since?: Offset;
@@ -96,7 +96,7 @@ export interface MessageNew {
   sent_at?: Timestamp | null;
 }
 
-/** What became of a message. It never goes back to an earlier status, and a failure is final. */
+/** The status of a message. It never goes back to an earlier one, and a failure is final. */
 export interface MessageStatus {
   message_id: string;
   status: "delivered" | "failed" | "read" | "sent";
@@ -104,7 +104,7 @@ export interface MessageStatus {
   conversation_id: string;
 }
 
-/** What an inbox shows of a conversation without opening it. */
+/** A conversation as an inbox shows it without opening it. */
 export interface ConversationUpdated {
   conversation_id: string;
   last_message_at: Timestamp;
@@ -115,7 +115,7 @@ export interface ConversationUpdated {
   unread?: number;
 }
 
-/** How many messages of a conversation its user has not read. */
+/** The number of messages of a conversation that its user has not read. */
 export interface UnreadUpdate {
   conversation_id: string;
   unread_count: number;
@@ -142,7 +142,7 @@ export interface NotificationNew {
   url?: string;
 }
 
-/** How far a campaign is. */
+/** The progress of a campaign. */
 export interface CampaignProgress {
   campaign_id: string;
   campaign_name: string;
@@ -172,7 +172,7 @@ export interface UserStatuses {
   offline: string[];
 }
 
-/** Who has a conversation open. */
+/** The users who have a conversation open. */
 export interface ConversationViewers {
   conversation_id: string;
   /** So many of them as are named. */
@@ -245,7 +245,7 @@ export interface RoomRef {
   room: string;
 }
 
-/** Who is online: all of the organization, or those among some users; or who has a conversation open. */
+/** A question for the users who are online, all or some, or for those who view a conversation. */
 export interface PresenceQuery {
   user_ids?: string[];
   /** One that the socket is in. */

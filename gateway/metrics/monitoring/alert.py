@@ -29,7 +29,7 @@ class Alert(NamedTuple):
 
     @property
     def runbook(self) -> str:
-        """Where the runbook speaks of it."""
+        """Return the link to the alert's section in the runbook."""
         return f"{RUNBOOK}#{self.name.lower()}"
 
 

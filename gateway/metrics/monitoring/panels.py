@@ -1,4 +1,4 @@
-"""What the dashboard shows, row by row, from what users notice down to what may be the cause."""
+"""The panels of the dashboard, row by row, from those that users notice down to possible causes."""
 
 from __future__ import annotations
 

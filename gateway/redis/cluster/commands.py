@@ -32,7 +32,7 @@ _log = structlog.get_logger("gateway.redis")
 
 
 class ClusterSource:
-    """Where the nodes of a cluster are."""
+    """The addresses of a cluster's nodes."""
 
     def __init__(self, address: Address, *, name: str, **options: Any) -> None:
         self.topology = Topology(address.nodes)
@@ -68,7 +68,7 @@ class ClusterSource:
 
 
 class ClusterCommands(Commands):
-    """What `Commands` is to one server. Every question but those about scripts has to name a key."""
+    """The counterpart of `Commands` for a cluster. Every question but those about scripts has to name a key."""
 
     publishing = "SPUBLISH"
 

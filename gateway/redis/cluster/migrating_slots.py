@@ -20,7 +20,7 @@ Command = tuple[str | bytes | float, ...]
 
 
 class Nodes(Protocol):
-    """Who is asked; `ClusterCommands` is."""
+    """The nodes that can be asked: `ClusterCommands`."""
 
     def owner(self, slot: int) -> Node | None:
         """Return the node that has a slot, None where nobody said so yet."""

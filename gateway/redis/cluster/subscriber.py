@@ -32,19 +32,19 @@ RETRY_S = 0.05
 
 
 class Listener(Protocol):
-    """Who has to know what is heard, and what may be missed; `Resync` is."""
+    """A listener that has to know which channels are heard, and which may miss something: `Resync`."""
 
     def lost(self, subscriber: Subscriber) -> None:
         """A shard is not heard any more."""
 
     async def back(self, subscriber: Subscriber) -> None:
-        """It is again, and every channel there; raises `RedisUnavailable` when it is lost meanwhile."""
+        """The shard is heard again, with every channel; raises `RedisUnavailable` when it is lost meanwhile."""
 
     def moving(self, channels: Iterable[bytes]) -> None:
         """Channels go to another shard, and are not heard until `moved`, or until that is back."""
 
     async def moved(self, channels: Iterable[bytes]) -> None:
-        """They are heard there."""
+        """The channels are heard at the other shard."""
 
     def forget(self, subscriber: Subscriber) -> None:
         """A shard is gone for good."""
@@ -92,7 +92,7 @@ class Slot:
 
 
 class ClusterSubscriber:
-    """What `Subscriber` is to one server."""
+    """The counterpart of `Subscriber` for a cluster."""
 
     def __init__(
         self,
@@ -159,12 +159,12 @@ class ClusterSubscriber:
 
     @property
     def reconnects(self) -> int:
-        """How often a connection came back, of all shards that there ever were."""
+        """Return the number of reconnects, of all shards that there ever were."""
         return self._past_reconnects + sum(subscriber.reconnects for subscriber in self._subscribers.values())
 
     @property
     def deaf(self) -> int:
-        """How often one heard nothing, likewise."""
+        """Return the number of probes that did not come back, likewise."""
         return self._past_deaf + sum(subscriber.deaf for subscriber in self._subscribers.values())
 
     def of(self, tenant: str) -> Subscriber:
