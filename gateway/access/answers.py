@@ -60,7 +60,7 @@ class Answers:
             _, dropped = self._users.popitem(last=False)
             self._size -= len(dropped)
 
-    def forget(self, user: User, room: Room | None = None) -> None:
+    def invalidate(self, user: User, room: Room | None = None) -> None:
         """Drop what is known of a user, and of one room or all."""
         rooms = self._users.get(user)
         if rooms is None:

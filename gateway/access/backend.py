@@ -98,10 +98,10 @@ class Backend:
         known = self.answers.get(user, identity.role, room, self._now())
         return self._ask(identity, room) if known is None else known
 
-    def forget(self, tenant: str, user_id: str, room: Room | None = None) -> None:
+    def invalidate(self, tenant: str, user_id: str, room: Room | None = None) -> None:
         """Forget what was answered, or is being answered, about a user."""
         self.changes += 1
-        self.answers.forget((tenant, user_id), room)
+        self.answers.invalidate((tenant, user_id), room)
         for question in [*self._under_way]:
             if (question.tenant, question.user_id) == (tenant, user_id) and room in (None, question.room):
                 del self._under_way[question]
@@ -154,7 +154,7 @@ class Backend:
     async def _take_turn(self, tenant: str) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._turns.take(tenant)
+                await self._turns.acquire(tenant)
         except (TimeoutError, TooManyWaiting):
             self.outcomes["spared"] += 1
             raise Away("there are too many questions") from None

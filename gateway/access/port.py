@@ -22,7 +22,7 @@ class Access(Protocol):
         What is awaited raises `Unavailable` where nobody can say at the moment. Safe to cancel.
         """
 
-    def forget(self, tenant: str, user_id: str, room: Room | None = None) -> None:
+    def invalidate(self, tenant: str, user_id: str, room: Room | None = None) -> None:
         """Forget what was answered about a user, and one room or all, also what is being asked just now."""
 
 
@@ -36,12 +36,12 @@ class Everyone:
         """Say yes."""
         return True
 
-    def forget(self, tenant: str, user_id: str, room: Room | None = None) -> None:
+    def invalidate(self, tenant: str, user_id: str, room: Room | None = None) -> None:
         """Have joins that are under way look again; there is nothing to forget."""
         self.changes += 1
 
     def forget_all(self) -> None:
-        """Do as `forget` does."""
+        """Do as `invalidate` does."""
         self.changes += 1
 
 

@@ -32,6 +32,6 @@ class Roles:
             return False
         return self._then.may_join(identity, room)
 
-    def forget(self, tenant: str, user_id: str, room: Room | None = None) -> None:
+    def invalidate(self, tenant: str, user_id: str, room: Room | None = None) -> None:
         """Have the next one forget."""
-        self._then.forget(tenant, user_id, room)
+        self._then.invalidate(tenant, user_id, room)

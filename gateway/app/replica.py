@@ -169,7 +169,7 @@ class Gateway:
             messages_burst=settings.events_burst,
             compression=_compression(settings),
             allow_origin=allow_origin,
-            admit=self._connects.admit,
+            admit=self._connects.refusal_of,
             remote=self.forwarding.remote,
             name=self.name,
             elsewhere=self.forwarding,

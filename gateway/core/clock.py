@@ -42,7 +42,7 @@ class ServerClock:
         self._answers.append(Answer(half, server_us * 1e-6 - asked_at - half))
         self.error_s, self.offset_s = min(self._answers)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Believe no earlier answer any more: it may have been another server's."""
         self._answers.clear()
 

@@ -52,7 +52,7 @@ class Pacer:
         self._pause_s = 1 / per_s
         self._call_later = call_later
 
-    def begin(self, members: Iterable[Paced]) -> None:
+    def pace(self, members: Iterable[Paced]) -> None:
         """Pace those of the members that were just given a conflated event, and are not corked."""
         fresh = [member for member in members if member.cork is None]
         if not fresh:

@@ -96,7 +96,7 @@ class Hub:
             self.channels[room.channel] = room
         return room
 
-    def forget(self, room: RoomState) -> None:
+    def remove_room(self, room: RoomState) -> None:
         """Drop a room that nobody here is in, and its tenant with the last room."""
         self.channels.pop(room.channel, None)
         tenant = room.tenant
@@ -218,7 +218,7 @@ class Hub:
                 else:
                     replaced += member.keep(seq, frame, key)
         if key and self._pacer is not None:
-            self._pacer.begin(chunk)
+            self._pacer.pace(chunk)
         self.stats.conflated += replaced
         counted.deliveries += given - replaced
         if len(members) <= size:

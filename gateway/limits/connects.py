@@ -48,8 +48,8 @@ class Connects:
         self._clock = clock
         self._sockets: dict[str, int] = {}
 
-    def admit(self, remote: str) -> Refusal | None:
-        """Take one more connection from `remote`, or give the refusal that it gets."""
+    def refusal_of(self, remote: str) -> Refusal | None:
+        """Return the refusal that one more connection from `remote` gets, None where it may come."""
         refusal = self._judge(remote)
         if refusal is not None:
             _log.warning("connect_limited", limit=refusal.limit, remote=remote)

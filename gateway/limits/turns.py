@@ -32,13 +32,13 @@ class Turns:
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncIterator[None]:
         """Wait for a turn and have it for the block; raises `TooManyWaiting`. Safe to cancel."""
-        await self.take(key)
+        await self.acquire(key)
         try:
             yield
         finally:
             self.give_back(key)
 
-    async def take(self, key: str) -> None:
+    async def acquire(self, key: str) -> None:
         """Wait for a turn, which `give_back` ends; raises `TooManyWaiting`. Safe to cancel."""
         queue = self._queues.get(key)
         if queue is None and self._may_take(key):

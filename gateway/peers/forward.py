@@ -115,10 +115,10 @@ class Forwarding:
                 return await self._open_tunnel(request, name, peer, passed)
             return await self._pass_on(request, peer, passed)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            self._registry.forget(name)
+            self._registry.invalidate(name)
             return self._unavailable()
         except (aiohttp.ClientError, web.RequestPayloadError, OSError, TimeoutError):
-            self._registry.forget(name)
+            self._registry.invalidate(name)
             # It may have been answered, and the answer be lost. After a 503 a proxy would ask once more; after
             # this the client gives the session up, comes back, and misses nothing.
             return UNKNOWN_SID
@@ -184,14 +184,14 @@ class Forwarding:
     ) -> web.StreamResponse | Refusal:
         # Otherwise it is counted where it was passed on from: there is the client's connection.
         is_ours = passed.hops == 1
-        if is_ours and (refused := self._connects.admit(passed.remote)) is not None:
+        if is_ours and (refused := self._connects.refusal_of(passed.remote)) is not None:
             return refused
         tunnel = Tunnel(self.tunnels, passed.remote if is_ours else None)
         opened = None
         try:
             opened = await self._asked(request, self._ask_to_switch(request, peer, passed, tunnel))
         except (OSError, TimeoutError):
-            self._registry.forget(name)
+            self._registry.invalidate(name)
             return self._unavailable()
         finally:
             if opened is None or opened.status != 101:

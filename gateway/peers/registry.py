@@ -125,7 +125,7 @@ class Registry:
         """
         return await entries(self._commands) | {self.name: self._said()}
 
-    def forget(self, name: str) -> None:
+    def invalidate(self, name: str) -> None:
         """Look a process up anew the next time: it did not answer."""
         self._known.pop(name, None)
 

@@ -130,7 +130,7 @@ class Probe:
         heard_at = self._clock.monotonic()
         if self._asked_over != self._commands.reconnects:
             self._asked_over = self._commands.reconnects
-            self._clock.forget()
+            self._clock.reset()
         now = int(seconds) * SEQ_PER_S + int(micros)
         self._clock.learn(asked_at, heard_at, now)
         self.round_trip.observe(heard_at - asked_at)

@@ -148,11 +148,11 @@ class Resync:
         if tasks:
             await asyncio.wait(tasks)
 
-    def forget(self, subscriber: Subscriber) -> None:
+    def gone(self, subscriber: Subscriber) -> None:
         """A shard is gone for good."""
         self._deaf.discard(subscriber)
 
-    def begin(self, tenant: Tenant) -> None:
+    def start(self, tenant: Tenant) -> None:
         """Resync one tenant, whose live messages wait from now on."""
         self._hold(tenant)
         if not self._is_deaf(tenant):

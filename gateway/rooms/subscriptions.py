@@ -1,7 +1,7 @@
-"""Keeps the rooms of this replica heard.
+"""The rooms of this replica and their subscriptions.
 
-Around the hub, which decides, this is the shell that subscribes and waits. A room that `open` gave is heard
-from that moment on, through every break of the connection: `Resync` makes good what was missed meanwhile.
+Around the hub, which decides, this is the shell that subscribes and waits. A room that `subscribe` returned is
+heard from that moment on, through every break of the connection: `Resync` makes good what was missed meanwhile.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class RoomSubscriptions:
 
     # -- rooms
 
-    async def open(self, tenant: Tenant, names: Iterable[Room]) -> list[RoomState]:
+    async def subscribe(self, tenant: Tenant, names: Iterable[Room]) -> list[RoomState]:
         """Have rooms heard: give them once Redis has confirmed it, pinned until `release`.
 
         Raises `Unavailable` when that takes too long.
@@ -104,7 +104,7 @@ class RoomSubscriptions:
         return rooms
 
     def release(self, rooms: Iterable[RoomState]) -> None:
-        """Unpin rooms that `open` gave."""
+        """Unpin rooms that `subscribe` returned."""
         for room in rooms:
             room.pins -= 1
             self.note_idle(room)
@@ -166,7 +166,7 @@ class RoomSubscriptions:
         if tenant.epoch is None:
             tenant.epoch = place.epoch
         elif tenant.epoch != place.epoch:
-            self.resync.begin(tenant)
+            self.resync.start(tenant)
             raise Unavailable
         for room in rooms:
             if room.last_seq is None:
@@ -211,7 +211,7 @@ class RoomSubscriptions:
                 gone.append(room)
         self.subscriber.unsubscribe(room.channel for room in gone)
         for room in gone:
-            self.hub.forget(room)
+            self.hub.remove_room(room)
 
     # -- what the hub can't settle
 
@@ -221,7 +221,7 @@ class RoomSubscriptions:
 
     def gap(self, room: RoomState) -> None:
         """Resync the room's tenant, whose messages wait meanwhile."""
-        self.resync.begin(room.tenant)
+        self.resync.start(room.tenant)
 
     def control(self, room: RoomState, message: wire.Message) -> None:
         """Pass a message for the gateways on."""

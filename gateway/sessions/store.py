@@ -300,7 +300,7 @@ class Sessions:
         grace_ms = self._moving_ms if moving else self._grace_ms
         await self._left(ref, self._window_ms, grace_ms, since, typing)
 
-    async def forget(self, ref: SessionRef, typing: Iterable[Room] = (), *, at_once: bool = True) -> None:
+    async def end(self, ref: SessionRef, typing: Iterable[Room] = (), *, at_once: bool = True) -> None:
         """Drop a session that must not be recovered, unless another socket has it.
 
         Its user counts as gone at once, or after the grace time.

@@ -21,9 +21,9 @@ async def subscribe(members: Members, member: Member, names: Iterable[Room]) -> 
     """
     tenant, user_id = member.tenant, member.identity.user_id
     was_heard = user(user_id) in tenant.rooms
-    rooms = await members.subscriptions.open(tenant, names)
+    rooms = await members.subscriptions.subscribe(tenant, names)
     if not was_heard:
-        members.access.forget(tenant.id, user_id)
+        members.access.invalidate(tenant.id, user_id)
     return rooms
 
 

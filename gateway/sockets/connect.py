@@ -46,7 +46,7 @@ class Connector:
         self.refused: dict[str, int] = {}
         """Connects refused, by code."""
 
-    async def admit(self, peer: Peer, auth: Any) -> Admission:
+    async def connect(self, peer: Peer, auth: Any) -> Admission:
         """Accept a socket; raises `Refused`, or `Unavailable` where the client should just try again."""
         environ = peer.socket.environ or {}
         try:
@@ -109,7 +109,7 @@ class Connector:
                 told = await catch_up(members, member, names, seq)
         except BaseException:
             members.take_out(member)
-            unwatched(asyncio.ensure_future(members.sessions.forget(session_ref(member), at_once=False)))
+            unwatched(asyncio.ensure_future(members.sessions.end(session_ref(member), at_once=False)))
             raise
         finally:
             members.subscriptions.release(rooms)

@@ -69,13 +69,13 @@ class ControlHandler:
 
     def _forget(self, own: RoomState, name: Room | None) -> None:
         """Have the next join of a user, whose own room this is, asked about afresh."""
-        self._members.access.forget(own.tenant.id, own.name.partition(":")[2], name)
+        self._members.access.invalidate(own.tenant.id, own.name.partition(":")[2], name)
 
     def _disconnect(self, members: list[Member]) -> None:
         for member in members:
             self._members.take_out(member)
             typing = self._members.typing.pop(member, ())
-            unwatched(asyncio.ensure_future(self._members.sessions.forget(session_ref(member), typing)))
+            unwatched(asyncio.ensure_future(self._members.sessions.end(session_ref(member), typing)))
             member.socket.send_frame(Frame(packets.disconnect()))
             member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
         if members:

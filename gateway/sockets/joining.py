@@ -79,7 +79,7 @@ class Rooms:
         """Do what `join` does for a socket that may join, whose turn it is."""
         members = self._members
         tenant = member.tenant
-        (room,) = await members.subscriptions.open(tenant, [name])
+        (room,) = await members.subscriptions.subscribe(tenant, [name])
         self._hold(member)
         try:
             if room.last_seq is None:

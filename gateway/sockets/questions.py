@@ -57,7 +57,7 @@ class Questions:
     async def turn(self, member: Member) -> AsyncIterator[None]:
         """Wait for a socket's turn and have it for the block. Raises `Refused`."""
         try:
-            await self._turns.take(member.tenant.id)
+            await self._turns.acquire(member.tenant.id)
         except TooManyWaiting:
             limit = "max_waiting_questions"
             self._limited[limit] += 1

@@ -57,7 +57,7 @@ class Recovery:
         """Events that sockets had missed and were given when they came back."""
 
     async def recover(self, peer: Peer, identity: Identity, wanted: Wanted) -> tuple[Member, Admission]:
-        """Give a socket the session that it wants; raises `Lost`, and what `Connector.admit` raises."""
+        """Give a socket the session that it wants; raises `Lost`, and what `Connector.connect` raises."""
         sessions = self._members.sessions
         claiming = SessionRef(
             identity.tenant, identity.user_id, wanted.pid, token_id=identity.token_id, issued_at=identity.issued_at

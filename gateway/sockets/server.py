@@ -59,7 +59,7 @@ class GatewayServer(SocketServer):
 
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
         """Accept a socket whose token is good."""
-        admission = await self.connector.admit(peer, auth)
+        admission = await self.connector.connect(peer, auth)
         self._expiry.watch(_member_of(peer))
         return admission
 
@@ -83,7 +83,7 @@ class GatewayServer(SocketServer):
         sessions = self.members.sessions
         if reason == LEFT:
             # The page may be on its way to the next one: its user gets the time that a reload has.
-            await sessions.forget(session_ref(member), typing, at_once=False)
+            await sessions.end(session_ref(member), typing, at_once=False)
         else:
             moving = reason in SENT_AWAY
             await sessions.begin_window(session_ref(member), since(member), typing, moving=moving)

@@ -51,11 +51,11 @@ def test_one_room_or_all_of_a_user_are_forgotten() -> None:
     for user in (ANNA, BRUNO):
         for room in (ONE, TWO):
             answers.put(user, "agent", room, True, 100.0)
-    answers.forget(ANNA, ONE)
-    answers.forget(ANNA, ONE)
+    answers.invalidate(ANNA, ONE)
+    answers.invalidate(ANNA, ONE)
     assert [answers.get(ANNA, "agent", room, 100.0) for room in (ONE, TWO)] == [None, True]
-    answers.forget(ANNA)
-    answers.forget(ANNA)
+    answers.invalidate(ANNA)
+    answers.invalidate(ANNA)
     assert answers.get(ANNA, "agent", TWO, 100.0) is None
     assert answers.get(BRUNO, "agent", ONE, 100.0) is True
     assert len(answers) == 2

@@ -214,10 +214,10 @@ async def test_a_question_that_was_forgotten_is_asked_again(web_server: WebServe
             assert await ask(backend, room=room) == "allowed"
         before = backend.changes
         says(web_server, 403)
-        backend.forget(ANNA.tenant, ANNA.user_id, ROOM)
+        backend.invalidate(ANNA.tenant, ANNA.user_id, ROOM)
         assert backend.changes > before
         assert [await ask(backend, room=room) for room in (ROOM, other)] == ["denied", "allowed"]
-        backend.forget(ANNA.tenant, ANNA.user_id)
+        backend.invalidate(ANNA.tenant, ANNA.user_id)
         assert await ask(backend, room=other) == "denied"
 
 
@@ -226,7 +226,7 @@ async def test_an_answer_that_was_forgotten_while_it_was_asked_for_is_not_kept(w
     async with asking(web_server) as backend:
         early = asyncio.create_task(ask(backend))
         await web_server.wait_asked(1)
-        backend.forget(ANNA.tenant, ANNA.user_id, ROOM)
+        backend.invalidate(ANNA.tenant, ANNA.user_id, ROOM)
         late = asyncio.create_task(ask(backend))
         await web_server.wait_asked(2)
         statuses = iter([200, 403])

@@ -119,7 +119,7 @@ async def test_a_join_that_is_under_way_is_looked_at_again() -> None:
     member: Any = SimpleNamespace(identity=identity)
     changes = await room_access.check(member, room, was_in=False)
     blocked.add(room)
-    access.forget(identity.tenant, identity.user_id, room)
+    access.invalidate(identity.tenant, identity.user_id, room)
     with pytest.raises(Refused) as caught:
         await room_access.check_again(member, room, changes, was_in=False)
     assert caught.value.code == "forbidden"

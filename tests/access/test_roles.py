@@ -53,7 +53,7 @@ class Asked:
         self.roles.append(identity.role)
         return False
 
-    def forget(self, tenant: str, user_id: str, room: Room | None = None) -> None:
+    def invalidate(self, tenant: str, user_id: str, room: Room | None = None) -> None:
         self.roles.append("forgotten")
 
 
@@ -68,7 +68,7 @@ def test_what_is_forgotten_is_forgotten_behind_it() -> None:
     asked = Asked()
     roles = Roles(PAIRS, asked)
     assert roles.changes == 7
-    roles.forget("t", "u")
+    roles.invalidate("t", "u")
     assert asked.roles == ["forgotten"]
 
 

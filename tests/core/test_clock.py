@@ -62,7 +62,7 @@ def test_a_fast_answer_of_long_ago_gives_way_to_what_the_clock_says_now(
 
 def test_another_servers_clock_counts_at_once(clock: ServerClock, ours: Monotonic) -> None:
     clock.learn(0.0, 0.001, SERVER_US)
-    clock.forget()
+    clock.reset()
     clock.learn(2.0, 2.5, SERVER_US - 5_000_000)
     ours.now = 2.25
     assert clock.age_s(SERVER_US - 5_000_000) == pytest.approx(0.0, abs=1e-6)

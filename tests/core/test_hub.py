@@ -276,13 +276,13 @@ def test_the_position_is_the_last_seq_that_was_handed_out(world: World) -> None:
 def test_nothing_is_left_of_a_tenant_that_nobody_is_in(world: World) -> None:
     rooms = [world.room("user:a"), world.room("user:b")]
     for room in rooms:
-        world.hub.forget(room)
+        world.hub.remove_room(room)
     assert (world.hub.tenants, world.hub.channels) == ({}, {})
 
 
 def test_a_tenant_that_waits_for_a_resync_is_not_forgotten(world: World) -> None:
     world.tenant.backlog = []
-    world.hub.forget(world.room())
+    world.hub.remove_room(world.room())
     assert world.tenant.id in world.hub.tenants
 
 

@@ -20,7 +20,7 @@ class Door:
 
     def tries(self, times: int = 1, remote: str = HERE) -> list[str]:
         """Try so often; return the limit that was hit, or "" where it was let in."""
-        refusals = [self.connects.admit(remote) for _ in range(times)]
+        refusals = [self.connects.refusal_of(remote) for _ in range(times)]
         return ["" if refusal is None else refusal.limit for refusal in refusals]
 
 
@@ -87,8 +87,8 @@ def test_zero_is_no_limit() -> None:
 def test_a_refusal_says_when_to_come_back_and_which_limit_it_was(settings: dict[str, Any]) -> None:
     door = Door(**settings)
     door.pending = 1
-    door.connects.admit(HERE)
-    refusal = door.connects.admit(HERE)
+    door.connects.refusal_of(HERE)
+    refusal = door.connects.refusal_of(HERE)
     assert refusal is not None
     assert refusal.status == 503
     assert int(dict(refusal.headers)["Retry-After"]) >= 1

@@ -87,8 +87,8 @@ async def test_as_many_wait_as_may() -> None:
     takers.come("loud", 4)
     await takers.settle()
     with pytest.raises(TooManyWaiting):
-        await takers.turns.take("loud")
-    await takers.turns.take("calm")
+        await takers.turns.acquire("loud")
+    await takers.turns.acquire("calm")
     takers.turns.give_back("calm")
     await takers.end()
 

@@ -106,7 +106,7 @@ async def test_users_who_come_and_go_for_ever_leave_no_more_than_a_few_of_them(
         for batch in range(0, 700, 50):
             names = [f"user-{i}-{batch + n}" for n in range(50)]
             sockets = await asyncio.gather(*map(office.come, names))
-            await asyncio.gather(*(office.sessions.forget(socket.session_ref) for socket in sockets))
+            await asyncio.gather(*(office.sessions.end(socket.session_ref) for socket in sockets))
         await _age(office, redis_client, TIMES.missed_s + 60.0)
         await office.sweep()
         assert await redis_client.zcard(office.key("changes")) <= REMEMBERED

@@ -153,7 +153,7 @@ class Machine(RuleBasedStateMachine):
         if how in ("dropped", "moved"):
             self.run(self.office.drop(going.socket, moving=how == "moved", typing=typing))
         else:
-            self.run(self.office.sessions.forget(session_ref, typing, at_once=how == "sent away"))
+            self.run(self.office.sessions.end(session_ref, typing, at_once=how == "sent away"))
         stays_s = {"dropped": TIMES.grace_s, "closed": TIMES.grace_s, "moved": TIMES.lease_s, "sent away": 0}[how]
         going.up, going.for_good, going.gone_at = False, how in ("closed", "sent away"), self.now + stays_s
         going.types.clear()

@@ -76,12 +76,12 @@ async def test_a_page_that_is_reloaded_never_went_though_it_said_goodbye(office:
     ann = await office.come("ann")
     await office.told()
     for _ in range(10):
-        await office.sessions.forget(ann.session_ref, at_once=False)
+        await office.sessions.end(ann.session_ref, at_once=False)
         ann = await office.come("ann")
     await office.pass_time(6)
     await office.sweep(ann)
     assert await office.told() == []
-    await office.sessions.forget(ann.session_ref, at_once=False)
+    await office.sessions.end(ann.session_ref, at_once=False)
     assert (await office.come_back(ann)).session is None
     await office.pass_time(6)
     await office.sweep()
@@ -90,14 +90,14 @@ async def test_a_page_that_is_reloaded_never_went_though_it_said_goodbye(office:
 
 async def test_who_is_sent_away_is_offline_at_once_and_leaves_no_session(office: Office) -> None:
     ann = await office.come("ann")
-    await office.sessions.forget(ann.session_ref)
+    await office.sessions.end(ann.session_ref)
     assert await office.statuses() == [("ann", "online"), ("ann", "offline")]
     assert [name for name in await office.keys() if name.startswith(("session:", "sockets:"))] == []
 
 
 async def test_what_a_socket_left_behind_is_gone_after_the_grace(office: Office) -> None:
     ann = await office.come("ann", office.talk)
-    await office.sessions.forget(ann.session_ref, at_once=False)
+    await office.sessions.end(ann.session_ref, at_once=False)
     await office.pass_time(6)
     await office.sweep()
     gone = ("session:", "sockets:", "viewers:", "leases", "online")
@@ -207,7 +207,7 @@ async def test_many_changes_are_told_together_and_a_few_at_once(office: Office) 
 
 async def test_a_change_that_is_told_late_is_told_as_it_is_by_then(office: Office) -> None:
     sockets = [await office.come(f"user-{number}") for number in range(8)]
-    await office.sessions.forget(sockets[7].session_ref)
+    await office.sessions.end(sockets[7].session_ref)
     await office.told()
     await office.sweep()
     ((name, data, skip),) = await office.told()
@@ -227,9 +227,9 @@ async def test_what_a_socket_missed_is_what_changed_since_but_for_itself(office:
     ann, bob = await office.come("ann"), await office.come("bob")
     before = await office.seq()
     await office.drop(ann)
-    await office.sessions.forget(bob.session_ref)
+    await office.sessions.end(bob.session_ref)
     await office.come("cid")
-    await office.sessions.forget(ann.session_ref)
+    await office.sessions.end(ann.session_ref)
 
     async def missed(after: int | None) -> Any:
         statuses = (await office.presence.read(office.tenant, [], "ann", after)).statuses

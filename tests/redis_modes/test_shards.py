@@ -35,7 +35,7 @@ class Nobody:
     async def moved(self, channels: object) -> None:
         pass
 
-    def forget(self, ear: Subscriber) -> None:
+    def gone(self, ear: Subscriber) -> None:
         pass
 
 

@@ -374,7 +374,7 @@ async def hearing(ground: Ground) -> Hearing:
 async def test_a_resync_that_is_asked_for_in_the_middle_of_one_hides_nothing(hearing: Hearing) -> None:
     back = hearing.break_and_mend()
     await until(lambda: bool(hearing.ground.redis.asked))
-    hearing.ground.resync.begin(hearing.tenant)
+    hearing.ground.resync.start(hearing.tenant)
     await hearing.end(back)
     assert hearing.recipients.since == [100]
 
@@ -382,7 +382,7 @@ async def test_a_resync_that_is_asked_for_in_the_middle_of_one_hides_nothing(hea
 async def test_a_gap_while_a_break_is_looked_back_at_hides_nothing(hearing: Hearing) -> None:
     back = hearing.break_and_mend()
     await hearing.answer_until_recheck(1)
-    hearing.ground.resync.begin(hearing.tenant)
+    hearing.ground.resync.start(hearing.tenant)
     await hearing.end(back)
     assert hearing.recipients.since == [100, 100]
 

@@ -284,7 +284,7 @@ async def test_a_session_lives_for_its_lease_and_for_the_window_once_its_socket_
 
 async def test_a_session_that_must_not_be_recovered_is_dropped(case: Case) -> None:
     await case.open()
-    await case.sessions.forget(case.session_ref)
+    await case.sessions.end(case.session_ref)
     assert await case.claim() is None
 
 
@@ -346,7 +346,7 @@ async def test_a_socket_that_went_after_another_had_its_session_leaves_that_alon
 ) -> None:
     await case.open()
     await case.claim()
-    await case.sessions.forget(case.session_ref)
+    await case.sessions.end(case.session_ref)
     await case.sessions.begin_window(case.session_ref, 0)
     assert 119_000 < await redis_client.pttl(case.key) <= 120_000
     assert await redis_client.zscore(sockets(case), case.pid) > 0
@@ -416,7 +416,7 @@ async def test_a_socket_that_never_heard_that_it_has_to_go_is_told_again_and_pus
         await case.sessions.open(deaf, {BOB: 1, case.room: 1})
         push = await anext(pubsub.listen())
         assert json.loads(parse_message(push["data"]).body) == {"do": "evict", "pid": deaf.pid}
-        await case.sessions.forget(deaf)
+        await case.sessions.end(deaf)
     assert await redis_client.zrange(sockets(case), 0, -1) == [other.pid.encode()]
     assert not await redis_client.exists(session_key(case.tenant, deaf.pid))
     assert (await case.sessions.claim(other)).session is not None

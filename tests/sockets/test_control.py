@@ -64,7 +64,7 @@ class Access:
     def __init__(self) -> None:
         self.forgotten: list[tuple[str, str]] = []
 
-    def forget(self, tenant: str, user_id: str, room: Room | None = None) -> None:
+    def invalidate(self, tenant: str, user_id: str, room: Room | None = None) -> None:
         assert room is None
         self.forgotten.append((tenant, user_id))
 

@@ -46,7 +46,7 @@ class Listener(Protocol):
     async def moved(self, channels: Iterable[bytes]) -> None:
         """The channels are heard at the other shard."""
 
-    def forget(self, subscriber: Subscriber) -> None:
+    def gone(self, subscriber: Subscriber) -> None:
         """A shard is gone for good."""
 
 
@@ -303,7 +303,7 @@ class ClusterSubscriber:
         subscriber = self._subscribers.pop(node)
         self._past_reconnects += subscriber.reconnects
         self._past_deaf += subscriber.deaf
-        self._listener.forget(subscriber)
+        self._listener.gone(subscriber)
         task = asyncio.create_task(subscriber.stop(), name="a shard is gone")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
