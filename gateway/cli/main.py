@@ -47,7 +47,7 @@ def cli() -> None:
     """The realtime gateway: Socket.IO for browsers, fed by the publisher through Redis.
 
     Try it with `gateway dev`. Everything else is configured by environment variables, listed in
-    gateway/README.md; `gateway check` tells what is wrong with them.
+    gateway/REFERENCE.md; `gateway check` tells what is wrong with them.
     """
 
 

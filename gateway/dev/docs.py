@@ -1,7 +1,7 @@
 """The documentation that is made from the code: `python -m gateway.dev.docs --write`, or `--check`.
 
 It makes `.env.example`, alerts and dashboard in `deploy`, the contract's `asyncapi.json` and the browser client's
-`events.ts`; and in the READMEs of the repository, `gateway`, `publisher` and `deploy` what stands between
+`events.ts`; and in `gateway/REFERENCE.md` and the READMEs the text that stands between
 `<!-- name -->` and `<!-- /name -->` for each name in `BLOCKS`. It works in a checkout only; a test fails while the
 files and the code differ.
 """
@@ -29,6 +29,7 @@ from gateway.settings import PREFIX, Settings, variable_names
 ROOT = Path(__file__).parents[2]
 FRONT = Path("README.md")
 README = Path("gateway", "README.md")
+REFERENCE = Path("gateway", "REFERENCE.md")
 RUNBOOK = Path("deploy", "README.md")
 PUBLISHER = Path("publisher", "README.md")
 EXAMPLE = Path(".env.example")
@@ -180,7 +181,7 @@ def outdated(root: Path = ROOT) -> dict[Path, str]:
     """Return the files that differ from the code, and what they should be."""
     wanted = {EXAMPLE: example(), RULES: rules(ALERTS), DASHBOARD: dashboard()}
     wanted |= {ASYNCAPI: asyncapi.encoded().decode(), EVENTS_TS: typescript.events_ts()}
-    wanted |= {path: fill(_read(root / path)) for path in (FRONT, README, RUNBOOK, PUBLISHER)}
+    wanted |= {path: fill(_read(root / path)) for path in (FRONT, README, REFERENCE, RUNBOOK, PUBLISHER)}
     return {path: text for path, text in wanted.items() if _read(root / path) != text}
 
 

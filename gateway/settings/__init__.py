@@ -1,6 +1,6 @@
 """The settings: environment variables, prefix `GATEWAY_`, read once at start.
 
-The README's table and `.env.example` are made from this folder. Times are in seconds and sizes in bytes, as
+The table in REFERENCE.md and `.env.example` are made from this folder. Times are in seconds and sizes in bytes, as
 the names say.
 """
 
@@ -45,7 +45,7 @@ def load(**overrides: Any) -> Settings:
     """
     known = variable_names()
     unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
-    problems = [f"unknown setting {', '.join(unknown)}: see the table in gateway/README.md"] if unknown else []
+    problems = [f"unknown setting {', '.join(unknown)}: see the table in gateway/REFERENCE.md"] if unknown else []
     try:
         aliases = {field: alias for alias, field in reversed(known.items())}
         found = Settings(**{aliases[field]: value for field, value in overrides.items()})

@@ -54,11 +54,11 @@ def test_check_fails_while_a_file_differs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "gateway").mkdir()
-    (tmp_path / docs.README).write_text("<!-- settings -->\n<!-- /settings -->\n")
+    (tmp_path / docs.REFERENCE).write_text("<!-- settings -->\n<!-- /settings -->\n")
     monkeypatch.setattr(docs, "ROOT", tmp_path)
     monkeypatch.setattr(docs.outdated, "__defaults__", (tmp_path,))
     assert docs.main(["--check"]) == 1
     assert docs.main(["--write"]) == 0
     assert docs.main(["--check"]) == 0
-    assert "GATEWAY_PORT" in (tmp_path / docs.README).read_text()
+    assert "GATEWAY_PORT" in (tmp_path / docs.REFERENCE).read_text()
     assert ".env.example" in capsys.readouterr().out
