@@ -30,7 +30,8 @@ ROOT = Path(__file__).parents[2]
 FRONT = Path("README.md")
 README = Path("gateway", "README.md")
 REFERENCE = Path("gateway", "REFERENCE.md")
-RUNBOOK = Path("deploy", "README.md")
+OPERATORS = Path("deploy", "README.md")
+RUNBOOK = Path("deploy", "RUNBOOK.md")
 PUBLISHER = Path("publisher", "README.md")
 EXAMPLE = Path(".env.example")
 RULES = Path("deploy", "alerts", "gateway.rules.yaml")
@@ -181,7 +182,9 @@ def outdated(root: Path = ROOT) -> dict[Path, str]:
     """Return the files that differ from the code, and what they should be."""
     wanted = {EXAMPLE: example(), RULES: rules(ALERTS), DASHBOARD: dashboard()}
     wanted |= {ASYNCAPI: asyncapi.encoded().decode(), EVENTS_TS: typescript.events_ts()}
-    wanted |= {path: fill(_read(root / path)) for path in (FRONT, README, REFERENCE, RUNBOOK, PUBLISHER)}
+    wanted |= {
+        path: fill(_read(root / path)) for path in (FRONT, README, REFERENCE, OPERATORS, RUNBOOK, PUBLISHER)
+    }
     return {path: text for path, text in wanted.items() if _read(root / path) != text}
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-RUNBOOK = "deploy/README.md"
+RUNBOOK = "deploy/RUNBOOK.md"
 HEADER = "# Rules for Prometheus, made from gateway/metrics/monitoring/alerts.py by `make docs`.\n"
 
 
