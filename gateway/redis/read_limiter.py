@@ -20,7 +20,7 @@ FIRST_GUESS_BYTES = 4 << 20
 Waiting = OrderedDict[object, asyncio.Future[None]]
 
 
-class Budget:
+class ReadLimiter:
     """Lets reads go, `most` at a time, as long as their answers stay within `most_bytes`; one always may go.
 
     `async with budget.turn():` waits for its turn, first come first served; `note` tells it how large an answer

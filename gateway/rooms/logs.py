@@ -9,7 +9,7 @@ from gateway.core.history import Brief, Entry, Log, Retention, judge
 from gateway.loop_slices import SLICE, Slices
 from gateway.redis.commands import Commands
 from gateway.redis.connection import ReplyError
-from gateway.redis.read_limiter import Budget
+from gateway.redis.read_limiter import ReadLimiter
 from gateway.settings import Settings
 from publisher import wire
 from publisher.envelope import new_epoch
@@ -49,7 +49,7 @@ class History:
         self._commands = commands
         self._read_logs = commands.script("rooms/read_logs")
         self._renew_epoch = commands.script("rooms/renew_epoch")
-        self._budget = Budget()
+        self._budget = ReadLimiter()
 
     async def read(
         self,

@@ -43,7 +43,7 @@ class Trouble:
     is_told: bool = False
 
 
-class Unreadable:
+class ReadRetry:
     """The tenants that are in this trouble; the others are not in it.
 
     `again(tenant)` tries once more, `tell(tenant)` is called once where that has not helped for `reread_tell_s`.

@@ -21,12 +21,12 @@ from gateway.core.hub import Hub, is_strange, merge
 from gateway.core.model import RoomState, Tenant
 from gateway.redis.commands import Commands
 from gateway.redis.connection import RedisUnavailable, ReplyError
-from gateway.redis.read_limiter import Budget
+from gateway.redis.read_limiter import ReadLimiter
 from gateway.redis.subscriber import Subscriber
 from gateway.rooms.logs import History
 from gateway.rooms.notices import notice
 from gateway.rooms.portions import Portions
-from gateway.rooms.read_retry import Unreadable, is_tenants
+from gateway.rooms.read_retry import ReadRetry, is_tenants
 from gateway.tasks import cancelled
 from publisher import wire
 from publisher.offsets import SEQ_PER_S
@@ -69,7 +69,7 @@ class Resync:
         self.count = 0
         self.holes = 0
         self.restarts = 0
-        self.unreadable = Unreadable(self._again, self._tell_all, hub.limits)
+        self.unreadable = ReadRetry(self._again, self._tell_all, hub.limits)
         self._hub = hub
         self._limits = hub.limits
         self._subscriber_of = subscriber_of
@@ -79,7 +79,7 @@ class Resync:
         self._moving: set[Tenant] = set()
         """Tenants on their way to another shard: the one does not hear them any more, the other not yet."""
         self._under_way: dict[Tenant, asyncio.Task[None]] = {}
-        self._turns = Budget(self._limits.resync_bytes, AT_ONCE)
+        self._turns = ReadLimiter(self._limits.resync_bytes, AT_ONCE)
         self._unsettled: dict[Tenant, set[asyncio.Future[None]]] = {}
         """Those who wait for a tenant, which comes before tenants that nobody waits for."""
 

@@ -265,7 +265,7 @@ class Sessions:
         keys = [session_key(tenant, pid), wire.meta_key(tenant), wire.channel(tenant, user(user_id))]
         return keys, self._commands.publishing, pid, generation
 
-    async def standing(self, tenant: str, sessions: Iterable[tuple[str, str]]) -> list[SessionStatus]:
+    async def statuses(self, tenant: str, sessions: Iterable[tuple[str, str]]) -> list[SessionStatus]:
         """Look sessions up, each a pid and its user, without touching them."""
         asked: list[asyncio.Future[Any]] = []
         for pid, user_id in sessions:
@@ -273,7 +273,7 @@ class Sessions:
             asked.append(self._commands.ask("HGETALL", wire.revoked_key(tenant, user_id)))
         replies = await asyncio.gather(*asked)
         return [
-            _standing(int(generation or 0), int(opened_at or 0), Revoked(_pairs(revoked)))
+            _status(int(generation or 0), int(opened_at or 0), Revoked(_pairs(revoked)))
             for (generation, opened_at), revoked in zip(replies[::2], replies[1::2], strict=True)
         ]
 
@@ -333,7 +333,7 @@ def _pairs(flat: list[bytes]) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
-def _standing(generation: int, opened_at: int, revoked: Revoked) -> SessionStatus:
+def _status(generation: int, opened_at: int, revoked: Revoked) -> SessionStatus:
     return SessionStatus(generation, revoked.ends(opened_at), list(revoked.rooms()), revoked)
 
 

@@ -34,7 +34,7 @@ async def check_status(members: Members, member: Member, rooms: Mapping[Room, in
     sockets with one session, a room that was taken away would be given back.
     """
     who = [(member.pid, member.identity.user_id)]
-    (status,) = await members.sessions.standing(member.tenant.id, who)
+    (status,) = await members.sessions.statuses(member.tenant.id, who)
     if status.generation > member.generation or status.ended:
         raise Unavailable
     if any(rooms.get(name, seq) < seq for name, seq in status.taken):

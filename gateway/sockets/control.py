@@ -202,16 +202,16 @@ class ControlHandler:
         if not members:
             return
         who = [(member.pid, member.identity.user_id) for member in members]
-        found = await self._members.sessions.standing(members[0].tenant.id, who)
-        for member, standing in zip(members, found, strict=True):
+        found = await self._members.sessions.statuses(members[0].tenant.id, who)
+        for member, status in zip(members, found, strict=True):
             if member.socket.closed:
                 continue
-            if standing.ended or standing.revoked.blocks(member.identity):
+            if status.ended or status.revoked.blocks(member.identity):
                 self._disconnect([member])
-            elif standing.generation > member.generation:
+            elif status.generation > member.generation:
                 evict(self._members, member)
             else:
-                self._drop_taken(member, standing.taken)
+                self._drop_taken(member, status.taken)
 
     async def _tell_people_again(self, tenant: Tenant) -> None:
         """Have told what is never replayed, and which members here may have missed since `heard_until`.

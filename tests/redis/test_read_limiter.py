@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.redis.read_limiter import FIRST_GUESS_BYTES, Budget
+from gateway.redis.read_limiter import FIRST_GUESS_BYTES, ReadLimiter
 from tests.support.waiting import until
 
 
 class Readers:
     """Readers of one budget: `going` have their turn and keep it until they are let go."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: ReadLimiter) -> None:
         self.budget = budget
         self.came: list[str] = []
         self.going: dict[str, asyncio.Event] = {}
@@ -51,7 +51,7 @@ Make = Callable[..., Readers]
 @pytest.fixture
 def readers() -> Make:
     def make(**limits: int) -> Readers:
-        budget = Budget(**limits)
+        budget = ReadLimiter(**limits)
         for _ in range(30):
             budget.note(1)
         return Readers(budget)
@@ -79,7 +79,7 @@ async def test_large_answers_go_one_by_one_and_one_always_goes(readers: Make) ->
 
 
 async def test_while_nothing_is_known_an_answer_is_taken_for_a_large_one() -> None:
-    some = Readers(Budget(most_bytes=2 * FIRST_GUESS_BYTES))
+    some = Readers(ReadLimiter(most_bytes=2 * FIRST_GUESS_BYTES))
     await some.begin("a", "b", "c")
     assert some.came == ["a", "b"]
     await some.end_all()

@@ -7,7 +7,7 @@ import pytest
 from gateway.core.limits import Limits
 from gateway.core.model import Tenant
 from gateway.redis.connection import RedisUnavailable, ReplyError
-from gateway.rooms.read_retry import Unreadable, is_tenants
+from gateway.rooms.read_retry import ReadRetry, is_tenants
 from tests.support.waiting import until
 
 WRONGTYPE = ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")
@@ -20,7 +20,7 @@ class Notes:
         limits = Limits(reread_first_s=0.001, reread_most_s=0.01, reread_tell_s=tell_s)
         self.tried: list[Tenant] = []
         self.told: list[Tenant] = []
-        self.unreadable = Unreadable(self.again, self.told.append, limits)
+        self.unreadable = ReadRetry(self.again, self.told.append, limits)
 
     def again(self, tenant: Tenant) -> None:
         self.tried.append(tenant)

@@ -239,11 +239,11 @@ async def test_the_standing_of_many_sessions_is_looked_up_at_once(case: Case) ->
     await case.open()
     await case.claim()
     await case.control(case.room)
-    mine, gone = await case.sessions.standing(case.tenant, [(case.pid, "bob"), (new_id(), "carol")])
+    mine, gone = await case.sessions.statuses(case.tenant, [(case.pid, "bob"), (new_id(), "carol")])
     assert (mine.generation, mine.ended, [room for room, _ in mine.taken]) == (2, False, [case.room])
     assert (gone.generation, gone.ended, gone.taken) == (0, False, [])
     await case.control("*")
-    (mine,) = await case.sessions.standing(case.tenant, [(case.pid, "bob")])
+    (mine,) = await case.sessions.statuses(case.tenant, [(case.pid, "bob")])
     assert mine.ended
 
 
@@ -254,7 +254,7 @@ async def test_with_redis_away_every_question_fails_and_none_is_forgotten(
     await until(lambda: not case.commands.is_up)
     many = [(new_id(), "bob") for _ in range(20)]
     with pytest.raises(RedisUnavailable):
-        await case.sessions.standing(case.tenant, many)
+        await case.sessions.statuses(case.tenant, many)
     with pytest.raises(RedisUnavailable):
         await case.sessions.renew(
             case.session_ref.tenant, [(case.session_ref._replace(pid=pid), 0) for pid, _ in many]

@@ -114,13 +114,13 @@ class ClusterSubscriber:
         self._ending: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         nobody = Node("nobody", 0)
-        self._nowhere = self._new_ear(nobody, Commands(commands.cluster.at(nobody), limits=commands.limits))
+        self._nowhere = self._new_subscriber(nobody, Commands(commands.cluster.at(nobody), limits=commands.limits))
         """Hears the tenants of slots that nobody has."""
 
     async def start(self) -> None:
         """Connect to every shard; raises as `Subscriber` does where none can be heard."""
         nodes = self.commands.cluster.topology.owners
-        subscribers = {node: self._new_ear(node, self.commands.at(node)) for node in nodes}
+        subscribers = {node: self._new_subscriber(node, self.commands.at(node)) for node in nodes}
         self._listener.lost(self._nowhere)
         errors = await asyncio.gather(
             *(subscriber.start() for subscriber in subscribers.values()), return_exceptions=True
@@ -230,7 +230,7 @@ class ClusterSubscriber:
             if node not in topology.owners and subscriber not in in_use:
                 self._end(node)
         for node in topology.owners:
-            self._ear(node)
+            self._subscriber_at(node)
 
     def _begin_move(self, number: int, slot: Slot) -> None:
         if slot.move is None:
@@ -274,19 +274,19 @@ class ClusterSubscriber:
 
     def _subscriber_of(self, number: int) -> Subscriber | None:
         owner = self.commands.cluster.topology.owner(number)
-        return None if owner is None else self._ear(owner)
+        return None if owner is None else self._subscriber_at(owner)
 
     # -- nodes
 
-    def _ear(self, node: Node) -> Subscriber:
+    def _subscriber_at(self, node: Node) -> Subscriber:
         subscriber = self._subscribers.get(node)
         if subscriber is None:
-            subscriber = self._subscribers[node] = self._new_ear(node, self.commands.at(node))
+            subscriber = self._subscribers[node] = self._new_subscriber(node, self.commands.at(node))
             self._listener.lost(subscriber)
             subscriber.begin()
         return subscriber
 
-    def _new_ear(self, node: Node, commands: Commands) -> Subscriber:
+    def _new_subscriber(self, node: Node, commands: Commands) -> Subscriber:
         subscriber: Subscriber
         subscriber = Subscriber(
             self.commands.cluster.at(node),
