@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import random
 import sys
@@ -174,7 +175,8 @@ class Load:
         self._idents = count(1)
         self._calls: set[asyncio.Task[None]] = set()
         self._stood_still_s = 0.0
-        """The longest time for which this process itself did not get on; no publisher can be quicker."""
+        self._due = math.inf
+        """When the loop is to wake up next, to see for how long it did not get on."""
 
     async def obey(self) -> None:
         """Do what stdin says until it ends, then what is left."""
@@ -234,9 +236,13 @@ class Load:
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + WATCH_S
+            self._due = loop.time() + WATCH_S
             await asyncio.sleep(WATCH_S)
-            self._stood_still_s = max(self._stood_still_s, loop.time() - due)
+            self._stood_still_s += loop.time() - self._due
+
+    def _still_s(self) -> float:
+        """Return for how long in all this process itself did not get on: no publisher can be quicker."""
+        return self._stood_still_s + max(asyncio.get_running_loop().time() - self._due, 0.0)
 
     def _ident(self) -> str:
         """Number the call that is made next, without a pause: the checker minds the order."""
@@ -274,13 +280,13 @@ class Load:
         return ident
 
     async def _note(self, tenant: str, ident: str, rooms: Any, call: Any, skip_sid: str | None = None) -> None:
-        at, error, receipt = time.monotonic(), None, Receipt(None)
+        at, error, receipt, still_s = time.monotonic(), None, Receipt(None), self._still_s()
         try:
             receipt = await call
         except Exception as raised:  # noqa: BLE001  # the row's to judge
             error = repr(raised)
         rooms = [f"{tenant}/{room}" for room in rooms]
-        took_s = max(time.monotonic() - at - self._stood_still_s, 0.0)
+        took_s = max(time.monotonic() - at - (self._still_s() - still_s), 0.0)
         offset, queued = receipt.offset, receipt.queued
         facts = {"ident": ident, "rooms": rooms, "at": at, "took_s": took_s, "skip_sid": skip_sid}
         say({**facts, "offset": offset, "queued": queued, "error": error})
