@@ -142,6 +142,7 @@ class Gateway:
         stack.push_async_callback(self.vitals.stop)
         self.server.leases.start()
         stack.push_async_callback(self.server.leases.stop)
+        stack.callback(self.server.members.sweeper.stop)
         self.server.presence.start()
         stack.push_async_callback(self.server.presence.stop)
         stack.push_async_callback(self.server.control.stop)

@@ -22,7 +22,6 @@ class PresenceLeases:
     async def stop(self) -> None:
         """Stop renewing; what is left of each lease goes on counting."""
         await self.periodic.stop()
-        self._members.sweeper.stop()
 
     async def _renew(self, tenant: Tenant, members: list[Member]) -> None:
         unknown = await self._members.sweeper.sweep(tenant.id, [(m.pid, m.identity.user_id) for m in members])
