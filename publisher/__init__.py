@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from publisher.aio.publisher import AsyncPublisher
     from publisher.blocking.publisher import Publisher
-    from publisher.buffer import Counters
+    from publisher.counters import Counters
     from publisher.envelope import Options
     from publisher.errors import InvalidEvent, PublishError
     from publisher.offsets import Offset, parse_offset
@@ -43,7 +43,7 @@ __all__ = [
 
 _MODULES = {
     "AsyncPublisher": "publisher.aio.publisher",
-    "Counters": "publisher.buffer",
+    "Counters": "publisher.counters",
     "InvalidEvent": "publisher.errors",
     "Offset": "publisher.offsets",
     "Options": "publisher.envelope",
@@ -64,7 +64,7 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562).
 
-    A backend that only blocks loads no asyncio, and the gateway's core loads neither half.
+    So a blocking backend loads no asyncio, and the gateway's core loads neither publisher.
     """
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,12 +1,12 @@
-"""The address of Redis: one server, a master that Sentinels know, or a cluster, each said by one URL.
+"""The address of Redis as one URL: of a server, of a master behind Sentinels, or of a cluster.
 
     redis://user:password@host:6379/0                   a server; rediss:// with TLS, unix:///path a socket
     redis+sentinel://user:password@s1:26379,s2:26379/mymaster/0
-    redis+cluster://user:password@n1:6379,n2:6379       some of its nodes: the others are found by them
+    redis+cluster://user:password@n1:6379,n2:6379       some of its nodes, which name the others
 
-`rediss+sentinel` and `rediss+cluster` use TLS for every connection. User and password are Redis' own; Sentinels
-with a password take `?sentinel_username=` and `?sentinel_password=`. Whatever else stands behind the question
-mark is redis-py's. The spelling is that of the packages limits and python-socketio, either order of the path.
+`rediss+sentinel` and `rediss+cluster` use TLS for every connection. User and password are those of Redis; those of
+the Sentinels go into `?sentinel_username=` and `?sentinel_password=`. All other query parameters go to redis-py.
+The packages limits and python-socketio spell these URLs the same; master and database may come in either order.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 PORTS = {"server": 6379, "sentinel": 26379, "cluster": 6379}
-# How long one Sentinel is waited for before the next is asked.
+# How long to wait for one Sentinel before the next one is asked.
 SENTINEL_TIMEOUT_S = 1.0
 
 
 class Node(NamedTuple):
-    """One server of several."""
+    """One Sentinel, or one node of a cluster."""
 
     host: str
     port: int
@@ -37,37 +37,37 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A URL, understood; `parse_address` makes it."""
+    """The parts of a URL; `parse_address` makes it."""
 
     kind: Literal["server", "sentinel", "cluster"]
     url: str
-    """As it was given."""
+    """The URL as given."""
     nodes: tuple[Node, ...] = ()
-    """The Sentinels, or the nodes of a cluster that were named; none of a single server."""
+    """The Sentinels, or the cluster nodes in the URL; empty for a single server."""
     master: str = ""
-    """The name by which Sentinels know the master."""
+    """The master's name at the Sentinels."""
     db: int = 0
     login: str = ""
-    """User and password as the URL spells them, with the @."""
+    """User and password as the URL spells them, with the @ behind."""
     query: str = ""
     sentinel_login: Mapping[str, str] | None = None
     encrypted: bool = False
 
     def at(self, node: Node) -> str:
-        """Return the plain URL of one server: redis-py knows no other."""
+        """Return the `redis://` URL of one node, as redis-py understands no other."""
         scheme = "rediss" if self.encrypted else "redis"
         return f"{scheme}://{self.login}{node}/{self.db}{self.query}"
 
 
 def parse_address(url: object) -> Address:
-    """Understand a URL; raises `ValueError`, one line that never shows a password."""
+    """Return the parts of a URL; raise `ValueError`, with one line that never shows a password."""
     text = str(url)
     scheme = text.partition("://")[0].lower()
     base, _, kind = scheme.partition("+")
     if scheme in ("redis", "rediss", "unix") and "://" in text:
         return Address("server", text, encrypted=scheme == "rediss")
     if base not in ("redis", "rediss") or kind not in ("sentinel", "cluster") or "://" not in text:
-        # Without `://` there is no telling what is the password.
+        # Without `://` any part of the text may be the password.
         found = f", not with {scheme:.40}://" if "://" in text else ""
         raise ValueError(
             "Redis' URL begins with redis://, rediss:// or unix://, redis+sentinel:// or redis+cluster:// "
@@ -94,9 +94,9 @@ def parse_address(url: object) -> Address:
 
 
 def client_of(library: ModuleType, address: Address, options: Mapping[str, Any]) -> Any:
-    """Make redis-py's client of a server, of the master that Sentinels name, or of a cluster.
+    """Return redis-py's client of a server, of the master that Sentinels name, or of a cluster.
 
-    `library` is redis or redis.asyncio, `options` are its own beside the URL's.
+    `library` is `redis` or `redis.asyncio`; `options` are keyword arguments of its client besides the URL's.
     """
     if address.kind == "server":
         return library.Redis.from_url(address.url, **options)
@@ -122,7 +122,7 @@ def client_of(library: ModuleType, address: Address, options: Mapping[str, Any])
 
 
 def sentinels_of(client: Any) -> list[Any]:
-    """Return the clients of the Sentinels behind a client; they have to be closed with it."""
+    """Return a client's own clients of the Sentinels, which have to be closed with it."""
     manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
     return list(manager.sentinels) if manager is not None else []
 
@@ -139,7 +139,7 @@ def _node(text: str, port: int) -> Node:
 
 
 def _master(path: list[str]) -> tuple[str, int]:
-    """Return the master's name and the database, in either order."""
+    """Return the master's name and the database from a path with them in either order."""
     names = [word for word in path if not word.isdigit()]
     numbers = [int(word) for word in path if word.isdigit()]
     if len(names) != 1 or len(numbers) > 1:

@@ -1,8 +1,8 @@
 """The buffer of unsent events: a bounded queue of envelopes, and the rules for the outcome of a batch.
 
-No I/O and no clock. Order is first in, first out, for each tenant. What was taken for sending stays at the head
-until it is settled: after a failure it goes out again before anything else. Its number in the queue tells Redis
-whether it has it already, so that a publish whose answer was lost is not doubled, however late it is tried again.
+No I/O and no clock. Each tenant's events are sent in the order in which they came. A batch stays at the head until
+`settle` gets its outcome; after a failure it is sent again before all others. Each item has a number in the lane,
+by which Redis recognizes it: a publish whose answer was lost is not doubled when it is retried.
 """
 
 from __future__ import annotations
@@ -31,80 +31,61 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from publisher.calls import KNOWN, STALE
+from publisher.counters import Counters
 from publisher.envelope import Envelope
 from publisher.errors import PublishError
 from publisher.ids import new_id
 from publisher.verbs import Receipt
 
-# Bytes of events in one batch, beside the first: Redis does nothing else while it takes those of a tenant.
+# Bytes of a batch, unless one event alone is larger: Redis does nothing else while it takes a tenant's events.
 BATCH_BYTES = 1 << 20
-# For how long Redis knows what it took last from a queue.
+# How long Redis remembers the last number that it took from a lane.
 LANE_TTL_S = 86_400.0
-# For how long an event is tried again that Redis may have: well within that time, or it could be doubled.
+# How long to retry an event that Redis may have: well below LANE_TTL_S, or it could be published twice.
 RETRY_S = 82_800.0
-# The connection broke: what was under way may or may not have been published.
+# The connection broke: Redis may or may not have published the events under way.
 BROKEN = (RedisConnectionError, RedisTimeoutError, OSError)
-# The server is there and will not take writes just now.
+# The server can be reached, but takes no writes at the moment.
 _UNWILLING = (ReadOnlyError, OutOfMemoryError, ClusterDownError, MasterDownError, TryAgainError)
-# Redis 6 hides the code of what a script's own command was refused with: "ERR Error running script ...: -OOM ...".
+# Redis 6 wraps the error of a command inside a script, with its code: "ERR Error running script ...: -OOM ...".
 _UNWILLING_CODE = re.compile(r"(?:^|: -)(?:BUSY|LOADING|MISCONF|NOREPLICAS|OOM|READONLY|UNKILLABLE)\b")
 
 _log = logging.getLogger("publisher")
 
 
 class Waiter(Protocol):
-    """A future, asyncio's or the blocking kind; its result is a receipt or the error to raise."""
+    """A future of asyncio or of `concurrent.futures`; its result is a receipt or the error to raise."""
 
     def done(self) -> bool:
-        """Return whether it has its outcome or was cancelled."""
+        """Return whether the future has a result or was cancelled."""
 
     def set_result(self, result: Receipt | PublishError) -> None:
-        """Answer the caller with its outcome."""
+        """Answer the caller with a receipt or an error."""
 
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """One envelope in the buffer and whoever waits for it."""
+    """One envelope in the buffer, and the future of its caller."""
 
     envelope: Envelope
     waiter: Waiter
     under_way: bool = False
     attempted: bool = False
-    """It was sent before and nobody knows whether it arrived."""
+    """Whether it was sent before and the answer was lost, so that Redis may have it."""
     abandoned: bool = False
-    """Its caller gave up while it was under way: it must not be sent again."""
+    """Whether its caller gave up while it was under way, so that it must not be sent again."""
     number: int = 0
-    """Its place in the queue; a later item's is higher."""
+    """Its number in the lane; a later item's is higher."""
     tried_at: float = math.inf
-    """When it was sent for the first time."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """The counters of a publisher since it was made. Each only grows."""
-
-    sent: int = 0
-    """Events that Redis took."""
-    duplicates: int = 0
-    """Events that Redis knew already, by their key or version."""
-    queued: int = 0
-    """Calls that were answered with `queued=True`."""
-    dropped: int = 0
-    """Events lost because the buffer was full, the oldest first."""
-    failed: int = 0
-    """Events given up: Redis refused them for good, or they were ephemeral and the connection broke."""
-    uncertain: int = 0
-    """Events given up though Redis may have them: their answer was lost, and Redis away for almost a day."""
-    retries: int = 0
-    """Batches that had to be sent again."""
+    """Time of the first attempt in seconds, by the clock of `Buffer.take`'s callers; infinite before it."""
 
 
 class Buffer:
-    """The queue. `take` marks the head as under way; `settle` ends that."""
+    """The queue of one lane. `take` marks the head as under way; `settle` ends that."""
 
     def __init__(self, max_events: int, max_bytes: int, retry_s: float = RETRY_S) -> None:
         self.lane = new_id(9)
-        """Names the queue that items have their numbers in."""
+        """Random name of the lane, to which the items' numbers belong."""
         self.counters = Counters()
         self._items: deque[Item] = deque()
         self._number = 0
@@ -117,13 +98,13 @@ class Buffer:
         _buffers.add(self)
 
     def __len__(self) -> int:
-        """Count the events in it; an envelope may hold two."""
+        """Return the number of events in the buffer; an envelope may hold two."""
         return self._events
 
     def put(self, item: Item) -> int:
-        """Append an item; return how many of the oldest events had to be dropped for it.
+        """Append an item; return the number of oldest events that were dropped to make room.
 
-        What is under way is never dropped, nor the item itself.
+        Items under way are never dropped, nor is the new item.
         """
         self._number = item.number = self._number + 1
         self._items.append(item)
@@ -142,10 +123,11 @@ class Buffer:
         return dropped
 
     def take(self, most: int, now: float, of: Callable[[Item], Hashable] | None = None) -> list[Item]:
-        """Return the head of the queue for sending, in order; with `of`, as far as that gives the same for each.
+        """Return the next batch, in order: at most `most` items; with `of`, only items with the same `of(item)`.
 
-        Of a tenant it has what goes into one call, or Redis could refuse one and take the next. `now` is a time in
-        seconds; what was tried long ago, and may have been published, is given up first.
+        Each tenant's items fit into one script call: of two calls Redis could refuse the first and take the
+        second. `now` is a time in seconds; items at the head that Redis may have, first sent more than `retry_s`
+        before it, are given up.
         """
         while self._items and self._items[0].attempted and now - self._items[0].tried_at > self._retry_s:
             self._give_up(self._items[0])
@@ -172,7 +154,7 @@ class Buffer:
         return items
 
     def withdraw(self, item: Item) -> bool:
-        """Take back an item whose caller gave up, so that it is not sent any more; False when it may have been."""
+        """Make sure that an item is not sent again; return whether Redis can't have it."""
         if item.under_way:
             item.abandoned = True
             return False
@@ -180,11 +162,11 @@ class Buffer:
         return not item.attempted
 
     def settle(self, items: Sequence[Item], results: Sequence[Any] | Exception) -> Exception | None:
-        """Answer the callers of a batch that was taken; return the error after which to try again, if any.
+        """Answer the callers of the batch under way; return the first error that asks for a retry, or None.
 
-        `results` is what Redis said of each item, an exception among them where it refused that one and None where
-        it looked at none behind one that it refused; or one exception for a batch whose connection broke. Items to
-        be tried again stay at the head.
+        `results` has an entry for each item: what Redis has of its events, the exception that refused it, or None
+        if Redis stopped before it. If the whole batch failed, `results` is one exception. Items to retry stay at
+        the head.
         """
         self._under_way = 0
         trouble: Exception | None = None
@@ -203,14 +185,14 @@ class Buffer:
             if item.abandoned:
                 self._remove(item)
             elif item.attempted and item.envelope.ephemeral:
-                # It may have arrived, and has no key that would keep a second one out.
+                # It may have arrived, and has no key by which Redis would recognize a second copy.
                 self._finish(item, result)
         if trouble is not None:
             self.counters.retries += 1
         return trouble
 
     def close(self) -> None:
-        """Answer everybody who still waits: nothing more will be sent."""
+        """Answer all waiting callers with an error: nothing more will be sent."""
         for item in self._items:
             maybe = item.under_way or item.attempted
             _answer(
@@ -233,11 +215,11 @@ class Buffer:
             if not _answer(item, error) and not item.envelope.ephemeral:
                 _log.error("event lost: %s", error)
             return
-        # A key that is known when an event is sent again is that of its own first attempt.
+        # At a retry, a known key comes from the item's own first attempt, so the event is no duplicate.
         duplicates = [status == STALE or (status == KNOWN and not item.attempted) for status, _ in result]
         self.counters.duplicates += sum(duplicates)
         self.counters.sent += len(duplicates) - sum(duplicates)
-        # Of two events the first is the one that was asked for.
+        # The first of two events is the one that the caller asked for.
         _answer(item, Receipt(result[0].offset, duplicates[0]))
 
     def _remove(self, item: Item) -> None:
@@ -249,7 +231,7 @@ class Buffer:
         self._bytes -= item.envelope.size
 
 
-# Two processes that count in one lane would be taken for one, and the events of one for repeated ones.
+# If parent and child counted in one lane after a fork, Redis would take the events of one for repeats.
 _buffers: WeakSet[Buffer] = WeakSet()
 
 
@@ -263,7 +245,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def is_passing(error: Exception) -> bool:
-    """Return whether the same publish may well succeed later, without anyone changing anything here."""
+    """Return whether the error is temporary, so that the same publish may succeed later."""
     if isinstance(error, (*BROKEN, *_UNWILLING, NoScriptError)):
         return True
     if isinstance(error, ResponseError):
@@ -272,7 +254,7 @@ def is_passing(error: Exception) -> bool:
 
 
 def _answer(item: Item, outcome: Receipt | PublishError) -> bool:
-    """Answer the caller; False when it has gone on already."""
+    """Answer the caller; return whether it still waited."""
     if item.waiter.done():
         return False
     item.waiter.set_result(outcome)

@@ -1,6 +1,6 @@
-"""Script calls: which events of a batch share one, and what Redis' answer says of each of them. Pure.
+"""Script calls: how a batch is divided into calls, and the result of each envelope from their answers. Pure.
 
-All events of a tenant go in one call, so that a server which refuses one refuses all that follow it.
+All events of a tenant go into one call, so that a server which refuses one refuses all that follow it.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from redis.exceptions import ResponseError
 from publisher.envelope import Envelope
 from publisher.errors import PublishError
 
-# What publish.lua answers of an event. Known is a key, or a number of the lane; stale an older version of a key.
+# Statuses in publish.lua's answer. KNOWN: key or lane number was taken before. STALE: the key has a later version.
 PUBLISHED, KNOWN, STALE, TOO_LARGE, FAILED = range(5)
 
 
 class Taken(NamedTuple):
-    """An event that Redis has."""
+    """An event that Redis took now or recognized."""
 
     status: int
     offset: str | None
-    """None of one that was published longer ago than its key holds."""
+    """None if Redis recognized the event but no longer knows its offset."""
 
 
 Result = list[Taken] | Exception | None
-"""What became of an envelope: what Redis has of each event in it, or why none; None where it did not look."""
+"""The result of an envelope: its events that Redis has, or the error; None if Redis stopped before it."""
 
 
 def calls_of(envelopes: Iterable[Envelope]) -> list[list[int]]:
-    """Return which envelopes go in one call, by their numbers, each call's in order."""
+    """Return the calls, one per tenant, each as the indices of its envelopes in order."""
     calls: dict[str, list[int]] = {}
     for i, envelope in enumerate(envelopes):
         calls.setdefault(envelope.tenant, []).append(i)
@@ -40,7 +40,7 @@ def calls_of(envelopes: Iterable[Envelope]) -> list[list[int]]:
 def results_of(
     envelopes: Sequence[Envelope], calls: Sequence[Sequence[int]], answers: Sequence[Any]
 ) -> list[Result]:
-    """Return what became of each envelope, by the answers to the calls."""
+    """Return the result of each envelope from the answers to the calls."""
     results: list[Result] = [None] * len(envelopes)
     for call, answer in zip(calls, answers, strict=True):
         refused = isinstance(answer, Exception)
@@ -60,7 +60,7 @@ def _read(envelopes: Sequence[Envelope], answer: Sequence[Any]) -> list[Result]:
 
 
 def _result(envelope: Envelope, answer: list[tuple[int, bytes | str]]) -> Result:
-    """Return what became of one envelope; what of two events only one has, the other has not."""
+    """Return the result of one envelope; it is an error even if only one of two events failed."""
     taken: list[Taken] = []
     for status, said in answer:
         text = said.decode() if isinstance(said, bytes) else said

@@ -1,30 +1,25 @@
--- Takes access away from a user, now and for what is to come, atomically, in one round trip.
+-- Revokes access of a user: tells the gateways now, and remembers it for later. Atomic, in one round trip.
 --
--- KEYS  1 meta  2 revoked  3 channel of the user's own room  4 what is there while a room may not be joined, if any
--- ARGV  1 body, a JSON object for the gateways  2 PUBLISH or SPUBLISH  3 epoch to begin with
---       4 what to remember: a room that is taken away, * for all, token/<id>, before; empty for nothing
---       5 ms to remember it  6 with "before", seconds since 1970, of which the latest counts; else empty
---       7 traceparent or empty  8 with the 4th key, ms that it is there from now on; 0 ends it
+-- KEYS  1 meta  2 revoked  3 channel of the user's own room  4 blocked (optional): exists while a room is blocked
+-- ARGV  1 body, a JSON object for the gateways  2 PUBLISH or SPUBLISH  3 epoch for a tenant without one
+--       4 field to remember: a room, * for all, token/<id>, before; empty for none
+--       5 ms to remember it  6 with "before", Unix time in seconds (the latest counts); else empty
+--       7 traceparent or empty  8 with the 4th key, ms for which it exists from now on; 0 deletes it
 -- Returns {0, offset}.
 --
--- What is older than has to be remembered is forgotten with every 32nd thing that is taken away; `kept` is the longest
--- time, in ms, that a publisher has asked for.
+-- About every 32nd new field deletes the fields that are older than `kept` ms, the longest time asked for so far.
 local SWEPT_EVERY = 32
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
 local epoch = meta[1]
-local now = redis.call('TIME')
-local seq = now[1] * 1000000 + now[2]
-if epoch then
-  local last = tonumber(meta[2])
-  if seq <= last then seq = last + 1 end
-else
+local seq = next_seq(redis_time(), meta[2])
+local id = digits(seq)
+if not epoch then
   epoch = ARGV[3]
   redis.call('HSET', KEYS[1], 'epoch', epoch)
 end
-local id = string.format('%.0f', seq)
 redis.call('HSET', KEYS[1], 'seq', id)
 
--- Forgets what was taken away longer ago than `ms`. Seqs are microseconds.
+-- Deletes the fields of revocations older than `ms`. Their values are seqs, in microseconds.
 local function sweep(ms)
   local found, old = redis.call('HGETALL', KEYS[2]), {}
   for i = 1, #found, 2 do
@@ -41,7 +36,7 @@ if ARGV[4] ~= '' then
     value = known and tonumber(known) > tonumber(ARGV[6]) and known or ARGV[6]
   end
   local kept = math.max(tonumber(redis.call('HGET', KEYS[2], 'kept') or 0), tonumber(ARGV[5]))
-  local is_new = redis.call('HSET', KEYS[2], ARGV[4], value, 'kept', string.format('%.0f', kept)) > 0
+  local is_new = redis.call('HSET', KEYS[2], ARGV[4], value, 'kept', digits(kept)) > 0
   if is_new and redis.call('HLEN', KEYS[2]) % SWEPT_EVERY == 0 then sweep(kept) end
   if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[5]) then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
 end
@@ -50,5 +45,5 @@ if KEYS[4] then
 end
 local offset = epoch .. '-' .. id
 local trace = ARGV[7] == '' and '' or ' t=' .. ARGV[7]
-redis.call(ARGV[2], KEYS[3], offset .. ' 0 c -' .. trace .. '\n' .. ARGV[1])
+redis.call(ARGV[2], KEYS[3], message(offset, '0', 'c -' .. trace, ARGV[1]))
 return {0, offset}

@@ -1,6 +1,6 @@
-"""The one builder of what goes to Redis: arguments in, a checked `Envelope` out, no I/O.
+"""The only builder of script calls: it checks arguments and makes an `Envelope` of them, without I/O.
 
-Both publishers, the HTTP API and the outbox send what this module makes.
+Both publishers, the HTTP API and the outbox send these envelopes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from publisher.ids import new_hex, new_id
 from publisher.rooms import Id, Room, parse_room, user, user_text, uuid_text
 
 EVENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_:.\-/]{0,63}")
-# What socket.io-client keeps for itself, on either side.
+# Names that Socket.IO uses itself, in clients or servers.
 RESERVED_EVENTS = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 )
@@ -37,27 +37,28 @@ class Options:
     max_payload_bytes: int = 1_000_000
     """Largest event; a larger one raises `InvalidEvent` at the call."""
     history_size: int = 500
-    """Events kept a room, where no gateway has said otherwise (`GATEWAY_HISTORY_SIZE`)."""
+    """Newest events that a room keeps beyond `history_window_s` (`GATEWAY_HISTORY_SIZE`). As soon as a gateway has
+    written its own settings to Redis, they replace all `history_` options."""
     history_ttl_s: float = 3600.0
-    """How long they are kept (`GATEWAY_HISTORY_TTL_S`)."""
+    """Age at which any event is removed from its room (`GATEWAY_HISTORY_TTL_S`)."""
     history_window_s: float = 170.0
-    """How long all of a room's events are kept (`GATEWAY_RECOVERY_WINDOW_S`, and a margin)."""
+    """Age up to which a room keeps all its events (`GATEWAY_RECOVERY_WINDOW_S`, and a margin)."""
     history_max_events: int = 10_000
-    """At most so many a room, and never fewer than `history_size` (`GATEWAY_HISTORY_MAX_EVENTS`)."""
+    """Largest number of events per room, unless `history_size` is larger (`GATEWAY_HISTORY_MAX_EVENTS`)."""
     history_max_bytes: int = 16 << 20
-    """At most so much a room (`GATEWAY_HISTORY_MAX_BYTES`)."""
+    """Largest size of a room's events together (`GATEWAY_HISTORY_MAX_BYTES`)."""
     once_ttl_s: float = 600.0
-    """How long an idempotency key holds; a publisher's own retries are told apart for longer."""
+    """Lifetime of an idempotency key. A publisher's own retries are recognized for longer, by their lane."""
     version_ttl_s: float = 7 * 86_400.0
-    """How long the version of a key is remembered at least: WhatsApp repeats a webhook for days."""
+    """Least lifetime of a key's version: WhatsApp repeats a webhook for days."""
     revoked_ttl_s: float = 86_400.0
-    """How long access that was taken away is remembered: at least as long as tokens live."""
+    """How long revoked access is remembered; it should be as long as tokens live, or longer."""
     sharded: bool = False
     """Publish with SPUBLISH, for a Redis Cluster."""
     traceparent: Callable[[], str] | None = None
-    """Gives W3C's trace context as of now, empty for none: `publisher.tracing.traceparent`."""
+    """Function that returns the current W3C trace context or an empty string: `publisher.tracing.traceparent`."""
     validate: Validate = "off"
-    """What to do with an event of the contract that is not as its type in `publisher.events` says."""
+    """Action for an event of the contract whose data does not match its type in `publisher.events`."""
 
     def __post_init__(self) -> None:
         if self.validate not in get_args(Validate):
@@ -66,22 +67,22 @@ class Options:
             if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be 1 or more")
         for name in ("history_ttl_s", "history_window_s", "once_ttl_s", "version_ttl_s", "revoked_ttl_s"):
-            # Redis counts in milliseconds, and takes none for an error.
+            # Redis counts in milliseconds, and 0 ms is an error.
             if not getattr(self, name) >= 0.001:
                 raise ValueError(f"{name} must be 0.001 or more")
 
 
 def validating(options: Options | None, validate: Validate | None) -> Options | None:
-    """Return options that validate so; None leaves it to them."""
+    """Return the options with this `validate`; None leaves them unchanged."""
     return options if validate is None else replace(options or Options(), validate=validate)
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One script call: which script, on which keys, with which arguments.
+    """One script call: the script, its keys and its arguments.
 
-    `also` is a second event, with rooms and a key of its own, which goes out in the same call right behind this
-    one. The script makes the two atomic, so whoever sends, keeps or retries an envelope need not know of it.
+    `also` is a second event, with its own rooms and key, which the same call publishes right after this one. The
+    script makes the two atomic, so code that sends or retries an envelope need not know of it.
     """
 
     script: Literal["publish", "control"]
@@ -90,22 +91,22 @@ class Envelope:
     args: list[Any]
     also: Envelope | None = None
     head: tuple[Any, ...] = ()
-    """Of `publish`: the arguments that all events of a call share."""
+    """The arguments that all events of one `publish` call share."""
 
     @property
     def size(self) -> int:
-        """Bytes of the body, or of both: what a buffer has to hold."""
+        """Return the bytes of the body, or of both bodies with `also`."""
         body = self.args[1] if self.script == "publish" else self.args[0]
         return len(body) + (self.also.size if self.also else 0)
 
     @property
     def events(self) -> int:
-        """Return the number of events that it holds; a command counts as one."""
+        """Return the number of events in the envelope; a control command counts as one."""
         return 2 if self.also else 1
 
     @property
     def ephemeral(self) -> bool:
-        """Return whether it must arrive at most once, rather than at least."""
+        """Return whether the event must arrive at most once, so that it is not retried if Redis may have it."""
         return self.script == "publish" and self.args[2] == wire.Flag.EPHEMERAL
 
 
@@ -122,10 +123,10 @@ def build_event(
     ephemeral: bool = False,
     conflate: str | None = None,
 ) -> Envelope:
-    """Check one event and make its envelope; the same arguments as `emit` in the contract.
+    """Check one event and return its envelope; the arguments are those of `Verbs.emit`.
 
-    An event without a key gets one of its own, so that a retry after a time-out can't double it.
-    Raises `InvalidEvent`, which names the argument at fault.
+    An event without a key gets a random one, so that a retry after a timeout can't double it.
+    Raises `InvalidEvent`, which names the bad argument.
     """
     tenant = uuid_text(tenant, "organization_id")
     rooms = _rooms(tenant, to)
@@ -194,10 +195,10 @@ def build_control(
     value: str = "",
     block: tuple[Room, float] | None = None,
 ) -> Envelope:
-    """Make a message for the gateways that hold a user's sockets, and what of it is to be remembered.
+    """Return the envelope of a command to the gateways that hold a user's sockets.
 
-    `revoke` is a field of the user's hash of what was taken away (see `wire`), empty for nothing. `block` is a
-    room that the user may not join for so many seconds; with 0 it may be joined again.
+    `revoke` is a field to set in the user's hash of revoked access (see `wire`), empty for none; `value` replaces
+    the command's seq in it. `block` is a room and the seconds for which the user may not join it; 0 ends a block.
     """
     tenant, user_id = uuid_text(tenant, "organization_id"), user_text(user_id)
     keys = [wire.meta_key(tenant), wire.revoked_key(tenant, user_id), wire.channel(tenant, user(user_id))]
@@ -207,7 +208,7 @@ def build_control(
         "SPUBLISH" if options.sharded else "PUBLISH",
         new_epoch(),
         revoke,
-        # A recovery must not give back what may not be joined.
+        # A recovery must not restore a room that is still blocked.
         math.ceil(max(options.revoked_ttl_s, block_s) * 1000),
         value,
         _trace(options),
@@ -219,14 +220,14 @@ def build_control(
 
 
 def encode_event(event: str, data: Any, max_bytes: int, *, ephemeral: bool) -> bytes:
-    """Encode `["event",data]` once, for good: the gateways never parse it again."""
+    """Return `["event",data]` as JSON; gateways pass these bytes on without parsing them."""
     if not isinstance(event, str) or not EVENT_NAME.fullmatch(event):
         raise InvalidEvent("event must be a name of 1 to 64 letters, digits and _:.-/ that begins with a letter")
     if event in RESERVED_EVENTS:
         raise InvalidEvent(f"{event!r} is a name that Socket.IO keeps for itself")
     body = encode([event, data])
     if ephemeral and body[len(event) + 4 : len(event) + 5] == b'"':
-        # The browser takes a string in the last place for the offset of a recoverable event.
+        # The browser takes a string as the last argument for the offset of a recoverable event.
         raise InvalidEvent("the data of an ephemeral event can't be a string: wrap it in an object")
     if len(body) > max_bytes:
         raise InvalidEvent(f"the event is {len(body)} bytes of JSON; at most {max_bytes} may be published")
@@ -234,13 +235,13 @@ def encode_event(event: str, data: Any, max_bytes: int, *, ephemeral: bool) -> b
 
 
 def _check(event: str, body: bytes, validate: Literal["warn", "raise"]) -> None:
-    from publisher.events.checking import check  # 7 ms, for those alone who want it
+    from publisher.events.checking import check  # takes 7 ms, so only when needed
 
     check(event, body[len(event) + 4 : -1], validate)
 
 
 def encode(value: Any) -> bytes:
-    """Encode to JSON; UUIDs, datetimes, enums, decimals and pydantic models encode by themselves."""
+    """Return a value as JSON; UUIDs, datetimes, enums, decimals and pydantic models need no conversion before."""
     try:
         return _encoder.encode(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
@@ -248,7 +249,7 @@ def encode(value: Any) -> bytes:
 
 
 def new_epoch() -> str:
-    """Draw an epoch for a tenant that has none yet; the script ignores it otherwise."""
+    """Return a random epoch; a script uses it only for a tenant that has none yet."""
     return new_hex(4)
 
 
@@ -265,7 +266,7 @@ def _rooms(tenant: str, to: Room | str | Iterable[Room | str]) -> list[Room]:
 
 
 def _trace(options: Options) -> str:
-    """Return the trace context; what is none is left out, as tracing is nothing that a publish may fail for."""
+    """Return the trace context, or an empty string for an invalid one: that must not make a publish fail."""
     if options.traceparent is None:
         return ""
     trace = options.traceparent()

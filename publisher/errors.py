@@ -1,21 +1,21 @@
-"""The exceptions of the publisher; no others reach a caller.
+"""The exceptions of the publisher; its verbs raise no others.
 
-Bad arguments are the caller's mistake and raise at the call, Redis or no Redis: `InvalidEvent`.
-Trouble on the way raises only with `strict=True`: `PublishError`.
+A bad argument raises `InvalidEvent` at the call, whether Redis can be reached or not. An event that is not
+published raises `PublishError` only with `strict=True`; a closed publisher always raises it.
 """
 
 from __future__ import annotations
 
 
 class InvalidEvent(ValueError):
-    """An argument can't be published as it is; the message says which one and why."""
+    """An argument is not valid; the message says which one and why."""
 
 
 class PublishError(Exception):
-    """The event was not published, or nobody can tell: `maybe_published` says which.
+    """The event was not published, or may have been: `maybe_published` says which.
 
-    Publishing again with the same `key` is safe in both cases, and never helps where there is a `code`:
-    `too_large` is an event that is larger than the gateways hand out.
+    Publishing again with the same `key` is safe in both cases. It never helps if there is a `code`: `too_large`
+    means that the event is larger than the gateways can deliver.
     """
 
     def __init__(self, message: str, *, maybe_published: bool = False, code: str = "") -> None:

@@ -1,7 +1,7 @@
-"""Unguessable ids, from the system's random numbers, drawn many at a time.
+"""Unguessable ids from the system's random numbers, which are read in blocks.
 
-A draw from the system is a call of 5 to 10 us on a virtual machine; a publish needs two ids and a connect
-four. Safe in threads and after a fork: no bytes are handed out twice.
+One read from the system takes 5 to 10 us on a virtual machine; a publish needs two ids, a connect four. This is
+safe with threads and after a fork: no bytes are used twice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class _Pool:
         self.empty()
 
     def empty(self) -> None:
-        """Begin afresh; in a forked child another thread may have held the lock."""
+        """Drop the bytes and the lock: after a fork, the lock may belong to a thread of the parent."""
         self._lock = threading.Lock()
         self._bytes = b""
         self._at = 0

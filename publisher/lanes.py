@@ -1,7 +1,7 @@
-"""Lanes: one queue of events for each shard of a cluster, so that a shard that is away holds up no other's events.
+"""Lanes: one queue of events per shard of a cluster, so that a shard that is away delays no other's events.
 
-A single server has one lane. Order is kept within a tenant, whose events are all in one slot: a slot that has
-moved to another shard keeps its lane until that is empty.
+A single server has one lane. All events of a tenant have one slot, and stay in order: a slot that has moved to
+another shard keeps its lane until that lane is empty.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import Any, Generic, Protocol, TypeVar
 from redis.exceptions import AskError, MovedError, TryAgainError
 
 from publisher.address import Node
-from publisher.buffer import LANE_TTL_S, Buffer, Counters, Item
+from publisher.buffer import LANE_TTL_S, Buffer, Item
+from publisher.counters import Counters
 from publisher.envelope import Envelope, Options
 from publisher.scripts import command
 from publisher.topology import Topology, slot_of
 
 
 class Lane(Protocol):
-    """The state that the lanes of both publishers have."""
+    """The part that the lanes of both publishers have in common."""
 
     buffer: Buffer
 
@@ -30,7 +31,7 @@ LANE_MS = int(LANE_TTL_S * 1000)
 
 
 class Lanes(Generic[L]):
-    """The lanes of one publisher, made when they are needed."""
+    """The lanes of one publisher, each created when it is first needed."""
 
     def __init__(self, topology: Topology | None, make: Callable[[], L]) -> None:
         self._topology = topology
@@ -44,7 +45,7 @@ class Lanes(Generic[L]):
         return iter(self._lanes.values())
 
     def of(self, envelope: Envelope) -> L:
-        """Return the lane of an event."""
+        """Return the lane of an envelope."""
         if self._topology is None:
             return self._lane(None)
         slot = slot_of(envelope.keys[0])
@@ -62,11 +63,11 @@ class Lanes(Generic[L]):
 
     @property
     def unsent(self) -> int:
-        """Count the events in all of them."""
+        """Return the number of events in all lanes."""
         return sum(len(lane.buffer) for lane in self)
 
     def counters(self) -> Counters:
-        """Return what they have done: of one lane its own counters, which go on counting, of several the sums."""
+        """Return the counters of all lanes: live ones for a single server, current sums for a cluster."""
         if self._topology is None:
             return self._lanes[None].buffer.counters
         total = Counters()
@@ -77,7 +78,7 @@ class Lanes(Generic[L]):
 
 
 def command_of(items: Sequence[Item], lane: str) -> tuple[Any, ...]:
-    """Return the arguments of `evalsha` for items of one tenant that go in one call."""
+    """Return the arguments of `evalsha` for items of one tenant that go into one call."""
     numbers = [item.number for item in items]
     return command(*(item.envelope for item in items), lane=lane, lane_ms=LANE_MS, numbers=numbers)
 
@@ -88,9 +89,9 @@ def slot_of_item(item: Item) -> int:
 
 
 def heed(topology: Topology | None, results: list[Any], asked: Node | None) -> list[Any]:
-    """Learn from redirections among a batch's results; what was redirected is to be sent again.
+    """Note redirections in the topology; return the results with each redirection as `TryAgainError`, a retry.
 
-    ASK, while a slot is on its way, is for single keys: our scripts have to wait until all of them are there.
+    A server answers ASK for single keys while a slot moves; our scripts must wait until all their keys have moved.
     """
     if topology is None or asked is None:
         return results
@@ -101,5 +102,5 @@ def heed(topology: Topology | None, results: list[Any], asked: Node | None) -> l
 
 
 def sharded(options: Options | None) -> Options:
-    """Return the options with which to publish to a cluster."""
+    """Return the options with `sharded` set, as a cluster needs it."""
     return replace(options or Options(), sharded=True)

@@ -1,9 +1,9 @@
-"""Offsets: where in a tenant's history an event stands.
+"""Offsets: the place of an event in its tenant's history.
 
 An offset is `<epoch>-<seq>`. `seq` grows with every event of the tenant and is never lower than the
-Redis server's clock in microseconds, so that it still grows after a failover or a flush, and so that
-the age of an event can be read off it. `epoch` is drawn at random together with the tenant's counter:
-another epoch means that Redis lost its data, and with it everything before.
+Redis server's clock in microseconds. So it still grows after a failover or a flush, and it shows the
+age of an event. `epoch` is a random name that is drawn with the tenant's first event: another epoch
+means that Redis lost its data, and all earlier events with it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Offset(NamedTuple):
 
 
 def parse_offset(text: object) -> Offset:
-    """Read an offset that a client sent back; raises `InvalidEvent` for anything else."""
+    """Return the offset in a client's text; raise `InvalidEvent` for anything else."""
     match = _OFFSET.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise InvalidEvent("an offset looks like '<epoch>-<seq>', as an event carried it")

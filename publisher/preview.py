@@ -1,4 +1,4 @@
-"""A conversation as an inbox shows it without opening it: the payload of `conversation:updated`."""
+"""The payload of `conversation:updated`: what an inbox shows of a conversation that is not open."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 MAX_PREVIEW = 100
 
-# Where the text of a message stands, the best first: of a text, of what has buttons, of a picture, of the answer
-# to a button, of a file. What a template or a place is called is for machines.
+# Fields with the text of a message, the best first: of a text, of a message with buttons, of a picture, of the
+# answer to a button, of a file. The names of templates and places are for machines, so they are not shown.
 _TEXTS = ("text", "body", "caption", "title", "filename")
-# PyTake nests what WhatsApp sends, `{"image": {"caption": ...}}`, and twice at the most.
+# PyTake nests content as WhatsApp does, `{"image": {"caption": ...}}`, at most two levels deep.
 _DEPTH = 2
 
 
 def summary(conversation_id: str, message: Mapping[str, Any], unread: int | None) -> dict[str, Any]:
-    """Make the payload: when the message was created or sent, the beginning of its text, what kind it is."""
+    """Return the payload: the message's time, a preview of its text, its type, and `unread` if that is given."""
     data = {
         "conversation_id": conversation_id,
         "last_message_at": message.get("created_at") or message.get("sent_at") or datetime.now(UTC),
@@ -27,8 +27,8 @@ def summary(conversation_id: str, message: Mapping[str, Any], unread: int | None
 
 
 def preview(content: Any) -> str:
-    """Return the beginning of a content's text, on one line; empty where it has none, such as a bare picture."""
-    # Twice as much as is shown is enough to fold white space in: a text may be a megabyte.
+    """Return the first 100 characters of a content's text on one line; empty for a bare picture, without text."""
+    # A text may be a megabyte, so white space is folded in the first 200 characters only.
     text = " ".join(_text(content, _DEPTH).lstrip()[: 2 * MAX_PREVIEW].split())
     return text if len(text) <= MAX_PREVIEW else text[: MAX_PREVIEW - 1].rstrip() + "…"
 

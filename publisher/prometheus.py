@@ -5,9 +5,9 @@
 
     REGISTRY.register(PublisherCollector(backend=events))
 
-Nothing is counted twice: a scrape reads what `counters` and `unsent` say at that moment. After a fork each child
-counts for itself; prometheus-client's multiprocess mode knows no collectors, so there each worker needs a page of
-its own, or the program looks at `counters` itself.
+A scrape reads `counters` and `unsent` at that moment; nothing is counted twice. After a fork each child counts for
+itself. prometheus-client's multiprocess mode does not support collectors, so there each worker needs its own page,
+or the program reads `counters` itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple, Protocol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from publisher.buffer import Counters
+from publisher.counters import Counters
 
 Family = CounterMetricFamily | GaugeMetricFamily
 LABEL = "publisher"
@@ -33,37 +33,37 @@ class Metric(NamedTuple):
 
 
 CATALOGUE = (
-    Metric("publisher_sent_total", "counter", "events that Redis took"),
-    Metric("publisher_duplicates_total", "counter", "events that Redis knew already, by their key or version"),
-    Metric("publisher_queued_total", "counter", "calls that were answered before Redis had the event"),
+    Metric("publisher_sent_total", "counter", "events that Redis accepted"),
+    Metric("publisher_duplicates_total", "counter", "events not published, as Redis knew their key or version"),
+    Metric("publisher_queued_total", "counter", "calls that returned before Redis had their event"),
     Metric("publisher_dropped_total", "counter", "events lost because the buffer was full"),
-    Metric("publisher_failed_total", "counter", "events given up: refused for good, or ephemeral and cut off"),
-    Metric("publisher_uncertain_total", "counter", "events given up though Redis may have them"),
+    Metric("publisher_failed_total", "counter", "events refused by Redis, or ephemeral when the connection broke"),
+    Metric("publisher_uncertain_total", "counter", "events given up although Redis may have them"),
     Metric("publisher_retries_total", "counter", "batches that had to be sent again"),
-    Metric("publisher_unsent", "gauge", "events that wait in the buffer"),
+    Metric("publisher_unsent", "gauge", "events that wait in the publisher's buffer"),
 )
 
 
 class Counting(Protocol):
-    """Either publisher."""
+    """A publisher of either kind."""
 
     @property
     def counters(self) -> Counters:
-        """Return the counters so far."""
+        """Return the publisher's counters."""
 
     @property
     def unsent(self) -> int:
-        """Return the number of events that wait."""
+        """Return the number of events in the buffer."""
 
 
 class PublisherCollector(Collector):
-    """The counters of one publisher or more, each under the name that it is given here."""
+    """The counters of one or more publishers; each argument's name becomes its label `publisher`."""
 
     def __init__(self, **publishers: Counting) -> None:
         self._publishers = publishers
 
     def collect(self) -> Iterator[Family]:
-        """Read the counters."""
+        """Return every metric with its current values."""
         for metric in CATALOGUE:
             kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
             family = kind(metric.name, metric.help, labels=[LABEL])
@@ -74,5 +74,5 @@ class PublisherCollector(Collector):
             yield family
 
     def describe(self) -> Iterable[Family]:
-        """Name the metrics, so that a second collector in the same registry is refused."""
+        """Return the metrics, so that the registry refuses a second collector with the same names."""
         return self.collect()

@@ -1,11 +1,11 @@
-"""Rooms: whom an event is for.
+"""Rooms: the names that events are published for.
 
 A room is a string `<kind>:<id>`. It belongs to one tenant, which is never part of its name: the same
-name under two tenants is two rooms. Ids are UUIDs, but for a `user`, whose id is whatever the token's
-`sub` holds, within `OPAQUE_ID`.
+name under two tenants is two rooms. Ids are UUIDs, except that of a `user`: it is the token's `sub`,
+which matches `OPAQUE_ID`.
 
-A UUID that comes as text is read in its canonical form alone, 8-4-4-4-12 hexadecimal digits. Python's `UUID` also
-reads `0x...`, `+...`, `..._...` and the digits of other scripts, each as the id of something else.
+A UUID in text must have its canonical form, 8-4-4-4-12 hexadecimal digits. Python's `UUID` also accepts `0x...`,
+`+...`, `..._...` and digits of other scripts, and reads each as some other id.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def uuid_text(value: Id, name: str) -> str:
-    """Return a UUID in canonical form and lower case; raise `InvalidEvent` that names the argument."""
+    """Return a UUID in canonical form and lower case; else raise `InvalidEvent`, which names the argument."""
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, str) and _UUID.fullmatch(value):
@@ -43,30 +43,27 @@ def user_text(value: Id, name: str = "user_id") -> str:
 
 
 def conversation(conversation_id: Id) -> Room:
-    """Name the room of everyone who has joined this conversation."""
+    """Return the room of all sockets that have joined this conversation."""
     return Room("conversation:" + uuid_text(conversation_id, "conversation_id"))
 
 
 def user(user_id: Id) -> Room:
-    """Name the room of all sockets of one user, whatever page they show."""
+    """Return the room of all sockets of one user, on any page."""
     return Room("user:" + user_text(user_id))
 
 
 def organization(organization_id: Id) -> Room:
-    """Name the room of all sockets of a tenant."""
+    """Return the room of all sockets of a tenant."""
     return Room("organization:" + uuid_text(organization_id, "organization_id"))
 
 
 def campaign(campaign_id: Id) -> Room:
-    """Name the room of everyone who watches this campaign."""
+    """Return the room of all sockets that have joined this campaign."""
     return Room("campaign:" + uuid_text(campaign_id, "campaign_id"))
 
 
 def parse_room(name: object) -> Room:
-    """Check a room's name that came as text, and give it in canonical spelling.
-
-    Raises `InvalidEvent` for anything that is not `<kind>:<id>`.
-    """
+    """Return a room's name in canonical spelling; raise `InvalidEvent` if it is not `<kind>:<id>`."""
     if not isinstance(name, str) or len(name) > 192:
         raise InvalidEvent(f"a room is a string such as 'campaign:<uuid>', not {_shown(name)}")
     kind, colon, ident = name.partition(":")
@@ -78,11 +75,11 @@ def parse_room(name: object) -> Room:
 
 
 def room_kind(room: Room) -> str:
-    """Tell a room's kind: what stands before its colon."""
+    """Return a room's kind, the part before the colon."""
     return room.partition(":")[0]
 
 
 def _shown(value: object) -> str:
-    """Show a rejected value in a message, but never at length."""
+    """Return a rejected value for an error message, at most 60 characters of it."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

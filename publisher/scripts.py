@@ -1,4 +1,4 @@
-"""The Lua scripts, and how envelopes become a command."""
+"""The Lua scripts, and the commands that call them with envelopes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ from publisher import wire
 from publisher.envelope import Envelope
 
 
+def _read(name: str) -> str:
+    return files("publisher").joinpath(f"{name}.lua").read_text("utf-8")
+
+
+FUNCTIONS = _read("wire")
+"""Lua functions at the beginning of every script, also of the gateway's scripts."""
+
+
 class Script:
-    """One script: its source, and the SHA-1 that EVALSHA knows it by."""
+    """One Lua script: its source, and its SHA-1 for EVALSHA."""
 
     def __init__(self, name: str) -> None:
-        self.source = files("publisher").joinpath(f"{name}.lua").read_text("utf-8")
+        self.source = FUNCTIONS + _read(name)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -29,10 +37,10 @@ def command(
     lane_ms: int = 0,
     numbers: Sequence[int] = (),
 ) -> tuple[Any, ...]:
-    """Return the arguments of `evalsha` for envelopes of one tenant and script; of `control` it is one.
+    """Return the arguments of `evalsha` for envelopes of one tenant and script; `control` takes only one.
 
-    `publishing` is the command that publishes, if not as the envelopes were made. With `lane`, a queue in which
-    they have these numbers, the script takes none that it took before; it knows for `lane_ms`.
+    `publishing` replaces the envelopes' own PUBLISH or SPUBLISH. With `lane`, the script skips each envelope whose
+    number in that lane it took before; it remembers the last number for `lane_ms`.
     """
     first = envelopes[0]
     if first.script == "control":
@@ -45,7 +53,7 @@ def command(
     for i, envelope in enumerate(envelopes):
         each: Envelope | None = envelope
         while each is not None:
-            # Of one tenant, so the meta key is there already.
+            # All envelopes have one tenant, so its meta key is in `keys` already.
             keys += each.keys[1:]
             args += each.args
             args.append(numbers[i] if lane else "")

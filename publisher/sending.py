@@ -1,4 +1,4 @@
-"""The part that both publishers share beside their verbs: limits, patience, connections, log lines."""
+"""Shared parts of both publishers' senders: timeouts, batch sizes, connection options, retries, log lines."""
 
 from __future__ import annotations
 
@@ -13,43 +13,44 @@ from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from publisher.buffer import RETRY_S, Buffer, Counters, Item
+from publisher.buffer import RETRY_S, Buffer, Item
+from publisher.counters import Counters
 from publisher.errors import PublishError
 from publisher.verbs import Receipt
 
 _log = logging.getLogger("publisher")
 
-# Events in one write: enough to drain a backlog fast, little enough to answer the first one soon.
+# Envelopes in one batch: enough to empty a backlog fast, few enough that the first caller gets its answer soon.
 BATCH = 64
-# How long Redis may wait for its replicas, where `wait_replicas` asks for them.
+# How long WAIT waits for Redis' replicas, if `wait_replicas` is set.
 REPLICAS_TIMEOUT_MS = 1000
-# How long a call waits for Redis.
+# How long a call waits for Redis by default.
 TIMEOUT_S = 0.25
-# How long a node of a cluster is waited for that is asked who has what, before the next is.
+# How long to wait for a cluster node's CLUSTER SLOTS before the next node is asked.
 REFRESH_TIMEOUT_S = 1.0
-# How often a pause doubles at most: by far enough for any cap.
+# More doublings of a pause are not counted: 2**64 exceeds any cap, and a float still holds it.
 MOST_DOUBLINGS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """The patience and the buffer of a publisher."""
+    """The options for sending: how long to wait, how much to buffer, how long to retry."""
 
     strict: bool = False
-    """Raise `PublishError` instead of keeping an event that could not be sent in time."""
+    """Raise `PublishError` for an event that is refused or late, instead of logging or buffering it."""
     timeout_s: float = TIMEOUT_S
-    """How long a call waits for Redis."""
+    """Seconds that a call waits for Redis."""
     buffer_events: int = 10_000
-    """Events kept while Redis is away (in a cluster: for each shard); beyond that the oldest are dropped, counted
+    """Events buffered while Redis is away (in a cluster: per shard). If more come, the oldest are dropped, counted
     and logged."""
     buffer_bytes: int = 64 * 1024 * 1024
     wait_replicas: int = 0
-    """Replicas of Redis that must have an event before it counts as sent; until they do it is sent again."""
+    """Redis replicas that must have an event before it counts as sent; until then it is sent again."""
     retry_s: float = RETRY_S
-    """How long an event is tried again that Redis may have: well within the time for which Redis knows that."""
+    """Seconds to retry an event that Redis may have; keep it below the time for which Redis can recognize it."""
 
     def give_up(self, buffer: Buffer, item: Item) -> None:
-        """Answer a caller whose wait is over: its event stays in the buffer, or is withdrawn where strict."""
+        """Answer a caller after its timeout: keep its event in the buffer, or withdraw it if `strict`."""
         if item.waiter.done():
             return
         if not self.strict:
@@ -61,7 +62,7 @@ class Sending:
         item.waiter.set_result(error)
 
     def outcome(self, result: Receipt | PublishError) -> Receipt:
-        """Return the receipt for a caller, or raise `PublishError` where strict."""
+        """Return the caller's receipt; raise an error if `strict`, else log it and return an empty receipt."""
         if not isinstance(result, PublishError):
             return result
         if self.strict:
@@ -71,9 +72,9 @@ class Sending:
 
 
 def check_replicas(results: list[Any], wanted: int) -> None:
-    """Take the answer to WAIT off a batch's; raise what makes it be sent again when too few replicas have it.
+    """Remove WAIT's answer from a batch's answers; raise a timeout, which leads to a retry, for too few replicas.
 
-    A master that has just become a replica answers WAIT with an error, and each event with what is to be done.
+    If every call failed, the calls' own errors decide: a master that has just become a replica refuses WAIT, too.
     """
     found = results.pop()
     if all(isinstance(result, Exception) for result in results):
@@ -83,15 +84,15 @@ def check_replicas(results: list[Any], wanted: int) -> None:
 
 
 def unowned(slot: int) -> NoReturn:
-    """Raise what an event waits for: that some node says it has its slot."""
+    """Raise the error for a slot without a known owner; its events wait until a node claims the slot."""
     raise RedisConnectionError(f"no node of the cluster that answers knows who has slot {slot}")
 
 
 def connection_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return redis-py's options with our defaults under the caller's.
+    """Return redis-py's options: the caller's, and our defaults for the others.
 
-    Retrying is ours, in order and with the same key, so redis-py's own is off; a connection that
-    answers nothing is given up after 5 s.
+    The publisher retries by itself, in order and with the same key, so redis-py's retries are off. A connection
+    that does not answer is closed after 5 s.
     """
     ours = {
         "socket_connect_timeout": 2.0,
@@ -107,36 +108,36 @@ def connection_options(given: Mapping[str, Any]) -> dict[str, Any]:
 class Backoff(EqualJitterBackoff):
     """Pauses that double up to a cap, with jitter, for outages of any length.
 
-    redis-py's own raises `OverflowError` at the 1,024th failure: with half a second each, that is after some six
-    minutes, and whoever was to connect again never would.
+    redis-py's own class raises `OverflowError` at the 1,024th failure: with pauses of half a second that comes
+    after some six minutes, and nothing would connect again.
     """
 
     def compute(self, failures: int) -> float:
-        """Return the pause after so many failures in a row, in seconds."""
+        """Return the pause in seconds after this many failures in a row."""
         return float(super().compute(min(failures, MOST_DOUBLINGS)))
 
 
 def new_backoff() -> AbstractBackoff:
-    """Return the pauses between attempts while Redis is away: 25 ms to half a second, with jitter."""
+    """Return the pauses between attempts while Redis is away: 50 to 100 ms at first, later 250 to 500 ms."""
     return Backoff(cap=0.5, base=0.05)
 
 
 class SendWindow:
-    """The size of the next batch and the pause before it, from the outcome of the last attempts.
+    """Decides the size of the next batch and the pause before it, from the outcomes of earlier batches.
 
-    The first event, and the first after a failure, goes ahead alone, to find out whether the server takes any.
+    The first event, and the first after a failure, is sent alone to test whether the server takes events.
     """
 
     def __init__(self) -> None:
         self.most = 1
-        """Events to send in one go."""
+        """Largest number of envelopes in the next batch."""
         self.failures = 0
-        """Attempts in a row that failed."""
+        """Batches in a row that failed."""
         self._loaded = False
         self._backoff = new_backoff()
 
     def wants_scripts(self, trouble: Exception | None) -> bool:
-        """Note how a batch went; True when loading the scripts is all that is to be done about it."""
+        """Record a batch's outcome; return whether to load the scripts and retry without a pause."""
         if trouble is None:
             self.most, self.failures, self._loaded = BATCH, 0, False
             return False
@@ -149,17 +150,17 @@ class SendWindow:
         return False
 
     def pause_s(self) -> float:
-        """Return the pause before the next attempt."""
+        """Return the pause before the next attempt, in seconds."""
         return float(self._backoff.compute(self.failures))
 
 
 def note_drop(dropped: int, counters: Counters) -> None:
-    """Say that events were lost to a full buffer: the first time, and then at every thousandth."""
+    """Log that the full buffer dropped events: at the first one, and then at every thousandth."""
     if (dropped and counters.dropped % 1000 < dropped) or 0 < counters.dropped == dropped:
         _log.error("buffer full: %d events dropped so far, the oldest first", counters.dropped)
 
 
 def note_retry(failures: int, trouble: Exception, unsent: int) -> None:
-    """Say that Redis does not take events: at the first failure, and then ever more rarely."""
+    """Log that Redis takes no events: at the 1st failure in a row, the 2nd, the 4th, the 8th and so on."""
     if failures & (failures - 1) == 0:
         _log.warning("Redis takes no events (%s), %d wait; attempt %d", trouble, unsent, failures)

@@ -1,6 +1,6 @@
 """The nodes of a cluster and their slots, as far as they are known. No I/O.
 
-All keys of a tenant are in one slot, so whoever asks for a tenant's first key asks the right node for all of them.
+All keys of a tenant are in one slot, so the owner of one of them owns them all.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ def slot_of(key: str | bytes) -> int:
 
 
 class Topology:
-    """The nodes' own account of their slots; before the first one, nothing but addresses to ask."""
+    """The owner of each slot, as the nodes report it; at first, only the addresses of nodes to ask."""
 
     def __init__(self, seeds: Iterable[Node]) -> None:
         self._seeds = tuple(dict.fromkeys(seeds))
         self._owners: list[Node | None] = [None] * SLOTS
         self._known: tuple[Node, ...] = ()
         self.owners: frozenset[Node] = frozenset()
-        """The nodes that have a slot: one for each shard."""
+        """The nodes that own a slot: one per shard."""
 
     def owner(self, slot: int) -> Node | None:
-        """Return the node that has a slot, None where nobody said so yet."""
+        """Return the node that owns a slot; None if no node has said so yet."""
         return self._owners[slot]
 
     def to_ask(self) -> list[Node]:
-        """Return the nodes to ask: masters, replicas, and those named at first, which may have come back."""
+        """Return the nodes to ask: known masters and replicas, then the configured ones, which may be back."""
         return list(dict.fromkeys((*self._known, *self._seeds)))
 
     def learn(self, reply: Sequence[Any], asked: Node) -> None:
-        """Take in what a node answers to CLUSTER SLOTS; one that knows no slots changes nothing."""
+        """Note a node's answer to CLUSTER SLOTS; an answer without slots changes nothing."""
         owners: list[Node | None] = [None] * SLOTS
         known: dict[Node, None] = {}
         for first, last, *nodes in reply:
@@ -51,7 +51,7 @@ class Topology:
             self.owners = frozenset(node for node in owners if node is not None)
 
     def moved(self, slot: int, host: str, port: int, asked: Node) -> None:
-        """Take in what a node said with MOVED: which node has a slot by now."""
+        """Note a node's MOVED: the node that owns a slot by now."""
         node = Node(host if host and host != "?" else asked.host, port)
         self._owners[slot] = node
         self.owners |= {node}
@@ -59,5 +59,5 @@ class Topology:
 
 def _node(entry: Sequence[Any], asked: Node) -> Node:
     host = entry[0].decode() if isinstance(entry[0], bytes) else entry[0]
-    # A node that does not know its own address, or is told not to say it, is where it was asked.
+    # A node may not know its own address, or may be set not to tell it; then the address that was asked is right.
     return Node(host if host and host != "?" else asked.host, int(entry[1]))

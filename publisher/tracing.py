@@ -1,12 +1,12 @@
-"""Tracing with OpenTelemetry: what is published says which trace it belongs to, and the gateway goes on with it.
+"""Tracing with OpenTelemetry: an event names the trace that it was published in, and the gateway continues it.
 
     from publisher import AsyncPublisher, Options
     from publisher.tracing import traceparent
 
     events = AsyncPublisher.from_url(url, options=Options(traceparent=traceparent))
 
-Needs `opentelemetry-api`, which a program that is traced has. Where no span is current, or its trace is not
-recorded, nothing is added to an event.
+This needs `opentelemetry-api`, which every traced program has. Nothing is added to an event without a current
+span, or if the span's trace is not sampled.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from opentelemetry.trace import get_current_span
 
 
 def traceparent() -> str:
-    """Return the current span's context as W3C's `traceparent`; empty where nothing is recorded."""
+    """Return the current span's context as W3C's `traceparent`; empty without a span or if it is not sampled."""
     context = get_current_span().get_span_context()
     if not (context.is_valid and context.trace_flags.sampled):
         return ""

@@ -1,7 +1,7 @@
-"""The verbs of a publisher, once for both of them: what differs is only how an envelope is sent.
+"""The verbs that both publishers and the outbox share; they differ only in how they send an envelope.
 
-`R` is what a verb gives: a `Receipt`, or a coroutine of one. Every verb checks its arguments at the
-call and raises `InvalidEvent` there, before anything is awaited.
+A verb returns an `R`: a `Receipt`, or a coroutine of one. Every verb checks its arguments at the call
+and raises `InvalidEvent` there, before anything is awaited.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ R = TypeVar("R")
 MAX_TOKEN_ID = 128
 MAX_BLOCK_S = 30 * 86_400
 
-# Later in a message's life is higher: one that was read never falls back to delivered. A failure is
-# final, and hiding it would cost most, so nothing outranks it.
+# A later status has a higher version, so a message that was read never falls back to delivered. A failure
+# is final, and hiding it would be worst, so it has the highest.
 STATUS_VERSION = {"sent": 1, "delivered": 2, "read": 3, "failed": 4}
 
 
@@ -37,14 +37,14 @@ class Receipt(NamedTuple):
     """The outcome of a publish."""
 
     offset: str | None
-    """Where the event stands in the tenant's history; None while it waits in the buffer, and where it is lost."""
+    """The event's place in the tenant's history; None if the event waits in the buffer or was lost."""
     duplicate: bool = False
-    """The key was published before, or a later version of it: nothing was sent. `offset` is that event's, None
-    where it was longer ago than keys hold."""
+    """Whether Redis published nothing, as it knew the key or a later version. `offset` is then that of the earlier
+    event, or None if Redis no longer knows it."""
     queued: bool = False
-    """Redis did not answer in time: the event waits in the buffer and goes out in order once it does."""
+    """Whether Redis has not answered in time: the event waits in the buffer, and is sent in order later."""
     refused: str = ""
-    """Why the event can't be published at all: `too_large`, as gateways have a limit. Empty where it can."""
+    """Reason why the event can never be published: `too_large` for gateways to deliver. Empty if it can be."""
 
 
 class Verbs(Generic[R]):
@@ -70,12 +70,12 @@ class Verbs(Generic[R]):
     ) -> R:
         """Publish any event to one or more rooms; a socket that is in two of them gets it once.
 
-        `key` publishes once within the window, however often it is called; with `version`, an event that
-        is older than the last one under that key is dropped. `skip_sid` leaves the sender's own socket
-        out. An `ephemeral` event is delivered at most once and never replayed.
+        Calls with the same `key` publish only once within `Options.once_ttl_s`. With `version`, an event is
+        dropped unless it is newer than the last one under that key. `skip_sid` is a socket that does not get
+        the event, usually the sender's own. An `ephemeral` event is delivered at most once and never replayed.
 
-        `conflate` is for what only counts in its latest state, such as progress: of the events under one key a
-        socket gets a few a second (`GATEWAY_CONFLATE_PER_S`), and the last one always, also when it was away.
+        `conflate` is a key for events that only count in their latest state, such as progress. A socket gets a
+        few events a second under it (`GATEWAY_CONFLATE_PER_S`), and always the last one, even after it was away.
         """
         return self._send(
             build_event(
@@ -103,10 +103,10 @@ class Verbs(Generic[R]):
     ) -> R:
         """Publish `message:new` to the message's conversation, once for each message `id`.
 
-        With `inbox` a light `conversation:updated` goes out in the same step, behind it: to everyone of the
-        organization (True), or to these users alone. It shows the beginning of the message's text, so name the
-        users where not everyone may read it. `unread` is passed on with it. Each of the two is published once;
-        the receipt is that of `message:new`. `skip_sid` still gets `conversation:updated`.
+        With `inbox` a small `conversation:updated` follows it in the same step: to everyone of the organization
+        (True), or to these users only. It shows the beginning of the message's text, so name the users if not
+        everyone may read it. It also carries `unread`. Each of the two events is published once; the receipt is
+        that of `message:new`. The socket `skip_sid` still gets `conversation:updated`.
         """
         message = _mapping(message, "message")
         room = conversation(_field(message, "message", "conversation_id"))
@@ -132,7 +132,7 @@ class Verbs(Generic[R]):
         status: str,
         timestamp: datetime | str | None = None,
     ) -> R:
-        """Publish `message:status` (sent, delivered, read, failed); it never goes back to an earlier one."""
+        """Publish `message:status`: sent, delivered, read or failed; a status before the last one is dropped."""
         status = getattr(status, "value", status)  # of an enum
         if not isinstance(status, str) or status not in STATUS_VERSION:
             raise InvalidEvent(f"status must be one of {', '.join(STATUS_VERSION)}, not {status!r:.40}")
@@ -176,9 +176,9 @@ class Verbs(Generic[R]):
         *,
         conflate: bool = False,
     ) -> R:
-        """Publish `campaign:progress` to everyone who watches the campaign; adds its id and the time.
+        """Publish `campaign:progress` to the campaign's room, with the campaign's id and, if missing, the time.
 
-        With `conflate`, of a campaign that reports a hundred times a second a browser gets a few, and the last.
+        With `conflate`, a browser gets only a few of a hundred reports a second, and always the last one.
         """
         room = campaign(campaign_id)
         progress = _mapping(progress, "progress")
@@ -193,12 +193,12 @@ class Verbs(Generic[R]):
         token_id: str | None = None,
         issued_before: datetime | None = None,
     ) -> R:
-        """Close every socket of a user on every replica, for good: none of them can be recovered.
+        """Close every socket of a user on every replica; none of their sessions can be recovered.
 
-        The browsers get a Socket.IO DISCONNECT, after which socket.io-client does not reconnect by itself; with
-        a token that is still good a page may connect anew. `token_id` closes only the sockets of the token with
-        that `jti` and voids it; `issued_before`, an aware datetime, those of all tokens issued before, where a
-        token without `iat` counts as old. Both hold on every replica, for `revoked_ttl_s`.
+        The browsers get a Socket.IO DISCONNECT, after which socket.io-client does not reconnect by itself; a page
+        with a valid token may connect again. `token_id` closes only the sockets of the token with that `jti`, and
+        revokes it. `issued_before`, an aware datetime, does so with all tokens issued earlier; a token without
+        `iat` counts as old. Both hold on every replica, for `revoked_ttl_s`.
         """
         command: dict[str, Any] = {"do": "disconnect"}
         revoke, value = "*", ""
@@ -218,11 +218,11 @@ class Verbs(Generic[R]):
         return self._send(control)
 
     def leave_room(self, organization_id: Id, user_id: Id, room: Room | str, *, block_s: float = 0.0) -> R:
-        """Take a room away from every socket of a user, on every replica; recovery does not give it back.
+        """Remove every socket of a user from a room, on every replica; a recovery does not restore the room.
 
-        For `block_s` seconds from now on, 30 days at the most, the user's joins of the room are `forbidden`. With
-        0 nobody is held off: the next join is allowed, unless the gateway asks a backend that says no
-        (`GATEWAY_AUTHORIZE_URL`) or the role is not enough. The last of several calls counts: 0 also ends a block.
+        For `block_s` seconds, at most 30 days, the user's joins of the room are `forbidden`. With 0 the user may
+        join again, if the backend (`GATEWAY_AUTHORIZE_URL`) and the user's role allow it. The last of several
+        calls counts: 0 also ends a block.
         """
         name = parse_room(room)
         if isinstance(block_s, bool) or not isinstance(block_s, (int, float)) or not 0 <= block_s <= MAX_BLOCK_S:
@@ -235,7 +235,7 @@ class Verbs(Generic[R]):
 
 
 def _inboxes(organization_id: Id, inbox: bool | Id | Iterable[Id]) -> list[Room]:
-    """Name the rooms that an inbox is told of: the organization's, or those of some users."""
+    """Return the rooms that get `conversation:updated`: the organization's, or those of some users."""
     if isinstance(inbox, bool):
         return [organization(organization_id)] if inbox else []
     if isinstance(inbox, (bytes, Mapping)) or not isinstance(inbox, (str, UUID, Iterable)):
@@ -252,7 +252,7 @@ def _check_count(value: int, name: str) -> None:
 
 
 def _mapping(value: Mapping[str, Any] | Struct, what: str) -> Mapping[str, Any]:
-    """Return a payload as a mapping; one of `publisher.events` without what it leaves out."""
+    """Return a payload as a mapping; of a struct from `publisher.events`, only the fields that are set."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, Struct):

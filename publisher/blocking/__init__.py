@@ -1,1 +1,1 @@
-"""The publisher for threads."""
+"""The publisher for code without asyncio."""

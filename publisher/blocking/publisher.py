@@ -7,31 +7,34 @@ import os
 import threading
 import time
 from concurrent.futures import Future, wait
-from typing import Any, Self
+from typing import Self
 from weakref import WeakSet
 
 import redis
 
-from publisher.address import parse_address
-from publisher.blocking.lane import Lane, Servers
-from publisher.buffer import Counters, Item
-from publisher.envelope import Envelope, Options, Validate, validating
+from publisher.base import PublisherBase
+from publisher.blocking.lane import Lane
+from publisher.blocking.servers import Servers
+from publisher.buffer import Item
+from publisher.counters import Counters
+from publisher.envelope import Envelope, Options
 from publisher.errors import PublishError
-from publisher.lanes import Lanes, sharded
-from publisher.sending import TIMEOUT_S, Sending, connection_options
-from publisher.verbs import Receipt, Verbs
+from publisher.lanes import Lanes
+from publisher.sending import Sending
+from publisher.verbs import Receipt
 
 _log = logging.getLogger("publisher")
 
 
-class Publisher(Verbs[Receipt]):
-    """Publishes from any thread, in the order in which the calls were made.
+class Publisher(PublisherBase[Receipt, Servers]):
+    """Publishes from any thread, in the order of the calls.
 
-    One daemon thread owns the connection (in a cluster: one for each shard), so that a call waits at most
-    `timeout_s` whatever the network does. A process that forks (Celery's prefork pool, uWSGI) may make its
-    publisher before the fork: the child begins with an empty buffer and a connection of its own, the parent keeps
-    what it had.
+    One daemon thread owns the connection (in a cluster: one per shard), so a call waits at most `timeout_s`,
+    even if the network hangs. A process that forks (Celery's prefork pool, uWSGI) may create its publisher before
+    the fork: the child starts with an empty buffer and its own connection, and the parent keeps its events.
     """
+
+    _servers_at = Servers.at
 
     def __init__(
         self,
@@ -40,56 +43,31 @@ class Publisher(Verbs[Receipt]):
         options: Options | None = None,
         sending: Sending | None = None,
     ) -> None:
-        self._servers = client if isinstance(client, Servers) else Servers(client)
-        self._options = options or Options()
-        self._sending = sending or Sending()
-        self._closed = False
-        self._begin()
+        super().__init__(
+            client if isinstance(client, Servers) else Servers(client), options=options, sending=sending
+        )
+        self._start_empty()
         _publishers.add(self)
 
-    def _begin(self) -> None:
+    def _start_empty(self) -> None:
         """Start with empty buffers and no thread, also in a forked child."""
         changed = self._changed = threading.Condition()
         self._lanes = Lanes(self._servers.topology, lambda: Lane(self._servers, self._sending, changed))
 
-    @classmethod
-    def from_url(
-        cls,
-        url: object,
-        *,
-        options: Options | None = None,
-        strict: bool = False,
-        timeout_s: float = TIMEOUT_S,
-        wait_replicas: int = 0,
-        validate: Validate | None = None,
-        **connection: Any,
-    ) -> Self:
-        """Make a publisher for a Redis or Valkey URL, of Sentinels and a cluster too, see `publisher.address`.
-
-        With `validate` events are held to their types in `publisher.events`: "warn" logs, once for each field,
-        "raise" raises `InvalidEvent` at the call. `connection` goes to redis-py as it is. Raises `ValueError` for
-        a URL that is none.
-        """
-        options = validating(options, validate)
-        address = parse_address(url)
-        servers = Servers.at(address, connection_options(connection))
-        sending = Sending(strict=strict, timeout_s=timeout_s, wait_replicas=wait_replicas)
-        return cls(servers, options=sharded(options) if address.kind == "cluster" else options, sending=sending)
-
     @property
     def unsent(self) -> int:
-        """Return the number of events that wait in the buffer, the ones under way among them."""
+        """Return the number of events in the buffer, including those under way."""
         with self._changed:
             return self._lanes.unsent
 
     @property
     def counters(self) -> Counters:
-        """Return the counters of this publisher, in this process."""
+        """Return the numbers of events that this process sent, buffered, dropped and refused: see `Counters`."""
         with self._changed:
             return self._lanes.counters()
 
     def close(self, timeout_s: float = 5.0) -> int:
-        """Send what waits, for at most `timeout_s`, and disconnect; return how many events were left unsent."""
+        """Send events for at most `timeout_s` seconds, then disconnect; return the number of unsent events."""
         with self._changed:
             self._closed = True
             lanes = list(self._lanes)
@@ -122,14 +100,14 @@ class Publisher(Verbs[Receipt]):
         return self._sending.outcome(waiter.result())
 
 
-# A fork takes over no threads, and whatever lock one of them held stays locked.
+# A forked child has no threads, and a lock that one of them held stays locked.
 _publishers: WeakSet[Publisher] = WeakSet()
 
 
-def _begin_in_child() -> None:
+def _start_empty_in_child() -> None:
     for publisher in list(_publishers):
-        publisher._begin()
+        publisher._start_empty()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_in_child)
+    os.register_at_fork(after_in_child=_start_empty_in_child)

@@ -1,7 +1,7 @@
-"""The events of the contract, as types: what each carries, who gets it, and how.
+"""The events of the contract as types, with their payloads, their rooms and their delivery.
 
-A backend may publish what these make (`emit(org, "message:new", MessageNew(...), to=...)`) or mappings of the same
-shape; with `validate` a publisher holds every event to its type.
+A backend may publish these types (`emit(org, "message:new", MessageNew(...), to=...)`) or mappings of the same
+shape; with `validate` a publisher checks every event against its type.
 """
 
 from publisher.events.catalogue import COMMANDS, EVENTS, Command, Event, RoomKind

@@ -1,6 +1,6 @@
 """The contract: every event that goes to browsers or comes from them, on one page.
 
-The publisher's checks, `GET /asyncapi.json`, the READMEs' tables and the browser client's types are made of it.
+The publisher's checks, `GET /asyncapi.json`, the READMEs' tables and the browser client's types are made from it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ FIRST = "0.1.0"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event to browsers. Backends may publish others, to rooms of any kind that is configured."""
+    """An event to browsers. Backends may also publish other events, to rooms of any configured kind."""
 
     name: str
     payload: type[Payload]
     example: Payload
     rooms: tuple[RoomKind, ...]
-    """Kinds of room that get it; `socket` is the one socket that it is about."""
+    """Kinds of room that get the event; `socket` stands for the one socket that it is about."""
     delivery: Delivery
-    """`recoverable`: carries its offset, and comes again to who missed it. `ephemeral`: at most once, never again.
-    `direct`: said to one socket, about its connection."""
+    """`recoverable`: carries its offset, and is replayed to sockets that missed it. `ephemeral`: delivered at most
+    once, never replayed. `direct`: sent to one socket, about its connection."""
     by: Literal["backend", "gateway"] = "gateway"
     conflated: bool = False
-    """Whether it may be published so that a socket gets the latest of many."""
+    """Whether a backend may conflate the event, so that a socket gets only the latest of many."""
     note: str = ""
     since: str = FIRST
 
@@ -46,14 +46,14 @@ class Command:
     payload: type[Payload]
     example: Payload
     answer: type[Payload]
-    """What its acknowledgement carries beside `ok: true`."""
+    """The payload of its acknowledgement, besides `ok: true`."""
     answer_example: Payload
     event: str | None = None
-    """The event that is its answer where there is no acknowledgement."""
+    """The event that answers it if the browser wants no acknowledgement."""
     tells: str | None = None
-    """The event that others get of it."""
+    """The event that other sockets get because of it."""
     codes: tuple[str, ...] = ()
-    """With what it may fail, besides what any event may (`codes.ANY_EVENT`)."""
+    """The codes with which it may fail, besides those of any event (`codes.ANY_EVENT`)."""
     note: str = ""
     since: str = FIRST
 
@@ -91,31 +91,31 @@ _TO_BROWSERS = (
     _backend("conversation:unread_update", examples.UNREAD, "user"),
     _backend("notification:new", examples.NOTIFICATION, "user"),
     _backend("campaign:progress", examples.PROGRESS, "campaign", conflated=True),
-    _presence("user_typing", examples.TYPING, "conversation", "to the others in it; ends by itself"),
-    _presence("user:status", examples.ONLINE, "organization", "to the others in it"),
+    _presence("user_typing", examples.TYPING, "conversation", "to the other members; ends by itself"),
+    _presence("user:status", examples.ONLINE, "organization", "to the other users"),
     _presence(
         "user:statuses",
         examples.STATUSES,
         "organization",
-        "in place of many `user:status`; only to who connected with `statuses: true`",
+        "instead of many `user:status`; only to sockets that connected with `statuses: true`",
     ),
     _presence("conversation:viewers", examples.VIEWERS, "conversation"),
     _direct(
         "connected",
         examples.CONNECTED,
-        "once a connection, after what a recovery brings; carries an offset to come back with",
+        "once per connection, after the events of a recovery; carries an offset for the next recovery",
     ),
     _direct("joined_conversation", examples.JOINED_CONVERSATION),
-    _direct("left_conversation", examples.LEFT_CONVERSATION, "also to who is put out"),
+    _direct("left_conversation", examples.LEFT_CONVERSATION, "also when it was removed from the conversation"),
     _direct("joined_room", examples.JOINED_ROOM),
-    _direct("left_room", examples.LEFT_ROOM, "also to who is put out"),
+    _direct("left_room", examples.LEFT_ROOM, "also when it was removed from the room"),
     _direct("pong", examples.PONG),
     _direct(
         "auth:expiring",
         examples.EXPIRING,
-        "a minute before the token ends; half-way, if a refresh gave less than two",
+        "a minute before the token ends; after a refresh to less than two minutes, half-way to the end",
     ),
-    _direct("error", examples.FAILED_EVENT, "in place of an acknowledgement that says no"),
+    _direct("error", examples.FAILED_EVENT, "when an event failed that asked for no acknowledgement"),
 )
 
 _FROM_BROWSERS = (

@@ -1,6 +1,6 @@
-"""Holding what is published to its type: by the JSON that goes out, so that whatever encodes to it passes.
+"""Checks published events against their types, by their JSON: any object that encodes to the right JSON passes.
 
-Further keys pass, and names that the contract does not have are anybody's own.
+Keys that a type does not name pass, and so do events that are not in the contract.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(\w+)`")
 _GOT = re.compile(r"got `(\w+)`")
 
-# Each is an event of the contract and a field of its model, so there are only so many.
+# Pairs of an event of the contract and a field of its type, so there are only so many.
 _warned: set[tuple[str, str]] = set()
 
 
 def check(event: str, data: bytes, validate: Literal["warn", "raise"]) -> None:
-    """Hold the JSON of an event's data to its type: "raise" raises `InvalidEvent`, "warn" logs once a field.
+    """Check the JSON of an event's data against its type: "raise" raises `InvalidEvent`, "warn" logs once a field.
 
-    Neither names a value: what people write to each other belongs into no log.
+    Neither shows a value, because messages between people must not get into logs.
     """
     if event not in EVENTS:
         return
@@ -50,7 +50,7 @@ def _decoder(event: str) -> msgspec.json.Decoder[Payload]:
 
 
 def _explain(model: type[Payload], error: str) -> tuple[str, str]:
-    """Return the field that is at fault, empty for the whole, and what is wrong with it."""
+    """Return the name of the wrong field, empty for the data as a whole, and a description of the mistake."""
     match = _AT.match(error)
     what, path = (match["what"], match["path"] or "") if match else (error, "")
     missing = _MISSING.search(what)
@@ -85,7 +85,7 @@ _NAMES: dict[type[inspect.Type], str] = {
 
 
 def _said(wanted: inspect.Type) -> str:
-    """Say what a type takes."""
+    """Return a description of the values that a type accepts."""
     match wanted:
         case inspect.Metadata():
             return _said(wanted.type)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A code with its meaning."""
+    """The meaning of a code."""
 
     message: str
     retry: bool
-    """Whether the same request may well succeed later."""
+    """Whether the same request may succeed later."""
 
 
 CONNECT_CODES = {
@@ -36,9 +36,9 @@ EVENT_CODES = {
     "unavailable": Code("try again in a moment", retry=True),
 }
 
-# To `auth:refresh`, besides the others: a token is looked at as at connect.
+# Codes of `auth:refresh`, besides its others: it checks its token as a connect does.
 TOKEN_CODES = ("token_missing", "token_invalid", "token_expired", "token_revoked", "tenant_missing")
-# To any event.
+# Codes of any event.
 ANY_EVENT = ("bad_request", "rate_limited", "internal", "unavailable")
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     EventCode = str
     AnyCode = str
 else:
-    # A type checker can't read a literal that is made of a table, and the table is to stand here once.
+    # A type checker can't read a literal that is made from a table, so it sees `str` instead.
     ConnectCode = Literal[tuple(CONNECT_CODES)]
     EventCode = Literal[tuple(EVENT_CODES)]
     AnyCode = Literal[(*CONNECT_CODES, *EVENT_CODES)]

@@ -1,4 +1,4 @@
-"""One example of each payload: what the documents show, and tests hold to the models."""
+"""One example of each payload, for the documents; tests check each example against its type."""
 
 from __future__ import annotations
 

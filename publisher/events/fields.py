@@ -1,4 +1,4 @@
-"""Types that payloads are made of. `extra["name"]` is what they are called in TypeScript."""
+"""The types of payloads' fields. `extra["name"]` is a type's name in TypeScript."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, UnsetType
 
 Uuid = UUID
 UserId = Annotated[
-    str, Meta(min_length=1, max_length=128, description="whatever the user's tokens hold in `sub`, such as a UUID")
+    str, Meta(min_length=1, max_length=128, description="the `sub` of the user's tokens, such as a UUID")
 ]
 Timestamp = Annotated[
     datetime,
@@ -20,7 +20,7 @@ OffsetText = Annotated[
     str,
     Meta(
         pattern="^[a-z0-9]{1,16}-[0-9]{1,16}$",
-        description="where an event stands in its organization's history: `<epoch>-<seq>`",
+        description="an event's place in its organization's history: `<epoch>-<seq>`",
         extra={"name": "Offset"},
     ),
 ]
@@ -32,12 +32,12 @@ Reason = Literal["expired", "unknown", "epoch", "trimmed", "identity"]
 LOSS_REASONS = get_args(Reason)
 LossReason = Annotated[
     Reason,
-    Meta(description="why a recovery that the client wanted was not possible", extra={"name": "LossReason"}),
+    Meta(description="the reason why the client's session could not be recovered", extra={"name": "LossReason"}),
 ]
 
-# What need not be there; `null` is another thing, and allowed only where a type says so.
+# A field that may be missing. `null` is not the same, and allowed only where a type says so.
 Absent = UnsetType
 
 
 class Payload(Struct):
-    """The payload of an event. Further keys may be there, and pass on."""
+    """The payload of an event. It may have more keys than its type names; they are passed on."""

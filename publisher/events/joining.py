@@ -1,4 +1,4 @@
-"""The requests of a browser about rooms and people, and the answers."""
+"""The requests of a browser about rooms and presence, and their answers."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from publisher.events.fields import Absent, Count, OffsetText, Payload, RoomName
 
 
 class JoinOptions(Payload, kw_only=True):
-    """The options of a join about the room's history."""
+    """The options of a join that ask for the room's history."""
 
     since: (
         Annotated[
-            OffsetText, Meta(description="everything after it, which was seen earlier, comes with the answer")
+            OffsetText, Meta(description="offset that the client has seen; the answer has the events after it")
         ]
         | Absent
     ) = UNSET
-    history: Annotated[Count, Meta(description="the last n events come with the answer")] | Absent = UNSET
+    history: Annotated[Count, Meta(description="the answer has this many last events")] | Absent = UNSET
 
 
 class JoinConversation(JoinOptions, kw_only=True):
-    """Join a conversation; who is in it already stays in, and gets an answer all the same."""
+    """Join a conversation; a socket that is in it already gets an answer, too."""
 
     conversation_id: Uuid
 
@@ -34,7 +34,7 @@ class JoinRoom(JoinOptions, kw_only=True):
 
 
 class PastEvent(Payload, kw_only=True):
-    """An event out of a room's history."""
+    """An event from a room's history."""
 
     event: str
     data: Any
@@ -45,59 +45,59 @@ class Joined(Payload, kw_only=True):
     """The answer to a join."""
 
     message: str
-    offset: Annotated[OffsetText, Meta(description="the socket is in the room from here on")]
+    offset: Annotated[OffsetText, Meta(description="the socket gets the room's events after this offset")]
     events: Annotated[list[PastEvent], Meta(description="oldest first")]
     complete: Annotated[
         bool,
-        Meta(description="whether the history reaches back to `since`; where not, load from the REST API"),
+        Meta(description="whether no event after `since` is missing; if false, load from the REST API"),
     ]
 
 
 class JoinedConversation(Joined, kw_only=True):
-    """The socket is in a conversation."""
+    """The socket has joined a conversation."""
 
     conversation_id: Uuid
 
 
 class JoinedRoom(Joined, kw_only=True):
-    """The socket is in a room."""
+    """The socket has joined a room."""
 
     room: RoomName
 
 
 class ConversationRef(Payload, kw_only=True):
-    """Names a conversation."""
+    """A request about one conversation."""
 
     conversation_id: Uuid
 
 
 class LeftConversation(Payload, kw_only=True):
-    """The socket is not in a conversation any more: it asked to leave, or was put out."""
+    """The socket is no longer in a conversation: it asked to leave, or was removed."""
 
     conversation_id: Uuid
 
 
 class RoomRef(Payload, kw_only=True):
-    """Names a room."""
+    """A request about one room."""
 
     room: RoomName
 
 
 class LeftRoom(Payload, kw_only=True):
-    """The socket is not in a room any more: it asked to leave, or was put out."""
+    """The socket is no longer in a room: it asked to leave, or was removed."""
 
     room: RoomName
 
 
 class PresenceQuery(Payload, kw_only=True):
-    """A question for the users who are online, all or some, or for those who view a conversation."""
+    """Ask which users are online, all or some of them, or who views a conversation and types in it."""
 
     user_ids: Annotated[list[UserId], Meta(max_length=1000)] | Absent = UNSET
-    conversation_id: Annotated[Uuid, Meta(description="one that the socket is in")] | Absent = UNSET
+    conversation_id: Annotated[Uuid, Meta(description="a conversation that the socket is in")] | Absent = UNSET
 
 
 class Presence(Payload, kw_only=True):
-    """`online` for a question about users, the others for one about a conversation."""
+    """The answer to `presence`: `online` about users, or all other keys about a conversation."""
 
     online: list[UserId] | Absent = UNSET
     conversation_id: Uuid | Absent = UNSET
@@ -107,4 +107,4 @@ class Presence(Payload, kw_only=True):
 
 
 class Nothing(Payload, kw_only=True):
-    """Nothing."""
+    """An empty payload."""

@@ -12,14 +12,14 @@ from publisher.events.fields import Absent, Count, Payload, Status, Timestamp, U
 class MessageNew(Payload, kw_only=True):
     """A message of a conversation, sent or received."""
 
-    id: Annotated[Uuid, Meta(description="the message's; the same message is published once")]
+    id: Annotated[Uuid, Meta(description="the message's id; each id is published once")]
     conversation_id: Uuid
     direction: Literal["inbound", "outbound"]
-    sender_type: Annotated[str, Meta(description="`contact`, `agent`, `bot`")]
-    message_type: Annotated[str, Meta(description="WhatsApp's: `text`, `image`, `document`")]
-    content: Annotated[dict[str, Any], Meta(description="by `message_type`; of a text `{text}`")]
-    status: Annotated[str, Meta(description="`received`, or as `message:status` has it")]
-    whatsapp_message_id: Annotated[str | None, Meta(description="WhatsApp's own id; null until it has one")]
+    sender_type: Annotated[str, Meta(description="such as `contact`, `agent` or `bot`")]
+    message_type: Annotated[str, Meta(description="WhatsApp's type, such as `text`, `image` or `document`")]
+    content: Annotated[dict[str, Any], Meta(description="depends on `message_type`; `{text}` for a text")]
+    status: Annotated[str, Meta(description="`received`, or a status of `message:status`")]
+    whatsapp_message_id: Annotated[str | None, Meta(description="WhatsApp's id of it; null until it has one")]
     created_at: Timestamp
     sent_at: Timestamp | Absent | None = UNSET
 
@@ -34,17 +34,17 @@ class MessageStatus(Payload, kw_only=True):
 
 
 class ConversationUpdated(Payload, kw_only=True):
-    """A conversation as an inbox shows it without opening it."""
+    """The last message of a conversation, as an inbox shows it while the conversation is not open."""
 
     conversation_id: Uuid
     last_message_at: Timestamp
-    preview: Annotated[str, Meta(max_length=100, description="the beginning of its text; empty where it has none")]
+    preview: Annotated[str, Meta(max_length=100, description="beginning of its text; empty without text")]
     message_type: str | None
-    unread: Annotated[Count, Meta(description="how many its reader has not read")] | Absent = UNSET
+    unread: Annotated[Count, Meta(description="messages that the reader has not read")] | Absent = UNSET
 
 
 class UnreadUpdate(Payload, kw_only=True):
-    """The number of messages of a conversation that its user has not read."""
+    """The number of messages in a conversation that the user has not read."""
 
     conversation_id: Uuid
     unread_count: Count
@@ -53,19 +53,19 @@ class UnreadUpdate(Payload, kw_only=True):
 class NotificationNew(Payload, kw_only=True):
     """A notification for one user; `title`, `body`, `tag`, `icon` and `url` are for the desktop."""
 
-    notification_id: Annotated[str, Meta(description="the same notification is published once")]
+    notification_id: Annotated[str, Meta(description="each id is published once")]
     type: str
     subject: str
     message: str
     metadata: dict[str, Any] | None
     created_at: Timestamp
-    title: Annotated[str, Meta(description="plain text; `subject` where there is none")] | Absent = UNSET
+    title: Annotated[str, Meta(description="plain text; without it, `subject` is shown")] | Absent = UNSET
     body: (
-        Annotated[str, Meta(description="plain text, shown on locked screens; `message` where there is none")]
+        Annotated[str, Meta(description="plain text, shown on locked screens; without it, `message` is shown")]
         | Absent
     ) = UNSET
     tag: (
-        Annotated[str, Meta(description="one takes the place of an older one with it: the conversation's id")]
+        Annotated[str, Meta(description="replaces an older one with the same tag, such as the conversation's id")]
         | Absent
     ) = UNSET
     icon: Annotated[str, Meta(description="absolute URL of a picture")] | Absent = UNSET
@@ -78,6 +78,6 @@ class CampaignProgress(Payload, kw_only=True):
     campaign_id: Uuid
     campaign_name: str
     status: str
-    progress: Annotated[Any, Meta(description="as the backend counts it; a decimal arrives as text")]
+    progress: Annotated[Any, Meta(description="in the backend's own unit; a decimal arrives as text")]
     stats: dict[str, Any]
     timestamp: Timestamp

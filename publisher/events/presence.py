@@ -1,4 +1,4 @@
-"""The events of gateways about people. None is replayed; a returning socket is told the state of that moment."""
+"""The events of gateways about presence. None is replayed; a returning socket gets the current state instead."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from publisher.events.fields import Count, Payload, UserId, Uuid
 
 
 class UserTyping(Payload, kw_only=True):
-    """Somebody else types in a conversation, or does not any more."""
+    """A user types in a conversation, or has stopped."""
 
     conversation_id: Uuid
     user_id: UserId
@@ -18,14 +18,14 @@ class UserTyping(Payload, kw_only=True):
 
 
 class UserStatus(Payload, kw_only=True):
-    """A user came or went, with the first or the last of their sockets."""
+    """A user came online with the first socket, or went offline with the last one."""
 
     user_id: UserId
     status: Literal["online", "offline"]
 
 
 class UserStatuses(Payload, kw_only=True):
-    """Many changes at once, in place of as many `user:status`, for pages that say they take it."""
+    """Many changes at once, instead of many `user:status`, for sockets that connected with `statuses: true`."""
 
     online: list[UserId]
     offline: list[UserId]
@@ -35,5 +35,5 @@ class ConversationViewers(Payload, kw_only=True):
     """The users who have a conversation open."""
 
     conversation_id: Uuid
-    user_ids: Annotated[list[UserId], Meta(description="so many of them as are named")]
-    sockets: Annotated[Count, Meta(description="all of their tabs")]
+    user_ids: Annotated[list[UserId], Meta(description="at most 50 of the users")]
+    sockets: Annotated[Count, Meta(description="sockets of all the users: one for each tab")]

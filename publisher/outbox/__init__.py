@@ -1,4 +1,4 @@
-"""The outbox: events that are part of a database transaction, published once it is committed.
+"""The outbox: events that are written in a database transaction, and published after it is committed.
 
     from publisher.outbox import Outbox, OutboxRelay, outbox_table
 
@@ -8,8 +8,8 @@
         session.add(message)
         await outbox.within(session).message_new(organization_id, message_dict)
 
-A relay, `gateway relay` or `OutboxRelay(...).run()`, publishes what was committed: nothing lost, nothing
-twice, in order for each tenant. See README.md in this folder. Needs the extra `outbox`.
+A relay, `gateway relay` or `OutboxRelay(...).run()`, publishes the committed events: none is lost, none comes
+twice, and each tenant's are in order. See README.md in this folder. This needs the extra `outbox`.
 """
 
 from publisher.outbox.relay import OutboxRelay, RelayCounters, Relaying

@@ -1,14 +1,14 @@
-"""The relay's SQL: which rows are next, and what became of them.
+"""The relay's SQL: it claims the next rows, and records their outcome.
 
-What keeps the promises is not a lock:
+The guarantees do not depend on locks:
 
-- a row carries the key under which it is published, so any number of attempts publish it once;
-- the rows of a tenant are read in one snapshot and published in the order of their ids, each once Redis
-  has the one before. Whoever sees a row also sees every row that was committed before it was written;
-- ids are never given again, so a relay that was long away deletes nothing but what it published.
+- a row has the key under which it is published, so any number of attempts publish it once;
+- a tenant's rows are read in one snapshot and published in the order of their ids, each after Redis has
+  the one before. A snapshot with a row also has every row that was committed before that one was written;
+- ids are never reused, so a relay that was away for long deletes only rows that it has published.
 
-Two relays at the same rows would thus do no harm. The locks spare them the double work on PostgreSQL,
-tenant by tenant (SKIP LOCKED, row by row, would let one relay pass the other within a tenant).
+So two relays at the same rows do no harm. Locks on PostgreSQL only spare them the double work, tenant by
+tenant. (SKIP LOCKED, row by row, would let one relay overtake the other within a tenant.)
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ _FACTS = tuple(Entry.__dataclass_fields__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of one turn of a relay."""
+    """The limits of one claim."""
 
     rows: int
     tenants: int
     hold_s: float
-    """How long it holds the rows' tenants at most, even if it hangs."""
+    """Half of the seconds after which PostgreSQL ends a relay that hangs, and so frees its tenants."""
 
 
 class Stored(NamedTuple):
-    """A row."""
+    """A row of the outbox."""
 
     id: int
     entry: Entry
 
 
 class Claim(NamedTuple):
-    """Rows to publish, in order for each tenant, and where to go on."""
+    """Rows to publish, in order for each tenant, and the tenant after which to continue."""
 
     rows: list[Stored]
     last_tenant: str | None
-    """The last tenant that was looked at; None after all of them."""
+    """The last tenant that was looked at; None if no tenant comes after it."""
 
 
-def take(connection: Connection, table: Table, after: str, limits: Limits) -> Claim:
-    """Take the next rows of the next tenants, in alphabetical order after `after`, that nobody else is at.
+def next_rows(connection: Connection, table: Table, after: str, limits: Limits) -> Claim:
+    """Return the first rows of the next tenants, in alphabetical order after `after`, that no other relay holds.
 
-    On PostgreSQL the tenants are this transaction's until it ends. On SQLite the transaction ends here: a
-    snapshot that was kept could not be written from later.
+    On PostgreSQL the transaction holds the tenants until it ends. On SQLite the transaction ends here, because
+    one with an old snapshot could not write later.
     """
     if connection.dialect.name == "postgresql":
         # Every statement needs a snapshot of its own, taken after the tenants were locked.
@@ -71,7 +71,7 @@ def take(connection: Connection, table: Table, after: str, limits: Limits) -> Cl
 
 
 def settle(connection: Connection, table: Table, done: Iterable[int], refused: Mapping[int, str]) -> None:
-    """Delete the rows that Redis has, mark those that no event can be made of, and commit."""
+    """Delete the rows that Redis has, write the reason into the refused ones, and commit."""
     for ident, why in refused.items():
         connection.execute(update(table).where(table.c.id == ident).values(refused=why))
     if done := sorted(done):
@@ -80,7 +80,7 @@ def settle(connection: Connection, table: Table, done: Iterable[int], refused: M
 
 
 def _waiting_tenants(table: Table, after: str, most: int) -> Select[Any]:
-    """Go from tenant to tenant in the index: reading a backlog whole to find who has one would be slow."""
+    """Return the query of the next tenants with rows. It jumps through the index: a scan would be slow."""
     first = select(func.min(table.c.tenant).label("tenant")).where(table.c.tenant > after, _waiting(table))
     found = select(first.scalar_subquery().label("tenant")).cte("found", recursive=True)
     again = table.alias()
@@ -90,7 +90,7 @@ def _waiting_tenants(table: Table, after: str, most: int) -> Select[Any]:
 
 
 def _rows(connection: Connection, table: Table, tenants: list[str], most: int) -> list[Stored]:
-    """Read the first rows of each tenant, as many of each, so that a long backlog delays no other tenant."""
+    """Return the first rows of each tenant, the same number of each, so that a backlog delays no other tenant."""
     share = max(1, most // len(tenants))
     facts = [table.c[name] for name in _FACTS]
     parts = [

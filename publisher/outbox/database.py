@@ -1,4 +1,4 @@
-"""One way to run SQL functions from asyncio, whichever kind of engine the backend has."""
+"""Runs SQL functions from asyncio, with an asynchronous or a blocking engine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 class Run(Protocol):
-    """Runs a function of a connection, and gives what it gives."""
+    """Runs a function with a connection, and returns its result."""
 
     def __call__(self, function: Callable[[Connection], T], /) -> Coroutine[Any, Any, T]:
         """Run `function(connection)`."""
 
 
 class Database:
-    """An engine: an asynchronous one is awaited, any other works in a thread of its own."""
+    """An engine: an asynchronous one is awaited, a blocking one works in one thread of its own."""
 
     def __init__(self, engine: Engine | AsyncEngine) -> None:
         self._engine = engine
@@ -30,7 +30,7 @@ class Database:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Run]:
-        """Return one connection's `Run`; what it leaves uncommitted is rolled back."""
+        """Open a connection and yield its `Run`; uncommitted changes are rolled back at the end."""
         if isinstance(self._engine, AsyncEngine):
             async with self._engine.connect() as connection:
 
@@ -39,8 +39,8 @@ class Database:
 
                 yield awaited
             return
-        # The one thread takes its jobs in order: also after a cancellation, the connection is closed only
-        # once it is idle.
+        # The one thread does its jobs in order, so the connection is idle before it is closed, even after a
+        # cancellation.
         engine, opened = self._engine, list[Connection]()
 
         async def threaded(function: Callable[[Connection], T], /) -> T:
@@ -54,18 +54,19 @@ class Database:
             await self._in_thread(lambda: opened.append(engine.connect()))
             yield threaded
         finally:
-            await self._in_thread(close)
+            # Not `_in_thread`: a job that still waits for the thread would be cancelled with us, and never close.
+            await asyncio.shield(asyncio.wrap_future(self._thread.submit(close)))
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
-    def close(self) -> None:
-        """Let the thread go; the engine is its owner's."""
-        self._thread.shutdown(wait=False)
+    async def aclose(self) -> None:
+        """Wait until the connection is closed and end the thread; the engine belongs to the caller."""
+        await asyncio.to_thread(self._thread.shutdown)
 
 
 def reason(error: Exception) -> str:
-    """Return an error in one line; SQLAlchemy's own text has the statement and more."""
+    """Return an error's first line; SQLAlchemy's own text also has the statement."""
     cause = getattr(error, "orig", None) or error
     lines = str(cause).strip().splitlines()
     return lines[0] if lines else type(cause).__name__

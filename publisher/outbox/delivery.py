@@ -1,6 +1,6 @@
-"""Publishing rows to Redis: each tenant's in order, those behind one that Redis refused not at all.
+"""Publishes rows to Redis, each tenant's in order: after a row that failed, the tenant's later rows wait.
 
-Of a cluster, a shard that is away holds up no other's rows.
+In a cluster, a shard that is away delays no other's rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import redis.asyncio
 from redis.exceptions import NoScriptError
 
 from publisher.address import Node
-from publisher.aio.lane import AsyncServers
+from publisher.aio.servers import AsyncServers
 from publisher.buffer import BATCH_BYTES, BROKEN
 from publisher.calls import PUBLISHED, Result, calls_of, results_of
 from publisher.envelope import Envelope, Options
@@ -31,16 +31,16 @@ from publisher.sending import BATCH, REPLICAS_TIMEOUT_MS, check_replicas
 
 @dataclass(slots=True)
 class Outcome:
-    """The outcome of some rows. Those that are neither done nor refused are still to be published."""
+    """The outcome of some rows, by their ids. Rows that are neither done nor refused are published later."""
 
     done: list[int] = field(default_factory=list)
     duplicates: int = 0
     refused: dict[int, str] = field(default_factory=dict)
-    """Those that can't be made an event any more, with the reason."""
+    """Rows that can never be published, with the reason."""
     keys: list[str] = field(default_factory=list)
-    """Idempotency keys of those that are done."""
+    """Redis keys with the idempotency of the events that are done."""
     trouble: Exception | None = None
-    """Why some were left."""
+    """The first error after which rows were left for later."""
 
 
 class _Item(NamedTuple):
@@ -49,7 +49,7 @@ class _Item(NamedTuple):
 
 
 class Delivery:
-    """Publishes to servers; a row's key holds for `keep_key_s`, until `release` is told it is gone."""
+    """Publishes rows; a row's idempotency key holds for `keep_key_s` seconds, or shorter after `release`."""
 
     def __init__(self, servers: AsyncServers, options: Options, *, keep_key_s: float, replicas: int = 0) -> None:
         self._servers = servers
@@ -60,9 +60,9 @@ class Delivery:
     async def publish(
         self, rows: Sequence[Stored], until: float, clock: Callable[[], float] = time.monotonic
     ) -> Outcome:
-        """Publish rows, but begin nothing more at `until`; never raises for trouble with Redis.
+        """Publish rows, and start no round trip after `until` by `clock`; errors of Redis are in the outcome.
 
-        A round trip carries one call of each tenant: a server that refuses a row of it refuses what follows.
+        A round trip has one call for each tenant: a server that refuses a row in it refuses all later ones.
         """
         outcome = Outcome()
         queues = self._queues(rows, outcome)
@@ -76,10 +76,10 @@ class Delivery:
         return outcome
 
     async def release(self, keys: Sequence[str]) -> None:
-        """Let keys whose rows are gone for good end as every publisher's do.
+        """Shorten the lifetime of the keys of deleted rows to that of every publisher's.
 
-        Not at once: a relay that lost its claim may have the same row on its way. Where this fails, the
-        keys hold longer than they need to.
+        The keys do not end at once, as a relay that lost its claim may still be sending the same row. If this
+        fails, the keys hold longer than they need to.
         """
         owners, _ = await self._owners(keys)
         for node, found in owners.items():
@@ -90,11 +90,11 @@ class Delivery:
                     await pipe.execute(raise_on_error=False)
 
     async def ping(self) -> None:
-        """Reach for the server, of a cluster for one; raises what redis-py raises."""
+        """Ping the server, or one node of a cluster; raises redis-py's errors."""
         await self._servers.client(await self._servers.owner("")).ping()
 
     async def aclose(self) -> None:
-        """Disconnect."""
+        """Close the connections to Redis."""
         await self._servers.aclose()
 
     def _queues(self, rows: Sequence[Stored], outcome: Outcome) -> dict[str, deque[_Item]]:
@@ -109,7 +109,7 @@ class Delivery:
         return queues
 
     async def _owners(self, keys: Iterable[str]) -> tuple[dict[Node | None, list[int]], dict[int, Any]]:
-        """Sort keys, by their numbers, by the nodes that take them; with what keeps one from having any."""
+        """Return the indices of the keys that each node owns, and the errors of keys without a known owner."""
         owners: dict[Node | None, list[int]] = {}
         trouble: dict[int, Any] = {}
         for i, key in enumerate(keys):
@@ -120,7 +120,7 @@ class Delivery:
         return owners, trouble
 
     async def _execute(self, items: Sequence[_Item]) -> Sequence[Any]:
-        """Send an item each; return what Redis said of each, an exception where it did not take it."""
+        """Send items to the nodes that own them; return the result of each, an exception if it failed."""
         owners, results = await self._owners(item.envelope.keys[0] for item in items)
         answers = [self._execute_at(node, [items[i] for i in found]) for node, found in owners.items()]
         for found, answer in zip(owners.values(), await asyncio.gather(*answers), strict=True):
@@ -130,7 +130,7 @@ class Delivery:
         return [results[i] for i in range(len(items))]
 
     async def _execute_at(self, node: Node | None, items: Sequence[_Item]) -> Sequence[Any]:
-        """The same with the items that one node takes."""
+        """Send the items that one node owns; return the result of each."""
         client = self._servers.client(node)
         envelopes = [item.envelope for item in items]
         calls = calls_of(envelopes)
@@ -161,7 +161,7 @@ class Delivery:
 
 
 def _next_call(queue: deque[_Item]) -> list[_Item]:
-    """Take what of a tenant goes in one call off its queue."""
+    """Remove the items of the next call from a tenant's queue, and return them."""
     items = [queue.popleft()]
     size = items[0].envelope.size
     while queue and len(items) < BATCH and CONTROL not in (items[0].envelope.script, queue[0].envelope.script):
@@ -173,10 +173,10 @@ def _next_call(queue: deque[_Item]) -> list[_Item]:
 
 
 def _note(item: _Item, result: Result, outcome: Outcome) -> bool:
-    """Keep what Redis said of a row; False where the tenant's next one must wait.
+    """Record the result of a row; return whether the tenant's next row may follow.
 
-    Rows were checked when they were written, so what Redis says no to is never about one row, and none is given up
-    for it; but for one that is larger than the gateways hand out, which will never get through.
+    Rows were checked when they were written, so an error of Redis is never about one row, and the row is tried
+    again. Only a row that is larger than gateways can deliver is refused: it would never succeed.
     """
     if isinstance(result, PublishError) and result.code:
         outcome.refused[item.id] = str(result)

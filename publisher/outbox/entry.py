@@ -1,7 +1,7 @@
-"""A row's facts about an event, without how it is published.
+"""The facts about an event that a row stores, without the way in which it is published.
 
-Keys in Redis, time limits and epochs are left out: the relay adds them with its own settings, through the
-same builder as every publisher, so that a row outlives an upgrade of either side.
+Redis keys, time limits and epochs are left out. The relay adds them from its own settings, with the same
+builder as every publisher, so that a row stays valid when either side is upgraded.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from publisher.errors import InvalidEvent
 from publisher.rooms import Room
 
 EVENT, CONTROL = "event", "control"
-# What the writer let pass is not looked at again: it is committed, and the relay's limits may be others.
+# The relay does not check sizes again: the row is committed, and the writer's limit may have been larger.
 _ANY_SIZE = 2**40
 
-# What is taken away with a moment beside it: of no other command is the name followed by a space.
+# Prefix of a revocation of all tokens issued before a time; the time follows.
 _BEFORE = "before "
-# An id of a token is anybody's text, spaces included.
+# Prefix of a revocation of one token; the token's id follows, any text, which may contain spaces.
 _OF_TOKEN = "token/"  # noqa: S105  # not a password
-# Arguments of a control message that holds nobody off a room.
+# Number of arguments of a control message that blocks no room.
 PLAIN_CONTROL = 7
 
 _Event = msgspec.json.Decoder(tuple[str, msgspec.Raw])
@@ -32,7 +32,7 @@ _Event = msgspec.json.Decoder(tuple[str, msgspec.Raw])
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The facts, named as the table's columns."""
+    """The facts about one event; each field is a column of the table."""
 
     tenant: str
     kind: str
@@ -46,10 +46,9 @@ class Entry:
 
 
 def entries_of(envelope: Envelope) -> list[Entry]:
-    """Take the facts out of an envelope; raises `InvalidEvent` for an ephemeral event.
+    """Return the entries of an envelope; raise `InvalidEvent` for an ephemeral event.
 
-    Two events that go out together are two rows: they are committed together, which is what counts, and each
-    has its own key.
+    Two events of one envelope become two rows: they are committed together, and each has its own key.
     """
     entry = _entry_of(envelope)
     return [entry] if envelope.also is None else [entry, *entries_of(envelope.also)]
@@ -59,7 +58,7 @@ def _entry_of(envelope: Envelope) -> Entry:
     tenant, args = envelope.tenant, envelope.args
     if envelope.script == "control":
         room = envelope.keys[2].removeprefix(wire.channel(tenant, Room("")))
-        # Of a token's revocation its moment, of a room's for how many ms the user is held off.
+        # The time of a `before` revocation, or the ms for which the user may not join the room.
         rest = args[5] or (args[7] if len(args) > PLAIN_CONTROL else "")
         return Entry(tenant, CONTROL, args[0], room, revoke=args[3] if rest == "" else f"{args[3]} {rest}")
     if args[2] == wire.Flag.EPHEMERAL:
@@ -69,8 +68,8 @@ def _entry_of(envelope: Envelope) -> Entry:
         EVENT,
         args[1],
         args[4],
-        # Every event has one: without a key of the caller's, the builder drew one. It stays the same at
-        # each attempt, in every relay, and in a database restored from a copy, where ids are given again.
+        # Every event has a key, the caller's or a random one. It stays the same at each attempt, in every
+        # relay, and in a database restored from a copy, where ids are used again.
         key=envelope.keys[-1].removeprefix(wire.once_key(tenant, "")),
         version=None if args[5] == "" else args[5],
         skip_sid=None if args[3] == "-" else args[3],
@@ -79,7 +78,7 @@ def _entry_of(envelope: Envelope) -> Entry:
 
 
 def envelope_of(entry: Entry, options: Options) -> Envelope:
-    """Make the envelope again; raises `InvalidEvent` for what can't be published any more."""
+    """Return the envelope of an entry; raise `InvalidEvent` for an entry that can never be published."""
     if entry.kind == CONTROL:
         user_id = entry.rooms.removeprefix("user:")
         command: Any = msgspec.Raw(entry.body)

@@ -1,8 +1,8 @@
-"""Locks by tenant, PostgreSQL's advisory ones: each ends with the transaction that took it.
+"""Locks on tenants: PostgreSQL's advisory locks, which end with their transaction.
 
-They are pairs of 32-bit numbers, apart from an application's own, which usually are single 64-bit ones.
-Two tenants that meet on one number wait for each other, and nothing worse. SQLite has none and needs
-none: it has one writer at a time.
+A lock is a pair of 32-bit numbers; an application's own locks usually are single 64-bit numbers, which never
+collide with pairs. Two tenants with the same number only wait for each other. SQLite needs no locks: it has
+one writer at a time.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from sqlalchemy import Connection, Integer, Table, func, literal, select
 
 
 def queue_up(connection: Connection, table: Table, tenant: str) -> None:
-    """Wait until no other transaction writes for this tenant, and let none do so before this one ends."""
+    """Wait for a tenant's write lock, and hold it until the transaction ends."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(*_numbers(table, "write", tenant))))
 
 
 def try_to_relay(connection: Connection, table: Table, tenants: Sequence[str]) -> list[str]:
-    """Return those of the tenants that no other relay is at; none will be before this transaction ends."""
+    """Lock those tenants that no other relay has locked, until the transaction ends; return them."""
     if connection.dialect.name != "postgresql" or not tenants:
         return list(tenants)
     taken = connection.execute(

@@ -1,4 +1,4 @@
-"""The relay: takes committed rows out of the outbox and publishes them, until it is stopped."""
+"""The relay: publishes the committed rows of the outbox and deletes them, until it is stopped."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from publisher.address import parse_address
-from publisher.aio.lane import AsyncServers
+from publisher.aio.servers import AsyncServers
 from publisher.envelope import Options
 from publisher.lanes import sharded
-from publisher.outbox.claim import SUPPORTED, Limits, settle, take
+from publisher.outbox.claim import SUPPORTED, Limits, next_rows, settle
 from publisher.outbox.database import Database, reason
 from publisher.outbox.delivery import Delivery, Outcome
 from publisher.outbox.table import outbox_table
@@ -34,17 +34,17 @@ class Relaying:
     """The options of a relay."""
 
     poll_interval_s: float = 0.1
-    """How long it waits after it found nothing."""
+    """Seconds between two looks at the table while it has no rows to publish."""
     batch: int = 128
-    """Rows that it holds at a time, of all tenants."""
+    """Rows that the relay claims at a time, of all tenants together."""
     tenants: int = 8
-    """Tenants that it holds at a time; other relays work for the others."""
+    """Tenants that the relay claims at a time; other relays can work for the others."""
     hold_s: float = 30.0
-    """How long it publishes before it lets go of them. PostgreSQL ends a relay that hangs after twice that."""
+    """Seconds of publishing before the claim ends. PostgreSQL ends a relay that hangs after twice that."""
     keep_key_s: float = 7 * 86_400.0
-    """How long a row that was published and could not be deleted is safe from being published again."""
+    """Seconds for which a row that was published but not deleted is not published again."""
     wait_replicas: int = 0
-    """Replicas of Redis that must have an event before its row is deleted."""
+    """Redis replicas that must have an event before its row is deleted."""
 
     def __post_init__(self) -> None:
         for name in ("poll_interval_s", "batch", "tenants", "hold_s", "keep_key_s"):
@@ -59,19 +59,18 @@ class RelayCounters:
     relayed: int = 0
     """Rows that Redis has and that were deleted."""
     duplicates: int = 0
-    """Those among them that Redis knew already, by their key or version."""
+    """Relayed rows that Redis did not publish, because it knew their key or a later version."""
     refused: int = 0
-    """Rows set aside, which no event can be made of; their column `refused` says why."""
+    """Rows set aside because they can never be published; their column `refused` says why."""
     failures: int = 0
-    """Attempts that ended because Redis or the database was away."""
+    """Attempts that ended with an error of Redis or the database."""
 
 
 class OutboxRelay:
     """Publishes the outbox in order for each tenant. Any number of relays may run, anywhere.
 
-    The engine may be of either kind and stays the caller's; one connection of its pool is in use at a time.
-    An asynchronous one is preferred where there is a choice: its calls can be cancelled. What is promised
-    stands in this folder's README.
+    The engine may be asynchronous or blocking; the caller closes it. The relay uses one connection of its pool at
+    a time. Prefer an asynchronous engine: its calls can be cancelled. This folder's README lists the guarantees.
     """
 
     def __init__(
@@ -109,7 +108,7 @@ class OutboxRelay:
         relaying: Relaying | None = None,
         **connection: Any,
     ) -> Self:
-        """Make a relay for a Redis or Valkey URL; `connection` goes to redis-py as it is."""
+        """Return a relay for a Redis URL (see `publisher.address`); `connection` goes to redis-py unchanged."""
         chosen = connection_options({"client_name": "outbox-relay"} | connection)
         address = parse_address(redis_url)
         if address.kind == "cluster":
@@ -117,11 +116,11 @@ class OutboxRelay:
         return cls(engine, AsyncServers.at(address, chosen), table=table, options=options, relaying=relaying)
 
     async def run(self) -> None:
-        """Relay until `stop` is called or the task is cancelled; only once.
+        """Relay until `stop` is called or the task is cancelled. Call it only once.
 
-        Neither loses or doubles anything: what was published and not yet deleted is recognized by whoever
-        comes next. Trouble with Redis or the database is logged, counted and tried again, at first after
-        some 25 ms and in the end every half second.
+        Neither loses or doubles an event: the next attempt recognizes a row that was published but not deleted.
+        Errors of Redis or the database are logged, counted and tried again, at first after 50 to 100 ms, later
+        after 250 to 500 ms.
         """
         backoff, failures = new_backoff(), 0
         try:
@@ -141,31 +140,28 @@ class OutboxRelay:
             await self.aclose()
 
     def stop(self) -> None:
-        """Let `run` end when what it holds is published, within `hold_s`."""
+        """Make `run` end after its current claim, for which it publishes at most `hold_s` seconds."""
         self._stopping.set()
         self._awake.set()
 
     def wake(self) -> None:
-        """Look at the table now. Call it after a commit, in the relay's event loop, to save the wait."""
+        """Make the relay look at the table now. Call it after a commit, in its event loop, to save the wait."""
         self._awake.set()
 
     async def check(self) -> None:
-        """Reach for Redis and the database once, before `run`; raises what they raise.
-
-        `LookupError` says that the table is missing.
-        """
+        """Reach Redis and the database once, before `run`; raises their errors, `LookupError` without a table."""
         await self._delivery.ping()
         async with self._database.connect() as run:
             if not await run(partial(_has, table=self._table)):
                 raise LookupError(f"the database has no table {self._table.fullname}")
 
     async def aclose(self) -> None:
-        """Disconnect; only for a relay that was never run, which does so at its end."""
+        """Close the connections of a relay that was never run; `run` closes them at its end."""
         await self._delivery.aclose()
-        self._database.close()
+        await self._database.aclose()
 
     async def _sweep(self) -> int:
-        """Go on through the tenants, to the last; return how many rows were found."""
+        """Relay rows of all remaining tenants, up to the last; return the number of rows that were found."""
         found = 0
         while not self._stopping.is_set():
             _heed_cancellation()
@@ -175,11 +171,11 @@ class OutboxRelay:
         return found
 
     async def _relay_some(self) -> int:
-        """Take some rows of the next tenants, publish them, delete them; return how many there were."""
+        """Claim rows of the next tenants, publish and delete them; return the number of claimed rows."""
         hold_s = self._relaying.hold_s
         async with asyncio.timeout(2 * hold_s), self._database.connect() as run:
-            claim = await run(partial(take, table=self._table, after=self._after, limits=self._limits))
-            # Also after a failure it is the others' turn.
+            claim = await run(partial(next_rows, table=self._table, after=self._after, limits=self._limits))
+            # Even after a failure, the next tenants have their turn.
             self._after = claim.last_tenant or ""
             outcome = await self._delivery.publish(claim.rows, time.monotonic() + hold_s)
             if outcome.done or outcome.refused:
@@ -198,7 +194,7 @@ class OutboxRelay:
             _log.error("row %d of %s is set aside: %s", ident, self._table.fullname, why)
 
     def _note_trouble(self, trouble: Exception, failures: int) -> None:
-        """Say what is wrong: at the first failure, and then ever more rarely."""
+        """Count a failure; log it at the 1st in a row, the 2nd, the 4th, the 8th and so on."""
         self.counters.failures += 1
         if failures & (failures - 1) == 0:
             expected = isinstance(trouble, (SQLAlchemyError, RedisError, OSError))
@@ -211,7 +207,7 @@ class OutboxRelay:
 
 
 def _heed_cancellation() -> None:
-    """End a task that was cancelled and went on: Python 3.11's `wait_for`, under redis-py, may swallow that."""
+    """Raise `CancelledError` in a cancelled task: Python 3.11's `wait_for`, used by redis-py, may swallow it."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

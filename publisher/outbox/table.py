@@ -1,8 +1,8 @@
-"""The table, for PostgreSQL and SQLite: one row an event that is committed and not yet published.
+"""The table, for PostgreSQL and SQLite: one row for each event that is committed and not yet published.
 
-Ids order the rows of a tenant. They are never used again, also not by SQLite, so that a relay that comes
-late can't delete a row that it never saw; PostgreSQL's sequence keeps its `CACHE 1`, or a transaction
-could be given lower ids than one that was committed before it.
+Ids order the rows of a tenant. They are never reused, not even by SQLite, so that a late relay can't delete
+a row that it never saw. PostgreSQL's sequence must keep its `CACHE 1`, or a transaction could get lower ids
+than one that was committed before it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _Id = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def outbox_table(metadata: MetaData | None = None, *, name: str = NAME, schema: str | None = None) -> Table:
-    """Define the outbox in the caller's metadata, or in one of its own.
+    """Return the outbox's table, defined in the caller's `metadata` or in a new one.
 
-    In the caller's, `metadata.create_all` creates it and Alembic's autogenerate finds it. Called again, it
-    gives the same table.
+    In the caller's, `metadata.create_all` creates the table, and Alembic's autogenerate finds it. A second call
+    returns the same table.
     """
     metadata = MetaData() if metadata is None else metadata
     known = metadata.tables.get(f"{schema or metadata.schema}.{name}" if schema or metadata.schema else name)

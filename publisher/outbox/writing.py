@@ -20,14 +20,14 @@ Asynchronous = AsyncSession | AsyncConnection | async_scoped_session[Any]
 
 
 class Outbox:
-    """The outbox in a table. It holds nothing: one for the whole process serves every thread and loop.
+    """Writes events into a table. It has no state: one instance serves all threads and event loops of a process.
 
-    `options` matters only for its `max_payload_bytes` and `validate`; how long histories and keys are kept is the
-    relay's affair.
+    Of `options`, only `max_payload_bytes` and `validate` matter; the relay's options say how long histories and
+    keys are kept.
 
     With `strict_order`, the transactions of one tenant wait for each other on PostgreSQL, each from its
-    first event to its end: their events are published in exactly the order of the commits. Add events
-    last then, and commit soon; two transactions that each hold a row and want the other's tenant are a
+    first event to its end, so their events are published in exactly the order of the commits. Then add
+    events last, and commit soon. Two transactions that each hold a row and want the other's tenant are a
     deadlock, which PostgreSQL ends by aborting one. SQLite has one writer at a time and is always strict.
     """
 
@@ -43,13 +43,13 @@ class Outbox:
     def within(self, transaction: Asynchronous) -> Verbs[Coroutine[Any, Any, Receipt]]: ...
 
     def within(self, transaction: Blocking | Asynchronous) -> Verbs[Any]:
-        """Return the publisher's verbs for a session or connection; what they write is part of its transaction.
+        """Return the publisher's verbs for a session or connection; they write events in its transaction.
 
-        Nothing is published unless that is committed, and all of it once it is. The verbs check their
-        arguments at the call, as everywhere. Their receipt has no offset: it says `queued=True`. An
-        ephemeral event raises `InvalidEvent`. Several events of one transaction are published in the order
-        in which they were added. Add an event after the change it tells of, and the event of whoever waited
-        for your lock on that row comes after yours.
+        The events are published after that is committed, and only then. The verbs check their arguments at
+        the call. Their receipt has no offset and says `queued=True`. An ephemeral event raises
+        `InvalidEvent`. The events of one transaction are published in the order in which they were added. Add
+        an event after the change that it reports: a transaction that waits for your lock on the changed row
+        then adds its event after yours.
         """
         if isinstance(transaction, async_scoped_session):
             return _AsyncWriter(self, transaction())

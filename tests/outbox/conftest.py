@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 import pytest_asyncio
+import redis.asyncio
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from publisher import Options
+from publisher import Options, Room, organization
 from publisher.outbox import OutboxRelay, Relaying
 from tests.outbox.databases import BackendDatabase
 from tests.outbox.postgres import PostgresServer, find_binaries
+from tests.outbox.published import published
 from tests.outbox.relay_process import RelayProcess
+from tests.support.tokens import new_id
 from tests.support.waiting import PATIENCE_S
 
 Relays = Callable[..., OutboxRelay]
@@ -88,6 +92,45 @@ async def relays(redis_server: Any) -> AsyncIterator[Relays]:
         disposed = engine.dispose()
         if disposed is not None:
             await disposed
+
+
+@dataclass
+class Backend:
+    """A backend with an outbox, relays at work on it, and an organization of its own."""
+
+    database: BackendDatabase
+    relays: Relays
+    redis: redis.asyncio.Redis
+    org: str = field(default_factory=new_id)
+
+    @property
+    def room(self) -> Room:
+        """The organization's."""
+        return organization(self.org)
+
+    def relay(self, redis_url: str | None = None, **relaying: Any) -> OutboxRelay:
+        """Start a relay."""
+        return self.relays(self.database.async_url, redis_url, **relaying)
+
+    def add(self, *numbers: int, org: str | None = None, **options: Any) -> None:
+        """Commit events with numbers for their data to an organization's room."""
+        with self.database.transaction() as events:
+            for number in numbers:
+                events.emit(org or self.org, "number", number, to=organization(org or self.org), **options)
+
+    async def published(self, room: Room | None = None, *, org: str | None = None) -> list[Any]:
+        """Return the data of a room's events, by default the organization's, oldest first."""
+        return await published(self.redis, org or self.org, room or organization(org or self.org))
+
+
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+on_postgres = pytest.mark.parametrize("database", ["postgres"], indirect=True)
+
+
+@pytest.fixture
+def backend(database: BackendDatabase, relays: Relays, redis_client: redis.asyncio.Redis) -> Backend:
+    """A backend on a database of either kind."""
+    return Backend(database, relays, redis_client)
 
 
 class RelayProcesses:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 import tempfile
 
+from tests.support import fork_server
 from tests.support.environment import ROOT, clean_environment
 from tests.support.waiting import PATIENCE_S
 
@@ -15,13 +15,17 @@ class RelayProcess:
 
     def __init__(self, *arguments: str) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "relay", *arguments],
-            env=clean_environment(),
-            cwd=ROOT,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        log = self._log.fileno()
+        with open(os.devnull) as nothing:
+            self._process = fork_server.start(
+                "gateway",
+                ["relay", *arguments],
+                env=clean_environment(),
+                cwd=ROOT,
+                stdin=nothing.fileno(),
+                stdout=log,
+                stderr=log,
+            )
 
     @property
     def output(self) -> str:

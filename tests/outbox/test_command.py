@@ -6,37 +6,30 @@ import asyncio
 from pathlib import Path
 
 import pytest
-import redis.asyncio
 
 from gateway.cli.outbox import serve
 from gateway.cli.reach import Target
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.errors import StartError
-from publisher import organization
 from publisher.outbox import Outbox, Relaying, outbox_table
-from tests.outbox.conftest import RelayProcesses
+from tests.outbox.conftest import Backend, RelayProcesses, on_postgres
 from tests.outbox.databases import BackendDatabase
-from tests.outbox.published import published
 from tests.support.tokens import new_id
 from tests.support.waiting import until
 
 
+@on_postgres
 async def test_it_relays_until_sigterm_and_ends_well(
-    postgres: BackendDatabase,
-    relay_processes: RelayProcesses,
-    redis_server: EmbeddedRedis,
-    redis_client: redis.asyncio.Redis,
+    backend: Backend, relay_processes: RelayProcesses, redis_server: EmbeddedRedis
 ) -> None:
-    org = new_id()
-    relay = relay_processes.on(postgres.url, redis_server.url)
-    with postgres.transaction() as events:
-        events.emit(org, "number", 1, to=organization(org))
-    await until(postgres.is_empty)
+    relay = relay_processes.on(backend.database.url, redis_server.url)
+    backend.add(1)
+    await until(backend.database.is_empty)
     status, output = relay.terminate()
     assert status == 0
     assert "'relayed': 1" in output
     assert "Traceback" not in output
-    assert await published(redis_client, org, organization(org)) == [1]
+    assert await backend.published() == [1]
 
 
 async def test_a_table_of_another_name_in_a_schema(postgres: BackendDatabase, redis_server: EmbeddedRedis) -> None:

@@ -12,20 +12,12 @@ from publisher import InvalidEvent, Options, conversation, organization, user
 from publisher.envelope import Envelope
 from publisher.outbox.entry import Entry, entries_of, envelope_of
 from publisher.verbs import Verbs
+from tests.publisher.bus import Recorder
 
 ORG, CONVERSATION, MESSAGE, USER, CAMPAIGN = (str(UUID(int=number)) for number in range(1, 6))
 
 
-class Envelopes(Verbs[Envelope]):
-    """A publisher that sends nothing: each verb gives its envelope."""
-
-    _options = Options()
-
-    def _send(self, envelope: Envelope) -> Envelope:
-        return envelope
-
-
-verbs = Envelopes()
+verbs = Recorder()
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 MESSAGE_DATA = {"id": UUID(MESSAGE), "conversation_id": CONVERSATION, "content": {"text": "Olá \0 \u2028 🎉"}}
 ENVELOPES = {

@@ -11,16 +11,14 @@ from functools import partial
 from typing import NamedTuple
 
 import pytest
-import redis.asyncio
 from sqlalchemy.exc import DBAPIError
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import organization, wire
 from publisher.outbox import Outbox
-from publisher.outbox.claim import Limits, take
-from tests.outbox.conftest import RelayProcesses, Relays
+from publisher.outbox.claim import Limits, next_rows
+from tests.outbox.conftest import Backend, RelayProcesses, on_postgres
 from tests.outbox.databases import BackendDatabase
-from tests.outbox.published import published
 from tests.support.tokens import new_id
 from tests.support.waiting import until
 
@@ -69,27 +67,25 @@ def assert_in_order(events: list[str], added: dict[str, Added]) -> None:
 
 
 async def test_several_relays_under_load_keep_every_tenants_order(
-    database: BackendDatabase,
-    relays: Relays,
-    relay_processes: RelayProcesses,
-    redis_server: EmbeddedRedis,
-    redis_client: redis.asyncio.Redis,
+    backend: Backend, relay_processes: RelayProcesses, redis_server: EmbeddedRedis
 ) -> None:
     asyncio.get_running_loop().set_debug(False)
     tenants = [new_id() for _ in range(TENANTS)]
     for org in tenants:  # as a gateway asks for it, whoever publishes
-        await redis_client.hset(wire.meta_key(org), "keep", 100_000)
-    process = relay_processes.on(database.url, redis_server.url)
+        await backend.redis.hset(wire.meta_key(org), "keep", 100_000)
+    process = relay_processes.on(backend.database.url, redis_server.url)
     await until(process.is_relaying)
-    tasks = [relays(database.async_url, batch=8, tenants=2) for _ in range(2)]
+    tasks = [backend.relay(batch=8, tenants=2) for _ in range(2)]
     added: dict[str, Added] = {}
     with ThreadPoolExecutor(WRITERS) as pool:
-        job = partial(write, database, tenants, enough=lambda: all(task.counters.relayed for task in tasks))
+        job = partial(
+            write, backend.database, tenants, enough=lambda: all(task.counters.relayed for task in tasks)
+        )
         writers = [asyncio.get_running_loop().run_in_executor(pool, job, name) for name in range(WRITERS)]
         for done in await asyncio.gather(*writers):
             added |= done
-    await until(database.is_empty)
-    found = [await published(redis_client, org, organization(org)) for org in tenants]
+    await until(backend.database.is_empty)
+    found = [await backend.published(org=org) for org in tenants]
     assert sorted(event for events in found for event in events) == sorted(added)
     for events in found:
         assert_in_order(events, added)
@@ -105,41 +101,35 @@ def test_the_check_of_the_order_finds_an_event_that_was_overtaken() -> None:
         assert_in_order(["b", "c", "a"], added)
 
 
-async def test_a_transaction_that_commits_late_loses_nothing(
-    postgres: BackendDatabase, relays: Relays, redis_client: redis.asyncio.Redis
-) -> None:
-    org = new_id()
-    room = organization(org)
-    relays(postgres.async_url)
-    with postgres.engine.begin() as slow:
-        postgres.outbox.within(slow).emit(org, "number", 1, to=room)
-        with postgres.transaction() as events:
-            events.emit(org, "number", 2, to=room)
-        await until(lambda: redis_client.xlen(wire.log_key(org, room)), what="2, whose id is the higher one")
-    await until(postgres.is_empty)
-    assert await published(redis_client, org, room) == [2, 1]
+@on_postgres
+async def test_a_transaction_that_commits_late_loses_nothing(backend: Backend) -> None:
+    backend.relay()
+    with backend.database.engine.begin() as slow:
+        backend.database.outbox.within(slow).emit(backend.org, "number", 1, to=backend.room)
+        backend.add(2)
+        await until(backend.published, what="2, whose id is the higher one")
+    await until(backend.database.is_empty)
+    assert await backend.published() == [2, 1]
 
 
-async def test_with_strict_order_the_order_is_that_of_the_commits(
-    postgres: BackendDatabase, relays: Relays, redis_client: redis.asyncio.Redis
-) -> None:
-    org, other = new_id(), new_id()
-    strict = Outbox(postgres.table, strict_order=True)
-    relays(postgres.async_url)
+@on_postgres
+async def test_with_strict_order_the_order_is_that_of_the_commits(backend: Backend) -> None:
+    strict = Outbox(backend.database.table, strict_order=True)
+    backend.relay()
 
     def add(tenant: str, number: int) -> None:
-        with postgres.engine.begin() as connection:
+        with backend.database.engine.begin() as connection:
             strict.within(connection).emit(tenant, "number", number, to=organization(tenant))
 
-    with ThreadPoolExecutor(1) as pool, postgres.engine.begin() as slow:
-        strict.within(slow).emit(org, "number", 1, to=organization(org))
-        add(other, 1)
-        second = pool.submit(add, org, 2)
-        await until(partial(is_waiting, postgres))
+    with ThreadPoolExecutor(1) as pool, backend.database.engine.begin() as slow:
+        strict.within(slow).emit(backend.org, "number", 1, to=backend.room)
+        add(new_id(), 1)
+        second = pool.submit(add, backend.org, 2)
+        await until(partial(is_waiting, backend.database))
         assert not second.done()
         slow.commit()
-    await until(postgres.is_empty)
-    assert await published(redis_client, org, organization(org)) == [1, 2]
+    await until(backend.database.is_empty)
+    assert await backend.published() == [1, 2]
 
 
 def is_waiting(database: BackendDatabase) -> bool:
@@ -149,33 +139,28 @@ def is_waiting(database: BackendDatabase) -> bool:
         return found.first() is not None
 
 
-async def test_a_tenant_is_one_relays_at_a_time_and_the_others_go_on(
-    postgres: BackendDatabase, relays: Relays, redis_client: redis.asyncio.Redis
-) -> None:
-    org, other = sorted([new_id(), new_id()])
-    for tenant in (org, other):
-        with postgres.transaction() as events:
-            events.emit(tenant, "number", 1, to=organization(tenant))
-    with postgres.engine.connect() as connection:
-        held = take(connection, postgres.table, "", Limits(rows=10, tenants=1, hold_s=60))
-        assert [row.entry.tenant for row in held.rows] == [org]
-        relays(postgres.async_url)
-        await until(lambda: postgres.count() == 1)
-        assert await published(redis_client, org, organization(org)) == []
+@on_postgres
+async def test_a_tenant_is_one_relays_at_a_time_and_the_others_go_on(backend: Backend) -> None:
+    backend.org, other = sorted([new_id(), new_id()])
+    for tenant in (backend.org, other):
+        backend.add(1, org=tenant)
+    with backend.database.engine.connect() as connection:
+        held = next_rows(connection, backend.database.table, "", Limits(rows=10, tenants=1, hold_s=60))
+        assert [row.entry.tenant for row in held.rows] == [backend.org]
+        backend.relay()
+        await until(lambda: backend.database.count() == 1)
+        assert await backend.published() == []
         connection.rollback()
-    await until(postgres.is_empty)
-    assert await published(redis_client, org, organization(org)) == [1]
+    await until(backend.database.is_empty)
+    assert await backend.published() == [1]
 
 
-async def test_a_relay_that_hangs_is_ended_by_the_server_and_another_goes_on(
-    postgres: BackendDatabase, relays: Relays
-) -> None:
-    org = new_id()
-    with postgres.transaction() as events:
-        events.emit(org, "number", 1, to=organization(org))
-    with postgres.engine.connect() as connection:
-        assert take(connection, postgres.table, "", Limits(rows=10, tenants=1, hold_s=0.1)).rows
-        relays(postgres.async_url)
-        await until(postgres.is_empty)
+@on_postgres
+async def test_a_relay_that_hangs_is_ended_by_the_server_and_another_goes_on(backend: Backend) -> None:
+    backend.add(1)
+    with backend.database.engine.connect() as connection:
+        assert next_rows(connection, backend.database.table, "", Limits(rows=10, tenants=1, hold_s=0.1)).rows
+        backend.relay()
+        await until(backend.database.is_empty)
         with pytest.raises(DBAPIError, match="idle-in-transaction"):
             connection.exec_driver_sql("select 1")

@@ -32,6 +32,12 @@ class Recorder(Verbs[Envelope]):
         return envelope
 
 
+def body(envelope: Envelope) -> list[Any]:
+    """Return an event's name and data."""
+    found: list[Any] = json.loads(envelope.args[1])
+    return found
+
+
 class Bus:
     """A server and one tenant on it."""
 

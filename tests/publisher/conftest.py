@@ -3,18 +3,13 @@
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from hypothesis import settings
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.publisher.bus import bus
-from tests.publisher.senders import senders
+from tests.publisher.senders import senders, site
 from tests.support.proxy import Proxy
 
-__all__ = ["bus", "senders"]
-
-# A test may be stopped for a second by a machine that does something else; that is no failure.
-settings.register_profile("bounded", deadline=None, max_examples=60)
-settings.load_profile("bounded")
+__all__ = ["bus", "senders", "site"]
 
 
 @pytest_asyncio.fixture

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,8 +12,10 @@ import pytest_asyncio
 import redis
 import redis.asyncio
 
-from publisher import AsyncPublisher, Counters, Options, Publisher, Receipt, Room, Sending, conversation, wire
+from gateway.dev.embedded_redis import EmbeddedRedis
+from publisher import AsyncPublisher, Counters, Options, Publisher, Receipt, Room, Sending, conversation
 from publisher.sending import connection_options
+from tests.outbox.published import published as logged
 from tests.support.tokens import new_id
 
 
@@ -73,6 +75,21 @@ class Sender:
 Senders = Callable[..., Sender]
 
 
+@dataclass
+class Site:
+    """A server, publishers that send to it, and what it has of theirs."""
+
+    senders: Senders
+    url: str
+    redis: Any  # redis.asyncio.Redis, whose commands are not typed
+
+    def sender(self, **options: Any) -> Sender:
+        return self.senders(self.url, **options)
+
+    async def published(self, sender: Sender, room: Room | None = None) -> list[Any]:
+        return await published(self.redis, sender, room)
+
+
 @pytest_asyncio.fixture(params=["async", "blocking"])
 async def senders(request: pytest.FixtureRequest) -> AsyncIterator[Senders]:
     """Make publishers: `senders(url, strict=True, timeout_s=…, options=…, connection={…})`."""
@@ -89,7 +106,11 @@ async def senders(request: pytest.FixtureRequest) -> AsyncIterator[Senders]:
         await sender.close(timeout_s=0.0)
 
 
+@pytest.fixture
+def site(senders: Senders, redis_server: EmbeddedRedis, redis_client: Any) -> Site:
+    return Site(senders, redis_server.url, redis_client)
+
+
 async def published(client: Any, sender: Sender, room: Room | None = None) -> list[Any]:
     """What a room's log holds, oldest first, as it was given to the publisher."""
-    entries = await client.xrange(wire.log_key(sender.org, room or sender.room))
-    return [json.loads(fields[b"d"])[1] for _, fields in entries]
+    return await logged(client, sender.org, room or sender.room)

@@ -29,7 +29,6 @@ from publisher import Options, PublishError, Receipt, conversation
 from publisher.buffer import BATCH_BYTES, RETRY_S, Buffer, Item, is_passing
 from publisher.calls import Taken, calls_of, results_of
 from publisher.envelope import build_control, build_event
-from publisher.sending import BATCH, SendWindow
 from tests.support.tokens import new_id
 
 ORG = new_id()
@@ -59,6 +58,19 @@ def reply(status: int = 0, offset: str = "e-1") -> list[Taken]:
 
 def take(buffer: Buffer, most: int) -> list[Item]:
     return buffer.take(most, now=0.0)
+
+
+def filled(*items: Item, max_bytes: int = 10_000) -> Buffer:
+    buffer = Buffer(10, max_bytes)
+    for item in items:
+        buffer.put(item)
+    return buffer
+
+
+def settle_answer(buffer: Buffer, taken: list[Item], answer: list[Any]) -> None:
+    """Settle what one call of Redis was answered with."""
+    envelopes = [item.envelope for item in taken]
+    assert buffer.settle(taken, results_of(envelopes, calls_of(envelopes), [answer])) is None
 
 
 @pytest.mark.parametrize(
@@ -103,10 +115,8 @@ def test_what_stays_is_not_tried_again(error: Exception) -> None:
 
 
 def test_one_refused_event_does_not_hold_up_the_others() -> None:
-    buffer = Buffer(10, 10_000)
     items = [new_item() for _ in range(3)]
-    for item in items:
-        buffer.put(item)
+    buffer = filled(*items)
     assert buffer.settle(take(buffer, 3), [reply(), REFUSED, reply(1)]) is None
     assert [outcome(item) for item in items[::2]] == [Receipt("e-1"), Receipt("e-1", duplicate=True)]
     assert not outcome(items[1]).maybe_published
@@ -115,18 +125,15 @@ def test_one_refused_event_does_not_hold_up_the_others() -> None:
 
 
 def test_what_broke_stays_at_the_head_in_order() -> None:
-    buffer = Buffer(10, 10_000)
     items = [new_item() for _ in range(4)]
-    for item in items:
-        buffer.put(item)
+    buffer = filled(*items)
     assert buffer.settle(take(buffer, 3), BROKE) is BROKE
     assert take(buffer, 10) == items
 
 
 def test_a_key_that_a_retry_meets_is_its_own() -> None:
-    buffer = Buffer(10, 10_000)
     item = new_item()
-    buffer.put(item)
+    buffer = filled(item)
     buffer.settle(take(buffer, 1), BROKE)
     buffer.settle(take(buffer, 1), [reply(1)])
     assert outcome(item) == Receipt("e-1", duplicate=False)
@@ -134,18 +141,16 @@ def test_a_key_that_a_retry_meets_is_its_own() -> None:
 
 @pytest.mark.parametrize("error", [NoScriptError("No matching script."), UNWILLING])
 def test_a_key_that_a_refused_event_meets_later_is_anothers(error: Exception) -> None:
-    buffer = Buffer(10, 10_000)
     item = new_item()
-    buffer.put(item)
+    buffer = filled(item)
     buffer.settle(take(buffer, 1), [error])
     buffer.settle(take(buffer, 1), [reply(1)])
     assert outcome(item) == Receipt("e-1", duplicate=True)
 
 
 def test_an_ephemeral_event_is_not_sent_again_once_it_may_be_out() -> None:
-    buffer = Buffer(10, 10_000)
     item = new_item(ephemeral=True)
-    buffer.put(item)
+    buffer = filled(item)
     assert buffer.settle(take(buffer, 1), [UNWILLING]) is UNWILLING
     assert take(buffer, 1) == [item]
     assert buffer.settle([item], BROKE) is BROKE
@@ -154,10 +159,8 @@ def test_an_ephemeral_event_is_not_sent_again_once_it_may_be_out() -> None:
 
 
 def test_an_item_under_way_can_not_be_withdrawn_and_is_not_sent_again() -> None:
-    buffer = Buffer(10, 10_000)
     item, next_item = new_item(), new_item()
-    buffer.put(item)
-    buffer.put(next_item)
+    buffer = filled(item, next_item)
     taken = take(buffer, 1)
     assert not buffer.withdraw(item)
     assert buffer.withdraw(next_item)
@@ -166,9 +169,8 @@ def test_an_item_under_way_can_not_be_withdrawn_and_is_not_sent_again() -> None:
 
 
 def test_a_late_answer_for_a_withdrawn_item_does_no_harm() -> None:
-    buffer = Buffer(10, 10_000)
     item = new_item()
-    buffer.put(item)
+    buffer = filled(item)
     taken = take(buffer, 1)
     buffer.withdraw(item)
     assert buffer.settle(taken, [reply()]) is None
@@ -179,9 +181,8 @@ def test_a_late_answer_for_a_withdrawn_item_does_no_harm() -> None:
 
 
 def test_two_events_of_one_call_are_counted_as_two() -> None:
-    buffer = Buffer(10, 10_000)
     item = new_item(two=True)
-    buffer.put(item)
+    buffer = filled(item)
     assert len(buffer) == 2
     buffer.settle(take(buffer, 1), [[*reply(), *reply(0, "e-2")]])
     assert outcome(item) == Receipt("e-1")
@@ -189,19 +190,16 @@ def test_two_events_of_one_call_are_counted_as_two() -> None:
 
 
 def test_each_of_two_events_may_be_a_duplicate_and_the_receipt_is_of_the_first() -> None:
-    buffer = Buffer(10, 10_000)
     items = [new_item(two=True) for _ in range(2)]
-    for item in items:
-        buffer.put(item)
+    buffer = filled(*items)
     buffer.settle(take(buffer, 2), [[*reply(1), *reply(0, "e-2")], [*reply(0, "e-3"), *reply(1, "e-2")]])
     assert [outcome(item) for item in items] == [Receipt("e-1", duplicate=True), Receipt("e-3")]
     assert (buffer.counters.sent, buffer.counters.duplicates) == (2, 2)
 
 
 def test_two_events_that_a_retry_meets_are_its_own() -> None:
-    buffer = Buffer(10, 10_000)
     item = new_item(two=True)
-    buffer.put(item)
+    buffer = filled(item)
     buffer.settle(take(buffer, 1), BROKE)
     buffer.settle(take(buffer, 1), [[*reply(1), *reply(1, "e-2")]])
     assert outcome(item) == Receipt("e-1")
@@ -301,12 +299,10 @@ TestBuffer = BufferMachine.TestCase
 
 def test_a_batch_has_one_call_of_each_tenant() -> None:
     """A server that took a later call of a tenant, and not the one before, would change its order."""
-    buffer = Buffer(10, 10_000)
     other = Item(build_event(new_id(), "e", 1, ROOM, Options()), Future())
     control = Item(build_control(ORG, "bob", {"do": "x"}, Options()), Future())
     items = [new_item(), other, new_item(), control, new_item()]
-    for item in items:
-        buffer.put(item)
+    buffer = filled(*items)
     first = take(buffer, 10)
     assert first == items[:3]
     assert calls_of(item.envelope for item in first) == [[0, 2], [1]]
@@ -317,18 +313,13 @@ def test_a_batch_has_one_call_of_each_tenant() -> None:
 
 
 def test_two_commands_of_one_tenant_are_two_calls() -> None:
-    buffer = Buffer(10, 10_000)
     items = [Item(build_control(ORG, "bob", {"do": "x"}, Options()), Future()) for _ in range(2)]
-    for item in items:
-        buffer.put(item)
-    assert take(buffer, 10) == items[:1]
+    assert take(filled(*items), 10) == items[:1]
 
 
 def test_a_batch_is_no_larger_than_what_redis_may_take_at_once() -> None:
-    buffer = Buffer(10, 10 * BATCH_BYTES)
     items = [new_item(size=BATCH_BYTES // 2 + 10) for _ in range(3)]
-    for item in items:
-        buffer.put(item)
+    buffer = filled(*items, max_bytes=10 * BATCH_BYTES)
     batches = []
     while len(buffer):
         batches.append(take(buffer, 10))
@@ -337,28 +328,19 @@ def test_a_batch_is_no_larger_than_what_redis_may_take_at_once() -> None:
 
 
 def test_what_redis_did_not_look_at_behind_a_refused_event_stays_in_order() -> None:
-    buffer = Buffer(10, 10_000)
     items = [new_item() for _ in range(4)]
-    for item in items:
-        buffer.put(item)
-    taken = take(buffer, 4)
-    envelopes = [item.envelope for item in taken]
+    buffer = filled(*items)
     answer = [0, b"e-1", 4, b"WRONGTYPE Operation against a key holding the wrong kind of value"]
-    assert buffer.settle(taken, results_of(envelopes, calls_of(envelopes), [answer])) is None
+    settle_answer(buffer, take(buffer, 4), answer)
     assert outcome(items[0]) == Receipt("e-1")
     assert not outcome(items[1]).maybe_published
     assert take(buffer, 4) == items[2:]
 
 
 def test_an_event_that_is_too_large_for_the_gateways_is_refused_with_a_code() -> None:
-    buffer = Buffer(10, 10_000)
     items = [new_item() for _ in range(2)]
-    for item in items:
-        buffer.put(item)
-    taken = take(buffer, 2)
-    envelopes = [item.envelope for item in taken]
-    results = results_of(envelopes, calls_of(envelopes), [[3, b"524288", 0, b"e-2"]])
-    assert buffer.settle(taken, results) is None
+    buffer = filled(*items)
+    settle_answer(buffer, take(buffer, 2), [3, b"524288", 0, b"e-2"])
     assert (outcome(items[0]).code, outcome(items[0]).maybe_published) == ("too_large", False)
     assert "524288" in str(outcome(items[0]))
     assert outcome(items[1]) == Receipt("e-2")
@@ -366,9 +348,8 @@ def test_an_event_that_is_too_large_for_the_gateways_is_refused_with_a_code() ->
 
 def test_what_redis_may_have_is_not_tried_again_for_ever() -> None:
     """After a day Redis does not know any more what it took from this queue last."""
-    buffer = Buffer(10, 10_000)
     tried, untried = new_item(), new_item()
-    buffer.put(tried)
+    buffer = filled(tried)
     buffer.settle(buffer.take(1, now=10.0), BROKE)
     buffer.settle(buffer.take(1, now=9.0 + RETRY_S), BROKE)
     buffer.put(untried)
@@ -378,42 +359,7 @@ def test_what_redis_may_have_is_not_tried_again_for_ever() -> None:
 
 
 def test_what_was_refused_for_long_is_tried_for_as_long() -> None:
-    buffer = Buffer(10, 10_000)
     item = new_item()
-    buffer.put(item)
+    buffer = filled(item)
     buffer.settle(buffer.take(1, now=0.0), [UNWILLING])
     assert buffer.take(1, now=10 * RETRY_S) == [item]
-
-
-# -- pace
-
-
-def test_the_first_event_goes_ahead_alone_and_then_many_at_a_time() -> None:
-    pace = SendWindow()
-    assert pace.most == 1
-    assert not pace.wants_scripts(None)
-    assert pace.most == BATCH
-
-
-def test_after_any_trouble_one_event_goes_ahead_alone_again() -> None:
-    pace = SendWindow()
-    pace.wants_scripts(None)
-    pace.wants_scripts(BROKE)
-    assert (pace.most, pace.failures) == (1, 1)
-
-
-def test_scripts_that_do_not_stay_loaded_count_as_a_failure() -> None:
-    pace = SendWindow()
-    missing = NoScriptError("No matching script.")
-    assert [pace.wants_scripts(missing) for _ in range(4)] == [True, False, True, False]
-    assert pace.failures == 2
-
-
-def test_pauses_grow_to_half_a_second_and_no_further() -> None:
-    pace = SendWindow()
-    pauses = []
-    for _ in range(12):
-        pace.wants_scripts(BROKE)
-        pauses.append(pace.pause_s())
-    assert 0.025 <= pauses[0] <= 0.1
-    assert all(0.25 <= pause <= 0.5 for pause in pauses[-4:])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
 import logging
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, InvalidEvent, Options, Publisher, conversation
 from publisher.envelope import Envelope, Validate, build_event
 from publisher.events import checking
-from tests.publisher.bus import Recorder
+from tests.publisher.bus import Recorder, body
 from tests.support.pytake import incoming_message, sent_message
 from tests.support.tokens import new_id
 from tests.support.waiting import PATIENCE_S
@@ -43,11 +42,6 @@ def emit(event: str, data: Any, validate: Validate = "raise", **more: Any) -> En
 
 def message(**changes: Any) -> dict[str, Any]:
     return incoming_message(CID) | changes
-
-
-def body_of(envelope: Envelope) -> list[Any]:
-    found: list[Any] = json.loads(envelope.args[1])
-    return found
 
 
 # -- what passes
@@ -86,12 +80,12 @@ RIGHT: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("changes", RIGHT.values(), ids=RIGHT)
 def test_what_encodes_to_the_right_type_passes(changes: dict[str, Any]) -> None:
-    assert body_of(emit("message:new", message(**changes)))[1].keys() >= changes.keys()
+    assert body(emit("message:new", message(**changes)))[1].keys() >= changes.keys()
 
 
 def test_names_that_the_contract_does_not_have_are_free() -> None:
-    assert body_of(emit("ticket:closed", 5)) == ["ticket:closed", 5]
-    assert body_of(emit("message:new:x", {"id": "none"})) == ["message:new:x", {"id": "none"}]
+    assert body(emit("ticket:closed", 5)) == ["ticket:closed", 5]
+    assert body(emit("message:new:x", {"id": "none"})) == ["message:new:x", {"id": "none"}]
 
 
 # -- what does not
@@ -146,7 +140,7 @@ def test_a_wrong_type_raises_and_says_which(event: str, data: Any, said: str) ->
 
 @pytest.mark.parametrize(("event", "data", "said"), WRONG.values(), ids=WRONG)
 def test_off_does_not_look(event: str, data: Any, said: str) -> None:
-    assert body_of(emit(event, data, "off"))[0] == event
+    assert body(emit(event, data, "off"))[0] == event
 
 
 @pytest.mark.parametrize("ephemeral", [False, True])
@@ -171,7 +165,7 @@ def test_a_warning_comes_once_for_each_field_and_everything_is_published(caplog:
     for _ in range(3):
         emit("message:new", message(content=secret), "warn")
         emit("message:new", message(direction=secret), "warn")
-        assert body_of(emit("notification:new", {}, "warn")) == ["notification:new", {}]
+        assert body(emit("notification:new", {}, "warn")) == ["notification:new", {}]
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 3
     assert [record.message.partition(";")[0] for record in caplog.records] == [
         "message:new: content must be an object, not str",
@@ -207,9 +201,8 @@ async def test_it_is_one_of_the_options_and_from_url_adds_to_them(redis_server: 
     async with AsyncPublisher.from_url(redis_server.url, options=options) as events:
         with pytest.raises(InvalidEvent, match="content"):
             await events.message_new(ORG, message(content=1))
-    async with AsyncPublisher.from_url(
-        redis_server.url, options=options, timeout_s=PATIENCE_S, validate="off"
-    ) as events:
+    patient: Any = {"options": options, "timeout_s": PATIENCE_S}
+    async with AsyncPublisher.from_url(redis_server.url, **patient, validate="off") as events:
         assert (await events.message_new(ORG, message(content=1))).offset
         with pytest.raises(InvalidEvent, match="2000"):
             await events.message_new(ORG, message(content={"text": "x" * 2000}))

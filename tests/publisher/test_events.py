@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, get_args
 
 import msgspec
@@ -13,7 +12,7 @@ from publisher.envelope import EVENT_NAME, RESERVED_EVENTS
 from publisher.events import COMMANDS, EVENT_CODES, EVENTS, MessageNew, Payload, Status, examples
 from publisher.events.codes import ANY_EVENT, CONNECT_CODES
 from publisher.verbs import STATUS_VERSION
-from tests.publisher.bus import Recorder
+from tests.publisher.bus import Recorder, body
 from tests.support.tokens import new_id
 
 ORG = new_id()
@@ -67,11 +66,6 @@ def test_every_type_of_every_event_says_what_it_is() -> None:
 
 
 # -- published as they are
-
-
-def body(envelope: Any) -> list[Any]:
-    found: list[Any] = json.loads(envelope.args[1])
-    return found
 
 
 def test_a_typed_message_is_published_as_the_mapping_is() -> None:

@@ -6,13 +6,14 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import redis
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from publisher import Publisher, conversation, wire
+from publisher import Publisher, Room, conversation, wire
 from tests.support.tokens import new_id
 from tests.support.waiting import PATIENCE_S, until_sync
 
@@ -35,16 +36,13 @@ def in_child(work: Callable[[], bool]) -> int:
 
 
 def ended_well(pid: int) -> bool:
-    found: list[int] = []
-
-    def ended() -> bool:
+    def ended() -> tuple[int, int] | None:
         ended_pid, status = os.waitpid(pid, os.WNOHANG)
-        if ended_pid:
-            found.append(os.waitstatus_to_exitcode(status))
-        return bool(ended_pid)
+        return (ended_pid, status) if ended_pid else None
 
-    until_sync(ended, what="the child's end")
-    return found == [0]
+    found = until_sync(ended, what="the child's end")
+    assert found is not None
+    return os.waitstatus_to_exitcode(found[1]) == 0
 
 
 @pytest.fixture
@@ -53,14 +51,20 @@ def events(redis_server: EmbeddedRedis) -> Iterator[Publisher]:
         yield publisher
 
 
-def published(server: EmbeddedRedis, room: Any) -> list[bytes]:
+@pytest.fixture
+def room() -> Room:
+    return conversation(new_id())
+
+
+def published(server: EmbeddedRedis, room: Room) -> list[bytes]:
     with redis.Redis.from_url(server.url) as client:
         entries: Any = client.xrange(wire.log_key(ORG, room))
     return [fields[b"d"] for _, fields in entries]
 
 
-def test_parent_and_children_publish_with_the_same_object(events: Publisher, redis_server: EmbeddedRedis) -> None:
-    room = conversation(new_id())
+def test_parent_and_children_publish_with_the_same_object(
+    events: Publisher, redis_server: EmbeddedRedis, room: Room
+) -> None:
     assert events.emit(ORG, "e", "parent", to=room).offset
     children = [
         in_child(lambda: all(events.emit(ORG, "e", "child", to=room).offset for _ in range(20))) for _ in range(3)
@@ -73,15 +77,14 @@ def test_parent_and_children_publish_with_the_same_object(events: Publisher, red
 
 
 def test_a_publisher_that_was_never_used_before_the_fork_works_in_the_child(
-    events: Publisher, redis_server: EmbeddedRedis
+    events: Publisher, redis_server: EmbeddedRedis, room: Room
 ) -> None:
-    room = conversation(new_id())
     assert ended_well(in_child(lambda: bool(events.emit(ORG, "e", 1, to=room).offset) and events.close() == 0))
     assert len(published(redis_server, room)) == 1
 
 
-def test_what_waits_in_the_parent_is_sent_by_the_parent_alone(redis_server: EmbeddedRedis) -> None:
-    room, other = conversation(new_id()), conversation(new_id())
+def test_what_waits_in_the_parent_is_sent_by_the_parent_alone(redis_server: EmbeddedRedis, room: Room) -> None:
+    other = conversation(new_id())
     redis_server.stop()
     with Publisher.from_url(redis_server.url, timeout_s=0.01) as events:
         for i in range(3):
@@ -95,9 +98,8 @@ def test_what_waits_in_the_parent_is_sent_by_the_parent_alone(redis_server: Embe
 
 
 def test_a_lock_that_a_thread_held_at_the_fork_does_not_stop_the_child(
-    events: Publisher, redis_server: EmbeddedRedis
+    events: Publisher, redis_server: EmbeddedRedis, room: Room
 ) -> None:
-    room = conversation(new_id())
     events.emit(ORG, "e", 1, to=room)
     held, let_go = threading.Event(), threading.Event()
 
@@ -117,9 +119,8 @@ def test_a_lock_that_a_thread_held_at_the_fork_does_not_stop_the_child(
 
 
 def test_threads_of_a_child_that_begin_at_once_share_one_buffer(
-    events: Publisher, redis_server: EmbeddedRedis
+    events: Publisher, redis_server: EmbeddedRedis, room: Room
 ) -> None:
-    room = conversation(new_id())
 
     def work() -> bool:
         begin = threading.Barrier(8)
@@ -128,11 +129,8 @@ def test_threads_of_a_child_that_begin_at_once_share_one_buffer(
             begin.wait()
             events.emit(ORG, "e", i, to=room)
 
-        threads = [threading.Thread(target=publish, args=(i,)) for i in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(publish, range(8)))
         return events.counters.sent == 8
 
     assert ended_well(in_child(work))

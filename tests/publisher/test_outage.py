@@ -15,18 +15,22 @@ import redis.asyncio
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import Options, PublishError, Receipt, Sending, organization, wire
 from publisher.aio.lane import AsyncLane, is_lost
-from tests.publisher.senders import Sender, Senders, published
+from tests.publisher.senders import Sender, Senders, Site, published
 from tests.support.proxy import Proxy
 from tests.support.pytake import incoming_message
 from tests.support.tokens import new_id
 from tests.support.waiting import PATIENCE_S, SLACK_S, until
 
-Client = Any  # redis.asyncio.Redis, whose commands are not typed
-
 QUEUED = Receipt(None, queued=True)
 # A call may take its own time and what a busy machine adds to it. Redis itself is waited for far longer.
 BUDGET_S = 0.5
 PATIENT = {"socket_timeout": 300.0}
+
+
+@pytest.fixture
+def site(senders: Senders, redis_proxy: Proxy, redis_client: Any) -> Site:
+    """Publishers that reach their server through a network that can break."""
+    return Site(senders, redis_proxy.url, redis_client)
 
 
 async def timed(sender: Sender, data: Iterable[Any]) -> list[tuple[Receipt, float]]:
@@ -82,31 +86,29 @@ async def in_log(server: EmbeddedRedis, sender: Sender) -> list[Any]:
         return await published(client, sender)
 
 
-async def test_what_waits_is_sent_without_another_call(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client
-) -> None:
+async def test_what_waits_is_sent_without_another_call(site: Site, redis_proxy: Proxy) -> None:
     await redis_proxy.refuse()
-    sender = senders(redis_proxy.url, timeout_s=0.01)
+    sender = site.sender(timeout_s=0.01)
     await sender.emit_all(range(20))
     await redis_proxy.start()
     await settled(sender)
-    assert await published(redis_client, sender) == list(range(20))
+    assert await site.published(sender) == list(range(20))
 
 
 async def test_a_connection_that_is_cut_again_and_again_loses_doubles_and_reorders_nothing(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client
+    site: Site, redis_proxy: Proxy
 ) -> None:
-    sender = senders(redis_proxy.url, timeout_s=0.05)
+    sender = site.sender(timeout_s=0.05)
     for i in range(120):
         await sender.emit(i)
         if i % 20 == 7:
             redis_proxy.cut()
     await settled(sender)
-    assert await published(redis_client, sender) == list(range(120))
+    assert await site.published(sender) == list(range(120))
 
 
 async def test_nothing_is_written_to_a_connection_that_is_lost(
-    redis_proxy: Proxy, redis_client: Client, monkeypatch: pytest.MonkeyPatch
+    redis_proxy: Proxy, redis_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = []
     send = redis.asyncio.Connection.send_packed_command
@@ -129,50 +131,48 @@ async def test_nothing_is_written_to_a_connection_that_is_lost(
 
 
 async def test_a_network_that_stalls_costs_a_caller_no_more_than_its_budget(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client
+    site: Site, redis_proxy: Proxy
 ) -> None:
-    sender = await begun(senders(redis_proxy.url, timeout_s=BUDGET_S, connection=PATIENT))
+    sender = await begun(site.sender(timeout_s=BUDGET_S, connection=PATIENT))
     redis_proxy.stall()
     calls = await timed(sender, range(1, 4))
     assert [receipt for receipt, _ in calls] == [QUEUED] * 3
     assert max(took for _, took in calls) < SLACK_S
     redis_proxy.resume()
     await settled(sender)
-    assert await published(redis_client, sender) == [0, 1, 2, 3]
+    assert await site.published(sender) == [0, 1, 2, 3]
 
 
 async def test_a_black_hole_is_given_up_and_what_it_swallowed_is_sent_again(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client
+    site: Site, redis_proxy: Proxy
 ) -> None:
-    sender = await begun(senders(redis_proxy.url, timeout_s=0.01, connection={"socket_timeout": 0.1}))
+    sender = await begun(site.sender(timeout_s=0.01, connection={"socket_timeout": 0.1}))
     redis_proxy.stall()
     await sender.emit_all(range(1, 10))
     await until(lambda: redis_proxy.accepted >= 3)
     redis_proxy.cut()
     redis_proxy.resume()
     await settled(sender)
-    assert await published(redis_client, sender) == list(range(10))
+    assert await site.published(sender) == list(range(10))
 
 
-async def test_a_retry_after_a_lost_reply_does_not_double(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client
-) -> None:
-    sender = await begun(senders(redis_proxy.url, timeout_s=0.05, connection={"socket_timeout": 0.2}))
+async def test_a_retry_after_a_lost_reply_does_not_double(site: Site, redis_proxy: Proxy) -> None:
+    sender = await begun(site.sender(timeout_s=0.05, connection={"socket_timeout": 0.2}))
     redis_proxy.lose_replies()
     await sender.emit_all(range(1, 10))
     await until(lambda: sender.counters.retries > 0)
-    assert len(await published(redis_client, sender)) > 1
+    assert len(await site.published(sender)) > 1
     redis_proxy.resume()
     await settled(sender)
-    assert await published(redis_client, sender) == list(range(10))
+    assert await site.published(sender) == list(range(10))
     assert sender.counters.sent == 10
     assert sender.counters.duplicates == 0
 
 
 async def test_a_retry_after_a_lost_reply_doubles_and_loses_neither_of_two_events(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client
+    site: Site, redis_proxy: Proxy
 ) -> None:
-    sender = await begun(senders(redis_proxy.url, timeout_s=0.05, connection={"socket_timeout": 0.2}))
+    sender = await begun(site.sender(timeout_s=0.05, connection={"socket_timeout": 0.2}))
     messages = [incoming_message(sender.room.partition(":")[2], str(number)) for number in range(5)]
     redis_proxy.lose_replies()
     for message in messages:
@@ -180,54 +180,49 @@ async def test_a_retry_after_a_lost_reply_doubles_and_loses_neither_of_two_event
     await until(lambda: sender.counters.retries > 0)
     redis_proxy.resume()
     await settled(sender)
-    texts = [data["content"]["text"] for data in (await published(redis_client, sender))[1:]]
-    previews = [data["preview"] for data in await published(redis_client, sender, organization(sender.org))]
+    texts = [data["content"]["text"] for data in (await site.published(sender))[1:]]
+    previews = [data["preview"] for data in await site.published(sender, organization(sender.org))]
     assert texts == previews == ["0", "1", "2", "3", "4"]
     assert (sender.counters.sent, sender.counters.duplicates) == (11, 0)
 
 
 async def test_a_retry_after_a_lost_reply_does_not_double_though_its_key_has_ended(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client
+    site: Site, redis_proxy: Proxy
 ) -> None:
     options = Options(once_ttl_s=0.5)
-    sender = await begun(
-        senders(redis_proxy.url, timeout_s=0.05, connection={"socket_timeout": 0.2}, options=options)
-    )
+    sender = await begun(site.sender(timeout_s=0.05, connection={"socket_timeout": 0.2}, options=options))
     redis_proxy.lose_replies()
     await sender.emit_all(range(1, 10))
     await until(lambda: sender.counters.retries > 0)
 
     async def ended() -> bool:
-        return not await redis_client.keys(f"rt:{{{sender.org}}}:once:*")
+        return not await site.redis.keys(f"rt:{{{sender.org}}}:once:*")
 
     await until(ended, what="the keys to end")
     retries = sender.counters.retries
     await until(lambda: sender.counters.retries > retries + 2)
     redis_proxy.resume()
     await settled(sender)
-    assert await published(redis_client, sender) == list(range(10))
+    assert await site.published(sender) == list(range(10))
     assert (sender.counters.sent, sender.counters.duplicates) == (10, 0)
 
 
 async def test_what_redis_may_have_and_can_not_tell_any_more_is_given_up_and_said_to_be(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client
+    site: Site, redis_proxy: Proxy
 ) -> None:
-    impatient = senders(redis_proxy.url, timeout_s=0.05, retry_s=0.3, connection={"socket_timeout": 0.1})
-    sender = await begun(impatient)
+    sender = await begun(site.sender(timeout_s=0.05, retry_s=0.3, connection={"socket_timeout": 0.1}))
     redis_proxy.lose_replies()
     await sender.emit(1)
     await until(lambda: sender.counters.uncertain == 1)
     redis_proxy.resume()
     await sender.emit(2)
     await settled(sender)
-    assert await published(redis_client, sender) == [0, 1, 2]
+    assert await site.published(sender) == [0, 1, 2]
 
 
-async def test_an_ephemeral_event_is_never_sent_twice(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client
-) -> None:
-    sender = await begun(senders(redis_proxy.url, timeout_s=0.05, connection={"socket_timeout": 0.1}))
-    async with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:
+async def test_an_ephemeral_event_is_never_sent_twice(site: Site, redis_proxy: Proxy) -> None:
+    sender = await begun(site.sender(timeout_s=0.05, connection={"socket_timeout": 0.1}))
+    async with site.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
         await pubsub.subscribe(wire.channel(sender.org, sender.room), "end")
         redis_proxy.lose_replies()
         await sender.emit(1, ephemeral=True)
@@ -235,7 +230,7 @@ async def test_an_ephemeral_event_is_never_sent_twice(
         redis_proxy.resume()
         await sender.emit(2, ephemeral=True)
         await settled(sender)
-        await redis_client.publish("end", "")
+        await site.redis.publish("end", "")
         heard = []
         async for push in pubsub.listen():
             if push["channel"] == b"end":
@@ -247,8 +242,8 @@ async def test_an_ephemeral_event_is_never_sent_twice(
 # -- strict
 
 
-async def test_strict_says_whether_the_event_may_be_out(senders: Senders, redis_proxy: Proxy) -> None:
-    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=BUDGET_S, connection=PATIENT))
+async def test_strict_says_whether_the_event_may_be_out(site: Site, redis_proxy: Proxy) -> None:
+    sender = await begun(site.sender(strict=True, timeout_s=BUDGET_S, connection=PATIENT))
     redis_proxy.stall()
     errors = []
     for i in (1, 2):
@@ -261,23 +256,19 @@ async def test_strict_says_whether_the_event_may_be_out(senders: Senders, redis_
     assert errors == [True, False]
 
 
-async def test_what_strict_gave_up_is_not_sent_later(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client
-) -> None:
-    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=0.05))
+async def test_what_strict_gave_up_is_not_sent_later(site: Site, redis_proxy: Proxy) -> None:
+    sender = await begun(site.sender(strict=True, timeout_s=0.05))
     await redis_proxy.refuse()
     for i in (1, 2):
         with pytest.raises(PublishError):
             await sender.emit(i)
     await redis_proxy.start()
     await settled(sender)
-    assert await published(redis_client, sender) == [0]
+    assert await site.published(sender) == [0]
 
 
-async def test_strict_goes_on_after_a_late_answer(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client
-) -> None:
-    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=0.1))
+async def test_strict_goes_on_after_a_late_answer(site: Site, redis_proxy: Proxy) -> None:
+    sender = await begun(site.sender(strict=True, timeout_s=0.1))
     redis_proxy.stall()
     with pytest.raises(PublishError) as caught:
         await sender.emit(1)
@@ -285,13 +276,11 @@ async def test_strict_goes_on_after_a_late_answer(
     redis_proxy.resume()
     await settled(sender)
     await surely(sender, 2)
-    assert await published(redis_client, sender) == [0, 1, 2]
+    assert await site.published(sender) == [0, 1, 2]
 
 
-async def test_a_key_makes_it_safe_to_try_again_by_hand(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client
-) -> None:
-    sender = await begun(senders(redis_proxy.url, strict=True, timeout_s=3.0, connection={"socket_timeout": 0.2}))
+async def test_a_key_makes_it_safe_to_try_again_by_hand(site: Site, redis_proxy: Proxy) -> None:
+    sender = await begun(site.sender(strict=True, timeout_s=3.0, connection={"socket_timeout": 0.2}))
     redis_proxy.lose_replies()
     with pytest.raises(PublishError) as caught:
         await sender.emit(1, key="k")
@@ -300,7 +289,7 @@ async def test_a_key_makes_it_safe_to_try_again_by_hand(
     redis_proxy.resume()
     redis_proxy.cut()
     assert (await sender.emit(1, key="k")).duplicate
-    assert await published(redis_client, sender) == [0, 1]
+    assert await site.published(sender) == [0, 1]
 
 
 # -- overflow
@@ -312,9 +301,9 @@ async def under_way(sender: Sender) -> None:
 
 
 async def test_overflow_drops_the_oldest_and_counts_and_says_so(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client, caplog: pytest.LogCaptureFixture
+    site: Site, redis_proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sender = await begun(senders(redis_proxy.url, timeout_s=0.02, buffer_events=5))
+    sender = await begun(site.sender(timeout_s=0.02, buffer_events=5))
     redis_proxy.stall()
     await sender.emit(1)
     await under_way(sender)
@@ -326,11 +315,11 @@ async def test_overflow_drops_the_oldest_and_counts_and_says_so(
     redis_proxy.resume()
     await settled(sender)
     # What was under way is not dropped: nobody knows whether it is out.
-    assert await published(redis_client, sender) == [0, 1, 7, 8, 9, 10]
+    assert await site.published(sender) == [0, 1, 7, 8, 9, 10]
 
 
-async def test_overflow_counts_bytes_too(senders: Senders, redis_proxy: Proxy, redis_client: Client) -> None:
-    sender = await begun(senders(redis_proxy.url, timeout_s=0.02, buffer_bytes=5000))
+async def test_overflow_counts_bytes_too(site: Site, redis_proxy: Proxy) -> None:
+    sender = await begun(site.sender(timeout_s=0.02, buffer_bytes=5000))
     redis_proxy.stall()
     texts = [f"{i}" * 1000 for i in range(9)]
     for text in texts:
@@ -339,30 +328,26 @@ async def test_overflow_counts_bytes_too(senders: Senders, redis_proxy: Proxy, r
     assert sender.unsent == 4
     redis_proxy.resume()
     await settled(sender)
-    assert await published(redis_client, sender) == [0, texts[0], *texts[-3:]]
+    assert await site.published(sender) == [0, texts[0], *texts[-3:]]
 
 
-async def test_an_event_larger_than_the_buffer_is_sent_all_the_same(
-    senders: Senders, redis_server: EmbeddedRedis, redis_client: Client
-) -> None:
-    sender = senders(redis_server.url, buffer_bytes=100, timeout_s=PATIENCE_S)
+async def test_an_event_larger_than_the_buffer_is_sent_all_the_same(site: Site) -> None:
+    sender = site.sender(buffer_bytes=100, timeout_s=PATIENCE_S)
     assert not (await sender.emit("x" * 5000)).queued
-    assert len(await published(redis_client, sender)) == 1
+    assert len(await site.published(sender)) == 1
 
 
 # -- closing
 
 
-async def test_closing_sends_what_waits_within_its_deadline(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client
-) -> None:
-    sender = await begun(senders(redis_proxy.url, timeout_s=0.01))
+async def test_closing_sends_what_waits_within_its_deadline(site: Site, redis_proxy: Proxy) -> None:
+    sender = await begun(site.sender(timeout_s=0.01))
     await redis_proxy.refuse()
     await sender.emit_all(range(1, 10))
     closing = asyncio.ensure_future(sender.close(timeout_s=PATIENCE_S))
     await redis_proxy.start()
     assert await closing == 0
-    assert await published(redis_client, sender) == list(range(10))
+    assert await site.published(sender) == list(range(10))
 
 
 def still_sending() -> bool:
@@ -371,9 +356,9 @@ def still_sending() -> bool:
 
 
 async def test_closing_says_how_much_is_unsent_and_sends_none_of_it_afterwards(
-    senders: Senders, redis_proxy: Proxy, redis_client: Client, caplog: pytest.LogCaptureFixture
+    site: Site, redis_proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sender = await begun(senders(redis_proxy.url, timeout_s=0.01))
+    sender = await begun(site.sender(timeout_s=0.01))
     await redis_proxy.refuse()
     await sender.emit_all(range(1, 5))
     begin = time.monotonic()
@@ -383,13 +368,11 @@ async def test_closing_says_how_much_is_unsent_and_sends_none_of_it_afterwards(
     assert sender.unsent == 4
     await redis_proxy.start()
     await until(lambda: not still_sending())
-    assert await published(redis_client, sender) == [0]
+    assert await site.published(sender) == [0]
 
 
-async def test_closing_a_black_holed_connection_takes_no_longer_than_asked(
-    senders: Senders, redis_proxy: Proxy
-) -> None:
-    sender = await begun(senders(redis_proxy.url, timeout_s=0.01, connection=PATIENT))
+async def test_closing_a_black_holed_connection_takes_no_longer_than_asked(site: Site, redis_proxy: Proxy) -> None:
+    sender = await begun(site.sender(timeout_s=0.01, connection=PATIENT))
     redis_proxy.stall()
     await sender.emit(1)
     begin = time.monotonic()
@@ -397,8 +380,8 @@ async def test_closing_a_black_holed_connection_takes_no_longer_than_asked(
     assert time.monotonic() - begin < SLACK_S
 
 
-async def test_callers_that_wait_when_it_is_closed_are_told_at_once(senders: Senders, redis_proxy: Proxy) -> None:
-    patient = await begun(senders(redis_proxy.url, strict=True, timeout_s=60.0))
+async def test_callers_that_wait_when_it_is_closed_are_told_at_once(site: Site, redis_proxy: Proxy) -> None:
+    patient = await begun(site.sender(strict=True, timeout_s=60.0))
     redis_proxy.stall()
     waiting = [asyncio.ensure_future(patient.emit(i)) for i in (1, 2)]
     await until(lambda: patient.unsent == 2)

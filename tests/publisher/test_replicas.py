@@ -15,16 +15,20 @@ from tests.support.redis_server import RedisServers
 from tests.support.waiting import PATIENCE_S, until
 
 
+def client_of(server: EmbeddedRedis) -> Any:
+    """Return a client, whose commands are not typed."""
+    return redis.asyncio.Redis.from_url(server.url)
+
+
 async def pair(redis_servers: RedisServers) -> tuple[EmbeddedRedis, EmbeddedRedis]:
     """A server and its replica, in step."""
     server = redis_servers(options=("--repl-diskless-sync-delay", "0"))
     replica = redis_servers()
-    async with redis.asyncio.Redis.from_url(replica.url) as client:
-        asking: Any = client
-        await asking.replicaof("127.0.0.1", server.port)
+    async with client_of(replica) as client:
+        await client.replicaof("127.0.0.1", server.port)
 
         async def in_step() -> bool:
-            return bool((await asking.info("replication"))["master_link_status"] == "up")
+            return bool((await client.info("replication"))["master_link_status"] == "up")
 
         await until(in_step)
     return server, replica
@@ -36,7 +40,7 @@ async def test_an_event_counts_as_sent_when_a_replica_has_it(
     server, replica = await pair(redis_servers)
     sender = senders(server.url, wait_replicas=1, timeout_s=PATIENCE_S)
     assert (await sender.emit(1)).offset
-    async with redis.asyncio.Redis.from_url(replica.url) as client:
+    async with client_of(replica) as client:
         assert await published(client, sender) == [1]
 
 
@@ -45,13 +49,12 @@ async def test_a_retry_on_another_connection_waits_for_the_replica_as_well(
 ) -> None:
     server, replica = await pair(redis_servers)
     sender = senders(server.url, wait_replicas=1, timeout_s=0.1)
-    async with redis.asyncio.Redis.from_url(server.url) as client:
-        asking: Any = client
+    async with client_of(server) as client:
         os.kill(replica.pid, signal.SIGSTOP)
         try:
             assert await sender.emit(1) == Receipt(None, queued=True)
             await until(lambda: sender.counters.retries >= 1)
-            await asking.client_kill_filter(_type="normal", skipme=True)
+            await client.client_kill_filter(_type="normal", skipme=True)
             await until(lambda: sender.counters.retries >= 2)
             assert (sender.unsent, sender.counters.sent) == (1, 0)
         finally:
@@ -67,12 +70,11 @@ async def test_a_master_that_becomes_a_replica_costs_no_event(
     sender = senders(server.url, wait_replicas=1, timeout_s=0.1)
     await sender.emit(1)
     await until(lambda: sender.unsent == 0)
-    async with redis.asyncio.Redis.from_url(server.url) as client:
-        asking: Any = client
-        await asking.replicaof("127.0.0.1", 1)
+    async with client_of(server) as client:
+        await client.replicaof("127.0.0.1", 1)
         assert await sender.emit(2) == Receipt(None, queued=True)
         await until(lambda: sender.counters.retries >= 2)
-        await asking.replicaof("no", "one")
+        await client.replicaof("no", "one")
         await until(lambda: sender.unsent == 0)
         assert await published(client, sender) == [1, 2]
     assert (sender.counters.sent, sender.counters.failed) == (2, 0)

@@ -64,27 +64,18 @@ def test_anything_else_is_a_value_error(raw: Any) -> None:
     message.conflate.decode()
 
 
+NO_MESSAGES = [b"", b"\n", b"ping", b'{"type":"disconnect"}', b"e1-5 4 r -"]
+BAD_HEADERS = [b"e1-5 4 r", b"e1 4 r -", b"e1-x 4 r -", b"e1-5 x r -", b"e1--5 4 r -", b"e1-5 -4 r -"]
+NO_TEXTS = [b"\xff\xfe-5 4 r -", b"e1-5 4 r \xff\xfe"]
+BAD_BODIES = [b"r -\n", b"r -\n[]", b"e -\nnull", b'r -\n{"event":"e"}', b'r -\n["e",1']
+
+
 @pytest.mark.parametrize(
     "raw",
     [
-        b"",
-        b"\n",
-        b"ping",
-        b'{"type":"disconnect"}',
-        b"e1-5 4 r -",
-        b'e1-5 4 r\n["e",1]',
-        b'e1 4 r -\n["e",1]',
-        b'e1-x 4 r -\n["e",1]',
-        b'e1-5 x r -\n["e",1]',
-        b'e1--5 4 r -\n["e",1]',
-        b'e1-5 -4 r -\n["e",1]',
-        b'\xff\xfe-5 4 r -\n["e",1]',
-        b'e1-5 4 r \xff\xfe\n["e",1]',
-        b"e1-5 4 r -\n",
-        b"e1-5 4 r -\n[]",
-        b"e1-5 4 e -\nnull",
-        b'e1-5 4 r -\n{"event":"e"}',
-        b'e1-5 4 r -\n["e",1',
+        *NO_MESSAGES,
+        *(header + b'\n["e",1]' for header in [*BAD_HEADERS, *NO_TEXTS]),
+        *(b"e1-5 4 " + rest for rest in BAD_BODIES),
     ],
 )
 def test_what_no_script_wrote_is_refused(raw: Any) -> None:
