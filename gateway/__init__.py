@@ -1,8 +1,10 @@
 """The realtime gateway: Socket.IO for browsers, Redis behind it."""
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 
+@cache
 def installed_version() -> str:
     """Return the version of the installed distribution."""
     try:

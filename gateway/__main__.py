@@ -10,13 +10,13 @@ OURS = ("gateway", "publisher")
 def main() -> None:
     """Run the command line and exit."""
     if os.getpid() == 1:
-        # A container's first process gets no signal that it has no handler for. Until the command has its own,
-        # a second of imports from here, this one keeps SIGTERM from being lost.
+        # The kernel drops signals for a container's first process if it has no handler. The command sets its own
+        # about a second later, after its imports.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     try:
         from gateway.cli import main as command_line
     except ModuleNotFoundError as error:
-        # The publisher alone brings this command along, too, and none of what the service needs.
+        # The publisher's installation has this command, too, but not the dependencies of the service.
         if error.name is None or error.name.partition(".")[0] in OURS:
             raise
         sys.exit(_not_installed(error.name))

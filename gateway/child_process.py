@@ -1,4 +1,4 @@
-"""Child processes that must not outlive their parent, however that ends."""
+"""Child processes that end with their parent, even if that is killed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
-# Loaded ahead: between fork and exec there should be as little to do as can be.
+# Loaded at import, because little should be done between fork and exec.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def end_with_parent() -> None:
-    """Have the kernel send this process SIGTERM when the parent's thread that started it has ended; on Linux."""
+    """On Linux, make the kernel send SIGTERM to this process when the thread that started it has ended."""
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

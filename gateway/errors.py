@@ -1,6 +1,6 @@
-"""Every refusal a client can get, in one table: code, what it means, whether to come back. And what stops a start.
+"""The table of all refusals that a client can get, and the errors that prevent a start.
 
-The message is a plain word for a stranger; cause and fix for the operator go to the log.
+A refusal's message is for clients and tells no internals; cause and fix are logged for the operator.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from publisher.events.codes import CONNECT_CODES, EVENT_CODES, Code
 
 
 class Refused(Exception):
-    """A client is refused what it asked for; `code` is a key of `CODES`, `facts` are for programs to read."""
+    """A client's request is refused; `code` is a key of `CODES`, `facts` are further fields for programs."""
 
     def __init__(self, code: str, message: str | None = None, **facts: Any) -> None:
         self.code = code
@@ -23,20 +23,20 @@ class Refused(Exception):
         super().__init__(self.message)
 
     def as_error(self) -> dict[str, Any]:
-        """Return the error as acks and `error` events carry it."""
+        """Return the error as it is sent in acks and `error` events."""
         return {"code": self.code, "message": self.message, **self.facts}
 
 
 class Unavailable(Exception):
-    """Redis is away, and the request needs it: the client may try again in a moment."""
+    """A service that the request needs (mostly Redis) does not answer: the client may try again soon."""
 
 
 class StartError(Exception):
-    """The replica can't start; the message is one line that says why and what to do."""
+    """The process can't start; the message is one line with the reason and what to do."""
 
 
 class PortTaken(StartError):
-    """Somebody else listens there."""
+    """Another process listens on the address."""
 
 
 CODES = {
@@ -44,20 +44,20 @@ CODES = {
     **EVENT_CODES,
     # From the HTTP API.
     "unauthorized": Code("a valid API key is required", retry=False),
-    "not_found": Code("there is no such path", retry=False),
-    "bad_method": Code("this path takes another method", retry=False),
+    "not_found": Code("this path does not exist", retry=False),
+    "bad_method": Code("this path does not accept this method: see the Allow header", retry=False),
     "bad_media_type": Code("the body must be JSON", retry=False),
     "too_large": Code("the body is too large", retry=False),
     "too_slow": Code("the request did not arrive in time", retry=True),
 }
 
 
-# How Redis begins its answer to somebody whom it does not know, or who may not do that.
+# Codes of Redis' errors for an unknown user, or one without the right.
 _REFUSALS = ("NOPERM", "NOAUTH", "WRONGPASS")
 
 
 def redis_trouble(where: str, error: BaseException) -> str:
-    """Say in one line why Redis is of no use: nobody answers there, or it does not take this user."""
+    """Return one line about an error of Redis: it refuses the user, or it can't be reached."""
     refused = isinstance(error, NoPermissionError | AuthenticationError) or str(error).startswith(_REFUSALS)
     trouble = f"Redis at {where} refuses this user" if refused else f"Redis can't be reached at {where}"
     return f"{trouble}: {one_line(error)}"
@@ -72,5 +72,5 @@ def shown_url(url: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error as one line."""
+    """Return the text of an error as one line; without a text, its type."""
     return " ".join(str(error).split()) or type(error).__name__

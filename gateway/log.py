@@ -48,7 +48,7 @@ EVENTS = {
     "api_unavailable": ("warning", "path, reason"),
     "http_handler_failed": ("error", "path, error"),
     "engine_bad_peer": ("warning", "sid, remote, code, reason"),
-    # Without its sid: that is all that a POST to a session needs, and the session goes on.
+    # Without the sid: the session continues, and a sid in a log would be enough to POST to it.
     "engine_handler_failed": ("error", "remote, error"),
     "engine_closer_failed": ("error", "remote, error"),
     "engine_timer_failed": ("error", "error"),
@@ -64,17 +64,18 @@ EVENTS = {
     "tenant_unreadable": ("warning", "tenant, reason"),
     "tenant_resynced": ("info", "tenant, rooms, events, holes"),
     "history_lost": ("error", "tenant, sockets"),
+    "sessions_repaired": ("info", "tenant, sockets"),
     "lease_renewal_failed": ("warning", "reason"),
 }
 
-# What strangers, and our own mistakes, can cause without end: a burst of each, then one line a second.
+# Lines that any client, or a bug, can cause without end: a burst of each, then one line a second.
 RARE = (
     *("files_exhausted", "session_in_doubt"),
     *("connect_limited", "socket_refused", "socket_denied", "engine_bad_peer"),
     *("body_refused", "peer_unreadable", "api_refused", "api_unavailable"),
     *("http_handler_failed", "engine_handler_failed", "engine_closer_failed", "handler_failed"),
 )
-# What every user causes: a burst of each user's lines, then one in ten seconds; of everybody's ten a second.
+# Lines that normal users cause: for each user a burst, then one in ten seconds; for all together ten a second.
 USUAL = (
     *("socket_connected", "socket_disconnected", "socket_joined", "socket_left"),
     *("socket_evicted", "user_disconnected", "room_access_revoked", "rooms_not_restored"),
@@ -84,21 +85,21 @@ Format = Literal["auto", "json", "pretty"]
 
 
 def printable(logger: Any, method: str, line: dict[str, Any]) -> dict[str, Any]:
-    """Spell control characters out: a stranger's text must not command the terminal that shows it."""
+    """Escape control characters, so that a client's text can't control the terminal that shows it."""
     return {name: spelt(value) if isinstance(value, str) else value for name, value in line.items()}
 
 
 def spelt(text: str) -> str:
-    """Return a text with what a terminal would not show spelt out, as Python does."""
+    """Return a text with escapes, as in Python, for characters that are not printable."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def configure(level: str, fmt: Format, *extra: Any) -> None:
-    """Set logging up for the process; `auto` is pretty on a terminal and JSON elsewhere.
+    """Set up logging for the process; `auto` is pretty on a terminal, else JSON.
 
-    `extra` are further processors, which add to each line.
+    `extra` are further structlog processors.
     """
     pretty = fmt == "pretty" or (fmt == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
@@ -118,7 +119,7 @@ def configure(level: str, fmt: Format, *extra: Any) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # What libraries say goes the same way; aiohttp's tracebacks for bad requests are noise of strangers.
+    # Logs of libraries get the same format. aiohttp's tracebacks are dropped: any client can cause them.
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],

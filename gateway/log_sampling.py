@@ -1,4 +1,4 @@
-"""Thinning out log lines that clients can cause, so that none of them fills a disk."""
+"""A rate limit for log lines that clients can cause, so that no client can fill a disk."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import structlog
 
 from gateway.core.bucket import Rate
 
-# A name of which only strangers, or our own mistakes, cause a line.
+# The limit of each event name that only misuse or a bug causes.
 RARE = Rate(1.0, 20)
-# A name of which every user causes lines: those of one user, and of all together. Four such names of 250 bytes a
-# line are 9 MB a day for one user who reconnects and joins without end, and 0.9 GB for a crowd of them.
+# The limits of each event name that normal users cause, for one user and for all together. Four such names with
+# 250 bytes a line are at most 9 MB a day for one user, and 0.9 GB for all.
 ONE_USER = Rate(0.1, 20)
 EVERYBODY = Rate(10.0, 1000)
 MAX_USERS = 10_000
 
 left_out: Counter[str] = Counter()
-"""Lines that did not pass since the start of the process, by name: for the metrics."""
+"""The number of dropped lines since the start of the process, by name; for the metrics."""
 
 
 class _Buckets:
-    """Buckets of one rate by key; with more keys than `most`, those that were not asked about longest are new."""
+    """Buckets of one rate by key; with more than `most` keys, the least recently used one is dropped."""
 
     def __init__(self, rate: Rate, most: int) -> None:
         self._rate = rate
         self._most = most
         self._full_at: OrderedDict[Any, float] = OrderedDict()
 
-    def take(self, key: Any, now: float) -> bool:
-        """Take a token, if there is one."""
+    def allows(self, key: Any, now: float) -> bool:
+        """Take a token if there is one; return whether there was."""
         full_at = self._rate.spend(self._full_at.get(key, 0.0), now)
         if self._rate.wait_s(full_at, now) > 0:
             return False
@@ -44,11 +44,11 @@ class _Buckets:
 
 
 class Sampler:
-    """A structlog processor that drops lines of which there are too many.
+    """A structlog processor that limits the rate of lines.
 
-    Of each name in `rare` a burst of lines passes, then one a second. Of each name in `usual` that is so for each
-    user, more slowly, and for all of them together. The next line of the name that passes says in `left_out` how
-    many did not.
+    For each name in `rare` a burst of lines passes, then one a second. For each name in `usual` there is a slower
+    limit for each user, and one for all users together. The field `left_out` of the next line that passes is the
+    number of lines of that name that were dropped.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Sampler:
         self._users = _Buckets(ONE_USER, MAX_USERS)
 
     def __call__(self, logger: Any, method: str, line: dict[str, Any]) -> dict[str, Any]:
-        """Let a line pass or raise `DropEvent`."""
+        """Return the line, or raise `DropEvent`."""
         name = line["event"]
         missing = self._left_out.get(name)
         if missing is None:
@@ -82,6 +82,6 @@ class Sampler:
     def _passes(self, name: str, line: dict[str, Any]) -> bool:
         now = self._clock()
         if name not in self._usual:
-            return self._rare.take(name, now)
+            return self._rare.allows(name, now)
         user = (name, line.get("tenant"), line.get("user"))
-        return self._users.take(user, now) and self._everybody.take(name, now)
+        return self._users.allows(user, now) and self._everybody.allows(name, now)

@@ -1,16 +1,16 @@
-"""Long work on the loop, in slices, so that others have their turn between them."""
+"""Long work on the loop in slices, so that other callbacks run between them."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Final
 
-# Steps of some 3 us each, such as reading one event of a history.
+# Steps of some 3 µs each, for example to read one event of a history.
 SLICE: Final = 50
 
 
 class Slices:
-    """Counts the steps of one piece of work; `await did(n)` lets others run after each slice."""
+    """Counts the steps of one piece of work; `await did(n)` lets other callbacks run after each slice."""
 
     __slots__ = ("_steps",)
 
@@ -18,7 +18,7 @@ class Slices:
         self._steps = 0
 
     async def did(self, steps: int = 1) -> None:
-        """Count steps that were done."""
+        """Count finished steps; yield to the loop after each slice."""
         self._steps += steps
         if self._steps >= SLICE:
             self._steps = 0

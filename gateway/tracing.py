@@ -1,12 +1,12 @@
-"""Tracing with OpenTelemetry: an event that says which trace it belongs to gets a span, from publish to fan-out.
+"""Tracing with OpenTelemetry: an event with a trace context gets a span, from publish to fan-out.
 
-The backend's context travels in the message's header (`publisher.tracing`), so its trace goes on here: the span
-begins when Redis took the event and ends when the last socket of this replica was given it. What is logged in
-between carries `trace_id` and `span_id`. Whether a trace is recorded is decided where it begins: an event without
-a context costs nothing, and a replica with `GATEWAY_TRACING=off` has none of this module.
+The backend puts the context into the message's header (`publisher.tracing`). The span here begins when Redis took
+the event, and ends when the event was written to the last socket of this replica. Lines that are logged meanwhile
+have `trace_id` and `span_id`. The backend decides whether a trace is recorded. An event without a context costs
+nothing, and with `GATEWAY_TRACING=off` this module is not used.
 
-Where spans go, how many are kept and what the service is called is OpenTelemetry's own: its `OTEL_` variables.
-Replays to sockets that come back are not traced.
+OpenTelemetry's own `OTEL_` variables set the receiver of spans, the sampling and the service's name. Replays after
+a reconnect are not traced.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanContext, Tracer
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-# A collector that does not answer must not hold up the end of a process that drains.
+# Longest time to send the last spans, so that a dead collector does not delay the end of the process.
 FLUSH_S = 2.0
 
 
 class Tracing:
-    """The spans of one replica, sent off by a thread of OpenTelemetry's."""
+    """The spans of one replica; a thread of OpenTelemetry sends them."""
 
     def __init__(self, replica: str) -> None:
-        """Raise `ConfigurationError` where the extra is not installed."""
+        """Raise `ConfigurationError` if the extra is not installed."""
         try:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.resources import Resource
@@ -49,18 +49,18 @@ class Tracing:
             ) from None
         about = {"service.instance.id": replica, "service.version": installed_version()}
         resource = Resource.create(about)
-        # The environment's name counts more than ours; without any the SDK makes one up.
+        # The name in the environment wins. Without one the SDK uses "unknown_service", which we replace.
         if str(resource.attributes["service.name"]).startswith("unknown_service"):
             resource = resource.merge(Resource({"service.name": "gateway"}))
         self.provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 
     def hub(self, troubles: Troubles, **parts: Any) -> Hub:
-        """Make a hub that traces; `parts` are `Hub`'s."""
+        """Return a hub that traces; `parts` are the arguments of `Hub`."""
         return TracedHub(troubles, self.provider.get_tracer("gateway", installed_version()), **parts)
 
     async def stop(self) -> None:
-        """Send what is left, for at most `FLUSH_S`."""
+        """Send the remaining spans; wait at most `FLUSH_S`."""
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -76,25 +76,25 @@ class Tracing:
 
 
 class TracedHub(Hub):
-    """A hub that makes a span of each event that comes with a context."""
+    """A hub that makes a span for each event with a context."""
 
     def __init__(self, troubles: Troubles, tracer: Tracer, **parts: Any) -> None:
         super().__init__(troubles, **parts)
         self._tracer = tracer
 
     def dispatch(self, room: RoomState, message: wire.Message) -> Rest | None:
-        """Do as `Hub.dispatch` does."""
+        """Dispatch as `Hub` does, inside a span if the event has a context and is not a repetition."""
         parent = _parent(message.trace) if message.trace else None
         if parent is None or _is_repeated(room, message):
             return super().dispatch(room, message)
         from opentelemetry.trace import use_span
 
-        span = self._begin(parent, room, message)
+        span = self._start_span(parent, room, message)
         with use_span(span):
             rest = super().dispatch(room, message)
         return _ended(span, rest)
 
-    def _begin(self, parent: SpanContext, room: RoomState, message: wire.Message) -> Span:
+    def _start_span(self, parent: SpanContext, room: RoomState, message: wire.Message) -> Span:
         from opentelemetry.trace import NonRecordingSpan, SpanKind, set_span_in_context
 
         clock = self.tally.clock
@@ -130,12 +130,12 @@ def trace_ids(logger: Any, method: str, line: dict[str, Any]) -> dict[str, Any]:
 
 
 def tracing_of(settings: Settings, replica: str) -> Tracing | None:
-    """Return what traces, if that is configured; raises `ConfigurationError`."""
+    """Return the tracing if it is configured, else None; raises `ConfigurationError`."""
     return Tracing(replica) if settings.tracing == "on" else None
 
 
 def _parent(traceparent: bytes) -> SpanContext | None:
-    """Read W3C's traceparent; None for one that is malformed, or of a trace that is not recorded."""
+    """Return the context in a W3C traceparent; None if it is malformed or the trace is not recorded."""
     from opentelemetry.trace import SpanContext, TraceFlags
 
     match = _TRACEPARENT.fullmatch(traceparent)
@@ -153,7 +153,7 @@ def _is_repeated(room: RoomState, message: wire.Message) -> bool:
 
 
 def _ended(span: Span, rest: Rest | None) -> Rest | None:
-    """End the span once nothing is left to do."""
+    """End the span after the last rest of the dispatch; return the next rest, or None."""
     if rest is None:
         span.end()
         return None

@@ -1,20 +1,20 @@
-"""Access: who may join which room, within their own organization.
+"""Access: which users may join which rooms of their own organization.
 
-That nobody gets at another organization's rooms is not decided here: a room's name is looked up among those of
-the socket's own tenant, so there is no name for another one's. One `port`, and what stands behind it: `Everyone`
-of the tenant, some `roles` for some kinds of room, or the `backend`, which is asked.
+Rooms of other organizations need no check here: names of rooms are always looked up in the socket's own tenant.
+`port` is the interface. Its implementations are `Everyone` of the tenant, `Roles` for some kinds of rooms, and
+`Authorizer`, which asks over HTTP.
 """
 
-from gateway.access.backend import Backend, access_values, backend_of
+from gateway.access.authorizer import Authorizer, access_values, authorizer_of
 from gateway.access.port import EVERYONE, Access, Everyone
 from gateway.access.roles import Roles
 from gateway.settings import Settings
 
 
-def access_of(settings: Settings, backend: Backend | None) -> Access:
-    """Return what decides, as configured: a role that is not enough is not asked about, both have to allow."""
-    access: Access = EVERYONE if backend is None else backend
+def access_of(settings: Settings, authorizer: Authorizer | None) -> Access:
+    """Return the configured access; with roles and an authorizer, both must allow; roles come first."""
+    access: Access = EVERYONE if authorizer is None else authorizer
     return Roles(settings.room_roles, access) if settings.room_roles else access
 
 
-__all__ = ["EVERYONE", "Access", "Backend", "Everyone", "Roles", "access_of", "access_values", "backend_of"]
+__all__ = ["EVERYONE", "Access", "Authorizer", "Everyone", "Roles", "access_of", "access_values", "authorizer_of"]

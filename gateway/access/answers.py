@@ -1,4 +1,4 @@
-"""Answers that were given, for as long as they hold."""
+"""A cache of the backend's answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from publisher.rooms import Room
 
 # Some 200 bytes each.
 MAX_ANSWERS = 50_000
-# Whoever asks for rooms by the thousand pushes out their own answers only.
+# A user with thousands of rooms only displaces answers of their own.
 MAX_PER_USER = 1_000
 
 User = tuple[str, str]
@@ -23,7 +23,7 @@ class _Answer(NamedTuple):
 
 
 class Answers:
-    """Allowed or not, by user and room; those of the users who were not asked about longest go first."""
+    """Answers by user and room; when full, the least recently used user is dropped with all answers."""
 
     def __init__(self, lifetime_s: float, *, limit: int = MAX_ANSWERS, per_user: int = MAX_PER_USER) -> None:
         self._lifetime_s = lifetime_s
@@ -36,7 +36,7 @@ class Answers:
         return self._size
 
     def get(self, user: User, role: str, room: Room, now: float) -> bool | None:
-        """Return an answer that still holds, for a user in that role."""
+        """Return the cached answer for a user with that role; None without a valid one."""
         rooms = self._users.get(user)
         answer = rooms.get(room) if rooms is not None else None
         if answer is None or answer.role != role or answer.until <= now:
@@ -45,7 +45,7 @@ class Answers:
         return answer.allowed
 
     def put(self, user: User, role: str, room: Room, allowed: bool, now: float) -> None:
-        """Keep an answer; the oldest ones go where there are too many."""
+        """Store an answer, and drop the oldest above the limits."""
         if self._lifetime_s <= 0:
             return
         rooms = self._users.setdefault(user, {})
@@ -61,7 +61,7 @@ class Answers:
             self._size -= len(dropped)
 
     def invalidate(self, user: User, room: Room | None = None) -> None:
-        """Drop what is known of a user, and of one room or all."""
+        """Drop a user's answers, for one room or all."""
         rooms = self._users.get(user)
         if rooms is None:
             return

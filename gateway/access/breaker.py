@@ -1,14 +1,14 @@
-"""The circuit breaker: whoever does not answer is left alone for a while."""
+"""A circuit breaker for questions to the backend."""
 
 from __future__ import annotations
 
-# So many failures in a row, and it counts as away; then one question in so many seconds finds out.
+# Failures in a row that open the breaker, and the seconds between two trials while it is open.
 FAILURES = 5
 PAUSE_S = 3.0
 
 
 class Breaker:
-    """Decides whether a question is worth asking. `now` is any clock in seconds that only goes on."""
+    """Decides whether to send a question. `now` is the time of a monotonic clock, in seconds."""
 
     def __init__(self, *, failures: int = FAILURES, pause_s: float = PAUSE_S) -> None:
         self._most = failures
@@ -19,19 +19,19 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Return whether the breaker is open: nearly nothing is asked at the moment."""
+        """Return whether the breaker is open: then only trials are sent."""
         return self._opened_at is not None
 
     def rests(self, now: float) -> bool:
-        """Return whether to ask nothing now; while it is open, one question in each pause is a trial."""
+        """Return whether to send no question now; while open, one question in each pause is sent as a trial."""
         return self._opened_at is not None and now < self._retry_at
 
-    def begin(self, now: float) -> None:
-        """Note that a question is asked: while it is open that is the trial, and the others wait for the next."""
+    def asked(self, now: float) -> None:
+        """Note that a question is sent; while open, it is the trial of this pause."""
         self._retry_at = now + self._pause_s
 
     def failed(self, now: float) -> bool:
-        """Note that there was no answer; True when that opens it."""
+        """Note that there was no answer; return whether this opened the breaker."""
         self._failures += 1
         if self._opened_at is not None or self._failures < self._most:
             return False
@@ -40,7 +40,7 @@ class Breaker:
         return True
 
     def succeeded(self, now: float) -> float | None:
-        """Note that there was an answer; return for how long it was open when that closes it."""
+        """Note an answer; if this closed the breaker, return for how many seconds it was open, else None."""
         self._failures = 0
         opened_at, self._opened_at = self._opened_at, None
         return None if opened_at is None else now - opened_at

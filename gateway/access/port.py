@@ -1,4 +1,4 @@
-"""The port: one question, and how to have an answer forgotten."""
+"""The interface of access."""
 
 from __future__ import annotations
 
@@ -10,38 +10,34 @@ from publisher.rooms import Room
 
 
 class Access(Protocol):
-    """Decides who may be in a room of their own tenant."""
+    """Decides whether a user may be in a room of their own tenant."""
 
     @property
     def changes(self) -> int:
-        """A number that grows when answers are forgotten: one that was given before may be wrong now."""
+        """A number that grows with each `invalidate`: an answer from before may be outdated."""
 
     def may_join(self, identity: Identity, room: Room) -> bool | Awaitable[bool]:
-        """Return whether a user may be in a room; at once where nobody has to be asked.
+        """Return whether a user may be in a room, or an awaitable of that if the answer takes time.
 
-        What is awaited raises `Unavailable` where nobody can say at the moment. Safe to cancel.
+        The awaitable raises `Unavailable` if there is no answer at present. It is safe to cancel.
         """
 
     def invalidate(self, tenant: str, user_id: str, room: Room | None = None) -> None:
-        """Forget what was answered about a user, and one room or all, also what is being asked just now."""
+        """Drop a user's answers, for one room or all, including those under way."""
 
 
 class Everyone:
-    """Everyone of the tenant may be in all its rooms."""
+    """Allows every user of a tenant in all its rooms."""
 
     def __init__(self) -> None:
         self.changes = 0
 
     def may_join(self, identity: Identity, room: Room) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def invalidate(self, tenant: str, user_id: str, room: Room | None = None) -> None:
-        """Have joins that are under way look again; there is nothing to forget."""
-        self.changes += 1
-
-    def forget_all(self) -> None:
-        """Do as `invalidate` does."""
+        """Count a change, so that joins under way ask again; there are no answers to drop."""
         self.changes += 1
 
 

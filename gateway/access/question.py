@@ -1,4 +1,4 @@
-"""Asking a backend over HTTP: one POST a question, and what its status means."""
+"""Questions to the backend over HTTP: one POST for each, answered by its status."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import aiohttp
 from gateway.core.model import Identity
 from publisher.rooms import Room
 
-# Statuses below 500 that are no decision but mean: not now.
+# Statuses below 500 that are no decision, but mean "try later".
 _NOT_NOW = {408, 425, 429}
-# Of the body, which says nothing to us: as much as is read so that the connection can be used again.
+# The body is ignored, but read up to this size, so that the connection can be used again.
 _BODY_BYTES = 65_536
 
 
 class Away(Exception):
-    """The backend did not answer the question; the text says why, for the log."""
+    """The backend did not answer the question; the text is the reason, for the log."""
 
 
 class Http:
-    """Asks one URL. `start` and `stop` it."""
+    """Asks one URL. Needs `start` and `stop`."""
 
     def __init__(self, url: str, key: str, *, timeout_s: float) -> None:
         self._url = url
@@ -27,10 +27,10 @@ class Http:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        """Get ready to ask; connections are kept and used again."""
+        """Open the HTTP client, which keeps connections and uses them again."""
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            # Whoever uses this sees to it that there are not too many questions at once.
+            # `Authorizer` limits the number of questions at a time.
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -42,7 +42,7 @@ class Http:
             await self._session.close()
 
     async def ask(self, identity: Identity, room: Room) -> bool:
-        """Return whether a user may be in a room: 2xx allows, 4xx does not. Raises `Away`. Safe to cancel."""
+        """Return whether a user may be in a room: 2xx is yes, 4xx is no. Raises `Away`. Safe to cancel."""
         assert self._session is not None
         question = {
             "user_id": identity.user_id,

@@ -1,4 +1,4 @@
-"""Rooms of some kinds are for some roles."""
+"""Access by role: some kinds of rooms are only open to some roles."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from publisher.rooms import Room, room_kind
 
 
 class Roles:
-    """Asks `then` about those whose role is enough; a kind of room that no pair names is open to every role."""
+    """Asks `then` if the role is sufficient. A kind of room without a pair is open to every role."""
 
     def __init__(self, pairs: Iterable[str], then: Access) -> None:
-        """Take pairs such as `campaign:admin`; a kind may be in several."""
+        """Read pairs of a kind and a role, like `campaign:admin`; a kind may be in several pairs."""
         self._roles: dict[str, set[str]] = {}
         for pair in pairs:
             kind, _, role = pair.partition(":")
@@ -22,16 +22,16 @@ class Roles:
 
     @property
     def changes(self) -> int:
-        """As the next one's: a role comes with the token and is not remembered here."""
+        """The number of `then`: roles come with the token and are not cached here."""
         return self._then.changes
 
     def may_join(self, identity: Identity, room: Room) -> bool | Awaitable[bool]:
-        """Say no where the role is not enough, and what the next one says otherwise."""
+        """Return False if the role is not sufficient, else the answer of `then`."""
         roles = self._roles.get(room_kind(room))
         if roles is not None and identity.role not in roles:
             return False
         return self._then.may_join(identity, room)
 
     def invalidate(self, tenant: str, user_id: str, room: Room | None = None) -> None:
-        """Have the next one forget."""
+        """Pass the call to `then`."""
         self._then.invalidate(tenant, user_id, room)

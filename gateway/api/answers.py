@@ -1,4 +1,4 @@
-"""Answers of the API and the console: JSON, and a refusal for every failure."""
+"""Answers of the API and the console: JSON, and a refusal for every error."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _log = structlog.get_logger("gateway.api")
 
 
 def answer(status: int, body: bytes, headers: dict[str, str] | None = None) -> web.Response:
-    """Return JSON that nobody keeps."""
+    """Return a JSON answer that must not be cached."""
     usual = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     return web.Response(status=status, body=body, headers=usual | (headers or {}))
 
 
 def refusal(request: web.Request, error: Exception) -> web.Response:
-    """Return the answer to a request that failed with this error; what nobody expected is logged."""
+    """Return the answer to a request that failed with this error; log an unexpected error."""
     refused, headers = _as_refused(request, error), {}
     status = STATUS[refused.code]
     if status == 401:

@@ -1,4 +1,4 @@
-"""The endpoints of the API, on one page: path, parameters, answer and effect of each."""
+"""The endpoints of the API: path, parameters, answer and effect of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from publisher.verbs import Verbs
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One path. `do` gets what was asked, checked, one or several, and gives what is answered."""
+    """One path. `do` gets the checked request, or a list of them, and returns the answer."""
 
     method: Literal["GET", "POST"]
     path: str
@@ -29,11 +29,11 @@ class Endpoint:
     gives: type[Model]
     do: Callable[[Any], Awaitable[Any]]
     several: bool = False
-    """Whether an array of requests is taken as well, and answered by an array."""
+    """Whether an array of requests is accepted, too; its answer is an array."""
 
 
 class Envelopes(Verbs[Envelope]):
-    """The publisher's verbs, which check and build; sending is up to whoever asked."""
+    """The publisher's verbs; they check their arguments and return an envelope, without sending it."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -75,7 +75,7 @@ class Endpoints:
         return publish
 
     async def _publish(self, envelopes: Sequence[Envelope]) -> list[dict[str, Any]]:
-        """Publish one after the other: were Redis to refuse one, the next would overtake it."""
+        """Publish one envelope after the other, so that none is published if Redis refused an earlier one."""
         receipts = []
         for envelope in envelopes:
             try:
@@ -93,7 +93,7 @@ class Endpoints:
 
 
 def _all(verb: Callable[..., Envelope], asked: Sequence[Model]) -> list[Envelope]:
-    """Build every envelope before one is sent."""
+    """Build all envelopes; raises `Refused` if one is invalid, before any is sent."""
     envelopes = []
     for number, model in enumerate(asked):
         try:

@@ -1,4 +1,4 @@
-"""Access to the API: every holder of one of the configured keys may call."""
+"""The keys of the API: a request needs one of the configured keys."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from aiohttp import web
 
 
 class Keys:
-    """The keys, as hashes: comparing these takes the same time whatever is given, its length included."""
+    """The keys as hashes: their comparison takes the same time for keys of any length and content."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._hashes = [_hash(key) for key in keys]
 
     def open_for(self, request: web.Request) -> bool:
-        """Return whether a request carries a key, as `Authorization: Bearer <key>` or `X-API-Key: <key>`."""
+        """Return whether a request has a key, as `Authorization: Bearer <key>` or `X-API-Key: <key>`."""
         given = _hash(_given(request))
-        # All of them, always: which one it was shows in no time, either.
+        # Compare with all keys, so that the time does not show which one matched.
         return any([hmac.compare_digest(given, known) for known in self._hashes])  # noqa: C419
 
 

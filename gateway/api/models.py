@@ -1,6 +1,6 @@
-"""The shapes of requests and answers. They are checked by these, and the OpenAPI document is made of them.
+"""The models of requests and answers. They check requests, and the OpenAPI document is made of them.
 
-Names, limits and words are the publisher's own.
+Names, limits and terms are those of the publisher.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ MAX_HISTORY = 100_000
 
 
 class Model(BaseModel):
-    """Something with these fields, of these types, and nothing else."""
+    """Base of all models: strict types, and no other fields than those declared."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     as_it_is: ClassVar[tuple[str, ...]] = ()
-    """Fields whose JSON is passed on, not read."""
+    """Fields whose JSON is forwarded without decoding."""
 
 
 def _uuid(value: str, field: ValidationInfo) -> str:
@@ -41,7 +41,7 @@ def _uuid(value: str, field: ValidationInfo) -> str:
 
 
 def _split(value: Any) -> Any:
-    """Take `a,b` apart, and `?x=a&x=b,c` just as well."""
+    """Return the items of `a,b`, or of a repeated parameter like `?x=a&x=b,c`."""
     texts = value if isinstance(value, list) else [value]
     return [item for text in texts for item in text.split(",") if item] if value else value
 
@@ -50,40 +50,55 @@ Uuid = Annotated[str, AfterValidator(_uuid), WithJsonSchema({"type": "string", "
 UserId = Annotated[
     str,
     AfterValidator(user_text),
-    WithJsonSchema({"type": "string", "description": "a UUID, or whatever the token's `sub` holds"}),
+    WithJsonSchema({"type": "string", "description": "the `sub` of the user's tokens: a UUID or another id"}),
 ]
 RoomName = Annotated[
     str,
     AfterValidator(parse_room),
     WithJsonSchema({"type": "string", "description": "`<kind>:<id>`, such as `conversation:<uuid>`"}),
 ]
-SkipSid = Annotated[str | None, Field(description="sid of the one socket that does not get it: the sender's own")]
+SkipSid = Annotated[
+    str | None, Field(description="sid of one socket that does not get the event: the sender's own")
+]
 
 
 # -- verbs
 
 
 class Event(Model):
-    """One event, for everyone in one or more rooms; who is in two of them gets it once."""
+    """One event for all members of one or more rooms; a member of several of them gets it once."""
 
     as_it_is: ClassVar[tuple[str, ...]] = ("data",)
 
     organization_id: Uuid
     event: Annotated[str, Field(pattern=f"^(?:{EVENT_NAME.pattern})$")]
-    data: Annotated[Any, Field(description="any JSON value; it arrives as it was written")]
+    data: Annotated[Any, Field(description="any JSON value; clients get it unchanged")]
     to: Annotated[list[RoomName], Field(min_length=1, max_length=MAX_ROOMS)]
     key: Annotated[
         str | None,
-        Field(max_length=200, description="published once under it within ten minutes, however often it is sent"),
+        Field(
+            max_length=200,
+            description="idempotency key: without `version`, one event with it is published in ten minutes",
+        ),
     ] = None
     version: Annotated[
-        int | None, Field(ge=0, lt=2**53, description="with `key`: what is older than the last one is dropped")
+        int | None,
+        Field(
+            ge=0,
+            lt=2**53,
+            description="with `key`: an event is dropped unless its version is above the last one of the key",
+        ),
     ] = None
     skip_sid: SkipSid = None
-    ephemeral: Annotated[bool, Field(description="delivered at most once, never replayed")] = False
+    ephemeral: Annotated[
+        bool, Field(description="whether the event is delivered at most once and never replayed")
+    ] = False
     conflate: Annotated[
         str | None,
-        Field(max_length=200, description="of the events under it a socket gets a few a second, and the last one"),
+        Field(
+            max_length=200,
+            description="conflation key: a socket gets only the latest event of each key, a few times a second",
+        ),
     ] = None
 
 
@@ -91,13 +106,21 @@ class MessageNew(Model):
     """`message:new`, to the conversation of the message, once for each `id` in it."""
 
     organization_id: Uuid
-    message: Annotated[dict[str, Any], Field(description="with `conversation_id`, and an `id`")]
+    message: Annotated[
+        dict[str, Any], Field(description="the payload of `message:new`, with `conversation_id` and `id`")
+    ]
     skip_sid: SkipSid = None
     inbox: Annotated[
         bool | list[UserId],
-        Field(description="true tells the organization with `conversation:updated`, ids of users tell them alone"),
+        Field(
+            description="recipients of `conversation:updated`: true for everyone of the organization, or a list "
+            "of user ids"
+        ),
     ] = False
-    unread: Annotated[int | None, Field(ge=0, description="goes along with `inbox`")] = None
+    unread: Annotated[
+        int | None,
+        Field(ge=0, description="number of unread messages, for the `unread` of `conversation:updated`"),
+    ] = None
 
 
 class MessageStatus(Model):
@@ -107,7 +130,7 @@ class MessageStatus(Model):
     conversation_id: Uuid
     message_id: Uuid
     status: Status
-    timestamp: Annotated[str | None, Field(description="ISO 8601; now where there is none")] = None
+    timestamp: Annotated[str | None, Field(description="ISO 8601; the time of the request by default")] = None
 
 
 class UnreadUpdate(Model):
@@ -124,11 +147,13 @@ class NotificationNew(Model):
 
     organization_id: Uuid
     user_id: UserId
-    notification: Annotated[dict[str, Any], Field(description="with a `notification_id`")]
+    notification: Annotated[
+        dict[str, Any], Field(description="the payload of `notification:new`, with `notification_id`")
+    ]
 
 
 class CampaignProgress(Model):
-    """`campaign:progress`, to everyone who watches the campaign."""
+    """`campaign:progress`, to all members of the campaign's room."""
 
     organization_id: Uuid
     campaign_id: Uuid
@@ -137,21 +162,24 @@ class CampaignProgress(Model):
 
 
 class Disconnect(Model):
-    """Close every socket of a user, on every replica, for good."""
+    """Close all sockets of a user on all replicas; they do not recover."""
 
     organization_id: Uuid
     user_id: UserId
     token_id: Annotated[
-        str | None, Field(description="only the sockets of the token with this `jti`, which is void from now on")
+        str | None, Field(description="close only the sockets of the token with this `jti`, and revoke the token")
     ] = None
     issued_before: Annotated[
         AwareDatetime | None,
-        Field(strict=False, description="only those of tokens issued before, which are void from now on"),
+        Field(
+            strict=False,
+            description="close only the sockets of tokens issued before this time, and revoke these tokens",
+        ),
     ] = None
 
 
 class Leave(Model):
-    """Take a room away from every socket of a user, on every replica; recovery does not give it back."""
+    """Remove all sockets of a user from a room, on all replicas; a recovery does not bring them back."""
 
     organization_id: Uuid
     user_id: UserId
@@ -161,8 +189,8 @@ class Leave(Model):
         Field(
             ge=0,
             le=MAX_BLOCK_S,
-            description="seconds for which the user's joins of the room are `forbidden`; with 0 the next join is "
-            "allowed, unless GATEWAY_AUTHORIZE_URL or a role says no, and a block that was there is over",
+            description="seconds for which the user's joins of the room are `forbidden`; 0 ends an earlier block: "
+            "the next join is allowed unless GATEWAY_AUTHORIZE_URL or GATEWAY_ROOM_ROLES forbids it",
         ),
     ] = 0.0
 
@@ -173,43 +201,53 @@ class Receipt(Model):
     offset: Annotated[
         str | None,
         Field(
-            description="where it stands in the organization's history; null of a duplicate whose first event was "
-            "published longer ago than keys hold"
+            description="position of the event in the organization's history; of a duplicate, that of the first "
+            "event with its key, or null if the key has expired"
         ),
     ]
     duplicate: Annotated[
-        bool, Field(description="nothing was sent: the key was known; `offset` is of the first event under it")
+        bool,
+        Field(
+            description="true if nothing was published, because an event with the same key (with `version`: of "
+            "the same or a later version) was published before"
+        ),
     ]
-    queued: Annotated[Literal[False], Field(description="never true here: without Redis the answer is 503")]
+    queued: Annotated[
+        Literal[False],
+        Field(description="always false: the API has no buffer, and answers 503 while Redis is unavailable"),
+    ]
 
 
-# -- questions
+# -- queries
 
 
 class PresenceQuery(Model):
-    """The users who are online: all of an organization, or those among some users."""
+    """Query the users who are online: all of an organization, or those in a list."""
 
     organization_id: Uuid
     user_ids: Annotated[
         list[UserId] | None,
         BeforeValidator(_split),
-        Field(max_length=MAX_USERS, description="separated by commas; all users where there are none"),
+        Field(
+            max_length=MAX_USERS,
+            description="comma-separated ids of users; all users by default",
+        ),
     ] = None
 
 
 class Presence(Model):
-    """The users with a socket on any replica."""
+    """The users who are online: they have a socket on any replica."""
 
     online: list[UserId]
 
 
 class RoomQuery(Model):
-    """A room as it is now."""
+    """Query the present state of a room."""
 
     room: RoomName
     organization_id: Uuid
     history: Annotated[
-        int, Field(strict=False, ge=0, le=MAX_HISTORY, description="give so many of the newest events, too")
+        int, Field(strict=False, ge=0, le=MAX_HISTORY, description="number of the newest events to return")
     ] = 0
 
 
@@ -222,14 +260,18 @@ class PastEvent(Model):
 
 
 class RoomNow(Model):
-    """A room as this replica and Redis know it."""
+    """The present state of a room, from this replica and Redis."""
 
     room: RoomName
-    members: Annotated[int, Field(description="sockets in it on the replica that answers")]
-    replicas: Annotated[int, Field(description="replicas that listen to it, because they have a socket in it")]
-    offset: Annotated[str | None, Field(description="of the newest event; null where none is kept")]
-    kept: Annotated[int, Field(description="events that its history holds")]
-    events: Annotated[list[PastEvent], Field(description="the newest ones asked for, oldest first")]
+    members: Annotated[int, Field(description="number of sockets in the room on the replica that answers")]
+    replicas: Annotated[
+        int, Field(description="number of replicas that listen to the room, because they have a socket in it")
+    ]
+    offset: Annotated[str | None, Field(description="offset of the newest event; null if none is known")]
+    kept: Annotated[int, Field(description="number of events in the room's history")]
+    events: Annotated[
+        list[PastEvent], Field(description="the newest events, as many as `history` asks for, oldest first")
+    ]
 
 
 # -- refusals
@@ -238,12 +280,14 @@ class RoomNow(Model):
 class FieldError(Model):
     """The error of one field."""
 
-    field: Annotated[str, Field(description="its name; in a batch after the number of the event, from 0 on")]
+    field: Annotated[
+        str, Field(description="name of the field; in a batch it begins with the index of the event, from 0")
+    ]
     message: str
 
 
 class Error(Model):
-    """Why not."""
+    """A refusal."""
 
     code: str
     message: str

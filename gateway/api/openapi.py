@@ -14,23 +14,23 @@ from gateway.api.reading import MAX_BATCH
 
 _REF = "#/components/schemas/{model}"
 _ABOUT = (
-    "What the `publisher` package does, for programs in other languages. A key may do everything, for every "
-    "organization: it belongs on servers, never in a page. Every body is JSON; a refusal is an `Error`."
+    "The functions of the `publisher` package, for programs in other languages. A key gives access to every "
+    "organization: keep it on servers, never put it into a page. Every body is JSON; a refusal is an `Error`."
 )
 _REFUSALS = {
-    "400": "something in the request is not valid: `errors` names the fields",
-    "401": "no key, or a wrong one",
-    "408": "the body did not come in time",
+    "400": "the request is not valid: `errors` names the fields",
+    "401": "the API key is missing or wrong",
+    "408": "the body did not arrive in time",
     "413": "the body is too large",
     "415": "the body is not JSON, or compressed",
-    "500": "something went wrong here",
-    "503": "Redis is away: send the same again after `Retry-After` seconds; with a `key` nothing is doubled",
+    "500": "an error of the gateway: its log has the reason",
+    "503": "Redis is unavailable: repeat the request after `Retry-After` seconds; a `key` prevents duplicates",
 }
 _OF_BODIES = ("408", "413", "415")
 
 
 def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
-    """Return the whole document."""
+    """Return the OpenAPI document."""
     endpoints = list(endpoints)
     models = {model for endpoint in endpoints for model in (endpoint.takes, endpoint.gives)} | {Error}
     ordered = sorted(models, key=lambda model: model.__name__)
@@ -79,7 +79,7 @@ def _content(model: type[Model], *, several: bool = False) -> dict[str, Any]:
 
 
 def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
-    """Return a model's fields as parameters of the path or the query."""
+    """Return the fields of an endpoint's model as parameters of the path or the query."""
     schema = endpoint.takes.model_json_schema(ref_template=_REF)
     found = []
     for name, described in schema["properties"].items():
@@ -98,7 +98,7 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
 
 
 def _titled(schema: dict[str, Any]) -> dict[str, Any]:
-    """Take out the titles that only repeat the names."""
+    """Return a schema without titles, which only repeat the names."""
     properties = {
         name: {key: value for key, value in described.items() if key != "title"}
         for name, described in schema.get("properties", {}).items()

@@ -1,4 +1,4 @@
-"""From what came to a checked model, or a refusal that names each field at fault."""
+"""Reading of requests: returns checked models, or raises a refusal that names the invalid fields."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ M = TypeVar("M", bound=Model)
 
 MAX_BATCH = 100
 MAX_FIELDS = 64
-# Of what a refusal says, and of the names that it quotes.
+# Most errors in a refusal, and the most characters of a name in it.
 MAX_ERRORS = 20
 MAX_NAME = 64
 
@@ -29,27 +29,29 @@ _MANY: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgsp
 
 
 async def body_of(request: web.Request, max_bytes: int, timeout_s: float) -> bytes:
-    """Return the whole body of a request, which must say that it is JSON; raises `Refused`."""
+    """Return the whole body of a request with JSON as its content type; raises `Refused`."""
     if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
-        raise Refused("bad_media_type", "send application/json, in UTF-8")
+        raise Refused("bad_media_type", "the body must be application/json, in UTF-8")
     body = await read_body(request, max_bytes, timeout_s)
     if isinstance(body, Refusal):
         code = _CODES.get(body.status, "bad_request")
-        raise Refused(code, f"a body of at most {max_bytes} bytes" if code == "too_large" else body.message)
+        raise Refused(
+            code, f"the body is too large: send at most {max_bytes} bytes" if code == "too_large" else body.message
+        )
     return body
 
 
 def one(model: type[M], body: bytes) -> M:
-    """Read one object; raises `Refused`."""
+    """Return one object as a model; raises `Refused`."""
     fields: _Fields = _decoded(_ONE, body)
     return _checked(model, fields)
 
 
 def many(model: type[M], body: bytes) -> list[M]:
-    """Read several objects in an array, all of them or none; raises `Refused`."""
+    """Return the objects of an array as models; raises `Refused` if one of them is invalid."""
     given: list[msgspec.Raw] = _decoded(_MANY, body)
     if not 1 <= len(given) <= MAX_BATCH:
-        raise Refused("bad_request", f"send 1 to {MAX_BATCH} at a time, not {len(given)}")
+        raise Refused("bad_request", f"send an array of 1 to {MAX_BATCH} objects, not {len(given)}")
     read: list[M] = []
     errors: list[dict[str, str]] = []
     for number, raw in enumerate(given):
@@ -64,20 +66,20 @@ def many(model: type[M], body: bytes) -> list[M]:
 
 
 def question(model: type[M], request: web.Request) -> M:
-    """Read the query and what the path holds; raises `Refused`."""
+    """Return the parameters in the query and the path as a model; raises `Refused`."""
     query = request.query
     found = {name: values if len(values := query.getall(name)) > 1 else values[0] for name in query}
     return _validated(model, found | request.match_info)
 
 
 def invalid(errors: list[dict[str, str]]) -> Refused:
-    """Return the refusal that names these fields."""
+    """Return the `Refused` of a request whose fields have these errors."""
     return Refused("bad_request", "the request is not valid", errors=errors[:MAX_ERRORS])
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
     try:
-        body.decode()  # what is passed on unread must be UTF-8, too
+        body.decode()  # fields that are not decoded must be UTF-8, too
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("bad_request", f"the body can't be read: {error}") from None
@@ -85,7 +87,7 @@ def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
 
 def _checked(model: type[M], fields: _Fields) -> M:
     if len(fields) > MAX_FIELDS:
-        raise Refused("bad_request", f"an object of at most {MAX_FIELDS} fields")
+        raise Refused("bad_request", f"the object has too many fields: send at most {MAX_FIELDS}")
     values: dict[str, Any] = {}
     for name, raw in fields.items():
         if name in model.as_it_is:

@@ -1,4 +1,4 @@
-"""A room as it is now: who listens, and what its history holds."""
+"""The present state of a room: its members and its history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from publisher.rooms import Room
 
 
 async def room_now(members: Members, query: RoomQuery) -> dict[str, Any]:
-    """Return what `RoomNow` says; raises `RedisUnavailable` or `ReplyError`."""
+    """Return the fields of `RoomNow`; raises `RedisUnavailable` or `ReplyError`."""
     tenant, room = query.organization_id, Room(query.room)
     ask = members.commands.ask
     subscribers, epoch, newest, kept = await asyncio.gather(
@@ -33,7 +33,7 @@ async def room_now(members: Members, query: RoomQuery) -> dict[str, Any]:
         "replicas": subscribers,
         "offset": f"{epoch.decode()}-{newest.split()[0].decode()}" if epoch and newest else None,
         "kept": min(int(kept), members.history.retention.size),
-        # Reading the history of an organization that never had an event would begin one.
+        # Without an epoch the organization never had an event, and reading would begin a history.
         "events": await _events(members, tenant, room, query.history) if epoch and query.history else [],
     }
 

@@ -1,1 +1,1 @@
-"""The process: what a replica is made of, in which order it starts and stops, and what it says of itself."""
+"""The process: the parts of a replica, the order in which they start and stop, and the reports on its state."""

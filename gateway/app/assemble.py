@@ -1,10 +1,10 @@
-"""Builds the parts of a replica from its settings: the one place where one part is given to another."""
+"""Builds the parts of a replica from its settings; only here, parts are passed to each other."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +15,7 @@ from gateway.core.conflation import Pacer
 from gateway.core.hub import Hub
 from gateway.engine import EngineOptions
 from gateway.limits.connects import Connects
+from gateway.presence import statuses
 from gateway.presence.store import PresenceStore, presence_times
 from gateway.presence.sweeper import Sweeper
 from gateway.redis.commands import Commands
@@ -26,7 +27,7 @@ from gateway.sockets.members import Members
 from gateway.sockets.server import GatewayServer
 from gateway.tracing import Tracing
 
-# Sessions are renewed twice in a window, but no more often than this.
+# Sessions are renewed twice in a recovery window, but at least this far apart.
 LEAST_RENEWAL_S = 5.0
 
 CallLater = Callable[[float, Callable[[], object]], object]
@@ -50,13 +51,8 @@ def assemble(
     access: Access = EVERYONE,
     connects: Connects | None = None,
     tracing: Tracing | None = None,
-    pace_later: CallLater | None = None,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Parts:
-    """Build the parts around a connection to Redis, whose `limits` hold for all of them.
-
-    `pace_later(seconds, callback)` times conflated events, `sleep` the replays; tests pass their own.
-    """
+    """Return the parts, built around a connection to Redis; its `limits` apply to all of them."""
     retention, times = retention_of(settings), presence_times(settings)
     history = History(commands, retention)
     presence = PresenceStore(commands, times)
@@ -72,16 +68,17 @@ def assemble(
         due=sweeper.soon,
     )
     clock = ServerClock(time.monotonic)
-    call_later = pace_later or asyncio.get_running_loop().call_later
+    call_later = asyncio.get_running_loop().call_later
     hub = partial(
         tracing.hub if tracing else Hub,
         max_event_bytes=retention.max_event_bytes,
         pacer=Pacer(settings.conflate_per_s, call_later) if settings.conflate_per_s else None,
+        split=statuses.split,
         clock=clock,
         limits=commands.limits,
     )
     subscriptions = RoomSubscriptions(commands, history, clock=clock, linger_s=settings.room_linger_s, hub=hub)
     members = Members(settings, commands, subscriptions, history, sessions, presence, sweeper, access)
-    server = GatewayServer(members, tokens, options, connects, sleep=sleep)
+    server = GatewayServer(members, tokens, options, connects)
     subscriptions.listen_with(server.control)
     return Parts(subscriptions, members, server)

@@ -1,4 +1,4 @@
-"""The answers for orchestrators: alive, ready, and how it goes."""
+"""The health endpoints for orchestrators: alive, ready, and a summary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway import installed_version
 
 
 class Health:
-    """The health endpoints; `findings` returns the reasons why this replica is not ready, none if it is."""
+    """The health endpoints; `findings` returns the reasons why this replica is not ready, empty if it is."""
 
     def __init__(self, findings: Callable[[], list[str]], counts: Callable[[], dict[str, Any]]) -> None:
         self._findings = findings

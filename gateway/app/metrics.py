@@ -1,7 +1,7 @@
-"""The figures behind `GET /metrics`: what a replica has counted and holds just now, by the catalogue's names.
+"""The values behind `GET /metrics`: a replica's counters and current sizes, by the catalogue's names.
 
-Everything here is a number or a table that is there anyway, or the size of one: what would have to be added up is
-in `vitals`.
+Every value is a number that is kept anyway, or the size of a table. Values that would have to be added up over all
+sockets come from the sampler, `Gateway.vitals`.
 """
 
 from __future__ import annotations
@@ -10,25 +10,49 @@ import resource
 import time
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from gateway import installed_version, log_sampling
-from gateway.access import access_values
-from gateway.auth import key_values
+from gateway.access import Authorizer, access_values
+from gateway.api import Api
+from gateway.app.sampler import Vitals
+from gateway.auth import Jwks, key_values
 from gateway.engine import CloseReason
 from gateway.errors import CODES
 from gateway.limits.catalogue import totals
 from gateway.metrics.catalogue import Values
+from gateway.peers import Forwarding
+from gateway.redis.commands import Commands
+from gateway.rooms.subscriptions import RoomSubscriptions
+from gateway.settings import Settings
+from gateway.sockets.server import GatewayServer
 from publisher.events import CONNECT_CODES, LOSS_REASONS
-
-if TYPE_CHECKING:
-    from gateway.app.replica import Gateway
 
 STARTED_AT = time.time()
 OUTCOMES = ("recovered", *LOSS_REASONS)
 
 
-def values(gateway: Gateway) -> dict[str, Values]:
+class Measured(Protocol):
+    """Port: a replica, as far as it is measured: `Gateway`."""
+
+    settings: Settings
+    replica: str
+    commands: Commands
+    subscriptions: RoomSubscriptions
+    server: GatewayServer
+    forwarding: Forwarding
+    vitals: Vitals
+    api: Api | None
+    jwks: Jwks | None
+    authorizer: Authorizer | None
+    draining: bool
+    certificate_reload_failed: bool
+
+    def findings(self) -> list[str]:
+        """Return the reasons for which the replica is not ready; none if it is."""
+
+
+def values(gateway: Measured) -> dict[str, Values]:
     """Return the value of every metric of the catalogue."""
     return (
         _state(gateway)
@@ -40,7 +64,7 @@ def values(gateway: Gateway) -> dict[str, Values]:
     )
 
 
-def _state(gateway: Gateway) -> dict[str, Values]:
+def _state(gateway: Measured) -> dict[str, Values]:
     hub, server = gateway.subscriptions.hub, gateway.server
     return {
         "gateway_info": {installed_version(): 1},
@@ -55,11 +79,11 @@ def _state(gateway: Gateway) -> dict[str, Values]:
         "gateway_tunnels": len(gateway.forwarding.tunnels.open),
         "gateway_certificate_reload_failed": int(gateway.certificate_reload_failed),
         **key_values(gateway.jwks),
-        **access_values(gateway.backend),
+        **access_values(gateway.authorizer),
     }
 
 
-def _traffic(gateway: Gateway) -> dict[str, Values]:
+def _traffic(gateway: Measured) -> dict[str, Values]:
     hub, server = gateway.subscriptions.hub, gateway.server
     tally = hub.tally
     return {
@@ -79,7 +103,7 @@ def _traffic(gateway: Gateway) -> dict[str, Values]:
     }
 
 
-def _redis(gateway: Gateway) -> dict[str, Values]:
+def _redis(gateway: Measured) -> dict[str, Values]:
     rooms = gateway.subscriptions
     hub, resync, subscriber = rooms.hub, rooms.resync, rooms.subscriber
     return {
@@ -99,7 +123,7 @@ def _redis(gateway: Gateway) -> dict[str, Values]:
     }
 
 
-def _strangers(gateway: Gateway) -> dict[str, Values]:
+def _strangers(gateway: Measured) -> dict[str, Values]:
     server, stats = gateway.server, gateway.server.eio.stats
     api = gateway.api.requests if gateway.api else {}
     return {
@@ -118,7 +142,7 @@ def _strangers(gateway: Gateway) -> dict[str, Values]:
     }
 
 
-def _sampled(gateway: Gateway) -> dict[str, Values]:
+def _sampled(gateway: Measured) -> dict[str, Values]:
     seen = gateway.vitals.seen
     return {
         "gateway_users": seen.users,
@@ -134,7 +158,7 @@ def _sampled(gateway: Gateway) -> dict[str, Values]:
 
 
 def _process() -> dict[str, Values]:
-    """Return what Prometheus' own libraries call these; not with theirs, which lists every open file."""
+    """Return the process' values, with the usual names; Prometheus' own collector would list every open file."""
     return {
         "gateway_file_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         "process_cpu_seconds_total": time.process_time(),
@@ -144,7 +168,7 @@ def _process() -> dict[str, Values]:
 
 
 def _from_zero(names: Iterable[str], counts: Mapping[str, int]) -> dict[str, float]:
-    """Have each name there from the start: Prometheus sees no increase in a count that begins with 1."""
+    """Return the counts with 0 for missing names: Prometheus sees no increase in a count that starts at 1."""
     return {**dict.fromkeys(map(str, names), 0), **counts}
 
 

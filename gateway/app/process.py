@@ -15,7 +15,7 @@ from gateway.app.replica import Gateway
 from gateway.settings import Settings
 from gateway.tasks import cancelled
 
-# Fewer open files than this are said at the start: each socket takes one.
+# A lower limit of open files is logged at the start, as each socket takes a file.
 FEW_FILES = 4096
 
 _log = structlog.get_logger("gateway")
@@ -28,16 +28,17 @@ async def serve(
     hangup_ends: bool = False,
     **options: Any,
 ) -> None:
-    """Run a replica until SIGTERM or SIGINT; `options` are `Gateway`'s; raises as it does.
+    """Run a replica until SIGTERM or SIGINT; `options` and errors are those of `Gateway`.
 
-    SIGHUP has it read its certificate again; with `hangup_ends` it is the end of the terminal, and ends it.
+    SIGHUP makes the replica read its certificate again. With `hangup_ends`, SIGHUP means that the terminal has
+    closed, and ends the replica.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     gateway = Gateway(settings, **options)
-    # Under `nohup` it is ignored, and stays so.
+    # Under `nohup` SIGHUP is ignored, and stays ignored if it would end the replica.
     if not hangup_ends:
         loop.add_signal_handler(signal.SIGHUP, gateway.reload_certificate)
     elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
@@ -45,11 +46,11 @@ async def serve(
     async with gateway:
         if started is not None:
             started(gateway)
-        # What there is by now stays: the collector need not search it over and over, 20 ms at a time.
+        # Objects that exist by now stay. Frozen, they no longer cost the garbage collector 20 ms at a time.
         gc.collect()
         gc.freeze()
         await stop.wait()
-        # A second signal means: at once.
+        # A second signal ends the drain at once.
         stop.clear()
         draining = asyncio.ensure_future(gateway.drain())
         hurried = asyncio.ensure_future(stop.wait())
@@ -72,7 +73,7 @@ def run(settings: Settings, **options: Any) -> None:
 
 
 def raise_file_limit() -> int:
-    """Raise the limit of open files as far as it goes: each socket takes one. Return the limit."""
+    """Raise the limit of open files to the hard limit, as each socket takes a file; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

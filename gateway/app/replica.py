@@ -1,4 +1,4 @@
-"""One replica: what it is made of, in the order in which it starts; it stops in the opposite order."""
+"""One replica: its parts, in the order in which they start; they stop in the opposite order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, Self
 import structlog
 from aiohttp import web
 
-from gateway.access import access_of, backend_of
+from gateway.access import access_of, authorizer_of
 from gateway.api import Api
 from gateway.app.assemble import assemble
 from gateway.app.health import Health
@@ -26,7 +26,8 @@ from gateway.app.status import announcement
 from gateway.app.tls import Certificate, TlsSite
 from gateway.auth import MAX_TOKEN_BYTES, Tokens, jwks_of
 from gateway.contract import ContractPage
-from gateway.engine import Compression, EngineOptions, kernel
+from gateway.core.limits import LIMITS, Limits
+from gateway.engine import Compression, EngineOptions, send_buffer
 from gateway.engine.http_limits import HttpLimits, LimitedRunner
 from gateway.engine.replies import SERVER
 from gateway.errors import PortTaken, StartError, redis_trouble, shown_url
@@ -42,18 +43,19 @@ from gateway.settings import ConfigurationError, Settings
 from gateway.tracing import tracing_of
 
 SOCKETIO_PATH = "socket.io"
-# A share of the grace time: the rest is for what comes after the last socket.
+# The share of the grace time in which sockets are moved away; the rest is for the work after the last socket.
 DRAIN_SHARE = 0.7
-# Fewer sockets than this in a second stampede nobody.
+# Sockets to move away per second: so few overload no other replica. A drain of many sockets is faster.
 DRAIN_RATE = 100
-# Upgrades that are under way when the drain begins have so much of the grace time, and no more than so long.
+# Upgrades that are under way when the drain begins get this share of the grace time, at most this many seconds.
 UPGRADES_SHARE = 0.2
 UPGRADES_S = 1.0
 BACKLOG = 2048
-# The largest message of a socket that has not authenticated: twice the largest token.
+# The largest message from a socket that has not authenticated: twice the largest token.
 STRANGER_BYTES = 2 * MAX_TOKEN_BYTES
-# A connection without a request is kept this long; nginx keeps its own for 60 s.
+# An idle connection is kept this long: longer than nginx keeps its own, 60 s.
 KEEPALIVE_S = 75.0
+# Time for requests that are under way when the server stops.
 LAST_REQUESTS_S = 0.2
 
 _log = structlog.get_logger("gateway")
@@ -72,6 +74,7 @@ class Gateway:
         any_origin: bool = False,
         routes: Routes | None = None,
         worker: Worker | None = None,
+        limits: Limits = LIMITS,
     ) -> None:
         settings.check_secret()
         self.worker = worker
@@ -85,12 +88,13 @@ class Gateway:
         self.tracing = tracing_of(settings, self.replica)
         self.jwks = jwks_of(settings)
         self.tokens = Tokens(settings, self.jwks)
-        self.backend = backend_of(settings)
+        self.authorizer = authorizer_of(settings)
         self._any_origin = any_origin
         self._routes = routes
+        self._limits = limits
         self.draining = False
         self.certificate_reload_failed = False
-        """Whether the one that was to take its place is no good."""
+        """Whether the last reload failed, so that the old certificate is still in use."""
         self._connects = Connects(settings, self._pending)
         self._deadline = 0.0
         self._stack = AsyncExitStack()
@@ -112,7 +116,7 @@ class Gateway:
         url = settings.redis_url.get_secret_value()
         try:
             source = source_of(url, name="gateway", **settings.redis_options())
-            self.commands = commands = commands_of(source)
+            self.commands = commands = commands_of(source, self._limits)
             remote = remote_of(settings.trusted_proxies)
             self.registry = Registry(commands, self.name, partial(announcement, self))
             self.forwarding = Forwarding(self.registry, settings, self._connects, remote)
@@ -121,7 +125,7 @@ class Gateway:
                 commands,
                 self.tokens,
                 self._engine_options(),
-                access=access_of(settings, self.backend),
+                access=access_of(settings, self.authorizer),
                 connects=self._connects,
                 tracing=self.tracing,
             )
@@ -133,11 +137,11 @@ class Gateway:
             stack.push_async_callback(self.subscriptions.stop)
         except (*OPEN_ERRORS, ReplyError, ValueError) as error:
             raise StartError(redis_trouble(shown_url(url), error)) from None
-        for asking in (self.jwks, self.backend):
+        for asking in (self.jwks, self.authorizer):
             if asking is not None:
                 await asking.start()
                 stack.push_async_callback(asking.stop)
-        self.vitals = Vitals(self.server)
+        self.vitals = Vitals(self.server, self._limits.sample_every_s)
         self.vitals.start()
         stack.push_async_callback(self.vitals.stop)
         self.server.leases.start()
@@ -178,7 +182,7 @@ class Gateway:
         )
 
     def _pending(self) -> int:
-        """Count the sockets that have not authenticated, or were refused, and tunnels that may be theirs."""
+        """Return the number of sockets and pending tunnels whose clients are not authenticated or were refused."""
         sockets = len(self.server.eio.sockets) - len(self.server.members.by_sid)
         return sockets + len(self.forwarding.tunnels.pending)
 
@@ -213,7 +217,7 @@ class Gateway:
             where = f"{self.settings.host}:{self.settings.port}"
             kind = PortTaken if error.errno == errno.EADDRINUSE else StartError
             raise kind(f"can't listen on {where}: {error.strerror or error}") from None
-        kernel.bound(runner.sites, self.settings.ping_interval_s + self.settings.ping_timeout_s)
+        send_buffer.bound(runner.sites, self.settings.ping_interval_s + self.settings.ping_timeout_s)
         self.port = runner.addresses[0][1]
         await self.registry.start(self._advertised(), self.worker.socket if self.worker else "")
         stack.push_async_callback(self.registry.stop)
@@ -235,7 +239,7 @@ class Gateway:
         return f"http{'s' if self.certificate else ''}://{host}:{self.port}"
 
     def reload_certificate(self) -> None:
-        """Read the certificate's files again; when they are no good, say so and keep what there is."""
+        """Load the certificate's files again; if they are invalid, log an error and keep the old certificate."""
         if self.certificate is None:
             _log.info("nothing_to_reload")
             return
@@ -249,21 +253,21 @@ class Gateway:
             _log.info("certificate_loaded")
 
     def _advertised(self) -> str:
-        """Return where the other replicas reach this one."""
+        """Return the URL at which other replicas reach this one."""
         if self.settings.advertise_url:
             return self.settings.advertise_url
         scheme = "https" if self.certificate else "http"
         return f"{scheme}://{self.commands.own_address or '127.0.0.1'}:{self.port}"
 
     def findings(self) -> list[str]:
-        """Return the reasons why this replica should get no new clients, none when it should."""
+        """Return the reasons why this replica should get no new clients; empty if it is ready."""
         found = []
         if self.draining:
             found.append("draining")
         if not self.commands.is_up:
-            found.append("redis can't be asked")
+            found.append("commands can't be sent to Redis")
         if not self.subscriptions.subscriber.hears:
-            found.append("redis can't be heard")
+            found.append("messages of Redis are not received")
         found += self.tokens.keys.findings()
         return found
 
@@ -284,12 +288,12 @@ class Gateway:
         }
 
     async def _close_sockets(self) -> None:
-        """Close what the drain has left, within what the grace time has left."""
+        """Close the sockets that the drain left, in the rest of the grace time."""
         left_s = self._deadline - asyncio.get_running_loop().time() - LAST_REQUESTS_S
         await self.server.eio.shutdown(min(max(left_s, 0.0), self.server.eio.options.close_timeout_s))
 
     async def drain(self) -> None:
-        """Move all sockets away, spread over the grace time; new ones are refused from now on."""
+        """Refuse new sockets from now on, and move all others away, spread over the grace time."""
         self.draining = True
         self._deadline = asyncio.get_running_loop().time() + self.settings.shutdown_grace_s
         sockets = len(self.server.eio.sockets)
@@ -301,7 +305,7 @@ class Gateway:
 
 
 async def _unsigned(request: web.Request, response: web.StreamResponse) -> None:
-    """Keep from strangers which versions run here."""
+    """Replace aiohttp's `Server` header, which would tell strangers the versions in use."""
     response.headers["Server"] = SERVER
 
 

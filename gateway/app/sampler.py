@@ -1,8 +1,8 @@
-"""Samples of values that are measured again and again: the lag of the loop, and the bytes that wait in memory.
+"""Samples values that cost too much for each scrape: the lag of the event loop, and the bytes that wait in memory.
 
-A page for Prometheus must cost with ten thousand sockets what it costs with ten. So nothing is added up while it
-is made: a few hundred sockets are looked at every tenth of a second, which takes some 0.2 ms, and the page shows
-what the last round over all of them found.
+The page for Prometheus must cost the same with ten thousand sockets as with ten, so nothing is added up for it.
+Instead, some 0.2 ms of every tenth of a second go into a slice of the sockets, and the page shows the sums of the
+last round over all slices.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ from gateway.tasks import cancelled
 if TYPE_CHECKING:
     from gateway.sockets.server import GatewayServer
 
-TICK_S = 0.1
-# Looked at in one tick: a round over 10,000 sockets takes 4 s.
+# Sockets, members or tenants in one sample: a round over 10,000 sockets takes 4 s and a pause.
 SLICE = 500
-# Ticks between two looks whether files can still be opened.
+# Samples between two checks that a file can still be opened.
 FILES_EVERY = 10
-# Ticks between two rounds, however few sockets there are.
+# Samples of pause between two rounds.
 REST = 10
 LAG_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -41,53 +40,54 @@ _log = structlog.get_logger("gateway")
 
 @dataclass(slots=True)
 class Seen:
-    """The findings of one round."""
+    """The sums of one round."""
 
     users: int = 0
-    """Users with a socket here, each once in a tenant."""
+    """Users with a socket here, each counted once in a tenant."""
     unsent: int = 0
     unsent_most: int = 0
-    """Bytes that clients have not taken yet: of all, and of the one that has most."""
+    """Bytes that clients have not read yet: of all clients, and of the client that has most."""
     corked: int = 0
     corked_most: int = 0
-    """Events that wait behind an answer or for their turn: of all sockets, and of the one that has most."""
+    """Events in corks: of all members, and of the member that has most."""
     backlog: int = 0
-    """Messages that wait for a resync."""
+    """Messages that wait for a resync to end."""
 
 
 class Vitals:
-    """Looks, from `start` to `stop`; `seen` is what the last whole round found."""
+    """Samples from `start` to `stop`; `seen` has the sums of the last complete round."""
 
-    def __init__(self, server: GatewayServer) -> None:
+    def __init__(self, server: GatewayServer, every_s: float) -> None:
         self.lag = Histogram(*LAG_S)
-        """Seconds by which a timer came late, ten times a second."""
+        """Seconds by which a timer came late, measured ten times a second."""
         self.seen = Seen()
         self.files_exhausted = 0
-        """Looks, one a second, that found no file to be had."""
+        """Checks, one a second, that could not open another file."""
         self._server = server
+        self._every_s = every_s
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start the sampling task."""
         self._task = asyncio.create_task(self._run(), name="vitals")
 
     async def stop(self) -> None:
-        """Stop looking."""
+        """Stop the sampling task."""
         await cancelled(self._task)
 
     async def _run(self) -> None:
         rounds = self.rounds()
-        for tick in itertools.count():
-            # Not the loop's own clock: uvloop's stands still while a callback runs.
-            due = time.monotonic() + TICK_S
-            await asyncio.sleep(TICK_S)
+        for number in itertools.count():
+            # uvloop's own clock stands still while a callback runs, so this is another one.
+            due = time.monotonic() + self._every_s
+            await asyncio.sleep(self._every_s)
             self.lag.observe(max(0.0, time.monotonic() - due))
             next(rounds)
-            if tick % FILES_EVERY == 0:
+            if number % FILES_EVERY == 0:
                 self.look_for_files()
 
     def look_for_files(self) -> None:
-        """Say so when no more files can be opened: libuv closes new connections then, and tells nobody."""
+        """Count and log it if no file can be opened: libuv then closes new connections without a log line."""
         try:
             os.close(os.dup(2))
         except OSError as error:
@@ -97,7 +97,7 @@ class Vitals:
             _log.error("files_exhausted", limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
     def rounds(self) -> Iterator[None]:
-        """Go round and round, a slice at each step."""
+        """Make rounds without end, one slice for each `next`."""
         members = self._server.members
         while True:
             seen = Seen()
@@ -125,7 +125,7 @@ class Vitals:
 
 
 def _slices(things: Iterable[T]) -> Iterator[list[T]]:
-    """Return things as they are now, some at a time."""
+    """Yield a copy of the current things, at most `SLICE` at a time."""
     everything = list(things)
     for i in range(0, len(everything), SLICE):
         yield everything[i : i + SLICE]

@@ -1,20 +1,17 @@
-"""The status of a process, told to the others every few seconds: `gateway top` and the console show it of all."""
+"""The status of a process, which it announces in Redis every few seconds for `gateway top` and the console."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gateway import installed_version
-from gateway.app.metrics import values
+from gateway.app.metrics import Measured, values
 from gateway.core.histogram import Histogram
 from gateway.metrics.catalogue import Values
 
-if TYPE_CHECKING:
-    from gateway.app.replica import Gateway
-
-# Of the catalogue, what the console makes charts of. A few kilobytes at the most: every name of a label is ours.
+# The metrics that the console shows as charts. They take a few kilobytes at most, as label values are our own.
 FIGURES = (
     "gateway_users",
     "gateway_tenants",
@@ -36,8 +33,8 @@ FIGURES = (
 )
 
 
-def announcement(gateway: Gateway) -> dict[str, Any]:
-    """Return it, as JSON takes it. `at` is the process' own clock in seconds: good for differences alone."""
+def announcement(gateway: Measured) -> dict[str, Any]:
+    """Return the status, ready for JSON. `at` is the process' monotonic clock in seconds, only for differences."""
     hub = gateway.subscriptions.hub
     found = values(gateway)
     return {
@@ -57,14 +54,14 @@ def announcement(gateway: Gateway) -> dict[str, Any]:
     }
 
 
-def bounds(gateway: Gateway) -> dict[str, tuple[float, ...]]:
-    """Return the upper ends of the buckets of every announced histogram, without the last, which has none."""
+def bounds(gateway: Measured) -> dict[str, tuple[float, ...]]:
+    """Return the upper bounds of each announced histogram's buckets; the last bucket has none."""
     found = values(gateway)
     return {name: value.bounds for name in FIGURES if isinstance(value := found[name], Histogram)}
 
 
 def _plain(value: Values) -> float | list[int] | dict[str, float]:
-    """Return a histogram as the counts of its buckets, and of counts by name those that are not zero."""
+    """Return a value for JSON: a histogram as its buckets' counts, and counts by name without zeros."""
     if isinstance(value, Histogram):
         return value.counts
     if isinstance(value, Mapping):

@@ -1,9 +1,8 @@
 """TLS of the listener, for `wss://` without a proxy: TLS 1.2 or newer, with a certificate that can be renewed.
 
-Every handshake takes the certificate that was loaded last, whole, by way of the callback that is there for
-server names. Loading a new one into the context that listens would not do: OpenSSL keeps one for each kind of
-key, so that after a change from RSA to EC the old one might still be shown, and a pair that does not match
-would leave nothing that works.
+In every handshake, the callback for server names selects the context that was loaded last. A new certificate is
+not loaded into the listening context: OpenSSL keeps one for each kind of key, so after a change from RSA to EC it
+might still use the old one. And a key that does not match would leave nothing that works.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from aiohttp import web
 
 from gateway.settings import ConfigurationError
 
-# A peer that hangs up without a word is given up after this, as a websocket's close is.
+# A peer that does not answer TLS' close is disconnected after this time, as with a websocket's close.
 SHUTDOWN_TIMEOUT_S = 2.0
 
 
 class Certificate:
-    """The certificate and its key, from their files; raises `ConfigurationError` where these are no good."""
+    """The certificate and its key from their files; raises `ConfigurationError` if they are invalid."""
 
     def __init__(self, cert: Path, key: Path) -> None:
         self._files = cert, key
@@ -29,7 +28,7 @@ class Certificate:
         self.context.sni_callback = self._present
 
     def reload(self) -> None:
-        """Read the files again, for connections from now on; where that raises, all stays as it was."""
+        """Load the files again, for new connections; if that raises, the old certificate stays in use."""
         self._current = load(*self._files)
 
     def _present(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
@@ -37,7 +36,7 @@ class Certificate:
 
 
 def load(cert: Path, key: Path) -> ssl.SSLContext:
-    """Return a server's context; raises `ConfigurationError`, which names the setting at fault."""
+    """Return a server's TLS context; raise `ConfigurationError`, which names the wrong setting."""
     for name, path in (("GATEWAY_TLS_CERT", cert), ("GATEWAY_TLS_KEY", key)):
         try:
             with path.open("rb"):
@@ -47,7 +46,7 @@ def load(cert: Path, key: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        # Without a password OpenSSL would ask the terminal for that of an encrypted key, and wait.
+        # Without a password, OpenSSL would ask for an encrypted key's on the terminal, and wait.
         context.load_cert_chain(cert, key, password="")
     except (ssl.SSLError, ValueError) as error:
         raise ConfigurationError(_reason(error)) from None
@@ -57,12 +56,12 @@ def load(cert: Path, key: Path) -> ssl.SSLContext:
 def _reason(error: Exception) -> str:
     if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
         return "GATEWAY_TLS_KEY: it is not the key of the certificate in GATEWAY_TLS_CERT"
-    what = "a PEM file with a certificate and one with its key, not encrypted"
+    what = "a PEM file with a certificate, and a PEM file with its key, not encrypted"
     return f"GATEWAY_TLS_CERT, GATEWAY_TLS_KEY: not {what} ({error})"
 
 
 class TlsSite(web.BaseSite):
-    """A port for TLS; aiohttp's own would give a connection a minute for its handshake."""
+    """A TLS port with a time limit for handshakes, which is a minute with aiohttp's own."""
 
     def __init__(
         self,
@@ -80,11 +79,11 @@ class TlsSite(web.BaseSite):
 
     @property
     def name(self) -> str:
-        """The address, as aiohttp wants it."""
+        """Return the URL of the port, as aiohttp requires."""
         return "https://{}:{}".format(*self._address)
 
     async def start(self) -> None:
-        """Listen; raises `OSError`."""
+        """Start to listen; raises `OSError`."""
         await super().start()
         assert self._runner.server is not None
         self._server = await asyncio.get_running_loop().create_server(

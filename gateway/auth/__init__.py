@@ -1,7 +1,7 @@
-"""Tokens: who is connecting.
+"""Tokens: they identify the user who connects.
 
-`tokens` verifies, with whatever `keys` has: secrets and PEM files, which are there from the start, or a `jwks`
-URL, which is asked now and then. A `keyset` is what such a URL answered.
+`tokens` verifies them. `keys` has the keys from secrets and PEM files, which are read at the start. `jwks` fetches
+keys from a URL, again and again, and `jwks_document` reads them.
 """
 
 from gateway.auth.jwks import Jwks, jwks_of, key_values

@@ -1,8 +1,8 @@
-"""Keys out of a JWKS URL: fetched now and then, at once when a token names one that is not known, never often.
+"""Keys from a JWKS URL: fetched at intervals, and at once if a token names an unknown key.
 
-One task fetches, so there is never more than one request under way, and a pause follows each: however many
-tokens with made-up `kid`s come, the URL is asked once in `REST_S`, and they all wait for the same answer. While
-it does not answer, the keys that it gave last stay in use.
+One task fetches, so there is at most one request at a time, followed by a pause of `REST_S`. Many tokens with
+unknown `kid`s do not cause more requests; all of them wait for the same answer. While the URL does not answer, the
+last keys stay in use.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import aiohttp
 import structlog
 from jwt import PyJWK
 
+from gateway.auth.jwks_document import KeySet
 from gateway.auth.keys import UnknownKey
-from gateway.auth.keyset import KeySet
 from gateway.errors import Unavailable
 from gateway.metrics.catalogue import Values
 from gateway.settings import Settings
 from gateway.tasks import cancelled
 
-# Between two requests, also between those that fail.
+# Pause between two requests, also after a failed one.
 REST_S = 3.0
 TIMEOUT_S = 5.0
 # Large issuers publish some 20 KB, certificates included.
@@ -33,11 +33,11 @@ _log = structlog.get_logger("gateway.auth")
 
 
 class BadAnswer(Exception):
-    """The URL answered, but not with keys."""
+    """The URL's answer contains no usable keys."""
 
 
 class Jwks:
-    """The keys of one URL, as one replica knows them. `start` and `stop` it."""
+    """The keys of one URL. Needs `start` and `stop`."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Jwks:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.outcomes = {"ok": 0, "failed": 0}
-        """Requests so far, by how they ended."""
+        """The number of requests, by outcome."""
         self.is_away = False
         """Whether the last request failed."""
         self._url = url
@@ -64,42 +64,42 @@ class Jwks:
         self._wanted = asyncio.Event()
         self._served: list[asyncio.Future[None]] = []
         self._waiting: list[asyncio.Future[None]] = []
-        """Those who wait for the request that is under way, and for the one after it."""
+        """Callers of `refresh` that wait for the next request; those in `_served` wait for the present one."""
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to fetch; until the first answer there are no keys."""
+        """Start the task that fetches; there are no keys until the first answer."""
         self._task = asyncio.create_task(self._run(), name="token keys")
 
     async def stop(self) -> None:
-        """Stop; the keys that are there stay."""
+        """Stop fetching; the present keys stay."""
         await cancelled(self._task)
         self.is_away = True
         self._answer()
 
-    # -- as `Keys`
+    # -- the interface `Keys`
 
     def find(self, token: str) -> Sequence[PyJWK]:
-        """Look in the keys that were fetched last, however old."""
+        """Return the keys that may have signed a token; the last ones fetched, of any age."""
         if self._set is None:
             raise UnknownKey
         return self._set.find(token)
 
     async def refresh(self) -> None:
-        """Wait for the next answer; raises `Unavailable` when there is none, or has been none lately."""
+        """Wait for the next answer; raises `Unavailable` if it fails, or if the last request failed."""
         self._wanted.set()
         if self.is_away:
             raise Unavailable
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Without any keys the request that is under way is as good as the next one.
+        # Without any keys the answer of the present request is new, too.
         (self._waiting if self._set is not None else self._served).append(waiter)
         await waiter
 
     def findings(self) -> list[str]:
-        """Say so while there are no keys at all."""
+        """Return a finding while there are no keys."""
         return [] if self._set is not None else ["the keys of tokens can't be fetched"]
 
-    # -- figures
+    # -- for metrics
 
     @property
     def size(self) -> int:
@@ -108,26 +108,26 @@ class Jwks:
 
     @property
     def age_s(self) -> float:
-        """Return the age of the keys in seconds, or the time for which there have been none."""
+        """Return the age of the keys in seconds; without keys, the time since the start."""
         return self._now() - self._fetched_at
 
     # -- fetching
 
     async def ask(self) -> KeySet:
-        """Ask the URL once and keep nothing, for `gateway check`; raises what is wrong, whatever that is."""
+        """Fetch and return the keys without storing them, for `gateway check`; raises the error of the request."""
         async with self._session() as http:
             return await self._keys(http)
 
     def _session(self) -> aiohttp.ClientSession:
         options = aiohttp.ClientTimeout(total=self._timeout_s)
-        # A compressed answer could be small and grow; this one has to be as large as it is.
+        # No compression: a small answer could unpack to a very large one.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         return aiohttp.ClientSession(timeout=options, headers=headers, auto_decompress=False)
 
     async def _run(self) -> None:
         async with self._session() as http:
             while True:
-                # Who comes from now on waits for the next request: this one may have been answered already.
+                # Later callers of `refresh` wait for the next request: the answer of this one may be too old.
                 self._served += self._waiting
                 self._waiting = []
                 self._wanted.clear()
@@ -147,7 +147,7 @@ class Jwks:
     async def _fetch(self, http: aiohttp.ClientSession) -> None:
         try:
             keys = await self._keys(http)
-        except Exception as error:  # noqa: BLE001  # whatever it was, the next request may do better
+        except Exception as error:  # noqa: BLE001  # any error: the next request may succeed
             self._failed(error)
         else:
             self._succeeded(keys)
@@ -155,20 +155,20 @@ class Jwks:
     async def _keys(self, http: aiohttp.ClientSession) -> KeySet:
         keys = KeySet(self._algorithm, await self._get(http))
         if not keys.keys:
-            raise BadAnswer(f"no key for {self._algorithm} among {keys.unusable}")
+            raise BadAnswer(f"the answer has no key for {self._algorithm} ({keys.unusable} other keys)")
         return keys
 
     async def _get(self, http: aiohttp.ClientSession) -> object:
         async with http.get(self._url, allow_redirects=False) as response:
             if response.status != 200:
-                raise BadAnswer(f"status {response.status}")
+                raise BadAnswer(f"the answer has status {response.status}, not 200")
             if response.headers.get("Content-Encoding", "identity") != "identity":
-                raise BadAnswer("compressed, although that was not asked for")
+                raise BadAnswer("the answer is compressed: switch compression off for this URL")
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
                 if len(body) > MAX_BYTES:
-                    raise BadAnswer(f"more than {MAX_BYTES} bytes")
+                    raise BadAnswer(f"the answer has more than {MAX_BYTES} bytes")
         answer: object = json.loads(body)
         return answer
 
@@ -190,7 +190,7 @@ class Jwks:
     def _answer(self) -> None:
         served, self._served = self._served, []
         if self.is_away:
-            # Nobody waits for an URL that does not answer, nor for one that is not asked any more.
+            # After a failure or `stop` all callers fail, also those that wait for the next request.
             served, self._waiting = served + self._waiting, []
         for waiter in served:
             if waiter.done():
@@ -202,14 +202,14 @@ class Jwks:
 
 
 def jwks_of(settings: Settings) -> Jwks | None:
-    """Make what fetches the keys, if a URL is configured for them."""
+    """Return the keys of the configured URL; None without a URL."""
     if not settings.jwks_url:
         return None
     return Jwks(settings.jwks_url, settings.jwt_algorithm, cache_s=settings.jwks_cache_s)
 
 
 def key_values(jwks: Jwks | None) -> dict[str, Values]:
-    """Return the figures for the metrics' page."""
+    """Return the values of the metrics, by name."""
     return {
         "gateway_token_keys": jwks.size if jwks else 0,
         "gateway_token_keys_age_seconds": round(jwks.age_s, 1) if jwks else 0,

@@ -1,4 +1,4 @@
-"""The keys that tokens are verified with: the port, and the adapters that have them from the start."""
+"""The keys that verify tokens: the interface, and keys from secrets and files."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from gateway.settings import ConfigurationError, Settings
 
 
 class UnknownKey(Exception):
-    """No key at hand is the one that a token names; `Keys.refresh` may bring it."""
+    """The key that a token names is unknown; `Keys.refresh` may fetch it."""
 
 
 class Keys(Protocol):
-    """The source of keys. Every key is bound to the one algorithm that is configured."""
+    """Port: a source of keys. Every key is bound to the configured algorithm."""
 
     def find(self, token: str) -> Sequence[PyJWK]:
-        """Return the keys that may have signed a token; it is verified with each until one fits.
+        """Return the keys that may have signed a token; the caller tries each until one fits.
 
-        Raises `UnknownKey`, or PyJWT's errors for a token whose header can't be read.
+        Raises `UnknownKey`, or PyJWT's errors for a malformed header.
         """
 
     async def refresh(self) -> None:
-        """Fetch the keys again; safe to cancel. Raises `Unavailable` when that is not possible now."""
+        """Fetch the keys again; safe to cancel. Raises `Unavailable` if that fails."""
 
     def findings(self) -> list[str]:
-        """Return what keeps tokens from being verified, nothing when they can be."""
+        """Return the reasons why tokens can't be verified; empty if they can."""
 
 
 class StaticKeys:
-    """Keys that were there at the start and stay the same."""
+    """Keys that are known at the start and never change."""
 
     def __init__(self, keys: Iterable[PyJWK]) -> None:
         self._keys = tuple(keys)
 
     def find(self, token: str) -> Sequence[PyJWK]:
-        """Return all of them: secrets and files have no names that a `kid` could mean."""
+        """Return all keys: keys of secrets and files have no `kid`."""
         return self._keys
 
     async def refresh(self) -> None:
         """Do nothing."""
 
     def findings(self) -> list[str]:
-        """Return nothing."""
+        """Return an empty list: these keys can always verify."""
         return []
 
 
 def keys_of(settings: Settings) -> StaticKeys:
-    """Make the keys out of the secrets or files that are configured; raises `ConfigurationError`."""
+    """Return the keys of the configured secrets or files; raises `ConfigurationError`."""
     if settings.is_secret:
         secrets = (settings.jwt_secret_key, *settings.jwt_previous_secret_keys)
         return StaticKeys(secret_key(settings.jwt_algorithm, secret.get_secret_value()) for secret in secrets)
@@ -62,7 +62,7 @@ def keys_of(settings: Settings) -> StaticKeys:
 
 
 class _CheckedSecret(HMACAlgorithm):
-    """HMAC with a secret that was looked at once: PyJWT tries it as DER, JSON and more for each token."""
+    """HMAC with a secret that was checked before: PyJWT would try to parse it as DER and more for each token."""
 
     def prepare_key(self, key: str | bytes) -> bytes:
         assert isinstance(key, bytes)
@@ -70,20 +70,20 @@ class _CheckedSecret(HMACAlgorithm):
 
 
 def secret_key(algorithm: str, secret: str) -> PyJWK:
-    """Make a key of a secret; raises `ConfigurationError` for what is no secret but somebody's public key."""
+    """Return a key for a secret; raises `ConfigurationError` if it is a public key or certificate."""
     by_name = get_default_algorithms()[algorithm]
     assert isinstance(by_name, HMACAlgorithm)
     try:
         by_name.prepare_key(secret)
     except PyJWTError as error:
-        raise ConfigurationError(f"JWT_SECRET_KEY is no secret for {algorithm}: {error}") from None
+        raise ConfigurationError(f"JWT_SECRET_KEY can't be used with {algorithm}: {error}") from None
     key = PyJWK({"kty": "oct", "k": base64url_encode(secret.encode()).decode()}, algorithm)
     key.Algorithm = _CheckedSecret(by_name.hash_alg)
     return key
 
 
 def pem_key(algorithm: str, path: Path) -> PyJWK:
-    """Read one public key out of a PEM file; raises `ConfigurationError`."""
+    """Return the public key in a PEM file; raises `ConfigurationError`."""
     where = f"GATEWAY_JWT_PUBLIC_KEY_FILES: {path}"
     try:
         text = path.read_bytes()
@@ -100,13 +100,13 @@ def pem_key(algorithm: str, path: Path) -> PyJWK:
         raise ConfigurationError(f"{where} holds no key for {algorithm}: {error}") from None
 
 
-# What a public key is made of (RFC 7518, section 6). The parts of a private key are never read, should somebody
-# publish them; nor are `alg`, `x5u` and the like, which would have a key say how it is to be used.
+# The members of a public key (RFC 7518, section 6). The parts of a private key are never read, even if they are
+# published. `alg`, `x5u` and so on are not read either: a key must not decide how it is used.
 _PUBLIC_MEMBERS = ("kty", "crv", "n", "e", "x", "y", "kid")
 
 
 def public_key(algorithm: str, members: Mapping[str, Any]) -> PyJWK:
-    """Make a key of a JWK's public members; raises `PyJWTError` where it does not fit the algorithm or is weak."""
+    """Return a key from a JWK's public members; raises `PyJWTError` if it is weak or of another algorithm."""
     key = PyJWK({name: members[name] for name in _PUBLIC_MEMBERS if name in members}, algorithm)
     weakness = key.Algorithm.check_key_length(key.Algorithm.prepare_key(key.key))
     if weakness:

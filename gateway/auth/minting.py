@@ -1,4 +1,4 @@
-"""Minting tokens as the backend does, to try things with."""
+"""Access tokens like those of the backend, for tests and trials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.settings import Settings
 def claims_of(
     settings: Settings, user_id: str, organization_id: str, *, role: str = "agent", ttl_s: int
 ) -> dict[str, Any]:
-    """Return the claims of an access token that lives for `ttl_s` seconds from now on."""
+    """Return the claims of an access token that expires in `ttl_s` seconds."""
     now = int(time.time())
     claims: dict[str, Any] = {
         "sub": user_id,
@@ -31,10 +31,10 @@ def claims_of(
 
 
 def signed(settings: Settings, claims: dict[str, Any]) -> str:
-    """Sign claims with the secret; only where tokens are signed with one."""
+    """Return a token with these claims, signed with the secret; only for HS algorithms."""
     return jwt.encode(claims, settings.jwt_secret_key.get_secret_value(), settings.jwt_algorithm)
 
 
 def mint(settings: Settings, user_id: str, organization_id: str, *, role: str, ttl_s: int) -> str:
-    """Sign an access token that lives for `ttl_s` seconds."""
+    """Return a signed access token that expires in `ttl_s` seconds."""
     return signed(settings, claims_of(settings, user_id, organization_id, role=role, ttl_s=ttl_s))

@@ -1,7 +1,7 @@
-"""Tokens: who is connecting.
+"""Verification of access tokens.
 
-The signature, `exp`, `nbf`, `aud` and `iss` are PyJWT's to check; the types, sizes and meaning of the claims are
-ours, because PyJWT checks none of them.
+PyJWT checks the signature, `exp`, `nbf`, `aud` and `iss`. This module checks types, sizes and meaning of the
+claims, because PyJWT does not.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from gateway.settings import Settings
 from publisher import InvalidEvent
 from publisher.rooms import user_text, uuid_text
 
-# Before it is looked at: an 800 KB token costs 38 ms of the loop to decode.
+# Checked before decoding: a token of 800 KB would block the loop for 38 ms.
 MAX_TOKEN_BYTES = 8192
-# The end of the year 9999, after which there are no dates.
+# The end of the year 9999, the last that Python's dates can represent.
 MAX_EXP = 253_402_300_799
 MAX_TOKEN_ID = 128
 MAX_ROLE = 64
 
 
 class Tokens:
-    """Verifies access tokens, by default with the keys that the settings hold."""
+    """Verifies access tokens, by default with the keys of the settings."""
 
     def __init__(self, settings: Settings, keys: Keys | None = None) -> None:
         self.keys: Keys = keys_of(settings) if keys is None else keys
@@ -46,9 +46,9 @@ class Tokens:
         }
 
     async def identify(self, token: object) -> Identity:
-        """Return the bearer of a token, as `verify` does; a key that is not known is asked for, once.
+        """Return the bearer of a token, as `verify` does; fetch the keys once if its key is unknown.
 
-        Raises `Unavailable` while the keys can't be fetched: the same token may be good in a moment.
+        Raises `Unavailable` if the keys can't be fetched: the token may still be valid.
         """
         try:
             return self.verify(token)
@@ -60,9 +60,9 @@ class Tokens:
             raise Refused("token_invalid") from None
 
     def verify(self, token: object) -> Identity:
-        """Return the bearer of a token, or raise `Refused` with the code that the client gets.
+        """Return the bearer of a token, or raise `Refused` with the code for the client.
 
-        Raises `UnknownKey` where the key may be one that has not been fetched yet.
+        Raises `UnknownKey` if its key may not have been fetched yet.
         """
         if token is None or token == "":
             raise Refused("token_missing")
@@ -76,7 +76,7 @@ class Tokens:
             raise Refused("token_invalid") from None
 
     def _claims(self, token: str) -> dict[str, Any]:
-        """Return the claims of a token that one of the keys has signed."""
+        """Return the claims of a token; raises PyJWT's errors if no key has signed it or a claim is invalid."""
         for key in self.keys.find(token):
             try:
                 return jwt.decode(
@@ -118,21 +118,21 @@ class Tokens:
 
 
 def _moment(claim: object) -> float:
-    """Return a Unix time; PyJWT takes whatever `int` takes, texts and truth values among it."""
+    """Return a claim as a Unix time, which must be a number; PyJWT would accept texts and booleans, too."""
     if isinstance(claim, bool) or not isinstance(claim, (int, float)):
         raise Refused("token_invalid")
     return float(claim)
 
 
 def _token_id(claim: object) -> str:
-    # Printable leaves out lone surrogates, too, which no key in Redis could be made of.
+    # Only printable text: this excludes lone surrogates, which can't be part of a Redis key.
     if not isinstance(claim, str) or len(claim) > MAX_TOKEN_ID or not claim.isprintable():
         raise Refused("token_invalid")
     return claim
 
 
 def token_of(auth: object, authorization: str | None) -> object:
-    """Find the token in the client's `auth` or, where there is none, in an Authorization header."""
+    """Return the token in the client's `auth`, else that in the Authorization header; None without one."""
     if isinstance(auth, dict) and auth.get("token") is not None:
         return auth["token"]
     scheme, _, value = (authorization or "").partition(" ")

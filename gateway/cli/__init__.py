@@ -1,4 +1,4 @@
-"""The command line: `gateway serve | dev | token | publish | tail | check | relay`."""
+"""The command line: `gateway serve`, `dev`, `token`, `publish`, `top`, `tail`, `relay`, `schema`, `check`."""
 
 from gateway.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Checks of the services that a gateway asks: the one with the token keys, the one that decides on joins."""
+"""Checks of the URL for token keys, and of the backend that decides on joins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.settings import Settings
 
 
 async def find(settings: Settings) -> list[Finding]:
-    """Ask for the keys once, and knock at the backend; nobody is asked about a join."""
+    """Fetch the keys once, and connect to the backend without asking about a join."""
     return [*await _keys(settings), *await _backend(settings)]
 
 
@@ -23,9 +23,9 @@ async def _keys(settings: Settings) -> list[Finding]:
         return []
     try:
         found = await jwks.ask()
-    except Exception as problem:  # noqa: BLE001  # whatever it was, a gateway would go without keys
-        return [_silent("GATEWAY_JWKS_URL", problem)]
-    return [ok(f"GATEWAY_JWKS_URL answers, keys for {settings.jwt_algorithm}: {len(found.keys)}")]
+    except Exception as problem:  # noqa: BLE001  # with any error a gateway would have no keys
+        return [warn(f"the keys of GATEWAY_JWKS_URL can't be fetched: {one_line(problem)}")]
+    return [ok(f"GATEWAY_JWKS_URL answers; keys for {settings.jwt_algorithm}: {len(found.keys)}")]
 
 
 async def _backend(settings: Settings) -> list[Finding]:
@@ -38,12 +38,8 @@ async def _backend(settings: Settings) -> list[Finding]:
             port = parts.port or (443 if secure else 80)
             _, writer = await asyncio.open_connection(parts.hostname, port, ssl=secure or None)
     except (OSError, TimeoutError, ValueError) as problem:
-        return [_silent("GATEWAY_AUTHORIZE_URL", problem)]
+        return [warn(f"GATEWAY_AUTHORIZE_URL does not answer: {one_line(problem)}")]
     writer.close()
     with contextlib.suppress(OSError, TimeoutError):
         await writer.wait_closed()
-    return [ok("GATEWAY_AUTHORIZE_URL takes connections")]
-
-
-def _silent(name: str, problem: Exception) -> Finding:
-    return warn(f"{name} does not answer: {one_line(problem)}")
+    return [ok("GATEWAY_AUTHORIZE_URL accepts connections")]

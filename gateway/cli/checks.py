@@ -1,4 +1,4 @@
-"""`gateway check`: what is wrong with the configuration and what it points to."""
+"""`gateway check`: problems of the configuration, and of the services that it names."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gateway.cli.safety import Finding, error, ok, warn
 from gateway.errors import one_line, redis_trouble, shown_url
 from gateway.redis.cluster.commands import ClusterSource
 from gateway.redis.commands import OPEN_ERRORS
+from publisher import wire
 from publisher.address import Address, Node, client_of, parse_address, sentinels_of
 from publisher.topology import SLOTS
 
@@ -24,26 +25,28 @@ SLOW_MS = 20.0
 MAX_SKEW_S = 2.0
 TIMEOUT_S = 3.0
 PINGS = 5
-_KEY = "rt:{gateway-check}:rights"
+_PREFIX = wire.prefix("gateway-check")
+_KEY = f"{_PREFIX}rights"
+_CHANNEL = wire.notices_channel("gateway-check")
 Rights = tuple[tuple[str, ...], ...]
 RIGHTS: Rights = (
     ("write", "SET", _KEY, "1", "PX", "1000"),
     ("read", "GET", _KEY),
     ("run scripts", "SCRIPT", "LOAD", "return 1"),
-    ("publish", "PUBLISH", "rt:{gateway-check}:notices", "{}"),
+    ("publish", "PUBLISH", _CHANNEL, "{}"),
 )
-SENTINEL_RIGHTS = (*RIGHTS, ("ask who is master", "ROLE"))
+SENTINEL_RIGHTS = (*RIGHTS, ("ask for the role of the server", "ROLE"))
 SHARD_RIGHTS = (
     *RIGHTS[:-1],
-    ("publish to a shard", "SPUBLISH", "rt:{gateway-check}:notices", "{}"),
-    ("count a shard's listeners", "PUBSUB", "SHARDNUMSUB", "rt:{gateway-check}:notices"),
-    ("ask who has what", "CLUSTER", "SLOTS"),
-    ("ask for a slot that is on its way", "ASKING"),
+    ("publish to a shard", "SPUBLISH", _CHANNEL, "{}"),
+    ("count a shard's listeners", "PUBSUB", "SHARDNUMSUB", _CHANNEL),
+    ("ask which node has which slots", "CLUSTER", "SLOTS"),
+    ("use a slot that is being migrated", "ASKING"),
 )
 
 
 async def find() -> list[Finding]:
-    """Check everything that can be checked from here."""
+    """Check the settings, the limit of open files, and the services."""
     try:
         configuration = settings.load()
     except settings.ConfigurationError as problem:
@@ -55,8 +58,8 @@ async def find() -> list[Finding]:
 def _files() -> Finding:
     limit = raise_file_limit()
     if limit < FEW_FILES:
-        return warn(f"at most {limit} open files: raise `ulimit -n` for more sockets than that")
-    return ok(f"up to {limit} open files")
+        return warn(f"the limit of open files is {limit}: raise `ulimit -n` for more sockets than that")
+    return ok(f"the limit of open files is {limit}")
 
 
 async def _redis(configuration: settings.Settings) -> list[Finding]:
@@ -64,7 +67,7 @@ async def _redis(configuration: settings.Settings) -> list[Finding]:
     try:
         options = configuration.redis_options()
     except settings.ConfigurationError:
-        return []  # said already
+        return []  # `safety` reports this
     options = {"socket_connect_timeout": TIMEOUT_S, "socket_timeout": TIMEOUT_S} | options
     try:
         address = parse_address(url)
@@ -80,7 +83,7 @@ async def _redis(configuration: settings.Settings) -> list[Finding]:
 
 
 async def _sentinels(address: Address, client: Any) -> list[Finding]:
-    """Ask each Sentinel who the master is."""
+    """Check that all Sentinels name the same master."""
     if address.kind != "sentinel":
         return []
     masters = []
@@ -89,22 +92,22 @@ async def _sentinels(address: Address, client: Any) -> list[Finding]:
             async with sentinel:
                 named = await sentinel.sentinel_get_master_addr_by_name(address.master)
         except OPEN_ERRORS as problem:
-            return [warn(f"the Sentinel at {node} does not say who {address.master} is: {one_line(problem)}")]
+            return [warn(f"the Sentinel at {node} does not name the master {address.master}: {one_line(problem)}")]
         if named is None:
-            return [warn(f"the Sentinel at {node} knows no {address.master}")]
+            return [warn(f"the Sentinel at {node} does not know the master {address.master}")]
         masters.append(Node(named[0].decode(), named[1]))
     if len(set(masters)) > 1:
-        return [warn(f"the Sentinels name several masters: {', '.join(map(str, sorted(set(masters))))}")]
-    return [ok(f"{len(masters)} Sentinels say that {address.master} is {masters[0]}")]
+        return [warn(f"the Sentinels name different masters: {', '.join(map(str, sorted(set(masters))))}")]
+    return [ok(f"{len(masters)} Sentinels agree that the master {address.master} is at {masters[0]}")]
 
 
 async def _cluster(address: Address, options: dict[str, Any]) -> list[Finding]:
-    """Look at the master of each shard; those of the others can be asked though one is away."""
+    """Check the master of each shard, also if some of them are down."""
     cluster = ClusterSource(address, name="gateway-check", **options)
     await cluster.look_again()
     owners = sorted(cluster.topology.owners)
     unowned = sum(cluster.topology.owner(slot) is None for slot in range(SLOTS))
-    found = [error(f"{unowned} slots of the cluster have no node")] if unowned else []
+    found = [error(f"{unowned} slots of the cluster are assigned to no node")] if unowned else []
     found.append(ok(f"a cluster with {len(owners)} shards, sharded pub/sub"))
     for node in owners:
         try:
@@ -121,10 +124,10 @@ async def _server(client: Any, where: str, rights: Rights) -> list[Finding]:
     info = await _if_allowed(client.info("server"))
     version = info.get("valkey_version") or info.get("redis_version", "")
     name = "Valkey" if "valkey_version" in info else "Redis"
-    text = f"{name} {version or '(whose version is not for this user)'} at {where} answers in {took_ms:.1f} ms"
+    text = f"{name} {version or '(this user may not read the version)'} at {where} answers in {took_ms:.1f} ms"
     found = [warn(text) if took_ms > SLOW_MS else ok(text)]
     if name == "Redis" and version and int(version.partition(".")[0]) < MIN_REDIS:
-        found.append(error(f"Redis {MIN_REDIS} or newer, or Valkey, is needed"))
+        found.append(error(f"the gateway needs Redis {MIN_REDIS} or newer, or Valkey: upgrade the server"))
     found.append(await _clock(client))
     return [*found, *await _memory(client), *await _disk(client), await _rights(client, rights)]
 
@@ -139,7 +142,7 @@ async def _clock(client: Any) -> Finding:
     before = time.time()
     seconds, micros = await client.time()
     skew_s = abs((before + time.time()) / 2 - seconds - micros / 1e6)
-    text = f"its clock and this one are {skew_s:.1f} s apart"
+    text = f"the clocks of the server and of this machine are {skew_s:.1f} s apart"
     return warn(text) if skew_s > MAX_SKEW_S else ok(text)
 
 
@@ -148,11 +151,11 @@ async def _memory(client: Any) -> list[Finding]:
     asked = await _if_allowed(client.config_get("maxmemory*"))
     policy = asked.get("maxmemory-policy", "noeviction")
     if policy != "noeviction":
-        text = f"maxmemory-policy is {policy}: Redis may drop histories and sessions; use noeviction"
+        text = f"maxmemory-policy is {policy}: Redis may drop histories and sessions; set it to noeviction"
         found.append(warn(text))
     if asked.get("maxmemory") == "0":
         found.append(
-            warn("maxmemory is 0: Redis grows until its machine ends it; deploy/README.md has the sizing")
+            warn("maxmemory is 0: Redis may use all memory of its machine; set a limit (sizing: deploy/README.md)")
         )
     return found
 
@@ -161,38 +164,42 @@ async def _disk(client: Any) -> list[Finding]:
     info = await _if_allowed(client.info("persistence"))
     if info.get("aof_enabled", 1):
         return []
-    return [warn("appendonly is no: a restart of Redis loses the history; clients are told, and all load at once")]
+    return [
+        warn("appendonly is no: a restart of Redis loses the history, and all clients load at once; set it to yes")
+    ]
 
 
 async def _rights(client: Any, rights: Rights) -> Finding:
-    """Try what a gateway does, on keys that are gone a second later."""
-    refused = [] if rights is not SHARD_RIGHTS or await _may_listen(client) else ["listen to a shard"]
+    """Try the commands that a gateway needs, on keys that expire after a second."""
+    refused = (
+        [] if rights is not SHARD_RIGHTS or await _may_listen(client) else ["subscribe to a shard's channels"]
+    )
     for what, *command in rights:
         try:
             await client.execute_command(*command)
         except NoPermissionError:
             refused.append(what)
         except ResponseError:
-            pass  # not here, such as in a cluster; it is no matter of rights
+            pass  # refused for another reason, for example by a cluster
     if refused:
-        return warn(f"a gateway can't run as this user of Redis: it may not {', '.join(refused)}")
-    return ok("this user of Redis may do what a gateway does")
+        return warn(f"a gateway can't run as this user of Redis: the user may not {', '.join(refused)}")
+    return ok("this user of Redis has all rights that a gateway needs")
 
 
 async def _may_listen(client: Any) -> bool:
     async with client.pubsub() as pubsub:
         try:
-            await pubsub.ssubscribe("rt:{gateway-check}:notices")
+            await pubsub.ssubscribe(_CHANNEL)
             await pubsub.get_message(timeout=TIMEOUT_S)
         except NoPermissionError:
             return False
         except ResponseError:
-            pass  # another shard's
+            pass  # the channel belongs to another shard
     return True
 
 
 async def _if_allowed(asked: Any) -> dict[str, Any]:
-    """Return what a user with few rights, or everybody at some providers, is refused; nothing then."""
+    """Return the answer to a command that a user or a provider may refuse; empty if it is refused."""
     try:
         answer: dict[str, Any] = await asked
     except ResponseError:

@@ -1,4 +1,4 @@
-"""`gateway dev`: everything on one machine, ready to paste."""
+"""`gateway dev`: a gateway and a Redis on one machine, with tokens and commands to copy."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run_dev(port: int, redis_url: str | None) -> None:
             jwt_secret_key=secrets.token_urlsafe(48),
             shutdown_grace_s=1.0,
         )
-        # The console works as it does elsewhere, only that its page is given the key.
+        # The console needs an API key, as elsewhere. Its page gets this one without asking the user.
         key = secrets.token_urlsafe(24)
         configuration = configuration.model_copy(
             update={"api_keys": (*configuration.api_keys, SecretStr(key)), "console_tokens": True}
@@ -60,7 +60,7 @@ def run_dev(port: int, redis_url: str | None) -> None:
         try:
             run(configuration, any_origin=True, started=started, hangup_ends=True, routes=routes)
         except PortTaken as error:
-            raise StartError(f"{error}; another one: gateway dev --port {port + 1}") from None
+            raise StartError(f"{error}; use another port: gateway dev --port {port + 1}") from None
 
 
 async def _to_console(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""`gateway relay`: publishes what backends left in a database's outbox."""
+"""`gateway relay`: publishes the events in a database's outbox."""
 
 from __future__ import annotations
 
@@ -23,20 +23,33 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("publisher.outbox")
 
-# A database host that vanished is noticed within half a minute, not two hours; the names are libpq's.
+# Options of libpq: a database host that is lost is detected in half a minute instead of two hours.
 _LIBPQ = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
 
 
 @click.command()
 @click.option(
-    "--database-url", required=True, envvar="DATABASE_URL", help="As SQLAlchemy's create_engine takes it."
+    "--database-url",
+    required=True,
+    envvar="DATABASE_URL",
+    help="URL of the database in SQLAlchemy's form, instead of DATABASE_URL.",
 )
-@click.option("--redis-url", help="Publish to this server instead of REDIS_URL.")
-@click.option("--table", "name", default="realtime_outbox", show_default=True, help="Name of the table.")
-@click.option("--schema", help="Schema of the table, where it is not the default one.")
-@click.option("--poll-interval", default=0.1, show_default=True, type=click.FloatRange(0.001), help="Seconds.")
+@click.option("--redis-url", help="URL of the Redis to publish to, instead of REDIS_URL.")
+@click.option("--table", "name", default="realtime_outbox", show_default=True, help="Name of the outbox table.")
+@click.option("--schema", help="Schema of the table, if it is not the default one.")
 @click.option(
-    "--wait-replicas", default=0, show_default=True, type=click.IntRange(0), help="Replicas to wait for."
+    "--poll-interval",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(0.001),
+    help="Seconds to wait after a read of the table that found no rows.",
+)
+@click.option(
+    "--wait-replicas",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Number of Redis replicas that must have an event before its row is deleted.",
 )
 def relay(
     database_url: str,
@@ -46,10 +59,10 @@ def relay(
     poll_interval: float,
     wait_replicas: int,
 ) -> None:
-    """Publish what is in a database's outbox, in order, until SIGTERM.
+    """Publish the rows of a database's outbox, in order, until SIGTERM.
 
-    Any number may run at once, on any machine. Needs the extra `outbox` and the database's driver; the
-    environment variable DATABASE_URL serves as well. See publisher/outbox/README.md.
+    Several relays may run at once, also on different machines. The command needs the extra `outbox` and the
+    database's driver. See publisher/outbox/README.md.
     """
     configuration = reach.load(redis_url)
     log.configure(configuration.log_level, configuration.log_format)
@@ -76,7 +89,7 @@ async def serve(database_url: str, where: reach.Target, table: Any, relaying: Re
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, relay.stop)
-    # `systemctl reload` sends it to whatever the unit runs.
+    # `systemctl reload` sends SIGHUP, which would end the process.
     loop.add_signal_handler(signal.SIGHUP, _log.info, "nothing_to_reload")
     try:
         database = engine.url.render_as_string(hide_password=True)
@@ -100,12 +113,12 @@ async def _check(relay: OutboxRelay, database: str, redis: str) -> None:
         raise StartError(redis_trouble(redis, error)) from None
     except LookupError as error:
         raise StartError(f"{one_line(error)}: create it with `metadata.create_all` or a migration") from None
-    except Exception as error:  # noqa: BLE001  # drivers raise what they like
+    except Exception as error:  # noqa: BLE001  # drivers raise errors of any type
         raise StartError(f"the database can't be reached at {database}: {reason(error)}") from None
 
 
 def _engine(database_url: str) -> Engine | AsyncEngine:
-    """Make the engine that the URL's driver is for, of either kind."""
+    """Return an engine for the URL, async if its driver is; raises `StartError`."""
     from sqlalchemy import create_engine, make_url
     from sqlalchemy.exc import ArgumentError
     from sqlalchemy.ext.asyncio import create_async_engine
@@ -117,6 +130,6 @@ def _engine(database_url: str) -> Engine | AsyncEngine:
         by_libpq = url.get_backend_name() == "postgresql" and url.get_driver_name().startswith("psycopg")
         return create_engine(url, connect_args=_LIBPQ if by_libpq else {})
     except ArgumentError as error:
-        raise StartError(f"the database URL: {one_line(error)}") from None
+        raise StartError(f"the database URL is not valid: {one_line(error)}") from None
     except ModuleNotFoundError as error:
         raise StartError(f"the database's driver is missing: {one_line(error)}") from None

@@ -1,4 +1,4 @@
-"""Redis' address as somebody typed it: what is wrong with it is one line."""
+"""The address of Redis for commands; an error with it is reported in one line."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ TLS_FILES = ("redis_ca_file", "redis_cert_file", "redis_key_file")
 
 
 class Target(NamedTuple):
-    """The address of Redis, and the options that redis-py needs beside the URL."""
+    """The URL of Redis, and further options for redis-py."""
 
     url: str
     options: dict[str, Any]
 
     def client(self, library: ModuleType, **options: Any) -> Any:
-        """Make a client of redis-py's, `library` being redis or redis.asyncio; raises `ValueError`."""
+        """Return a redis-py client; `library` is `redis` or `redis.asyncio`. Raises `ValueError`."""
         return client_of(library, parse_address(self.url), {**options, **self.options})
 
 
 def load(redis_url: str | None) -> settings.Settings:
-    """Read the settings, with the address from the command line if there is one; raises `ConfigurationError`."""
+    """Return the settings, with the URL from the command line if given; raises `ConfigurationError`."""
     return settings.load(**({} if redis_url is None else instead(redis_url)))
 
 
 def instead(redis_url: str) -> dict[str, Any]:
-    """Return the settings that another address than the configured one goes with: it may take no files for TLS."""
+    """Return the settings for another URL than the configured one; without TLS files unless it is rediss://."""
     plain = {} if redis_url.startswith("rediss") else dict.fromkeys(TLS_FILES)
     return {"redis_url": redis_url, **plain}
 
 
 def target(redis_url: str | None) -> Target:
-    """Return the Redis that a command is for: the given one or the configured one."""
+    """Return the given Redis, else the configured one; raises `ConfigurationError`."""
     configuration = load(redis_url)
     return Target(configuration.redis_url.get_secret_value(), configuration.redis_options())
 
 
 @contextmanager
 def reaching(url: str) -> Iterator[None]:
-    """Raise `StartError` for what redis-py or the system says of that address in here."""
+    """Turn errors of Redis, the system or the URL inside this block into `StartError`."""
     try:
         yield
     except (*OPEN_ERRORS, ReplyError, ValueError) as error:
@@ -60,17 +60,17 @@ def reaching(url: str) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print a line at once; where nobody reads on, as after `| head`, end without a word."""
+    """Print a line at once; exit without an error if the reader has closed the pipe, as `| head` does."""
     try:
         click.echo(text)
     except BrokenPipeError:
-        # What is left in the buffer has nowhere to go at the end of the process, either.
+        # Python flushes the rest of the buffer at exit, which would fail, too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.exceptions.Exit(0) from None
 
 
 def check(where: Target) -> None:
-    """Raise `StartError` unless there is a Redis that answers: sooner and more plainly than a publisher would."""
+    """Raise `StartError` unless Redis answers; earlier, and with a clearer text, than a publisher would."""
     timeouts = {"socket_connect_timeout": TIMEOUT_S, "socket_timeout": TIMEOUT_S}
     with reaching(where.url), where.client(redis, **timeouts) as client:
         client.ping()

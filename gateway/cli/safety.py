@@ -1,4 +1,4 @@
-"""Unsafe settings, found without a look at the services behind them: `gateway check` looks for these first."""
+"""Checks of `gateway check` for unsafe settings, without requests to any service."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from publisher.address import parse_address
 
 GOOD_KEY_CHARACTERS = 32
 RENEW_BEFORE = timedelta(days=14)
-# Of a private network; one with more addresses has other things in it, too.
+# Largest private network to trust as proxies: a larger one has other hosts in it, too.
 MOST_PROXIES = 256
-# What is warned of where it is 0; sockets from one address are not among them, which only a proxy can tell.
+# Limits that should not be 0. `max_sockets_per_address` is not required, because it needs trusted proxies.
 NEEDED_LIMITS = ("max_sockets_per_user", "connects_per_s", "max_pending_connects", "events_per_s")
 
 
@@ -32,22 +32,22 @@ class Finding(NamedTuple):
 
 
 def ok(text: str) -> Finding:
-    """Say that something is as it should be."""
+    """Return a finding: the setting is good."""
     return Finding("ok", text)
 
 
 def warn(text: str) -> Finding:
-    """Say that something works, but should not stay so."""
+    """Return a finding: the setting works, but should be changed."""
     return Finding("warn", text)
 
 
 def error(text: str) -> Finding:
-    """Say that something does not work."""
+    """Return a finding: the setting does not work."""
     return Finding("error", text)
 
 
 def find(settings: Settings) -> list[Finding]:
-    """Judge every setting that safety hangs on; reads the certificate and resolves names, asks nobody else."""
+    """Return the findings about settings that matter for security; reads the certificate, resolves host names."""
     groups = (_tokens, _keys, _joins, _pages, _listener, _proxies, _api, _limits, _redis)
     return [finding for group in groups for finding in group(settings)]
 
@@ -62,39 +62,44 @@ def _tokens(settings: Settings) -> Iterator[Finding]:
     else:
         yield ok(f"tokens are verified with {settings.jwt_algorithm}")
     if settings.token_expiry == "connect":  # noqa: S105
-        yield warn("GATEWAY_TOKEN_EXPIRY=connect: a socket goes on after its token has ended")
+        yield warn("GATEWAY_TOKEN_EXPIRY=connect: a socket stays open after its token has expired")
     else:
-        yield ok("a socket ends with its token")
+        yield ok("a socket is closed when its token expires")
     if not settings.token_max_lifetime_s:
-        yield warn("GATEWAY_TOKEN_MAX_LIFETIME_S is 0: a token that was made to live for years is taken")
+        yield warn("GATEWAY_TOKEN_MAX_LIFETIME_S is 0: tokens that are valid for years are accepted")
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
-    """Look at where public keys come from; anybody who has the issuer's tokens has ones for other services."""
+    """Check the source of public keys, and that tokens for other services are refused."""
     if settings.is_secret:
         return
     parts = urlsplit(settings.jwks_url)
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        yield warn("GATEWAY_JWKS_URL is http://: whoever is on the way can slip in a key of their own")
+        yield warn("GATEWAY_JWKS_URL is http://: an attacker in the network can replace the keys; use https://")
     elif settings.jwks_url:
         yield ok(f"public keys come from {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
     if not settings.jwt_audience:
-        yield warn("GATEWAY_JWT_AUDIENCE is empty: tokens that the issuer made for other services are taken")
+        yield warn("GATEWAY_JWT_AUDIENCE is empty: tokens that the issuer made for other services are accepted")
 
 
 def _joins(settings: Settings) -> Iterator[Finding]:
     if not settings.authorize_url:
-        yield ok("who may join is decided here: GATEWAY_AUTHORIZE_URL is empty")
+        yield ok("the gateway alone decides on joins: GATEWAY_AUTHORIZE_URL is empty")
         return
     parts = urlsplit(settings.authorize_url)
     if parts.scheme == "http" and _is_public(parts.hostname):
-        yield warn("GATEWAY_AUTHORIZE_URL is http:// to a public address: its answers can be forged on the way")
+        yield warn(
+            "GATEWAY_AUTHORIZE_URL is http:// to a public address: an attacker in the network can forge its "
+            "answers; use https://"
+        )
     else:
-        yield ok(f"{parts.netloc.rpartition('@')[2]} is asked who may join")
+        yield ok(f"{parts.netloc.rpartition('@')[2]} is asked about joins")
     if not settings.authorize_key.get_secret_value():
-        yield warn("GATEWAY_AUTHORIZE_KEY is empty: the backend can't tell the gateway from anybody else")
+        yield warn(
+            "GATEWAY_AUTHORIZE_KEY is empty: the backend can't verify that a question comes from the gateway"
+        )
     if settings.authorize_on_failure == "allow":
-        yield warn("GATEWAY_AUTHORIZE_ON_FAILURE=allow: while the backend is away everyone may join everything")
+        yield warn("GATEWAY_AUTHORIZE_ON_FAILURE=allow: joins are allowed while the backend does not answer")
 
 
 def _pages(settings: Settings) -> Iterator[Finding]:
@@ -108,7 +113,9 @@ def _pages(settings: Settings) -> Iterator[Finding]:
         if origin.startswith("http://") and not _is_loopback(urlsplit(origin).hostname)
     ]
     if plain:
-        yield warn(f"pages of {', '.join(plain)} can be forged on the way, and with them go the users' tokens")
+        yield warn(
+            f"pages of {', '.join(plain)} can be forged in the network, and the users' tokens stolen; use https://"
+        )
 
 
 def _listener(settings: Settings) -> Iterator[Finding]:
@@ -122,34 +129,38 @@ def _listener(settings: Settings) -> Iterator[Finding]:
             yield _validity(x509.load_pem_x509_certificate(settings.tls_cert.read_bytes()), where)
     elif _is_open(settings.host):
         yield warn(
-            f"no TLS on {where}: tokens travel in the clear, unless nobody but a proxy that ends TLS gets there"
+            f"no TLS on {where}: tokens are sent unencrypted, unless only a proxy that terminates TLS can connect"
         )
     else:
-        yield ok(f"{where} is not reached from outside, so it needs no TLS")
+        yield ok(f"{where} is not a public address, so it needs no TLS")
 
 
 def _validity(certificate: x509.Certificate, where: str) -> Finding:
     until = certificate.not_valid_after_utc
     left = until - datetime.now(UTC)
     if left < timedelta(0):
-        return error(f"the certificate in GATEWAY_TLS_CERT ended on {until:%Y-%m-%d}")
+        return error(f"the certificate in GATEWAY_TLS_CERT expired on {until:%Y-%m-%d}: renew it")
     if certificate.not_valid_before_utc > datetime.now(UTC):
-        return error(f"the certificate in GATEWAY_TLS_CERT begins on {certificate.not_valid_before_utc:%Y-%m-%d}")
-    text = f"TLS on {where}, with a certificate until {until:%Y-%m-%d}"
+        return error(
+            f"the certificate in GATEWAY_TLS_CERT is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}"
+        )
+    text = f"TLS on {where}, with a certificate that is valid until {until:%Y-%m-%d}"
     return warn(f"{text}: renew it, and send SIGHUP") if left < RENEW_BEFORE else ok(text)
 
 
 def _proxies(settings: Settings) -> Iterator[Finding]:
     everybody = [str(network) for network in settings.trusted_proxies if network.prefixlen == 0]
     if everybody:
-        yield warn(f"GATEWAY_TRUSTED_PROXIES: with {everybody[0]} anybody may say which address they come from")
+        yield warn(
+            f"GATEWAY_TRUSTED_PROXIES: with {everybody[0]} any client can forge its address; name only the proxies"
+        )
     elif shared := [str(n) for n in settings.trusted_proxies if n.is_private and n.num_addresses > MOST_PROXIES]:
         yield warn(
-            f"GATEWAY_TRUSTED_PROXIES: whatever runs in {shared[0]} may say which address it comes from; name the "
-            "proxies alone, replicas need not be named"
+            f"GATEWAY_TRUSTED_PROXIES: any host in {shared[0]} can forge its address; name only the proxies, "
+            "replicas need not be named"
         )
     elif settings.trusted_proxies:
-        yield ok(f"X-Forwarded-For is believed of {', '.join(map(str, settings.trusted_proxies))}")
+        yield ok(f"X-Forwarded-For is trusted from {', '.join(map(str, settings.trusted_proxies))}")
 
 
 def _api(settings: Settings) -> Iterator[Finding]:
@@ -159,13 +170,19 @@ def _api(settings: Settings) -> Iterator[Finding]:
         return
     weak = [n for n, key in enumerate(keys, 1) if len(key) < GOOD_KEY_CHARACTERS or len(set(key)) < 8]
     for n in weak:
-        yield warn(f"GATEWAY_API_KEYS: number {n} could be guessed: draw {GOOD_KEY_CHARACTERS} characters or more")
+        yield warn(
+            f"GATEWAY_API_KEYS: key {n} could be guessed: use {GOOD_KEY_CHARACTERS} random characters or more"
+        )
     if settings.jwt_secret_key.get_secret_value() in keys:
-        yield warn("GATEWAY_API_KEYS: one is the secret that signs the tokens; whoever publishes could be anybody")
+        yield warn("GATEWAY_API_KEYS: one key is the secret that signs the tokens, so publishers can forge tokens")
     if settings.console_tokens and settings.is_secret:
-        yield warn("GATEWAY_CONSOLE_TOKENS: whoever has a key of the HTTP API can be any user; off in production")
+        yield warn(
+            "GATEWAY_CONSOLE_TOKENS is on: an API key is enough to log in as any user; switch it off in production"
+        )
     if settings.tls_cert is None and _is_open(settings.host):
-        yield warn("keys of the HTTP API travel in the clear, unless they come by a proxy that ends TLS")
+        yield warn(
+            "keys of the HTTP API are sent unencrypted, unless they come through a proxy that terminates TLS"
+        )
     elif not weak:
         yield ok(f"the HTTP API is on, with {len(keys)} key{'s' if len(keys) > 1 else ''}")
 
@@ -173,7 +190,7 @@ def _api(settings: Settings) -> Iterator[Finding]:
 def _limits(settings: Settings) -> Iterator[Finding]:
     off = [name for name in NEEDED_LIMITS if not getattr(settings, name)]
     for name in off:
-        yield warn(f"GATEWAY_{name.upper()} is 0: there is no limit")
+        yield warn(f"GATEWAY_{name.upper()} is 0: there is no limit; set one")
     if not off:
         yield ok("sockets, connects and events are limited")
 
@@ -189,14 +206,14 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     unchecked = _first(asked, "ssl_cert_reqs") in ("none", "optional")
     unnamed = _first(asked, "ssl_check_hostname") in ("0", "f", "false", "n", "no")
     if scheme == "rediss" and (unchecked or unnamed):
-        yield warn("REDIS_URL switches the check of Redis' certificate off: anybody on the way can be Redis")
+        yield warn("REDIS_URL switches off the check of Redis' certificate: others can pretend to be Redis")
     nodes = parse_address(settings.redis_url.get_secret_value()).nodes
     if not any(map(_is_public, (node.host for node in nodes) if nodes else (parts.hostname,))):
         return
     if scheme == "redis":
         yield warn("Redis is on a public address, without TLS: use rediss://")
     if not (parts.password or _first(asked, "password") or settings.redis_cert_file):
-        yield warn("Redis is on a public address, without a password")
+        yield warn("Redis is on a public address, without a password: set one")
 
 
 def _first(asked: dict[str, list[str]], name: str) -> str:
@@ -207,7 +224,7 @@ def _first(asked: dict[str, list[str]], name: str) -> str:
 
 
 def _is_open(host: str) -> bool:
-    """Return whether strangers may get to this address when we listen there."""
+    """Return whether other machines may reach a server that listens on this address."""
     return not host or host in ("0.0.0.0", "::") or _is_public(host)  # noqa: S104
 
 
@@ -220,7 +237,7 @@ def _is_public(host: str | None) -> bool:
 
 
 def _addresses(host: str | None) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """Return what a name stands for; nothing where nobody knows it."""
+    """Return the addresses of a host name; empty if it can't be resolved."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if host else []
     except OSError:

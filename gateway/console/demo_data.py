@@ -1,4 +1,4 @@
-"""Ids for trying things with `gateway dev` and `gateway publish --text`: the same ones at every start."""
+"""Fixed ids and a sample message for `gateway dev` and `gateway publish --text`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONVERSATION = "00000000-0000-4000-8000-0000000000c3"
 
 
 def sample_message(conversation_id: str, text: str) -> dict[str, Any]:
-    """Make up a message of a WhatsApp contact, in the shape that PyTake publishes."""
+    """Return a message of a WhatsApp contact, in the form that PyTake publishes."""
     return {
         "id": str(uuid.uuid4()),
         "conversation_id": conversation_id,

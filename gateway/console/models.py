@@ -1,4 +1,4 @@
-"""The requests of the page to the console, checked."""
+"""The models of the page's requests to the console."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST_TOKEN_S = 86_400
 
 
 class Mint(Model):
-    """Mint an access token."""
+    """A request for an access token."""
 
     user_id: UserId
     organization_id: Uuid
@@ -21,7 +21,7 @@ class Mint(Model):
 
 
 class Tail(Model):
-    """Follow what is published to a room."""
+    """A request to follow the events of a room."""
 
     organization_id: Uuid
     room: RoomName
@@ -29,6 +29,6 @@ class Tail(Model):
 
 
 class Who(Model):
-    """Ask what the page may do; `origin` is the page's own."""
+    """A query of the page's permissions; `origin` is that of the page."""
 
     origin: Annotated[str, Field(max_length=300)] = ""

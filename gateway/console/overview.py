@@ -1,4 +1,4 @@
-"""All replicas at a glance: what each says of itself in Redis, read once a second however many pages ask."""
+"""An overview of all replicas, from their announcements in Redis; read at most once a second for all pages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FRESH_S = 0.9
 
 
 class Fleet:
-    """Every process that serves the same Redis, as seen from one of them."""
+    """All processes with the same Redis."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -25,7 +25,7 @@ class Fleet:
         self._reading = asyncio.Lock()
 
     async def overview(self) -> bytes:
-        """Return JSON: `nodes`, and the `bounds` of histograms; raises `RedisUnavailable` or `ReplyError`."""
+        """Return JSON with `nodes` and the `bounds` of histograms; raises `RedisUnavailable` or `ReplyError`."""
         loop = asyncio.get_running_loop()
         async with self._reading:
             if loop.time() - self._read_at >= FRESH_S:
@@ -41,5 +41,5 @@ class Fleet:
 
 
 def _shown(name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what only the processes need to find each other."""
+    """Return an announcement with its name, without the path of the Unix socket."""
     return {"name": name} | {field: value for field, value in entry.items() if field != "socket"}

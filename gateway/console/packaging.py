@@ -1,4 +1,4 @@
-"""Looks after the console when a wheel is made: hatchling asks this before it makes one."""
+"""A build hook of hatchling: checks that a wheel contains the built console."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 INDEX = Path("gateway", "console", "dist", "index.html")
-# Where it is `required` no wheel is made without: `make wheel` and the Dockerfile say so.
+# With the value `required` a wheel without the page is an error; `make wheel` and the Dockerfile set it.
 VARIABLE = "GATEWAY_CONSOLE"
 
 
 class ConsoleHook(BuildHookInterface[Any]):
-    """Looks for the built page. Without it everything else works, and /console says what is missing."""
+    """Checks for the built page. Without it /console shows an error, and the rest works."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Raise for a wheel that would lack a page that is required, and warn of any other."""
+        """Raise an error if the page is missing but required; warn if it is only missing."""
         if version == "editable" or (Path(self.root) / INDEX).is_file():
             return
-        missing = f"{INDEX} is missing: `make console` builds it, `make wheel` a wheel with it"
+        missing = f"{INDEX} is missing: run `make console`, or `make wheel` for a wheel with the console"
         if os.environ.get(VARIABLE) == "required":
             raise RuntimeError(missing)
         self.app.display_warning(missing)

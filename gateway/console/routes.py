@@ -1,22 +1,20 @@
-"""Access to `/console`: the page's files for everybody, everything else with an API key.
+"""The routes of `/console`: the page's files are public, everything else needs an API key.
 
-In `gateway dev` the page is given the key (`open_with`). A page from elsewhere must not get at it, for which a
-name that comes to point to 127.0.0.1 would do: only requests for this machine by its own names are answered then.
+In `gateway dev` the page gets the key (`open_with`). A page of another site must not get it, for example through a
+host name that resolves to 127.0.0.1. So only requests for this machine's own names are answered there.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import structlog
 from aiohttp import web
 
 from gateway.api import reading
 from gateway.api.answers import answer, refusal
-from gateway.api.keys import Keys
+from gateway.api.guard import Guard, Handler
 from gateway.auth.minting import claims_of, signed
 from gateway.console import session
 from gateway.console.models import Mint, Tail, Who
@@ -30,16 +28,12 @@ if TYPE_CHECKING:
     from gateway.app.replica import Gateway
 
 PREFIX = "/console"
-# A question of the page's is a few fields.
+# Largest body of a request, which has only a few fields.
 MAX_BYTES = 16_384
 ANSWER_S = 2.0
 OWN_NAMES = ("127.0.0.1", "localhost", "::1")
-# What a browser says of a request that the page itself, or who typed the address, has made.
+# Values of Sec-Fetch-Site for requests of the page itself, or of a typed address.
 OWN_SITES = ("same-origin", "none")
-
-_log = structlog.get_logger("gateway.console")
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Console:
@@ -50,15 +44,14 @@ class Console:
         self._gateway = gateway
         self._settings = settings
         self._open_with = open_with
-        self._keys = Keys(key.get_secret_value() for key in settings.api_keys)
-        self._remote = remote_of(settings.trusted_proxies)
+        self._guard = Guard(settings, remote_of(settings.trusted_proxies))
         self._shell = Shell()
         self._fleet = Fleet(gateway)
         self._tails = Tails(gateway)
 
     def attach(self, app: web.Application) -> None:
-        """Add everything under `/console`."""
-        api = web.Application(middlewares=[self._guard])
+        """Add the routes under `/console`."""
+        api = web.Application(middlewares=[self._with_key])
         api.router.add_route("GET", "/session", self._session)
         api.router.add_route("POST", "/tokens", self._mint)
         api.router.add_route("GET", "/overview", self._overview)
@@ -72,22 +65,16 @@ class Console:
 
     @web.middleware
     async def _own(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """In `gateway dev`, answer only who asks for this machine."""
+        """In `gateway dev`, refuse requests that are not for this machine's own names."""
         if self._open_with is not None and not is_own(request):
-            return refusal(request, Refused("forbidden", "the console answers on 127.0.0.1 and localhost alone"))
+            return refusal(request, Refused("forbidden", "the console answers only on 127.0.0.1 and localhost"))
         return await handler(request)
 
     @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let in who has a key, and answer whatever goes wrong."""
-        try:
-            is_first = self._open_with is not None and request.path == f"{PREFIX}/api/session"
-            if not is_first and not self._keys.open_for(request):
-                _log.warning("api_refused", remote=self._remote(request), path=request.path[:64])
-                raise Refused("unauthorized")
-            return await handler(request)
-        except Exception as error:  # noqa: BLE001
-            return refusal(request, error)
+    async def _with_key(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer a request through the guard. In `gateway dev` the page asks for the key with its first one."""
+        is_first = self._open_with is not None and request.path == f"{PREFIX}/api/session"
+        return await self._guard.answer(request, handler, needs_key=not is_first)
 
     async def _file(self, request: web.Request) -> web.Response:
         return self._shell.answer(request, request.match_info.get("name") or INDEX)
@@ -119,16 +106,16 @@ class Console:
 
 
 def attach_where_there_are_keys(app: web.Application, gateway: Gateway) -> None:
-    """Add the console for whoever has an API key."""
+    """Add the console if there are API keys."""
     if gateway.api is not None:
         Console(gateway).attach(app)
 
 
 def is_own(request: web.Request) -> bool:
-    """Return whether a request is for this machine by one of its own names, and from no page of another site."""
+    """Return whether a request names this machine by its own names and comes from no page of another site."""
     try:
         name = request.url.host
-    except ValueError:  # a port that is none
+    except ValueError:  # an invalid port
         return False
     return name in OWN_NAMES and request.headers.get("Sec-Fetch-Site", "none") in OWN_SITES
 

@@ -1,4 +1,4 @@
-"""Facts about the gateway that the page is told before anything else, and the page's own permissions."""
+"""The first request of the page: facts about the gateway, and the page's permissions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEMO = {
 
 
 def about(gateway: Gateway, origin: str, open_with: str | None) -> dict[str, Any]:
-    """Return what the page needs to know; `origin` is where it was loaded from."""
+    """Return facts for the page; `origin` is the one that the page was loaded from."""
     settings = gateway.settings
     reason = no_minting(settings)
     return {
@@ -38,12 +38,12 @@ def about(gateway: Gateway, origin: str, open_with: str | None) -> dict[str, Any
 
 
 def no_minting(settings: Settings) -> str | None:
-    """Say why tokens can't be minted here; None where they can."""
+    """Return the reason why tokens can't be minted here; None if they can."""
     if not settings.console_tokens:
         return "off"
     return None if settings.is_secret else "public_keys"
 
 
 def longest_token_s(settings: Settings) -> int:
-    """Return how long a token may live that is minted here."""
+    """Return the longest lifetime of a token that is minted here, in seconds."""
     return int(min(LONGEST_TOKEN_S, settings.token_max_lifetime_s or LONGEST_TOKEN_S))

@@ -1,4 +1,4 @@
-"""The page's files, as they were built: read once, served from memory, and nothing but them."""
+"""The built files of the page: read once, and served from memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiohttp import web
 DIST = Path(__file__).with_name("dist")
 INDEX = "index.html"
 PACKED = ".gz"
-# The build puts a hash of the content into these names.
+# For files whose name contains a hash of their content.
 FOR_EVER = "public, max-age=31536000, immutable"
 EACH_TIME = "no-cache"
 
@@ -40,15 +40,15 @@ _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".woff2": "font/wof
 _NOT_BUILT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>The console is not built</title>
 <h1>The console is not built</h1>
-<p>This installation lacks the console's built files; everything else works without them. In a checkout
-<code>make run</code> builds them, and so does <code>make console</code>; then load this page again. Outside of one
-install a wheel that <code>make wheel</code> made.</p>
+<p>This installation lacks the built files of the console; everything else works without them. In a checkout, run
+<code>make run</code> or <code>make console</code>, then load this page again. Without a checkout, install a wheel
+that was made with <code>make wheel</code>.</p>
 </html>
 """
 
 
 class File(NamedTuple):
-    """A file, as it is and compressed."""
+    """A file, plain and compressed."""
 
     body: bytes
     packed: bytes | None
@@ -58,14 +58,14 @@ class File(NamedTuple):
 
 
 class Shell:
-    """The built files. While there are none it says so, and looks again at the next request."""
+    """The built files. While there are none, each request looks for them again."""
 
     def __init__(self, folder: Path = DIST) -> None:
         self._folder = folder
         self._files = _read(folder)
 
     def answer(self, request: web.Request, name: str) -> web.Response:
-        """Return a file by its name in the folder, or the page that says what is missing."""
+        """Return the file with this name in the folder; 404 without it, 503 if the page is not built."""
         self._files = self._files or _read(self._folder)
         headers = {**_HEADERS, "Content-Security-Policy": policy(request.headers.get("Host", ""))}
         if not self._files:
@@ -83,7 +83,7 @@ class Shell:
 
 
 def policy(host: str) -> str:
-    """Return the Content-Security-Policy; not every browser counts a socket to the page's own host as `'self'`."""
+    """Return the Content-Security-Policy; for some browsers `'self'` does not include a websocket to the host."""
     own = f" ws://{host} wss://{host}" if _HOST.fullmatch(host) else ""
     allowed = {**_POLICY, "connect-src": _POLICY["connect-src"] + own}
     return "; ".join(f"{what} {sources}" for what, sources in allowed.items())

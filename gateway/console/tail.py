@@ -1,7 +1,7 @@
-"""The events that are published to one room, live: JSON, a line a message, for as long as a client reads.
+"""The events of one room, live: one line of JSON for each message, as long as a client reads.
 
-It has a connection to Redis of its own, and so little to do with deliveries: a reader that is slow loses lines,
-which it is told, and holds up nobody. What the events carry is left out unless it is asked for.
+Each reader has a connection to Redis of its own, so it does not delay deliveries. A slow reader loses lines and is
+told how many. Payloads are left out unless the client asks for them.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from gateway.redis.subscriber import Subscriber
 
 MOST = 8
-# Lines that wait for one reader.
+# Most lines that wait for one reader.
 KEPT = 200
-# Of one payload; what is longer is left out.
+# Largest payload to show; a larger one is left out.
 MAX_DATA_BYTES = 16_384
 OPEN_S = 3.0
-# A line without a message, so that both sides and all between know that the other is there.
+# Interval of lines without a message, so that client and proxies keep the connection open.
 BEAT_S = 10.0
-# How soon an end shows: of the reader, or of this replica.
+# Interval of checks whether the reader has gone or this replica drains.
 LOOK_S = 0.5
 HEADERS = {
     "Content-Type": "application/x-ndjson",
@@ -53,23 +53,27 @@ class Tails:
         self._closing = False
 
     async def close(self, app: web.Application) -> None:
-        """Let the readers go: each is told the end."""
+        """End all readers, each with a line that says so."""
         self._closing = True
         for lines in self._going:
             lines.wake()
 
     async def stream(self, request: web.Request, asked: Tail) -> web.StreamResponse:
-        """Answer until the reader, Redis or this replica goes.
+        """Answer until the reader, the connection to Redis or this replica ends.
 
-        Raises `Refused` or `RedisUnavailable` before it has begun.
+        Raises `Refused` or `RedisUnavailable` if it can't begin.
         """
         if len(self._going) >= MOST:
-            raise Refused("rate_limited", f"{MOST} rooms are followed here already", limit="console tails")
+            raise Refused(
+                "rate_limited",
+                f"this replica already shows {MOST} rooms live: stop one of them first",
+                limit="console tails",
+            )
         everything = self._gateway.subscriptions.subscriber
-        # Of a cluster, what hears the shard of this tenant.
+        # In a cluster, the subscriber of the tenant's shard.
         subscriber = everything.of(asked.organization_id)
         lines = Lines(payload=asked.payload)
-        connection = Connection(subscriber.commands.source, on_push=lines.take, on_lost=lines.lost)
+        connection = Connection(subscriber.commands.source, on_push=lines.on_push, on_lost=lines.lost)
         self._going.add(lines)
         try:
             await connection.open(OPEN_S)
@@ -87,8 +91,7 @@ class Tails:
         response = web.StreamResponse(headers=HEADERS)
         await response.prepare(request)
         loop = asyncio.get_running_loop()
-        # A reader that is gone.
-        with suppress(ConnectionError):
+        with suppress(ConnectionError):  # the reader has gone
             await response.write(_line({"type": "open"}))
             said_at = loop.time()
             while not (why := self._end(lines, subscriber)):
@@ -106,12 +109,12 @@ class Tails:
     def _end(self, lines: Lines, subscriber: Subscriber) -> str:
         if self._closing or self._gateway.draining:
             return "draining"
-        # A connection that is dead without a word shows where this replica listens itself.
+        # Our connection is not probed. The subscriber's is, so it shows a half-open one.
         return "redis" if lines.is_lost or not subscriber.hears else ""
 
 
 class Lines:
-    """Lines that were heard and not read yet. With one too many the oldest is dropped."""
+    """The lines that wait for the reader; when full, the oldest is dropped."""
 
     def __init__(self, *, payload: bool) -> None:
         self.began = asyncio.Event()
@@ -121,35 +124,35 @@ class Lines:
         self._skipped = 0
         self._there = asyncio.Event()
 
-    def take(self, push: list[Any] | bytes | ReplyError) -> None:
-        """Take what Redis says: a message, or that it is or is not going to send any."""
+    def on_push(self, push: list[Any] | bytes | ReplyError) -> None:
+        """Handle a push of Redis: a message, a confirmation, or an error."""
         match push:
             case [b"message" | b"smessage", _, bytes(raw)]:
                 self.hear(raw)
             case [b"subscribe" | b"ssubscribe", *_]:
                 self.began.set()
             case _:
-                # An error, or a channel that went to another shard.
+                # An error, or the channel moved to another shard.
                 self.lost()
 
     def lost(self) -> None:
-        """Hear no more."""
+        """Note that the connection is lost."""
         self.is_lost = True
         self.began.set()
         self.wake()
 
     def wake(self) -> None:
-        """Have who waits look again."""
+        """Wake up the reader's task."""
         self._there.set()
 
     def hear(self, raw: bytes) -> None:
-        """Take one message in."""
+        """Append a message as a line."""
         self._skipped += len(self._waiting) == KEPT
         self._waiting.append(_line(told(raw, payload=self._payload)))
         self._there.set()
 
     async def some(self, within_s: float) -> bytes:
-        """Return what there is, or comes in that time: whole lines, perhaps none."""
+        """Return the waiting lines, after waiting up to `within_s` seconds for the first; perhaps empty."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._there.wait()
@@ -162,7 +165,7 @@ class Lines:
 
 
 def told(raw: bytes, *, payload: bool) -> dict[str, Any]:
-    """Return what is said of a message; `at` is in milliseconds, by Redis' clock."""
+    """Return the facts about a message; `at` is the time of Redis' clock in milliseconds."""
     try:
         heard = overhear(raw)
         found = {
@@ -174,7 +177,7 @@ def told(raw: bytes, *, payload: bool) -> dict[str, Any]:
             "bytes": heard.size,
         }
         if payload and heard.kind != CONTROL and len(heard.data) <= MAX_DATA_BYTES:
-            # Not as it is: a line break in it would end the line.
+            # Decoded, because a line break in the JSON would end the line.
             found["data"] = msgspec.json.decode(heard.data)
     except (ValueError, RecursionError):
         return {"type": "malformed", "bytes": len(raw)}

@@ -1,4 +1,4 @@
-"""The event contract for everybody else, made from `publisher.events`: documents, tables, types."""
+"""The event contract as documents, tables and types, made from `publisher.events`."""
 
 from gateway.contract.route import ContractPage
 

@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document, from the gateway's side: it sends what browsers get, and receives what they say."""
+"""The AsyncAPI 3.0 document, from the gateway's side: `send` is to browsers, `receive` from them."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from publisher.events.fields import Payload
 Json = dict[str, Any]
 
 _ABOUT = """\
-What browsers and the gateway say to each other: Socket.IO protocol 5 (`socket.io-client` 4), namespace `/`.
+The events between browsers and the gateway: Socket.IO protocol 5 (`socket.io-client` 4), namespace `/`.
 
-A channel is what a socket listens to: itself, and the rooms that it is in. A message's payload is the event's
-first argument. A recoverable event has its offset as one more last argument, a string, which `socket.io-client`
-remembers by itself; a socket that comes back with it gets what it missed. Further keys may be in any payload, and
-backends may publish further events.
+A channel is one socket, or a room with all sockets in it. The payload of a message is the first argument of the
+event. A recoverable event has its offset as an additional last argument, a string. `socket.io-client` stores it; a
+socket that reconnects with it gets the events that it missed. Payloads may have further keys, and backends may
+publish further events.
 
-Any event to the gateway may ask for an acknowledgement. Without one its answer, or `error`, comes as an event."""
+Any event to the gateway may ask for an acknowledgement. Without one, the gateway sends the answer, or `error`, as
+an event."""
 
 _ROOMS: dict[RoomKind, tuple[str, str]] = {
     "socket": ("/", "One socket, from CONNECT on."),
-    "conversation": ("conversation:{conversation_id}", "Everybody who has joined a conversation."),
-    "organization": ("organization:{organization_id}", "Every socket of an organization, from CONNECT on."),
-    "user": ("user:{user_id}", "Every socket of one user, from CONNECT on."),
-    "campaign": ("campaign:{campaign_id}", "Everybody who has joined with `join_room`."),
+    "conversation": ("conversation:{conversation_id}", "All sockets that have joined a conversation."),
+    "organization": ("organization:{organization_id}", "All sockets of an organization, from CONNECT on."),
+    "user": ("user:{user_id}", "All sockets of one user, from CONNECT on."),
+    "campaign": ("campaign:{campaign_id}", "All sockets that have joined a campaign, with `join_room`."),
 }
 _DELIVERY = {
-    "recoverable": "Recoverable: carries its offset, and comes again to who missed it.",
-    "ephemeral": "At most once, never replayed.",
-    "direct": "To the one socket that it is about.",
+    "recoverable": "Recoverable: carries its offset; a socket that missed the event gets it when it recovers.",
+    "ephemeral": "Delivered at most once, never replayed.",
+    "direct": "Sent only to the socket that it is about.",
 }
 
 
 def document() -> Json:
-    """Return the whole document."""
+    """Return the AsyncAPI document."""
     return {
         "asyncapi": "3.0.0",
         "id": "urn:pytake:realtime",
@@ -61,7 +62,7 @@ def document() -> Json:
 
 
 def encoded() -> bytes:
-    """Return the document as the file holds it."""
+    """Return the document as the bytes of `asyncapi.json`."""
     return msgspec.json.format(msgspec.json.encode(document()), indent=1) + b"\n"
 
 
@@ -70,7 +71,7 @@ _TOKEN: Json = {
     "scheme": "bearer",
     "bearerFormat": "JWT",
     "description": "An access token with `sub`, `organization_id` and `exp`: in CONNECT's `auth` `{token}`, or "
-    "in the handshake's `Authorization` header. It ends while the socket lives: see `auth:expiring`.",
+    "in the handshake's `Authorization` header. It may expire while the socket is connected: see `auth:expiring`.",
 }
 
 
@@ -82,8 +83,10 @@ def _servers() -> Json:
             "host": "{host}",
             "protocol": "wss",
             "protocolVersion": "13",
-            "description": "Where the gateway is; HTTP long-polling is at the same place.",
-            "variables": {"host": {"default": "realtime.example.com", "description": "host, and port if need be"}},
+            "description": "The address of the gateway, also for HTTP long-polling.",
+            "variables": {
+                "host": {"default": "realtime.example.com", "description": "host, with a port if it is not 443"}
+            },
             **common,
         },
         "dev": {
@@ -108,7 +111,7 @@ def _channel(kind: RoomKind) -> Json:
         channel["bindings"] = {"ws": _HANDSHAKE}
     else:
         (parameter,) = re.findall(r"{(\w+)}", address)
-        text = "whatever the token's `sub` holds" if kind == "user" else "a UUID"
+        text = "the `sub` of the user's tokens" if kind == "user" else "a UUID"
         channel["parameters"] = {parameter: {"description": text}}
     channel["messages"] = {name: {"$ref": f"#/components/messages/{name}"} for name in names}
     return channel
@@ -133,7 +136,7 @@ _HANDSHAKE: Json = {
 
 
 def _own_messages() -> list[str]:
-    """Name the messages of a socket that are no events to it."""
+    """Return the names of a socket's messages that are not in `EVENTS`."""
     asked = [key for command in COMMANDS.values() for key in (_key(command.name), f"{_key(command.name)}.ok")]
     return ["CONNECT", "CONNECT.accepted", "CONNECT_ERROR", *asked, "failed"]
 
@@ -142,7 +145,7 @@ def _operations() -> Json:
     found: Json = {
         "connect": {
             "action": "receive",
-            "summary": "Connect, for the first time or to come back.",
+            "summary": "Connect, with a new session or to recover an earlier one.",
             **_at("socket", "CONNECT"),
             "reply": _at("socket", "CONNECT.accepted", "CONNECT_ERROR"),
         }
@@ -162,13 +165,13 @@ def _operations() -> Json:
 
 def _receiving(command: Command) -> Json:
     answers = [f"{_key(command.name)}.ok", "failed"]
-    text = "With an acknowledgement it gets the answer or why not"
+    text = "The acknowledgement holds the answer or the error"
     if command.event:
         answers += [_key(command.event), "error"]
-        text += f"; without one, `{command.event}` or `error`."
+        text += f"; without an acknowledgement the gateway sends `{command.event}` or `error`."
     else:
         answers += ["error"]
-        text += "; without one, nothing or `error`."
+        text += "; without an acknowledgement the gateway sends `error` if the event fails."
     if command.tells:
         text += f" Others get `{command.tells}`."
     codes = (*command.codes, *ANY_EVENT)
@@ -209,7 +212,7 @@ def _messages() -> Json:
 def _event_message(event: Event) -> Json:
     notes = [_DELIVERY[event.delivery]]
     if event.conflated:
-        notes.append("May be published so that a socket gets the latest of many, a few a second.")
+        notes.append("May be conflated: then a socket gets only the latest event, a few times a second.")
     if event.note:
         notes.append(f"{event.note[0].upper()}{event.note[1:]}.")
     return _message(event.name, event.payload, event.example) | {
@@ -246,7 +249,7 @@ def _line(model: type[Payload]) -> str:
 
 
 def _key(name: str) -> str:
-    """Return a name as keys of components may be."""
+    """Return a name in the form that AsyncAPI allows as a key of components."""
     return name.replace(":", ".")
 
 

@@ -1,4 +1,4 @@
-"""`GET /asyncapi.json`: for anybody, as it says nothing that a page's sources don't."""
+"""`GET /asyncapi.json`: public, because the sources of any page show the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.contract import asyncapi
 
 
 class ContractPage:
-    """The page; the document is made when it is first asked for."""
+    """The route; the document is made at the first request."""
 
     def attach(self, app: web.Application) -> None:
         """Add the route."""
@@ -21,6 +21,6 @@ class ContractPage:
         return asyncapi.encoded()
 
     async def _show(self, request: web.Request) -> web.Response:
-        # For AsyncAPI Studio and its like, which run in a browser.
+        # Any origin, for tools that run in a browser (AsyncAPI Studio).
         headers = {"Content-Type": "application/json", "Access-Control-Allow-Origin": "*"}
         return web.Response(body=self._document, headers=headers)

@@ -1,4 +1,4 @@
-"""JSON Schemas (2020-12) of everything that goes over a socket."""
+"""JSON Schemas (2020-12) of all payloads on a socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def models() -> list[type[Payload]]:
-    """Return every model once, in the order of the contract."""
+    """Return every payload model once, in the order of the contract."""
     found: dict[type[Payload], None] = dict.fromkeys(event.payload for event in EVENTS.values())
     for command in COMMANDS.values():
         found |= dict.fromkeys((command.payload, command.answer))
@@ -22,21 +22,21 @@ def models() -> list[type[Payload]]:
 
 
 def components(at: str = "#/components/schemas/") -> dict[str, dict[str, Any]]:
-    """Return the schemas by their names; they refer to each other at that place."""
+    """Return the schemas by name; references between them begin with `at`."""
     _, found = msgspec.json.schema_components(models(), ref_template=at + "{name}")
     return {name: _tidy(schema) for name, schema in found.items()}
 
 
 def standalone(name: str) -> dict[str, Any]:
-    """Return the schema of an event's payload, to or from browsers, as a document; raises `KeyError`."""
+    """Return the schema of one event's payload as a separate document; raises `KeyError`."""
     payload = EVENTS[name].payload if name in EVENTS else COMMANDS[name].payload
     return {"$schema": DIALECT, "title": name, **msgspec.json.schema(payload)}
 
 
 def _tidy(schema: dict[str, Any]) -> dict[str, Any]:
-    """Leave out a title, which only repeats the name, and the indentation of a docstring.
+    """Return a schema without its title, which repeats the name, and without the docstring's indentation.
 
-    Python 3.13 is the first that leaves out the latter by itself.
+    Python removes the indentation itself only from 3.13 on.
     """
     tidy = {key: value for key, value in schema.items() if key != "title"}
     if "description" in tidy:

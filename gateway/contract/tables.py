@@ -1,4 +1,4 @@
-"""The contract as rows of the READMEs' tables."""
+"""The contract as rows of tables in the READMEs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMANDS_HEAD: Row = ("browser sends", "payload", "answer", "fails with")
 
 
 def published() -> list[Row]:
-    """Return what backends publish."""
+    """Return the rows of events that backends publish."""
     return [
         (
             f"`{event.name}`",
@@ -31,7 +31,7 @@ def published() -> list[Row]:
 
 
 def told() -> list[Row]:
-    """Return what gateways say of their own, but for answers."""
+    """Return the rows of events that gateways send on their own; answers are left out."""
     answers = {command.event for command in COMMANDS.values()} - {"left_conversation", "left_room"}
     return [
         (f"`{event.name}`", shape(event.payload), ", ".join(filter(None, (_whom(event.rooms[0]), event.note))))
@@ -41,7 +41,7 @@ def told() -> list[Row]:
 
 
 def commands() -> list[Row]:
-    """Return what browsers send."""
+    """Return the rows of commands that browsers send."""
     return [
         (
             f"`{command.name}`",
@@ -54,9 +54,9 @@ def commands() -> list[Row]:
 
 
 def shape(model: type[Payload]) -> str:
-    """Return a payload's keys, those that need not be there with a question mark."""
+    """Return the keys of a payload, optional ones with a question mark."""
     own = model.__annotations__
-    # What a model has of its own says most, but comes last.
+    # The model's own fields first: msgspec lists inherited ones before them.
     ordered = sorted(fields(model), key=lambda field: field.name not in own)
     names = [field.name + ("" if field.required else "?") for field in ordered]
     return f"`{{{', '.join(names)}}}`" if names else ""

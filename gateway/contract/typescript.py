@@ -14,10 +14,10 @@ from publisher.events.session import ConnectAccepted, ConnectAuth, ConnectError,
 
 _HEAD = """\
 /**
- * Every event of the gateway. Made by `make docs` from `publisher/events`, so nothing is changed here.
- * Types alone: nothing of this file is left in the built package.
+ * All events of the gateway. `make docs` makes this file from `publisher/events`: do not edit it.
+ * It has only types, so no code of it is in the built package.
  *
- * A backend may publish events of its own; a page says what they carry by merging:
+ * A backend may publish events of its own. A page declares their payloads by declaration merging:
  *
  *     declare module "pytake-realtime-client" {
  *       interface ServerEvents { "ticket:closed": { ticket_id: string } }
@@ -26,7 +26,7 @@ _HEAD = """\
 """
 
 _PAST_EVENT = """\
-/** An event out of a room's history. */
+/** An event of a room's history. */
 export type PastEvent = {
   [E in keyof ServerEvents]: { event: E; data: ServerEvents[E]; offset: Offset };
 }[keyof ServerEvents];
@@ -49,13 +49,13 @@ export type Emitters = {
 };
 """
 
-# What socket.io-client says and hears by itself; and what is written above.
+# Models that only socket.io-client uses, and those that are written by hand above.
 _LEFT_OUT = {ConnectAuth, ConnectAccepted, ConnectError, Failed, Nothing, PastEvent}
 _BASES = (Joined, JoinOptions, EventError)
 
 
 def events_ts() -> str:
-    """Return the whole file."""
+    """Return the text of `events.ts`."""
     found: list[type[Payload]] = [*_BASES, *models()]
     wanted = [model for model in dict.fromkeys(found) if model not in _LEFT_OUT]
     parts = [
@@ -63,16 +63,16 @@ def events_ts() -> str:
         *_aliases(),
         _codes("ConnectCode", "A code of a refusal at connect.", CONNECT_CODES),
         _codes("EventCode", "A code of an event that failed.", EVENT_CODES),
-        _codes("RetryCode", "One after which the same may well succeed later.", _retried()),
+        _codes("RetryCode", "A code after which the same request may succeed later.", _retried()),
         *map(_interface, wanted),
         _PAST_EVENT,
         _map(
-            "What the server sends: name and payload.",
+            "Events that the server sends: name and payload.",
             "ServerEvents",
             ((event.name, event.payload.__name__) for event in EVENTS.values()),
         ),
         _map(
-            "What a page sends: name, payload, and what the acknowledgement carries beside `ok`.",
+            "Events that a page sends: name, payload, and the fields of the acknowledgement besides `ok`.",
             "ClientEvents",
             (
                 (
@@ -88,7 +88,7 @@ def events_ts() -> str:
 
 
 def _aliases() -> Iterator[str]:
-    """Return the types of single values that have a name."""
+    """Yield the type declarations of single values that have a name."""
     for alias in vars(fields).values():
         if get_origin(alias) is not Annotated:
             continue
@@ -136,7 +136,7 @@ def _member(field: inspect.Field) -> str:
 
 
 def _description(of: inspect.Type) -> str:
-    """Return what is said of this one field: what all of its type have in common stands elsewhere."""
+    """Return the description of one field; empty if it is that of the field's named type."""
     if not isinstance(of, inspect.Metadata) or not of.extra_json_schema:
         return ""
     text = str(of.extra_json_schema.get("description", ""))
@@ -164,14 +164,14 @@ _SCALARS: dict[type[inspect.Type], str] = {
 
 
 def _written(of: inspect.Type) -> str:
-    """Write a type as TypeScript does; a kind that no model has yet is a `KeyError`."""
+    """Return a type in TypeScript; raises `KeyError` for a kind that no model uses yet."""
     match of:
         case inspect.Metadata():
             return str(of.extra["name"]) if of.extra else _written(of.type)
         case inspect.UnionType():
             return " | ".join(_written(each) for each in of.types)
         case inspect.LiteralType():
-            # Those that have a name are codes.
+            # Only the list of all codes is longer than that of the events' codes, and it has named types.
             return "ConnectCode | EventCode" if set(of.values) > set(EVENT_CODES) else _union(of.values)
         case inspect.ListType():
             return f"{_written(of.item_type)}[]"

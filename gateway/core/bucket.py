@@ -1,13 +1,13 @@
-"""Token buckets. Pure: time is a parameter, and nothing runs while nothing is taken."""
+"""Token buckets. Pure: the time is a parameter, and there are no timers."""
 
 from __future__ import annotations
 
 
 class Rate:
-    """So many a second for as long as one likes, and `burst` of them at once.
+    """The rate of token buckets: `per_s` tokens a second for any time, and `burst` tokens at once.
 
-    The state of one bucket is one number that its owner keeps, which is what makes a bucket for each socket
-    affordable: `full_at`, the time at which it will be full again; 0.0 for one that is full.
+    The state of a bucket is one number that its owner keeps, so each socket can have a bucket. The number is
+    `full_at`: the time in seconds at which the bucket is full again, or 0.0 for a full one.
     """
 
     __slots__ = ("burst", "interval_s", "span_s")
@@ -15,13 +15,13 @@ class Rate:
     def __init__(self, per_s: float, burst: float) -> None:
         self.burst = burst
         self.interval_s = 1 / per_s
-        # A hundredth of a token more, for what rounding takes.
+        # Rounding must not refuse the last token: a bucket holds a hundredth of a token more.
         self.span_s = (burst + 0.01) * self.interval_s
 
     def spend(self, full_at: float, now: float, tokens: float = 1) -> float:
-        """Take tokens, also ones that are not there, and give the new `full_at`."""
+        """Take tokens, even if the bucket has fewer, and return the new `full_at`."""
         return (full_at if full_at > now else now) + tokens * self.interval_s
 
     def wait_s(self, full_at: float, now: float) -> float:
-        """Return how long it takes until no more was taken than there was; above 0 means too much."""
+        """Return the seconds until the bucket is no longer overdrawn; a positive value means over the limit."""
         return full_at - now - self.span_s

@@ -1,9 +1,9 @@
-"""The time at Redis. An event's seq is made from it, so an event's age can be told only by that clock.
+"""Redis' clock. An event's seq is made from Redis' time, so only that clock tells the age of an event.
 
-Whoever asks Redis for its time knows that the answer was made between asking and hearing it. Halfway is the best
-guess, off by at most half of that. Of the last few answers the fastest one counts, which is NTP's rule: one that
-a busy loop heard late does not shift the clock. It is laid on a monotonic clock of ours, so that nobody who sets
-the time of this machine changes an age.
+Redis reads its clock between our question and its answer. The middle of that time is the best guess, with an error
+of at most half the round trip. Of the last few answers the fastest one counts, as in NTP: an answer that a busy
+loop handled late does not shift the clock. The result is an offset to our monotonic clock, so setting the time of
+this machine changes no age.
 """
 
 from __future__ import annotations
@@ -12,40 +12,40 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-# Answers that are compared: at one every 2 s, drift shows within half a minute.
+# Number of answers that are compared: with one every 2 s, drift shows within half a minute.
 KEPT = 16
 
 
 class Answer(NamedTuple):
-    """One answer, in seconds."""
+    """One answer to the question for Redis' time, in seconds."""
 
     error_s: float
     """Half of the round trip."""
     offset_s: float
-    """Redis' Unix time less our monotonic time."""
+    """Redis' Unix time minus our monotonic time."""
 
 
 class ServerClock:
-    """Redis' clock; `monotonic` is ours, in seconds."""
+    """Redis' clock; `monotonic` returns our own monotonic time in seconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self.monotonic = monotonic
         self.offset_s: float | None = None
-        """Redis' Unix time less our monotonic time; None before the first answer."""
+        """Redis' Unix time minus our monotonic time; None before the first answer."""
         self.error_s = 0.0
-        """By how much it may be wrong."""
+        """Largest possible error of `offset_s`, in seconds."""
         self._answers: deque[Answer] = deque(maxlen=KEPT)
 
     def learn(self, asked_at: float, heard_at: float, server_us: int) -> None:
-        """Take an answer: Redis' time in µs, and when by our clock it was asked for and heard."""
+        """Note an answer: Redis' time in µs, and our times of the question and the answer in seconds."""
         half = (heard_at - asked_at) / 2
         self._answers.append(Answer(half, server_us * 1e-6 - asked_at - half))
         self.error_s, self.offset_s = min(self._answers)
 
     def reset(self) -> None:
-        """Believe no earlier answer any more: it may have been another server's."""
+        """Forget earlier answers, which may be another server's; `offset_s` stays until the next answer."""
         self._answers.clear()
 
     def age_s(self, seq: int) -> float | None:
-        """Tell how long ago an event was published, from its seq, in seconds; None before the first answer."""
+        """Return the age of an event in seconds, from its seq; None before the first answer."""
         return None if self.offset_s is None else self.monotonic() + self.offset_s - seq * 1e-6

@@ -1,10 +1,10 @@
-"""Conflation: of events that only count in their latest state a socket gets a few a second, and always the last.
+"""Conflation: if only the latest state counts, a socket gets a few events a second, and always the last one.
 
-Such an event carries a key. Who was just given one is *paced*: for the rest of that fraction of a second the
-next ones wait in its cork, of each key only the latest. Any other event takes along what waits, ahead of itself,
-so that the order stays that of publishing and a client's offset never passes something that it has yet to get;
-what waits for a socket that drops is in the log, behind its offset. The pace is the member's, not the key's: no
-memory of keys is needed, and who watches ten campaigns is written to as often as who watches one.
+A conflated event has a key. After a member got one, it is *paced*: for a fraction of a second the next ones wait
+in its cork, for each key only the latest. Any other event is sent together with the waiting ones, behind them. So
+the order is the order of publishing, and a client's offset never passes an event that it has yet to get. If a
+socket drops, its waiting events are in the log, behind its offset. The pace belongs to the member, not to a key:
+so no memory of keys is needed, and a page that watches ten campaigns gets as many writes as one that watches one.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ Key = bytes | tuple[object, bytes] | None
 
 
 class Paced(Protocol):
-    """A receiver that is paced: a member."""
+    """Port: a receiver that can be paced; a member."""
 
     cork: list[Any] | None
     pace: object | None
 
     def flush(self) -> bool:
-        """Send what waits; False when there is nothing."""
+        """Send the waiting frames; return False if none wait."""
 
 
 def latest(run: Sequence[T], key: Callable[[T], Key]) -> list[T]:
-    """Leave out of a run, oldest first, what a later one of its key takes the place of; a false key is none."""
+    """Return items, oldest first, without those that a later one of their key replaces; a false key is none."""
     seen: set[Key] = set()
     left = []
     for item in reversed(run):
@@ -42,10 +42,10 @@ def latest(run: Sequence[T], key: Callable[[T], Key]) -> list[T]:
 
 
 class Pacer:
-    """Lets go of what waits in paced members, `per_s` times a second.
+    """Sends the frames that wait in paced members, `per_s` times a second.
 
-    `call_later(seconds, callback)` is the clock. Those who were given an event together wait together: a room of
-    five hundred costs one timer.
+    `call_later(seconds, callback)` is the clock. Members that got an event together wait together, so a room of
+    five hundred needs one timer.
     """
 
     def __init__(self, per_s: float, call_later: Callable[[float, Callable[[], object]], object]) -> None:
@@ -53,7 +53,7 @@ class Pacer:
         self._call_later = call_later
 
     def pace(self, members: Iterable[Paced]) -> None:
-        """Pace those of the members that were just given a conflated event, and are not corked."""
+        """Pace members after a conflated event, except those that are corked already."""
         fresh = [member for member in members if member.cork is None]
         if not fresh:
             return
@@ -63,7 +63,7 @@ class Pacer:
         self._call_later(self._pause_s, lambda: self._go_on(fresh, pace))
 
     def _go_on(self, members: list[Paced], pace: object) -> None:
-        """Send what waits; who had nothing to wait for is free again."""
+        """Send the waiting frames, and end the pace of members that had none."""
         busy = []
         for member in members:
             if member.pace is pace:

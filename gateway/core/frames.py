@@ -7,7 +7,7 @@ from typing import Final
 FIN_TEXT: Final = 0x81
 _FIN_BINARY: Final = 0x82
 RSV1: Final = 0x40
-# Between packets of a long-polling payload.
+# Separates the packets of a long-polling payload.
 SEPARATOR: Final = b"\x1e"
 
 
@@ -22,7 +22,7 @@ def encode(first: int, payload: bytes) -> bytes:
 
 
 def payload_offset(wire: bytes) -> int:
-    """Return where the payload of an unmasked frame begins."""
+    """Return the index at which the payload of an unmasked frame begins."""
     length = wire[1]
     return 2 if length < 126 else 4 if length == 126 else 10
 
@@ -30,9 +30,9 @@ def payload_offset(wire: bytes) -> int:
 class Frame:
     """One Engine.IO message that carries a finished Socket.IO text packet.
 
-    Made once for an event and handed to every member of a room; immutable to its users. `wire` is the
-    websocket frame, `packet` the same for long-polling, `deflated` the compressed websocket frame, made by
-    :class:`gateway.engine.deflate.Deflater` when the first socket needs it.
+    All members of a room share the frame of an event, so nobody changes it. `wire` is the websocket frame,
+    `packet` the same for long-polling. `deflated` is the compressed websocket frame;
+    :class:`gateway.engine.deflate.Deflater` makes it when the first socket needs it.
     """
 
     __slots__ = ("deflated", "wire")
@@ -63,7 +63,7 @@ class BinaryFrame(Frame):
 
 
 class Bundle(Frame):
-    """Several messages in one write, as they are: each is too small to be worth compressing."""
+    """Several messages in one write, uncompressed: each is too small to be worth compressing."""
 
     __slots__ = ("_frames",)
 

@@ -7,46 +7,46 @@ from typing import NamedTuple
 
 from publisher.offsets import SEQ_PER_S
 
-# By how much two servers' clocks may be apart.
+# Largest difference between two servers' clocks that does no harm, as a difference of seqs.
 MARGIN = 5 * SEQ_PER_S
-# More than Redis can hold in one value.
+# No limit: more bytes than Redis can hold in one value.
 ANY_SIZE = 1 << 40
 
 
 class Entry(NamedTuple):
-    """One event as a room's log keeps it."""
+    """One event in a room's log."""
 
     seq: int
     previous: int
-    """Seq of the event before it in this room; 0 where none was kept when it was published."""
+    """Seq of the event before it in this room; 0 if none was kept when it was published."""
     body: bytes
     rooms: tuple[str, ...] = ()
-    """All its rooms, where they were several."""
+    """All rooms of the event if it has several, else empty."""
     skip_sid: bytes = b"-"
     conflate: bytes = b""
-    """Key under which a later event takes this one's place; empty for none."""
+    """Conflation key: a later event with the same key replaces this one. Empty for none."""
 
 
 class Log(NamedTuple):
-    """The log that was read of one room: the newest entries after a seq, oldest first."""
+    """The entries that were read from one room's log: the newest ones after a seq, oldest first."""
 
     after: int
     entries: tuple[Entry, ...]
     until: int
-    """Seq of the moment of the read: what is not in it and not before `after` was published later."""
+    """Seq of the moment of the read: events that were published later have a higher one."""
     complete: bool
-    """False when something between `after` and the first entry is gone: trimmed, expired or lost."""
+    """False if events between `after` and the first entry may be gone: trimmed, expired, lost or too large."""
     tail: int = 0
-    """Seq of the room's newest event, 0 where that has expired."""
+    """Seq of the room's newest event; 0 if that event has expired."""
     horizon: int = 0
-    """Seq from which on nothing has expired, by whichever server's clock."""
+    """Seq from which on no event has expired, even if another server's clock is ahead."""
 
     def lacks(self, seq: int) -> bool:
-        """Return whether Redis has lost the event of this seq, the room's newest that we had from it.
+        """Return whether Redis has lost the event with this seq, the newest one of the room that we had.
 
-        A replica that takes over from a master that died may not have got the last that this had acknowledged.
-        What came afterwards names an event before it that is older; one that took another's place does so anyway.
-        It may have been read from a moment on at which that master still answered that there was nothing new.
+        A server that takes over from a dead master may lack the last events that the master acknowledged. The next
+        event then names an older one before it; a conflated event that replaced another does so in any case.
+        `after` may be above `seq`, because the old master answered that there was nothing newer.
         """
         if seq <= self.horizon:
             return False
@@ -55,38 +55,38 @@ class Log(NamedTuple):
 
 
 class Brief(NamedTuple):
-    """Events up to a seq may have been kept for less than later ones."""
+    """A shorter time for older events: those up to the seq `until` may have been kept for only `ttl_s` seconds."""
 
     until: int
     ttl_s: float
 
 
 class StreamPosition(NamedTuple):
-    """A moment in a tenant's history: its epoch, and its newest seq by then."""
+    """A moment in a tenant's history: its epoch, and its newest seq at that moment."""
 
     epoch: str
     seq: int
 
 
 class Retention(NamedTuple):
-    """The amount of history by the settings. Entries beyond it, which Redis may still have, do not count."""
+    """The amount of history by the settings. Entries beyond it do not count, even if Redis still has them."""
 
     size: int
-    """Events a room, at most."""
+    """Most events of a room."""
     ttl_s: float
     max_event_bytes: int = ANY_SIZE
-    """Body of the largest event that a socket can be given; what is larger counts as gone."""
+    """Bytes of the largest body that a socket can get; a larger event counts as gone."""
     window_s: float = 0.0
-    """How long all events of a room are kept, up to its size."""
+    """Seconds for which all events of a room are kept, up to `size` of them."""
     beyond: int | None = None
-    """Events a room that are kept for longer than that; None for as many as its size is."""
+    """Most events of a room that are kept for longer than `window_s`; None for `size`."""
     max_bytes: int = ANY_SIZE
-    """Bytes of events a room, at most."""
+    """Most bytes of events of a room."""
     briefs: tuple[Brief, ...] = ()
-    """What is kept for less than by the settings: another gateway has others, or had."""
+    """Shorter times than `ttl_s`, because another gateway has, or had, other settings."""
 
     def oldest(self, moment: int) -> int:
-        """Return the seq from which on nothing can have expired by a moment."""
+        """Return the seq from which on no event can have expired at a moment, which is a seq, too."""
         since = [min(until, moment - int(ttl_s * SEQ_PER_S)) for until, ttl_s in self.briefs]
         return max([moment - int(self.ttl_s * SEQ_PER_S), *since])
 
@@ -102,18 +102,17 @@ def judge(
     sure: int = 0,
     heard: int = 0,
 ) -> Log:
-    """Decide what a read of a room's log is worth.
+    """Decide which entries of a room's log count, and whether the reader misses events before them.
 
-    `entries` are the newest ones after `after`, oldest first, at most one more than `kept.size`; `tail` is
-    the seq of the room's newest event or 0 where that has expired; `now` is Redis' clock in microseconds.
-    `sure` is a seq up to which nothing is missing, whatever `after` says: a reader that was known to be
-    there, and to have everything, later than the last event it saw. `heard` is a seq up to which the reader
-    would have heard of any event: it vouches for a log that has expired in silence, but where an entry names
-    one before it that was never seen, it is the entry that is believed.
+    `entries` are the newest ones after `after`, oldest first, at most one more than `kept.size`. `tail` is the seq
+    of the room's newest event, or 0 if that has expired. `now` is Redis' time in microseconds. The reader has all
+    events up to `sure`, even if `after` is lower, because it was up to date after the last event it saw. It would
+    have heard of any event up to `heard`. This counts for a log that expired in silence; but if an entry names an
+    event before it that the reader has not seen, the entry is right.
 
-    An entry that is too large to be given to anybody is a hole as well: only what came after it counts.
-    Each entry names the one before it, so a hole shows; an entry that names none was published after a
-    silence of at least the time that a log is kept, `kept.briefs` being heeded.
+    An entry that is too large for any socket is a gap, too: only later entries count. Each entry names the one
+    before it, so a gap shows. An entry that names none was published after a silence of at least the time that a
+    log is kept; `kept.briefs` may shorten that time.
     """
     horizon = now - int(kept.ttl_s * SEQ_PER_S)
     fresh = [entry for entry in entries if entry.seq >= horizon][-kept.size :] if kept.size else []
@@ -129,7 +128,7 @@ def judge(
 
 
 def _after_oversized(entries: list[Entry], max_bytes: int) -> list[Entry]:
-    """Return the entries behind the last one that is too large, all of them where none is."""
+    """Return the entries behind the last one that is too large; all entries if none is."""
     for i in range(len(entries) - 1, -1, -1):
         if len(entries[i].body) > max_bytes:
             return entries[i + 1 :]

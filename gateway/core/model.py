@@ -1,4 +1,4 @@
-"""The model: tenants, their rooms, and the members of rooms, as far as this replica has them."""
+"""The model: the tenants, rooms and members that this replica has."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from typing import NamedTuple, Protocol
 from gateway.core.conflation import latest
 from gateway.core.frames import Frame
 from gateway.core.limits import LIMITS, Limits
+from gateway.core.stays import Stay, latest_stays
 from publisher import wire
 from publisher.rooms import Room
 
-# Stays that a member remembers of rooms that it has left.
-MAX_STAYS = 32
-# Values of `Member.since` beyond any seq: nobody can ever say what the socket got, or not before a later renewal
-# of its session.
+# Values of `Member.since` above any seq. NEVER: which events the socket got stays unknown. LATER: it is unknown
+# until a later renewal of the session. RENEWING: a renewal is under way, and no event came late since it began.
 NEVER = 2**53
 LATER = NEVER - 1
-# Likewise: a renewal is under way, and nothing was handed to the socket late since.
 RENEWING = NEVER - 2
 
 
 class Identity(NamedTuple):
-    """The bearer of a token, after every check."""
+    """The bearer of a token, after all checks."""
 
     user_id: str
     tenant: str
@@ -31,43 +29,26 @@ class Identity(NamedTuple):
     expires_at: float
     """Unix time in seconds at which the token ends."""
     issued_at: float = 0.0
-    """Unix time in seconds at which it was issued, 0 where it does not say."""
+    """Unix time in seconds at which the token was issued; 0 if it does not say."""
     token_id: str = ""
-    """Its `jti`, empty where it has none."""
+    """The token's `jti`; empty if it has none."""
 
 
 class QueuedFrame(NamedTuple):
-    """A frame that waits in a corked member, and the key under which a later one takes its place."""
+    """A frame that waits in a corked member. A later frame with the same conflation key replaces it."""
 
     seq: int
     frame: Frame
     key: bytes = b""
 
 
-class Stay(NamedTuple):
-    """A time that a member spent in a room.
-
-    It got every event of the room after `joined_at` and up to `left_at`, may have got those up to `maybe_until`,
-    and none later.
-    """
-
-    room: Room
-    joined_at: int
-    left_at: int
-    maybe_until: int = 0
-
-    def up_to(self, seq: int) -> Stay:
-        """Return the part of it that was over by then."""
-        return self._replace(left_at=min(self.left_at, seq), maybe_until=min(self.maybe_until, seq))
-
-
 class MemberSocket(Protocol):
-    """The socket that a member is written to: an engine socket."""
+    """Port: the socket of a member; an engine socket."""
 
     sid: str
     closed: bool
     owner: object | None
-    """What the layer above keeps for it."""
+    """An object that the layer above keeps with the socket."""
 
     @property
     def send_frame(self) -> Callable[[Frame], None]:
@@ -75,39 +56,39 @@ class MemberSocket(Protocol):
 
     @property
     def buffered(self) -> int:
-        """Bytes sent that the client has not taken yet."""
+        """Bytes that were sent and that the client has not read yet."""
 
     @property
     def over(self) -> bool:
-        """Return whether the client sends more than it may."""
+        """Return whether the client sends more than its rate allows."""
 
     @property
     def wait_s(self) -> float:
-        """Seconds until it may send again."""
+        """Seconds until the client may send again."""
 
     def send_frames(self, frames: Sequence[Frame], /) -> None:
         """Send frames in one write."""
 
     def spend(self, amount: float, /) -> None:
-        """Count more against what the client may send."""
+        """Take tokens from the rate of the client."""
 
     def close(self, reason: str = ..., code: int = ...) -> None:
-        """End the session and its transport; what was sent before still goes out."""
+        """End the session and its transport; earlier frames are still sent."""
 
     def mute(self) -> None:
-        """Send nothing more; the end follows."""
+        """Drop all later frames; the caller closes the socket soon."""
 
 
 class Member:
     """One accepted socket.
 
-    `last_seq` is the highest seq this socket was given: an event at or below it is not for it any more,
-    which is what makes overlapping rooms and resyncs exact. It holds because everything of one tenant
-    arrives in order on one connection.
+    `last_seq` is the highest seq that was handled for this socket; the hub skips events at or below it. So an
+    event of two rooms, or one that a resync reads again, is sent once. This is exact because all messages of a
+    tenant arrive in order on one connection.
 
-    A corked member keeps what it is given until it is uncorked, so that an answer which needs Redis can
-    still be sent ahead of the events that follow it. One that is paced is corked as well, but for conflated
-    events only: see `gateway.core.conflation`.
+    A corked member queues its frames until it is uncorked. So an answer that needs Redis is sent ahead of the
+    events that follow it. A paced member is corked, too, but only for conflated events: see
+    `gateway.core.conflation`.
     """
 
     __slots__ = (
@@ -136,29 +117,29 @@ class Member:
         self.sid = sid
         self.pid = pid
         self.takes_statuses = False
-        """Whether it takes several changes of presence in one event."""
+        """Whether the client takes several changes of presence in one event."""
         self.generation = 1
         self.opened_at = 0
-        """Seq at which its session was opened."""
+        """Seq at which the session was opened."""
         self.since = LATER
-        """Seq since which everything for this socket was handed to its transport at once."""
+        """Seq since which every event for this socket was handed to its transport at once."""
         self.last_seq = 0
         self.rooms: dict[RoomState, int] = {}
-        """Rooms it is in, each with the seq at which it joined."""
+        """The member's rooms, each with the seq at which it joined."""
         self.stays: list[Stay] | None = None
-        """The last stays in rooms that it has left, oldest first."""
+        """The last stays in rooms that the member has left, oldest first."""
         self.stays_from = 0
-        """Seq up to which earlier stays are forgotten."""
+        """Seq up to which stays may be forgotten."""
         self.holds = 0
-        """How many answers and changes it is corked for."""
+        """Number of answers and changes for which the member is corked."""
         self.cork: list[QueuedFrame] | None = None
         self.pace: object | None = None
-        """With whom it is paced; None while it is not, or while it is corked for an answer."""
+        """Object that members with the same pace share; None while not paced, or while corked for an answer."""
 
     def hold(self) -> None:
-        """Cork it for an answer, until `uncork`; a pace ends with that, and what waited for it goes out.
+        """Cork the member for an answer. A pace ends with that, and its waiting frames are sent.
 
-        Whoever holds it calls `uncork` once; it goes on when all have.
+        Each call of `hold` needs one of `uncork`; the last one ends the cork.
         """
         self.flush()
         self.pace = None
@@ -166,10 +147,17 @@ class Member:
         if self.cork is None:
             self.cork = []
 
-    def keep(self, seq: int, frame: Frame, key: bytes = b"") -> int:
-        """Keep one event until the member is uncorked; too many mean that it is too slow for them.
+    def give(self, frame: Frame) -> None:
+        """Send a frame behind everything that the member got so far. The hub does the same inline."""
+        if self.cork is None:
+            self.socket.send_frame(frame)
+        else:
+            self.keep(self.last_seq, frame)
 
-        While it is paced, only one with a conflation key is kept. Return how many events it took the place of.
+    def keep(self, seq: int, frame: Frame, key: bytes = b"") -> int:
+        """Queue one event until the member is uncorked; one too many closes the socket as slow.
+
+        In a paced member only conflated events wait. Return the number of events that this one replaced.
         """
         assert self.cork is not None
         if self.pace is not None:
@@ -193,7 +181,7 @@ class Member:
         return len(waiting) - len(others)
 
     def flush(self) -> bool:
-        """Send what waits in a paced member; False when there is nothing."""
+        """Send the waiting frames of a paced member; return False if there are none."""
         if self.pace is None or not self.cork:
             return False
         waiting, self.cork = self.cork, []
@@ -201,14 +189,14 @@ class Member:
         return True
 
     def take_cork(self) -> list[QueuedFrame]:
-        """Return what has been kept so far, of each conflation key the latest, and go on keeping."""
+        """Return the queued frames, for each conflation key only the latest, and stay corked."""
         kept, self.cork = self.cork or [], []
         if kept:
             self.handed_late()
         return latest(kept, attrgetter("key"))
 
     def uncork(self) -> None:
-        """End one hold; after the last one send what was kept, in order, and go on without a cork."""
+        """End one hold; with the last one, send the queued frames in order and remove the cork."""
         if not self.holds:
             return
         self.holds -= 1
@@ -220,12 +208,12 @@ class Member:
             self.socket.send_frames([corked.frame for corked in latest(kept, attrgetter("key"))])
 
     def handed_late(self) -> None:
-        """Note that events are handed to the socket some time after they were published."""
+        """Note that the socket got events some time after they were published."""
         if self.since != NEVER:
             self.since = LATER
 
     def leave(self, room: RoomState) -> None:
-        """Leave a room, and remember the stay."""
+        """Leave a room and remember the stay; does nothing if the member is not in it."""
         joined_at = self.rooms.get(room)
         if joined_at is None:
             return
@@ -235,24 +223,22 @@ class Member:
             self.remember(stay)
 
     def stay_in(self, room: RoomState, joined_at: int) -> Stay:
-        """Return its stay in a room as of now."""
+        """Return the member's stay in a room up to now."""
         return Stay(room.name, joined_at, max(self.last_seq, self.tenant.position))
 
     def remember(self, *stays: Stay) -> None:
-        """Remember stays that are over, the last `MAX_STAYS` of them."""
-        known = [*(self.stays or ()), *stays]
-        for forgotten in known[:-MAX_STAYS]:
-            self.stays_from = max(self.stays_from, forgotten.left_at)
-        self.stays = known[-MAX_STAYS:]
+        """Remember stays that have ended, in all the last `MAX_STAYS`."""
+        self.stays, forgotten_until = latest_stays([*(self.stays or ()), *stays])
+        self.stays_from = max(self.stays_from, forgotten_until)
 
 
 class Tenant:
     """One organization's part of this replica.
 
-    `position` is the seq up to which everything of this tenant that concerns this replica has been handed
-    out: what comes later is higher. While `backlog` is a list, live messages wait in it for a resync;
-    `overrun` says that there were too many and the resync must read once more. `breaks` counts how often
-    something may have been missed, whether or not that has been made good.
+    `position` is the seq up to which all events of the tenant for this replica have been handed out; later ones
+    are higher. While `backlog` is a list, live messages wait in it for a resync. `overrun` says that messages were
+    dropped, so the resync must read the logs again. `breaks` counts how often messages may have been missed, even
+    if a resync has read them since.
     """
 
     __slots__ = (
@@ -279,18 +265,17 @@ class Tenant:
         self.overrun = False
         self.breaks = 0
         self.heard_until: int | None = None
-        """Seq up to which everything was heard for certain, while what came later has yet to be made good."""
+        """Seq up to which all messages were heard for certain; None unless a resync is due or under way."""
 
 
 class RoomState:
     """One room on this replica, from its first local member until some time after its last.
 
-    `last_seq` is the newest seq handed out here, None until the room's place is known; from it a resync goes on.
-    No member enters before that: what it misses of such a room would show nowhere.
-    `ready` is whatever the shell waits on while the room is not heard yet.
+    `last_seq` is the newest seq that was handed out here; a resync reads from it on. It is None until the room's
+    position is known. No member enters before that, because its missed events would not show.
     """
 
-    __slots__ = ("_everyone", "channel", "last_seq", "members", "name", "newest", "pins", "ready", "tenant")
+    __slots__ = ("_everyone", "channel", "last_seq", "members", "name", "newest", "pins", "tenant")
 
     def __init__(self, tenant: Tenant, name: Room) -> None:
         self.tenant = tenant
@@ -299,9 +284,8 @@ class RoomState:
         self.members: dict[Member, None] = {}
         self.last_seq: int | None = None
         self.newest = 0
-        """Seq of the newest event that was handed out, 0 for none; a room without events has a `last_seq`, too."""
+        """Seq of the newest event that was handed out; 0 for none. A room without events has a `last_seq`, too."""
         self.pins = 0
-        self.ready: object | None = None
         self._everyone: tuple[Member, ...] | None = ()
 
     def add(self, member: Member, joined_at: int) -> None:
@@ -312,7 +296,7 @@ class RoomState:
         member.rooms[self] = joined_at
 
     def remove(self, member: Member) -> bool:
-        """Take a socket out; False when it was not in."""
+        """Take a member out; return False if it was not in the room."""
         if member.rooms.pop(self, None) is None:
             return False
         self.members.pop(member, None)
@@ -320,7 +304,7 @@ class RoomState:
         return True
 
     def everyone(self) -> tuple[Member, ...]:
-        """Return the members as they are now; kept from one event to the next while nobody comes or goes."""
+        """Return the present members; the tuple is cached until a member joins or leaves."""
         if self._everyone is None:
             self._everyone = tuple(self.members)
         return self._everyone

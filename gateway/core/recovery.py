@@ -1,4 +1,4 @@
-"""The decision whether a returning socket goes on with its session or is told its loss. Pure."""
+"""The decision whether a returning socket resumes its session or is told that it is lost. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from gateway.core.history import Log, StreamPosition
-from gateway.core.model import Stay
+from gateway.core.stays import Stay
 from publisher.offsets import SEQ_PER_S, Offset
 from publisher.rooms import Room
 
@@ -19,23 +19,25 @@ class Session(NamedTuple):
     generation: int
     opened_at: int
     seen_until: int
-    """Seq up to which its socket certainly got everything that was for it."""
+    """Seq up to which the old socket certainly got every event for it."""
     rooms: dict[Room, int]
-    """Each room with the seq at which it was joined; what was taken away since is not among them."""
+    """Each room with the seq at which it was joined, without rooms that were revoked since."""
     taken: tuple[Room, ...]
-    """What was taken away since, which its socket may not have heard."""
+    """Rooms that were revoked since they were joined; the client may not know it yet."""
     ended: bool
-    """True when the user was disconnected for good since it was opened."""
+    """True if the user was disconnected for good after the session was opened."""
     holed: bool
-    """True when something that was for its socket is gone."""
+    """True if an event for the session's socket is gone."""
     lost: str
-    """Why the session before it was lost, which its socket may not have heard yet; empty where none was."""
+    """Why the session before this one was lost; the client may not know it yet. Empty if none was lost."""
     stays: tuple[Stay, ...] = ()
-    """Its socket's last stays in rooms that it has left."""
+    """The old socket's last stays in rooms that it has left."""
+    removed: tuple[tuple[Room, int], ...] = ()
+    """Rooms that were taken from the old socket, each with the seq of that moment."""
 
 
 class Wanted(NamedTuple):
-    """The claim of a returning client. `offset` is None if it never got one, or if it is `nonsense`."""
+    """The claim of a returning client. `offset` is None if the client sent none, or if it sent `nonsense`."""
 
     pid: str
     offset: Offset | None
@@ -46,7 +48,7 @@ class Decision(NamedTuple):
     """The outcome of a recovery."""
 
     reason: str
-    """Why the session is lost, in the client's words; empty if the socket goes on with it."""
+    """Why the session is lost, as the client is told; empty if the socket resumes it."""
     keeps_rooms: bool = False
     """Whether the socket begins a new session in the rooms of the lost one."""
 
@@ -59,7 +61,7 @@ def decide(
 ) -> Decision:
     """Return whether a claimed session may be resumed at the wanted offset, before its logs are read.
 
-    `position` is the tenant's at the claim. An offset above it, or of another epoch, is none of this history.
+    `position` is the tenant's at the claim. An offset above it, or of another epoch, is not of this history.
     """
     offset = wanted.offset
     other_epoch = offset is not None and offset.epoch != position.epoch
@@ -79,13 +81,21 @@ def decide(
     if wanted.nonsense or (offset is not None and offset.seq > position.seq):
         return Decision("unknown", keeps_rooms=True)
     if session.lost and (offset is None or offset.seq < session.opened_at):
-        # Its last socket went before it heard what had become of the session before.
+        # The old socket ended before the client heard that an earlier session was lost.
         return Decision(session.lost, keeps_rooms=True)
     return RESUME
 
 
+def removed_since(session: Session, after: int) -> list[Room]:
+    """Return the rooms that were taken from the session's socket after a seq, and in which it is not again.
+
+    A client that saw nothing behind that seq may not know of it: its connection may have been dead already.
+    """
+    return [room for room, seq in session.removed if seq > after and room not in session.rooms]
+
+
 def decide_again(claimed: str, read: str, logs: Iterable[Log]) -> Decision:
-    """Return whether what was read is all that was missed; `claimed` and `read` are the epochs of both moments."""
+    """Return whether the logs hold all missed events; `claimed` and `read` are the epochs at claim and read."""
     if read != claimed:
         return Decision("epoch", keeps_rooms=True)
     if not all(log.complete for log in logs):

@@ -1,4 +1,4 @@
-"""The events that are still due to a socket that comes back, or joins with an offset. Pure."""
+"""The missed events of a socket that comes back, or joins with an offset. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import NamedTuple
 from gateway.core.conflation import latest
 from gateway.core.frames import Frame
 from gateway.core.history import Entry, Log
-from gateway.core.model import NEVER, Member, QueuedFrame, Stay
+from gateway.core.model import NEVER, Member, QueuedFrame
+from gateway.core.stays import Stay
 from publisher.rooms import Room
 
 
@@ -21,11 +22,11 @@ class MissedEvent(NamedTuple):
 
 
 def missed_events(logs: Iterable[Log], kept: Iterable[QueuedFrame], sid: str) -> list[MissedEvent]:
-    """Return what the logs have and the cork has not, each event once, in order.
+    """Return the events that are in the logs and not in the cork, each once, in order.
 
-    `logs` were read after the socket became a member, and everything that was published before the read has
-    been handed out: so an event is either in the cork or will never come live. What its sender left this
-    very socket out of is left out here too.
+    `logs` were read after the socket became a member, and all events that were published before the read have
+    been handed out. So an event is in the cork, or it will never come live. Events that skip this very socket are
+    left out.
     """
     live = {corked.seq for corked in kept}
     found = {
@@ -38,36 +39,36 @@ def missed_events(logs: Iterable[Log], kept: Iterable[QueuedFrame], sid: str) ->
 
 
 def newest(logs: Iterable[Log]) -> int:
-    """Return the highest seq among the entries of some logs, 0 where there are none."""
+    """Return the highest seq among the entries of some logs; 0 without entries."""
     return max((log.entries[-1].seq for log in logs if log.entries), default=0)
 
 
 def in_order(missed: Iterable[MissedEvent], kept: Iterable[QueuedFrame], epoch: str) -> list[QueuedFrame]:
-    """Merge what was missed with what was kept, as frames, in the order in which it was published.
+    """Return missed events and queued frames as frames in the order of publishing.
 
-    Of each conflation key there is only the latest.
+    Of each conflation key only the latest is returned.
     """
     frames = [QueuedFrame(seq, event_frame(entry.body, f"{epoch}-{seq}"), entry.conflate) for seq, entry in missed]
     return latest(sorted((*frames, *kept), key=attrgetter("seq")), attrgetter("key"))
 
 
 def event_frame(body: bytes, offset: str) -> Frame:
-    """Make the frame of a recoverable event: its JSON array with the offset as one more last argument."""
+    """Return the frame of a recoverable event: its JSON array with the offset as an additional last argument."""
     return Frame(b'2%b,"%b"]' % (body[:-1], offset.encode()))
 
 
 class Told(NamedTuple):
-    """The history of a room as the answer to a join may tell it."""
+    """The events of a room that the answer to a join may show."""
 
     events: list[MissedEvent]
     doubtful: bool
-    """Whether something was left out of which nobody knows whether the socket was given it live."""
+    """Whether an event was left out that the socket may not have received live."""
 
 
 def not_had(missed: Iterable[MissedEvent], room: Room, member: Member) -> Told:
-    """Leave out of what a room has kept the events that the socket was given live, by whatever room.
+    """Return the events of a room without those that the socket received live, through any room.
 
-    An event that it may have got is left out as well, and makes the rest doubtful.
+    An event that it may have received is left out as well, and makes the result doubtful.
     """
     stays = [Stay(other.name, at, NEVER) for other, at in member.rooms.items() if other.name != room]
     stays += member.stays or ()
@@ -86,12 +87,12 @@ def not_had(missed: Iterable[MissedEvent], room: Room, member: Member) -> Told:
 
 
 def split_body(body: bytes) -> tuple[str, bytes]:
-    """Take `["event",data]` apart without parsing the data: event names have nothing to escape."""
+    """Return name and data of `["event",data]`. The data is not parsed; names have no characters to escape."""
     end = body.index(b'"', 2)
     return body[2:end].decode(), body[end + 2 : -1]
 
 
 def as_past(body: bytes, offset: str) -> bytes:
-    """Return an event as answers show it: `{"event":...,"data":...,"offset":...}`."""
+    """Return an event as answers with history show it: `{"event":...,"data":...,"offset":...}`."""
     name, data = split_body(body)
     return b'{"event":"%b","data":%b,"offset":"%b"}' % (name.encode(), data, offset.encode())

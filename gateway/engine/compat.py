@@ -19,13 +19,13 @@ Handler = Callable[..., Any]
 class Compat:
     """python-socketio's view of the engine; sessions are addressed by their Engine.IO sid.
 
-    Sends go out at once: the coroutines are coroutines only because they are awaited upstream.
+    Sends never wait. The methods are coroutines only because python-socketio awaits them.
     """
 
     async_mode: ClassVar[str] = "aiohttp"
     event_names: ClassVar[tuple[str, ...]] = ("connect", "disconnect", "message")
 
-    def __init__(self, context: EngineContext) -> None:
+    def __init__(self, context: EngineContext[EngineSocket]) -> None:
         self._context = context
         self.handlers: dict[str, Handler] = {}
 
@@ -35,7 +35,7 @@ class Compat:
         return self._context.sockets
 
     def on(self, event: str, handler: Handler | None = None) -> Handler | None:
-        """Register a handler, or return a decorator that does."""
+        """Register a handler; without one, return a decorator that registers it."""
         if event not in self.event_names:
             raise ValueError("Invalid event")
         if handler is not None:
@@ -49,7 +49,7 @@ class Compat:
         return register
 
     def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
-        """Serve every method of the path: which are wrong is for the protocol to say."""
+        """Route all HTTP methods of the path to `handle_request`, which refuses wrong ones."""
         app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
@@ -57,18 +57,18 @@ class Compat:
         raise NotImplementedError
 
     async def send(self, sid: str, data: str | bytes) -> None:
-        """Send a message; to a session that is gone, nothing happens."""
+        """Send a message; does nothing if the session is gone."""
         socket = self._context.sockets.get(sid)
         if socket is not None:
             socket.send_frame(BinaryFrame(data) if isinstance(data, bytes) else Frame(data.encode()))
 
     async def send_packet(self, sid: str, pkt: Any) -> None:
-        """Send the message that an upstream packet object carries; of other types nothing is sent."""
+        """Send the data of an upstream packet object of type MESSAGE; other types are ignored."""
         if pkt.packet_type == 4:
             await self.send(sid, pkt.data)
 
     async def get_session(self, sid: str) -> dict[str, Any]:
-        """Return the session's own dict; KeyError if there is no such session."""
+        """Return the session's own dict; raises KeyError if there is no such session."""
         socket = self._context.sockets[sid]
         if socket.session is None:
             socket.session = {}
@@ -80,30 +80,30 @@ class Compat:
 
     @asynccontextmanager
     async def session(self, sid: str) -> AsyncIterator[dict[str, Any]]:
-        """Return the session's dict and save it afterwards."""
+        """Yield the session's dict and save it afterwards."""
         session = await self.get_session(sid)
         yield session
         await self.save_session(sid, session)
 
     def transport(self, sid: str) -> str:
-        """Return ``polling`` or ``websocket``; KeyError if there is no such session."""
+        """Return ``polling`` or ``websocket``; raises KeyError if there is no such session."""
         return self._context.sockets[sid].transport
 
     async def disconnect(self, sid: str | None = None) -> None:
-        """Close one session, or all."""
+        """Close the session `sid`, or all sessions."""
         chosen = [*self._context.sockets.values()] if sid is None else [self._context.sockets.get(sid)]
         for socket in chosen:
             if socket is not None:
                 socket.close(CloseReason.SERVER)
 
     def generate_id(self) -> str:
-        """Return 20 characters that nobody guesses (120 random bits), behind the name in the options."""
+        """Return a new session id: `options.name` and 20 random characters (120 bits)."""
         return self._context.options.name + new_id(15)
 
     def start_background_task(
         self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any
     ) -> asyncio.Task[Any]:
-        """Run a coroutine function in a task that is kept until it ends."""
+        """Run a coroutine function in a task; a reference to the task is kept until it ends."""
         task = asyncio.get_running_loop().create_task(target(*args, **kwargs))
         self._context.tasks.add(task)
         task.add_done_callback(self._context.tasks.discard)
@@ -118,14 +118,14 @@ class Compat:
         return asyncio.Queue(*args, **kwargs)
 
     def get_queue_empty_exception(self) -> type[Exception]:
-        """Return what an empty queue raises."""
+        """Return the exception of an empty queue."""
         return asyncio.QueueEmpty
 
     def create_event(self, *args: Any, **kwargs: Any) -> asyncio.Event:
         """Return an event."""
         return asyncio.Event()
 
-    # -- upstream's handlers, where no hook of ours replaces them
+    # -- python-socketio's handlers, for hooks that the options do not set
 
     def _call_connect(self, socket: EngineSocket) -> Awaitable[object] | None:
         handler = self.handlers.get("connect")

@@ -2,26 +2,24 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, TypeVar
 
 from gateway.core.bucket import Rate
+from gateway.engine.channel import Closing, Parting
 from gateway.engine.deflate import Deflater
 from gateway.engine.options import EngineOptions
 from gateway.engine.stats import EngineStats
 from gateway.engine.timers import Timers
 
-if TYPE_CHECKING:
-    from gateway.engine.polling import Polling
-    from gateway.engine.socket import EngineSocket
-    from gateway.engine.websocket import WebSocket
+S_co = TypeVar("S_co", covariant=True)
 
 
-class EngineContext:
-    """The tables and tools of one server.
+class EngineContext(Generic[S_co]):
+    """The tables and tools of one server, whose sockets are `S_co`: `EngineSocket`, which has to know this class.
 
-    `sockets` holds the open sessions, `parting` closed long-polling sessions whose last packets wait for a
-    poll, `closing` websockets that were closed and have not gone yet, `upgrading` sessions whose client has been
-    told to change over and has not said that it did. Each empties itself.
+    `sockets` holds the open sessions. `parting` holds closed long-polling sessions whose last packets wait for a
+    poll. `closing` holds websockets with a closing handshake under way. `upgrading` holds sids whose client got
+    the probe's answer and has not confirmed the upgrade. The engine removes entries by itself.
     """
 
     __slots__ = (
@@ -44,8 +42,8 @@ class EngineContext:
         self,
         options: EngineOptions,
         clock: Callable[[], float],
-        receiver: "Callable[[EngineSocket, str | bytes], Awaitable[object] | None]",
-        closer: "Callable[[EngineSocket, str], Awaitable[object] | None]",
+        receiver: Callable[..., Awaitable[object] | None],
+        closer: Callable[..., Awaitable[object] | None],
     ) -> None:
         self.options = options
         self.clock = clock
@@ -55,14 +53,14 @@ class EngineContext:
         self.timers = Timers(options.tick_s, clock, self._timer_failed)
         self.deflater = Deflater(options.compression) if options.compression else None
         self.rate = Rate(options.messages_per_s, options.messages_burst) if options.messages_per_s else None
-        self.sockets: dict[str, EngineSocket] = {}
-        self.parting: dict[str, Polling] = {}
-        self.closing: dict[WebSocket, None] = {}
+        self.sockets: dict[str, S_co] = {}
+        self.parting: dict[str, Parting] = {}
+        self.closing: dict[Closing, None] = {}
         self.upgrading: set[str] = set()
         self.tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` in a task that lives until it ends; from Python 3.12 on it starts within this call."""
+        """Run `work` in a task and keep a reference to it; from Python 3.12 on it starts within this call."""
         task = _start(work)
         if not task.done():
             self.tasks.add(task)

@@ -1,4 +1,4 @@
-"""Websocket's and Engine.IO's own packets: closes, pongs, pings."""
+"""Control frames of the websocket protocol, and Engine.IO packets without a message. Pure."""
 
 from typing import Final
 
@@ -12,13 +12,13 @@ _MAX_CONTROL_BYTES: Final = 125
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """Return a close frame; a `reason` that is too long for a control frame is cut."""
+    """Return a close frame; `reason` is truncated to fit into a control frame."""
     text = reason.encode()[: _MAX_CONTROL_BYTES - 2].decode(errors="ignore").encode()
     return encode(_FIN_CLOSE, code.to_bytes(2, "big") + text)
 
 
 def close_code(payload: bytes | str) -> int:
-    """Return the code by which to answer a peer's close frame: its own, or what is wrong with it."""
+    """Return the code that answers a peer's close frame: its own code, or an error code if that is invalid."""
     if not payload:
         return CloseCode.NORMAL
     if isinstance(payload, str) or len(payload) < 2:
@@ -28,18 +28,18 @@ def close_code(payload: bytes | str) -> int:
         payload[2:].decode()
     except UnicodeDecodeError:
         return CloseCode.BAD_TEXT
-    # 1004 to 1006 and 1015 stand for states that are never sent.
+    # 1004 to 1006 and 1015 are reserved: they must not be sent.
     known = 1000 <= code <= 1014 and code not in (1004, 1005, 1006)
     return code if known or 3000 <= code <= 4999 else CloseCode.PROTOCOL
 
 
 def pong_frame(payload: bytes) -> bytes:
-    """Return the answer to a websocket ping (not Engine.IO's, which is a text message)."""
+    """Return the answer to a websocket ping. (An Engine.IO ping is a text message.)"""
     return encode(_FIN_PONG, payload)
 
 
 class ControlFrame(Frame):
-    """An Engine.IO packet that is not a message; never compressed."""
+    """An Engine.IO packet without a message; never compressed."""
 
     __slots__ = ()
 

@@ -9,14 +9,14 @@ from gateway.core.frames import RSV1, Frame, encode, payload_offset
 from gateway.engine.errors import CloseCode, ProtocolViolation
 
 _NAME: Final = "permessage-deflate"
-# Every sync flush ends in these four bytes; the sender leaves them out and the receiver puts them back.
+# Every sync flush ends in these four bytes. The sender omits them, and the receiver appends them again.
 _TAIL: Final = b"\x00\x00\xff\xff"
-# An empty last block: a stream that does not end with it was cut off somewhere.
+# An empty last block: zlib only reports the end of a stream that is complete.
 _END: Final = b"\x01\x00\x00\xff\xff"
-# What is read and written of a message in a row: 2 ms of tables without content, the dearest that there is.
+# Input and output of one step. The worst input (tables without content) takes 2 ms.
 _PIECE_BYTES: Final = 1 << 14
 _MOST_UNPACKED: Final = 1 << 18
-# Streams of one message, where a peer ends its blocks as if each was the last. Setting one up takes 10 µs.
+# Most streams of one message: a peer may mark any block as the last, and each new stream costs 10 µs.
 _MAX_STREAMS: Final = 64
 _MIN_WINDOW_BITS: Final = 9
 _MAX_WINDOW_BITS: Final = 15
@@ -33,11 +33,11 @@ _PARAMETERS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compression:
-    """The compression: messages from `threshold_bytes` on, zlib's `level`, a window of 2 ** `window_bits`.
+    """Compression of messages of at least `threshold_bytes`: zlib's `level`, a window of 2 ** `window_bits` bytes.
 
-    zlib sets its whole state up anew for each message, so on small ones `window_bits` and `mem_level` decide:
-    450 bytes take 12 µs here and 31 µs with zlib's own 15 and 8, for the same size. More than a window
-    of 4 KiB only helps messages that are larger.
+    zlib initializes its whole state for each message, so `window_bits` and `mem_level` determine the cost of a
+    small one: 450 bytes take 12 µs here, and 31 µs with zlib's defaults 15 and 8, for the same size. A window
+    above 4 KiB only helps larger messages.
     """
 
     threshold_bytes: int = 256
@@ -68,16 +68,15 @@ def _offers(header: str) -> Iterator[dict[str, str | None]]:
 
 
 def _bits(value: str | None) -> int | None:
-    """Return a window size as the RFC writes it (8 to 15, no leading zero), or None."""
+    """Return a window size in bits (8 to 15, no leading zero, as in the RFC), or None if it is malformed."""
     return int(value) if value is not None and value in _WINDOW_BITS else None
 
 
 def negotiate(header: str, compression: Compression) -> str | None:
-    """Return the extension header that accepts one of a client's offers, or None to go without.
+    """Return the extension header that accepts one of a client's offers; None for no compression.
 
-    An offer that asks for a smaller window than ours is passed over: the frames are shared, and compressed
-    for the one window. Neither side keeps its context, whether the client asked for that or not, which the
-    RFC allows us to say (7.1.1).
+    Offers with a smaller window than ours are skipped, because all sockets share frames of one window size.
+    Neither side keeps its context; the RFC (7.1.1) allows the server to demand that without the client's request.
     """
     for offer in _offers(header):
         answer = [_NAME, "server_no_context_takeover", "client_no_context_takeover"]
@@ -95,7 +94,7 @@ def negotiate(header: str, compression: Compression) -> str | None:
 
 
 class Inflation:
-    """One received message on its way out of its compressed form, a piece at a time."""
+    """Decompression of one received message, piece by piece."""
 
     __slots__ = ("_at", "_data", "_max_bytes", "_stream", "_streams", "_unpacked")
 
@@ -108,9 +107,9 @@ class Inflation:
         self._unpacked = bytearray()
 
     def step(self) -> bytes | None:
-        """Unpack the next piece; return the message once it is whole.
+        """Unpack the next piece; return the message when it is complete, else None.
 
-        Raises :class:`ProtocolViolation`; a message that would pass the limit is unpacked to one byte more.
+        Raises :class:`ProtocolViolation`; a message above the limit is unpacked to at most one byte more.
         """
         piece = self._stream.unconsumed_tail
         if not piece:
@@ -130,7 +129,7 @@ class Inflation:
         return None
 
     def _ended(self) -> bytes | None:
-        """Return the message, unless more follows behind a block that said to be the last (RFC 7692, 7.2.1)."""
+        """Return the message, or None if another stream follows the block marked as the last (RFC 7692, 7.2.1)."""
         self._at -= len(self._stream.unused_data)
         left = len(self._data) - self._at
         if not left or left == len(_TAIL + _END):
@@ -148,7 +147,7 @@ def _invalid() -> ProtocolViolation:
 
 
 class Deflater:
-    """Compresses frames, each once for all sockets that negotiated it."""
+    """Compresses each frame once, for all sockets that negotiated compression."""
 
     __slots__ = ("_compression",)
 
@@ -156,7 +155,7 @@ class Deflater:
         self._compression = compression
 
     def wire(self, frame: Frame) -> bytes:
-        """Return the frame's compressed form, or its plain one where that is shorter or it is small."""
+        """Return the compressed frame; the plain one if the message is small or does not get shorter."""
         wire = frame.deflated
         if wire is None:
             wire = frame.deflated = self._compress(frame.wire)

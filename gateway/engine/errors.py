@@ -1,14 +1,14 @@
-"""Why a session ends or a request is refused: one table of reasons, one of codes, one of refusals."""
+"""The reasons for which a session ends, websocket close codes, and HTTP refusals."""
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 
 class CloseReason(StrEnum):
-    """Why a session ended, as handlers and metrics see it.
+    """The reason for which a session ended, for handlers and metrics.
 
-    The first five are python-socketio's own words. A caller of :meth:`EngineSocket.close` may give any
-    other word; metrics count such a one as ``other`` so that their label set stays bounded.
+    The first five are python-socketio's own. A caller of :meth:`EngineSocket.close` may pass any other text;
+    metrics count it as ``other``, so that the set of labels stays bounded.
     """
 
     SERVER = "server disconnect"
@@ -37,10 +37,10 @@ class CloseCode(IntEnum):
 
 
 class ProtocolViolation(ValueError):
-    """The peer broke the protocol: its session is closed at the transport, with `code`.
+    """The peer broke the protocol: its session is closed, and a websocket gets `code` in its close frame.
 
-    Raised by the decoders, and by the upper layer out of its message handler. `reason` reaches the peer in
-    the close frame, so it says what was wrong and quotes nothing.
+    Decoders and the upper layer's message handler raise it. `reason` is sent to the peer, so it names the fault
+    and quotes no data.
     """
 
     def __init__(self, code: int, reason: str) -> None:
@@ -51,10 +51,10 @@ class ProtocolViolation(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An HTTP answer that opens or serves no session: status, and the body ``{"code":…,"message":…}``.
+    """An HTTP error answer: its status, and its body ``{"code":…,"message":…}``.
 
-    Codes 0 to 5 are the ones that the reference implementation gives; the others are ours. `limit` names the
-    limit that was hit, where it was one; the body names it, too.
+    Codes 0 to 5 are those of the reference implementation; the others are ours. `limit` names the limit that the
+    request exceeded, if any; it is part of the body, too.
     """
 
     status: int
@@ -83,5 +83,5 @@ FAILED = Refusal(500, 11, "Something went wrong here")
 
 
 def unavailable(reason: str, retry_after_s: int, limit: str = "") -> Refusal:
-    """No new session for now, for `reason`; the client may come back after `retry_after_s` seconds."""
+    """Return a 503 for a new session, with a `reason` and Retry-After in seconds."""
     return Refusal(503, 8, reason, (("Retry-After", str(retry_after_s)),), limit)

@@ -1,17 +1,15 @@
-"""The share of one socket: messages handled in a row before the others get their turn. Pure."""
+"""The number of one socket's messages handled in a row before other sockets get their turn. Pure."""
 
 from typing import Final
 
 TURN: Final = 32
 
-# A message of up to 2 KiB counts once: what a client says is small, and what is not takes its time to decode.
+# Messages of up to 2 KiB count once. Larger ones count more, because they take longer to decode.
 _SMALL_BITS: Final = 11
-
-
-# Reading a frame takes less than handling a message, but a message may come in a thousand of them.
+# Eight frames count as one message: a message may arrive in a thousand frames.
 _FRAME_BITS: Final = 3
 
 
 def share(message: str | bytes, frames: int = 1) -> int:
-    """Return what a message takes of a turn that came in so many frames."""
+    """Return the share of a turn, in units of `TURN`, for one message that arrived in `frames` frames."""
     return 1 + (len(message) >> _SMALL_BITS) + (frames >> _FRAME_BITS)

@@ -1,4 +1,4 @@
-"""The first request of a session: what it must be, what is kept of it, what it is told. Pure."""
+"""The first request of a session: checks, the facts kept of it, and the answer. Pure."""
 
 from base64 import b64encode
 from binascii import Error as Base64Error
@@ -14,13 +14,13 @@ from gateway.engine.errors import BAD_REQUEST, BAD_WEBSOCKET_VERSION, Refusal
 from gateway.engine.options import EngineOptions
 
 VOUCHED: Final = "X-Gateway-Authenticated"
-"""Says in a 101 that the session's client has authenticated: to another process that passes the websocket on."""
+"""Header of a 101 answer: the session's client is authenticated. For the process that tunnels the websocket."""
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def wants_websocket(request: web.Request) -> bool:
-    """Return whether the request asks to become a websocket."""
+    """Return whether the request asks for an upgrade to a websocket."""
     headers = request.headers
     return (
         headers.get("Upgrade", "").strip().lower() == "websocket"
@@ -29,10 +29,10 @@ def wants_websocket(request: web.Request) -> bool:
 
 
 def unlawful_body(request: web.Request) -> str:
-    """Return the header by which a request announces a body that it may not have; empty if there is none.
+    """Return the name of the header that announces a forbidden body; empty without one.
 
-    Only a POST that stays HTTP may have one. Elsewhere two readers of one connection (a proxy, another process)
-    may disagree on where the request ends, and take the next one, which is somebody else's, for the body.
+    Only a POST without an upgrade may have a body. For other requests a proxy and this server may disagree on the
+    end of the request, and then take the next request, of another client, for the body (request smuggling).
     """
     if request.method == "POST" and not wants_websocket(request):
         return ""
@@ -56,7 +56,7 @@ def accept_key(request: web.Request) -> str | Refusal:
 
 
 def switching_protocols(key: str, extension: str | None, *, vouched: bool = False) -> bytes:
-    """Return the head of the 101 response."""
+    """Return the head of the 101 answer; `key` is the Sec-WebSocket-Accept."""
     extensions = "" if extension is None else f"Sec-WebSocket-Extensions: {extension}\r\n"
     if vouched:
         extensions += f"{VOUCHED}: 1\r\n"
@@ -67,7 +67,7 @@ def switching_protocols(key: str, extension: str | None, *, vouched: bool = Fals
 
 
 def open_packet(sid: str, upgrades: list[str], options: EngineOptions) -> bytes:
-    """Return the packet that tells the client its session; times in whole milliseconds."""
+    """Return the Engine.IO open packet; its times are whole milliseconds."""
     facts = {
         "sid": sid,
         "upgrades": upgrades,
@@ -81,17 +81,14 @@ def open_packet(sid: str, upgrades: list[str], options: EngineOptions) -> bytes:
 @lru_cache(maxsize=256)
 def _environ_key(name: str) -> str | None:
     if "_" in name:
-        # "X_Forwarded_For" would pass for the "X-Forwarded-For" that a proxy guards.
+        # "X_Forwarded_For" would look like "X-Forwarded-For", which only a proxy may set.
         return None
     key = name.upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
 
 
 def environ(request: web.Request, remote: str) -> dict[str, Any]:
-    """Return the WSGI-like facts of a handshake.
-
-    Of a header sent twice both values, with a comma; of one with an underscore in its name nothing.
-    """
+    """Return a WSGI-like environ; repeated headers are joined by commas, names with an underscore left out."""
     facts: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
         "PATH_INFO": request.path,

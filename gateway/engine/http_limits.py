@@ -1,8 +1,8 @@
-"""HTTP connections that are bounded in time and size, also while they have not said anything yet.
+"""HTTP connections with limits of time and size, also before their first request.
 
-aiohttp waits as long for the head of a request as it keeps an idle connection, and for an answer to be read it
-waits for ever. Like `takeover`, this reaches into aiohttp 3.14, and a test compares what is used here with the
-installed version. A connection costs nothing more than it did: aiohttp's own timer is given two meanings.
+aiohttp has one timeout for idle connections and for the head of a request, and no timeout for a client that does
+not read its answer. Like `takeover`, this module uses internals of aiohttp 3.14; a test compares them with the
+installed version. A connection needs no additional timer: aiohttp's own keep-alive timer serves all deadlines.
 """
 
 import asyncio
@@ -18,27 +18,27 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from aiohttp.web_server import Server
 
-from gateway.engine import kernel, replies
+from gateway.engine import replies, send_buffer
 from gateway.engine.errors import BAD_REQUEST, FAILED, HEADERS_TOO_LARGE, TOO_SLOW, Refusal
 from gateway.engine.stats import EngineStats
 from gateway.engine.takeover import on_disconnect
 
-# What this module touches and aiohttp does not promise, besides what `takeover` does.
+# Private attributes of aiohttp that this module uses, besides those in `takeover`.
 INTERNALS: Final = ("_close", "_next_keepalive_close_time", "_request_count", "_waiter")
 
 MAX_HEADERS: Final = 128
-# aiohttp would answer others as well, in their own words.
+# aiohttp would accept other versions as well.
 _VERSIONS: Final = (HttpVersion10, HttpVersion11)
-# What is still on its way when a request is refused is read and dropped for this long: closing at once would
-# reset the connection under the client's hands, and it would not see why.
+# After a refusal we read and drop input for this long. If we closed at once, the connection would be reset, and
+# the client might not see the answer.
 _SEE_OFF_S: Final = 1.0
-# How often to look whether an answer has been taken: nobody says so.
+# Intervals of polling the kernel for unread bytes of an answer: there is no notification. They double.
 _FIRST_LOOK_S: Final = 0.005
 _LAST_LOOK_S: Final = 0.5
-# Of a body that nobody asked for.
+# Longest time to read the rest of a body that no handler has read.
 _LINGER_S: Final = 2.0
 
-# Connections that are looked at for one that may be closed.
+# Most connections to examine in a search for an idle one.
 _LOOKED_AT: Final = 100
 
 _REFUSALS: Final = {408: TOO_SLOW, 431: HEADERS_TOO_LARGE, 500: FAILED, 504: FAILED}
@@ -48,12 +48,12 @@ _REFUSALS: Final = {408: TOO_SLOW, 431: HEADERS_TOO_LARGE, 500: FAILED, 504: FAI
 class HttpLimits:
     """The limits of one connection.
 
-    `request_timeout_s`: time for the head of a request: for the first one from when the connection was made,
-    for another from its first byte on. Also the time in which something of an answer must be read.
-    `idle_timeout_s`: how long a connection that has served a request may wait for the next.
-    `max_header_bytes`: the size of a whole head, and so of its lines.
-    `max_connections`: how many there may be, but for those that became websockets; 0 is any number.
-    `stats`, `log`: as the engine's.
+    `request_timeout_s`: time for the head of a request, from the start of the connection, or from the first byte
+    of a later request. Also the time in which the client must read some of an answer.
+    `idle_timeout_s`: time that a connection may wait for its next request.
+    `max_header_bytes`: size of the head of a request.
+    `max_connections`: number of connections, without websockets; 0 is no limit.
+    `stats`, `log`: those of the engine.
     """
 
     request_timeout_s: float
@@ -65,7 +65,7 @@ class HttpLimits:
 
 
 class LimitedRunner(web.AppRunner):
-    """Runs an application on such connections; request bodies stay as they come, compressed ones too."""
+    """Runs an application on limited connections; does not decompress request bodies."""
 
     def __init__(self, app: web.Application, limits: HttpLimits, **options: Any) -> None:
         super().__init__(
@@ -86,7 +86,7 @@ class LimitedRunner(web.AppRunner):
 
 
 class _Connections(Server):
-    """aiohttp's server, with connections of ours."""
+    """aiohttp's server with `Connection` as its connection class."""
 
     def __init__(self, limits: HttpLimits, made: Server) -> None:
         super().__init__(
@@ -94,10 +94,10 @@ class _Connections(Server):
         )
         self._limits = limits
         self.silent: dict[RequestHandler, None] = {}
-        """Connections that have not asked anything yet."""
+        """Connections without a request so far, oldest first."""
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Take one more; where there are too many, one that waits for a request goes, or else this one."""
+        """Add a connection; above `max_connections` close a spare one."""
         super().connection_made(handler, transport)
         self.silent[handler] = None
         most = self._limits.max_connections
@@ -109,18 +109,18 @@ class _Connections(Server):
         self._spare(handler).force_close()
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Forget one that has ended, or is a websocket by now."""
+        """Remove a connection that has ended or became a websocket."""
         super().connection_lost(handler, exc)
         self.silent.pop(handler, None)
 
     def _spare(self, newest: RequestHandler) -> RequestHandler:
-        """Find a connection that serves nobody, first the oldest of those that never asked anything.
+        """Return a connection to close: the oldest without any request, else an idle one, else the newest.
 
-        Those that serve somebody are looked at last the next time.
+        Busy connections move to the end of the table, so that the next search examines others first.
         """
         oldest = next(iter(self.silent))
         if oldest is not newest:
-            # It may take a moment to go.
+            # Its connection_lost comes later; it must not be chosen twice.
             del self.silent[oldest]
             return oldest
         for other in [*islice(self._connections, _LOOKED_AT)]:
@@ -145,10 +145,10 @@ class Connection(RequestHandler):
         self._head_due = 0.0
         self._stalled: asyncio.TimerHandle | None = None
 
-    # -- requests that do not come to an end
+    # -- requests that stay incomplete
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, and see whether they end the head of a request."""
+        """Pass bytes to aiohttp, then check the size and the deadline of the head."""
         count = self._request_count
         super().data_received(data)
         if self._request_count != count:
@@ -161,7 +161,7 @@ class Connection(RequestHandler):
 
     @property
     def is_waiting(self) -> bool:
-        """Return whether nothing is handled, and nothing is there to be handled."""
+        """Return whether the connection is idle: no request is handled or queued."""
         return self._waiter is not None and not self._waiter.done()
 
     def _expect_more(self, size: int) -> None:
@@ -175,7 +175,7 @@ class Connection(RequestHandler):
             self._refuse(HEADERS_TOO_LARGE)
 
     def _check_heads(self, *, are_large: bool) -> None:
-        """Refuse a head that is too large although it came at once, or of another HTTP; none before it is."""
+        """Refuse the first queued request with a bad HTTP version or a large head, and drop all behind it."""
         for number, (message, _) in enumerate(self._messages):
             if isinstance(message, _ErrInfo):
                 continue
@@ -191,7 +191,7 @@ class Connection(RequestHandler):
             return
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer in place of a request, take no more, and close."""
+        """Queue an error answer in place of a request, and close after it."""
         error = _ErrInfo(refusal.status, BadHttpMessage(refusal.message), refusal.message)
         self._messages.append((error, EMPTY_PAYLOAD))
         if self.is_waiting and self._waiter is not None:
@@ -199,7 +199,7 @@ class Connection(RequestHandler):
         self._close = True
 
     def _process_keepalive(self) -> None:
-        """Do what aiohttp's timer does, for three times: of the first request, of another, and between them."""
+        """Check the deadlines of the first head, of later heads, and of an idle connection; replaces aiohttp's."""
         self._keepalive_handle = None
         if self._force_close or not self.is_waiting:
             return
@@ -216,7 +216,7 @@ class Connection(RequestHandler):
             if not self._request_count:
                 self._limits.stats.limited[TOO_SLOW.limit] += 1
             if self.transport is not None and _is_untaken(self.transport):
-                kernel.reset(self.transport)
+                send_buffer.reset(self.transport)
             self.force_close()
 
     def _call_at(self, when: float) -> None:
@@ -224,21 +224,21 @@ class Connection(RequestHandler):
             self._keepalive_handle.cancel()
         self._keepalive_handle = self._loop.call_at(when, self._process_keepalive)
 
-    # -- answers that nobody reads
+    # -- answers that the client does not read
 
     def pause_writing(self) -> None:
-        """Unsent bytes pile up: watch whether they get fewer."""
+        """Start a timer: the unsent bytes must decrease before it ends."""
         super().pause_writing()
         if self.transport is not None:
             self._watch(self.transport, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        """Note that the bytes were read."""
+        """Stop the timer: the bytes were sent."""
         self._stop_watching()
         super().resume_writing()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the timer with the connection."""
+        """Cancel the timer when the connection ends."""
         self._stop_watching()
         super().connection_lost(exc)
 
@@ -251,7 +251,7 @@ class Connection(RequestHandler):
             self._watch(transport, left)
         else:
             self._limits.stats.limited[TOO_SLOW.limit] += 1
-            kernel.reset(transport)
+            send_buffer.reset(transport)
 
     def _stop_watching(self) -> None:
         if self._stalled is not None:
@@ -261,27 +261,27 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer; where it is the last, wait until the client has taken it."""
+        """Send an answer; before the connection closes, wait until the client has read it."""
         response, is_gone = await super().finish_response(request, resp, start_time)
         if not is_gone and (self._close or not response.keep_alive):
             await self._taken()
         return response, is_gone
 
     async def _taken(self) -> None:
-        """Wait until nothing of note is on its way; a client that takes none of it for too long is reset."""
+        """Wait until the client has acknowledged nearly all bytes; reset it if it makes no progress."""
         step_s, left, due = _FIRST_LOOK_S, 0, 0.0
         while self.transport is not None and _is_untaken(self.transport):
-            before, left = left, self.transport.get_write_buffer_size() + kernel.untaken_bytes(self.transport)
+            before, left = left, self.transport.get_write_buffer_size() + send_buffer.untaken_bytes(self.transport)
             if left < before or not before:
                 due = self._loop.time() + self._limits.request_timeout_s
             elif self._loop.time() >= due:
                 self._limits.stats.limited[TOO_SLOW.limit] += 1
-                kernel.reset(self.transport)
+                send_buffer.reset(self.transport)
                 return
             await asyncio.sleep(step_s)
             step_s = min(2 * step_s, _LAST_LOOK_S)
 
-    # -- requests that are no good
+    # -- invalid requests
 
     def handle_error(
         self,
@@ -290,7 +290,7 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer in the engine's words, with what went wrong in a handler in the log, in one line."""
+        """Return an error answer in the engine's format; log an exception of a handler in one line."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already")
         refusal = HEADERS_TOO_LARGE if _is_too_large(exc) else _REFUSALS.get(status, BAD_REQUEST)
@@ -318,7 +318,7 @@ class Connection(RequestHandler):
 
 
 def _is_untaken(transport: asyncio.Transport) -> bool:
-    return transport.get_write_buffer_size() + kernel.untaken_bytes(transport) > kernel.SMALL_BYTES
+    return transport.get_write_buffer_size() + send_buffer.untaken_bytes(transport) > send_buffer.SMALL_BYTES
 
 
 async def _see_off(request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -338,12 +338,12 @@ def _is_too_large(error: BaseException | None) -> bool:
 
 
 def _described(error: BaseException | None) -> str:
-    """Return what an exception was and where it came from; not what it says, which may be what a client sent."""
+    """Return the type and place of an exception. Its text may quote a client's data, so it is left out."""
     frames = traceback.extract_tb(error.__traceback__) if error is not None else []
     place = f" in {frames[-1].filename.rpartition('/')[2]}, line {frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"
 
 
 def _size(message: Any) -> int:
-    """Return the size of a head, near enough."""
+    """Return the approximate size of a head in bytes."""
     return len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)

@@ -1,50 +1,61 @@
-"""A socket's messages on their way to the upper layer: in order, one at a time, bounded."""
+"""A bounded queue of one socket's messages, which the upper layer handles in order, one at a time."""
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from gateway.engine.fairness import TURN, share
+from gateway.engine.options import EngineOptions
 
-if TYPE_CHECKING:
-    from gateway.engine.socket import EngineSocket
+
+class Handler(Protocol):
+    """Port: the socket that an inbox belongs to."""
+
+    def handle(self, data: str | bytes) -> Awaitable[object] | None:
+        """Pass one message to the upper layer; return an awaitable if its handler waits, else None."""
+
+    async def guard(self, waiting: Awaitable[object]) -> None:
+        """Await a handler; its exception is not raised."""
+
+    def resume(self) -> None:
+        """Let the transport read again."""
 
 
 class Inbox:
-    """Exists only while a handler of this socket is waiting for something.
+    """The messages that arrive while a handler of this socket waits; exists only during that time.
 
-    The handler runs in one task; what arrives meanwhile queues here. When the queue is full the transport
-    stops reading, and goes on when half of it is handled.
+    The handler runs in a task. When the queue is full, the transport stops reading. It continues when half of the
+    queue is handled.
     """
 
-    __slots__ = ("_bytes", "_queue", "_socket")
+    __slots__ = ("_bytes", "_options", "_queue", "_socket")
 
-    def __init__(self, socket: "EngineSocket") -> None:
+    def __init__(self, socket: Handler, options: EngineOptions) -> None:
         self._socket = socket
+        self._options = options
         self._queue: deque[str | bytes] = deque()
         self._bytes = 0
 
     @property
     def full(self) -> bool:
         """Return whether the transport should stop reading."""
-        options = self._socket.context.options
+        options = self._options
         return len(self._queue) >= options.inbox_messages or self._bytes >= options.inbox_bytes
 
     def put(self, data: str | bytes) -> None:
-        """Queue a message behind the one that is being handled."""
+        """Queue a message."""
         self._queue.append(data)
         self._bytes += len(data)
 
     def clear(self) -> None:
-        """Drop what waits."""
+        """Drop all queued messages."""
         self._queue.clear()
         self._bytes = 0
 
     async def drain(self, pending: Awaitable[object]) -> None:
-        """See `pending` through, then each queued message, until nothing waits."""
+        """Await `pending`, then handle queued messages until the queue is empty."""
         await self._socket.guard(pending)
-        # What needs no waiting is handled in a row.
         in_a_row = 0
         while self._queue:
             data = self._queue.popleft()
@@ -60,6 +71,6 @@ class Inbox:
             self._relieve()
 
     def _relieve(self) -> None:
-        options = self._socket.context.options
+        options = self._options
         if len(self._queue) <= options.inbox_messages // 2 and self._bytes <= options.inbox_bytes // 2:
             self._socket.resume()

@@ -1,17 +1,14 @@
-"""The engine's settings and the hooks by which the upper layer joins in."""
+"""The settings of the engine, and the hooks for the upper layer."""
 
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from gateway.engine.deflate import Compression
 from gateway.engine.errors import Refusal
-
-if TYPE_CHECKING:
-    from gateway.engine.socket import EngineSocket
 
 _logger = logging.getLogger("gateway.engine")
 
@@ -43,38 +40,34 @@ _POSITIVE: Final = (
 )
 
 Elsewhere = Callable[[web.Request, str], Awaitable["web.StreamResponse | Refusal | None"]]
-Receiver = Callable[["EngineSocket", "str | bytes"], "Awaitable[object] | None"]
-Closer = Callable[["EngineSocket", str], "Awaitable[object] | None"]
-Opener = Callable[["EngineSocket"], "Awaitable[object] | None"]
+# The first argument is an `EngineSocket`, which is above this module.
+Hook = Callable[..., Awaitable[object] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """The options of one server. Seconds and bytes, as the names say; the defaults are fit for production.
+    """The options of one server; names end in their unit. The defaults are suitable for production.
 
-    `ping_interval_s`, `ping_timeout_s`: a ping goes out this long after the last; a session without its pong
-    in time is closed. Fractions work.
-    `max_payload_bytes`: the largest message or POST body of a client; told to it as `maxPayload`, and kept to
-    in our own long-polling answers.
-    `max_stranger_bytes`: the same for a session that the upper layer has not vouched for; None for no difference.
-    `max_buffer_bytes`, `max_poll_packets`: unsent beyond this, a socket is cut as slow.
-    `inbox_messages`, `inbox_bytes`: received and not yet handled beyond this, we stop reading.
-    `upgrade_timeout_s`: how long a websocket may take to complete an upgrade from long-polling.
-    `close_timeout_s`: how long a closed websocket may take to answer before it is aborted, and how long the
-    last packets of a closed long-polling session wait for its next poll.
-    `body_timeout_s`: how long the body of a POST may take.
-    `messages_per_s`, `messages_burst`: what a session may send, pings and pongs counted, large messages several
-    times; beyond the burst the session is `over`, beyond twice the burst it is closed. 0 a second is no limit.
+    `ping_interval_s`, `ping_timeout_s`: time between two pings; time for a pong, or the session is closed.
+    `max_payload_bytes`: limit of a client's message or POST body (its `maxPayload`), and of a long-polling answer.
+    `max_stranger_bytes`: the same for a session before `vouch`; None for no difference.
+    `max_buffer_bytes`, `max_poll_packets`: limits of unsent data; a socket above them is cut as slow.
+    `inbox_messages`, `inbox_bytes`: limits of unhandled messages; above them we stop reading.
+    `upgrade_timeout_s`: time for an upgrade from long-polling to a websocket.
+    `close_timeout_s`: time for the answer to a websocket's close frame, and time that the last packets of a closed
+    long-polling session wait for a poll.
+    `body_timeout_s`: time for the body of a POST.
+    `messages_per_s`, `messages_burst`: rate limit of a session; pings and pongs count, large messages count
+    several times. Above the burst the session is `over`, above twice the burst it is closed. 0 is no limit.
     `http_compression`: gzip long-polling answers above 1 KiB for clients that accept it.
     `compression`: permessage-deflate for websockets; None never negotiates it.
 
-    `allow_origin(origin)`: asked for every request; False answers 403. None stands for no Origin header.
-    `admit(remote)`: asked before a session is made; may refuse it, with what :func:`unavailable` gives.
-    `remote(request)`: the client's address.
-    `name`: what the ids of all sessions begin with.
-    `elsewhere(request, sid)`: asked about a session that is not here; its answer is given, None says that there is
-    no such session.
-    `log(event, **fields)`: at most one line for each offending socket, never a payload.
+    `allow_origin(origin)`: called for every request; False refuses it with 403. None means no Origin header.
+    `admit(remote)`: called before a new session; returns a :func:`unavailable` to refuse it, else None.
+    `remote(request)`: returns the client's address.
+    `name`: the prefix of all session ids.
+    `elsewhere(request, sid)`: called for an unknown session; returns the answer, or None if no process has it.
+    `log(event, **fields)`: called at most once for each offending socket, never with a payload.
     `opener(socket)`, `receiver(socket, data)`, `closer(socket, reason)`: see :class:`EngineServer`.
     """
 
@@ -102,9 +95,9 @@ class EngineOptions:
     name: str = ""
     elsewhere: Elsewhere = _nowhere
     log: Callable[..., Any] = _log
-    opener: Opener | None = None
-    receiver: Receiver | None = None
-    closer: Closer | None = None
+    opener: Hook | None = None
+    receiver: Hook | None = None
+    closer: Hook | None = None
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:

@@ -15,16 +15,16 @@ PONG: Final = "3"
 MESSAGE: Final = "4"
 NOOP: Final = "6"
 
-# What a client may send once its session is open; "0", "2" and "5" have their own place or none.
+# Packet types that a client may send in an open session. "2" and "5" are only valid during an upgrade.
 _FROM_CLIENT: Final = frozenset((CLOSE, PONG, MESSAGE, NOOP))
 
 Packet = tuple[str, str | bytes]
 
 
 def decode(message: str | bytes) -> Packet:
-    """Return an Engine.IO packet's type and its data: of a websocket message or of one packet of a payload.
+    """Return the type and the data of an Engine.IO packet: a websocket message, or one packet of a payload.
 
-    A binary message is a ``MESSAGE`` with bytes; so is text that begins with ``b``, which holds base64.
+    A binary message is a ``MESSAGE`` with bytes. So is a text that begins with ``b``, which contains base64.
     """
     if isinstance(message, bytes):
         return MESSAGE, message
@@ -40,7 +40,7 @@ def decode(message: str | bytes) -> Packet:
 
 
 def split(body: bytes) -> Iterator[str]:
-    """Yield the packets of a POST body one by one; however many, only one is copied at a time."""
+    """Yield the packets of a POST body one by one, so that only one is copied at a time."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -53,9 +53,9 @@ def split(body: bytes) -> Iterator[str]:
 
 
 def join(frames: list[Frame], max_bytes: int) -> tuple[bytes, int]:
-    """Return a payload of the first `frames`, and how many of them it holds.
+    """Return a payload of the first packets in `frames`, and the number of packets in it.
 
-    The payload keeps to `max_bytes`, but holds at least one packet: a packet cannot be divided.
+    The payload has at most `max_bytes`, but at least one packet, because a packet can't be divided.
     """
     packets: list[bytes] = []
     size = 0

@@ -1,4 +1,4 @@
-"""HTTP long-polling: one GET waits for packets, one POST brings them."""
+"""HTTP long-polling: a GET (poll) fetches packets, a POST delivers them."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -25,9 +25,9 @@ from gateway.engine.fairness import TURN, share
 from gateway.engine.socket import EngineSocket
 from gateway.engine.takeover import on_disconnect
 
-# What is kept of a client's own; they are a dozen characters.
+# Longest `t` parameter that is compared; a client's own have a dozen characters.
 _MAX_STAMP: Final = 64
-# After these the client is gone, or has forfeited what waits for it.
+# After these reasons the remaining packets are dropped: the client has gone or broke the rules.
 _NO_FAREWELL: Final = frozenset(
     (
         CloseReason.CLIENT,
@@ -40,14 +40,13 @@ _NO_FAREWELL: Final = frozenset(
 
 
 class Polling:
-    """The packets that wait for the client's next poll, and the poll that waits for packets.
+    """The packets that wait for a poll, and the poll that waits for packets.
 
-    A session whose client breaks off a poll, polls twice at a time or posts twice at a time is closed, as the
-    protocol document says. So is one of which a request comes again that was answered: a proxy that lost the
-    answer has asked once more, and what the answer held is lost. Clients tell requests apart by `t`, those that do
-    at all. The queue is bounded by bytes and by packets; beyond that the session is cut as
-    slow. When a session is closed by us, a waiting poll is answered with what is left and a close
-    packet; where none waits, both wait for `close_timeout_s` for the next one.
+    A session is closed, as the protocol document demands, if its client breaks off a poll, or has two polls or two
+    posts open at a time. It is closed, too, if a request is repeated: a proxy may have lost the first answer with
+    its packets and sent the request again. Requests are told apart by their parameter `t`, if the client sets one.
+    The queue is bounded in bytes and packets; above that the session is cut as slow. When we close a session, a
+    waiting poll gets the remaining packets. Without such a poll they wait `close_timeout_s` for the next one.
     """
 
     __slots__ = (
@@ -63,7 +62,7 @@ class Polling:
         "_socket",
     )
 
-    def __init__(self, context: EngineContext, socket: EngineSocket) -> None:
+    def __init__(self, context: EngineContext[object], socket: EngineSocket) -> None:
         self._context = context
         self._socket: EngineSocket | None = socket
         self._frames: list[Frame] = []
@@ -73,14 +72,14 @@ class Polling:
         self._posting = False
         self._poll: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
-        # The `t` of the last poll and of the last post.
+        # By HTTP method, the `t` of the last request.
         self._answered: dict[str, str] = {}
 
     # -- for the session
 
     @property
     def send(self) -> Callable[[Frame], None]:
-        """The method that queues a packet."""
+        """The function that queues a packet."""
         return self._send
 
     def send_all(self, frames: Sequence[Frame]) -> None:
@@ -90,11 +89,11 @@ class Polling:
 
     @property
     def buffered(self) -> int:
-        """Bytes that wait for a poll."""
+        """The number of bytes that wait for a poll."""
         return self._bytes
 
     def end(self, reason: str, code: int, text: str) -> None:
-        """Answer the waiting poll; keep what is left for the next one."""
+        """Queue a close packet and answer the waiting poll; keep the remaining packets for later polls."""
         socket, self._socket = self._socket, None
         self.resume()
         self._queue(NOOP if reason == CloseReason.CLIENT else CLOSE)
@@ -109,28 +108,28 @@ class Polling:
 
     @property
     def empty(self) -> bool:
-        """Return whether nothing waits for a poll."""
+        """Return whether no packet waits for a poll."""
         return not self._frames
 
     def widen(self, max_bytes: int) -> None:
-        """Take bodies of up to this size from now on."""
+        """Set the size limit of a POST body, in bytes."""
         self._max_bytes = max_bytes
 
     def resume(self) -> None:
-        """Let a POST go on that waited for the inbox."""
+        """Continue the POST that waits for room in the inbox."""
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
     # -- for an upgrade
 
     def hurry(self, *, on: bool) -> None:
-        """Let no poll wait, or let them wait again."""
+        """Set whether polls are answered at once (`on`) or wait for packets."""
         self._hurried = on
         if on and self._poll is not None:
             self._wake()
 
     def retire(self) -> list[Frame]:
-        """Hand over what waits; a poll that is still open gets a noop."""
+        """End long-polling and return the packets that wait; an open poll is answered with a noop."""
         self._socket = None
         self.resume()
         frames, self._frames = self._frames, []
@@ -142,7 +141,7 @@ class Polling:
     # -- for requests
 
     async def poll(self, request: web.Request) -> bytes | Refusal:
-        """Return a payload, after waiting until there is one; empty-handed it is a noop."""
+        """Wait for packets and return them as a payload; refuse a poll that overlaps or is repeated."""
         if self._poll is not None:
             self._violated("overlapping polls")
             return OVERLAP
@@ -150,13 +149,13 @@ class Polling:
             return UNKNOWN_SID
         if not self._frames and not self._hurried:
             await self._wait(request)
-        return self.take()
+        return self.take_payload()
 
-    def take(self) -> bytes:
-        """Take out one payload of what waits.
+    def take_payload(self) -> bytes:
+        """Remove waiting packets and return them as a payload; it is a noop if there are none.
 
-        A close packet goes out alone: socket.io-client acts on it before it looks at what came with it, and a
-        DISCONNECT in the same payload would be told to the page as a second end.
+        A close packet is sent alone: socket.io-client handles it before other packets of the same payload, so it
+        would report a DISCONNECT in that payload to the page as a second end.
         """
         if not self._frames:
             return NOOP.packet
@@ -167,7 +166,7 @@ class Polling:
         return body
 
     async def post(self, request: web.Request) -> Refusal | None:
-        """Take the packets of a POST, all of them, in order; slowly while the inbox is full."""
+        """Handle all packets of a POST in order; wait while the inbox is full."""
         if self._posting:
             self._violated("overlapping posts")
             return OVERLAP
@@ -190,7 +189,7 @@ class Polling:
     # -- inside
 
     def _comes_again(self, request: web.Request) -> bool:
-        """Return whether this request was here before; it ends the session then, and the client comes back."""
+        """Return whether the request repeats the last one of its method; if so, end the session."""
         stamp = request.query.get("t")
         if stamp is None or len(stamp) > _MAX_STAMP:
             return False
@@ -222,7 +221,7 @@ class Polling:
                 break
             socket.receive(packet)
             in_a_row += share(packet)
-            # Once the session has moved or ended nobody would say that there is room again.
+            # `retire` and `end` clear `_socket` and resume us: nothing else would after them.
             while self._socket is not None and socket.full:
                 self._room = asyncio.get_running_loop().create_future()
                 await self._room
@@ -250,7 +249,7 @@ class Polling:
             self._poll.set_result(None)
 
     def _cut(self) -> None:
-        """End a session that does not poll; later, as this may be inside a loop over a room."""
+        """End a session that does not poll, in the next turn: the caller may be in a loop over a room."""
         if self._socket is not None:
             self._socket.mute()
             asyncio.get_running_loop().call_soon(self._socket.lost, CloseReason.SLOW)

@@ -1,42 +1,51 @@
-"""The rate limit of a session: messages that it sends, against those that it may send."""
+"""The rate limit of the messages that a client sends in a session."""
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
-if TYPE_CHECKING:
-    from gateway.engine.context import EngineContext
+from gateway.core.bucket import Rate
+from gateway.engine.stats import EngineStats
 
-# A message counts once more for each of these, as what it costs us grows with its size.
+# A message counts once more for each of these, because its cost grows with its size.
 _CHARGE_BYTES: Final = 1 << 14
 
 
-class RateLimited:
-    """A session's token bucket, whose state is one number; it takes no timer, and no object of its own.
+class RateContext(Protocol):
+    """Port: the part of `EngineContext` that a rate limit needs."""
 
-    `over` is true while a message is handled that is more than the session may send. What an answer costs is taken
-    from the same bucket afterwards, by `spend`, and may leave it in debt: the session is over until that is paid.
+    rate: Rate | None
+    clock: Callable[[], float]
+    stats: EngineStats
+
+
+class RateLimited:
+    """The token bucket of a session, as a base class: no timer, and no object of its own.
+
+    `over` is true while a message above the limit is handled. The cost of an answer is taken from the same bucket
+    by `spend`, which may overdraw it: the session is over the limit until the bucket has recovered.
     """
 
     __slots__ = ("_full_at", "_owed_s", "over")
 
-    context: "EngineContext"
+    context: RateContext
     closed: bool
 
     def __init__(self) -> None:
         self._full_at = 0.0
         self._owed_s = 0.0
-        """What is left of `spend` in the bucket's time, at the most: only messages count as going on."""
+        """Seconds of the overdraft that `spend` may have caused: only messages can close a session."""
         self.over = False
 
     def charge(self, size: int = 0) -> bool:
-        """Count a message of `size` bytes, also one that nobody handles; close when it was one too many.
+        """Count a message of `size` bytes; close the session above twice the burst.
 
-        A large one counts several times, once for each 16 KiB that it begins. Return whether to go on.
+        A message counts once for each started 16 KiB. Return whether the session stays open.
         """
         context = self.context
         rate = context.rate
         if rate is None:
             return True
-        # `Rate.spend` and `wait_s` by hand: 0.2 µs for every message, where calling them takes 0.4.
+        # `Rate.spend` and `wait_s`, inlined: 0.2 instead of 0.4 µs for every message.
         now, full_at = context.clock(), self._full_at
         tokens = 1 if size < _CHARGE_BYTES else min(size // _CHARGE_BYTES + 1, rate.burst)
         self._full_at = full_at = (full_at if full_at > now else now) + tokens * rate.interval_s
@@ -51,7 +60,7 @@ class RateLimited:
         return not self.closed
 
     def spend(self, tokens: float) -> None:
-        """Take what an answer has cost, a whole burst at the most, whether it is there or not; never closes."""
+        """Take the cost of an answer from the bucket, at most one burst; may overdraw it, never closes."""
         rate = self.context.rate
         if rate is None:
             return
@@ -62,10 +71,10 @@ class RateLimited:
 
     @property
     def wait_s(self) -> float:
-        """Return the seconds until one more message is within the limit; not above 0 where it is now."""
+        """Return the seconds until one more message is within the limit; 0 or less if it is now."""
         rate, now = self.context.rate, self.context.clock()
         return 0.0 if rate is None else rate.wait_s(rate.spend(self._full_at, now), now)
 
     def _flooded(self) -> None:
-        """Close."""
+        """Close the session."""
         raise NotImplementedError

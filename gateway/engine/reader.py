@@ -1,7 +1,7 @@
 """Incoming websocket frames (RFC 6455): bytes in, messages out, no I/O.
 
-The reader is pulled: whoever owns it takes one message at a time and stops when it has enough, so that a
-burst of small frames can be spread over several turns of the loop.
+The owner pulls one message at a time and may stop in between, so that a burst of small frames can be spread over
+several turns of the loop.
 """
 
 from codecs import IncrementalDecoder, getincrementaldecoder
@@ -16,7 +16,7 @@ BINARY: Final = 0x2
 CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
-# No opcode: work was done, and there is more of it before the next message.
+# No opcode: a part of the work for the next message is done, and more is left.
 WORKED: Final = -1
 
 _KNOWN: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
@@ -25,10 +25,11 @@ _RSV1: Final = 0x40
 _RSV23: Final = 0x30
 _MASKED: Final = 0x80
 _MAX_CONTROL_BYTES: Final = 125
-# Empty fragments cost CPU and no memory, so no size limit ends them: beyond so many they have so many bytes each.
+# Empty fragments cost CPU but no memory, so the size limit does not stop them: above this number of fragments each
+# must have this size on average.
 _MAX_FRAGMENTS: Final = 1024
 _LEAST_FRAGMENT_BYTES: Final = 32
-# Fragments that are taken in a row.
+# Fragments to read before a `WORKED`.
 _FRAGMENTS_AT_ONCE: Final = 256
 
 _TEXT_DECODER: Final = getincrementaldecoder("utf-8")
@@ -37,9 +38,9 @@ Message = tuple[int, str | bytes]
 
 
 def unmask(payload: bytes, key: bytes) -> bytes:
-    """Return `payload` with the 4-byte masking key taken off.
+    """Return `payload` without its mask; `key` has 4 bytes.
 
-    One XOR of two big integers: on CPython the fastest way without a C extension (1 MB in about 2 ms).
+    One XOR of two big integers is the fastest way on CPython without a C extension (1 MB in about 2 ms).
     """
     size = len(payload)
     mask = (key * (size // 4 + 1))[:size]
@@ -47,14 +48,13 @@ def unmask(payload: bytes, key: bytes) -> bytes:
 
 
 class FrameReader:
-    """Turns the bytes of one client into whole messages.
+    """Turns the bytes of one client into complete messages.
 
-    :meth:`next` gives ``(TEXT, str)``, ``(BINARY, bytes)``, ``(PING | PONG | CLOSE, bytes)``, ``(WORKED, bytes)``
-    when it should be asked again, as one message takes so long, or None when the bytes that came so far hold no
-    further message. It raises :class:`ProtocolViolation` as soon as the peer is in the wrong, in the case of an
-    oversized message when its header arrived and before its payload, in the case of invalid UTF-8 when its first
-    byte arrived; after that the reader is of no further use. `deflated` says that compression was negotiated.
-    `fragments` says in how many frames the last message came.
+    :meth:`next` returns ``(TEXT, str)``, ``(BINARY, bytes)`` or ``(PING | PONG | CLOSE, bytes)``. It returns
+    ``(WORKED, bytes)`` in the middle of a long message: call it again. It returns None if it needs more bytes. It
+    raises :class:`ProtocolViolation` as early as possible: for an oversized message before its payload, for
+    invalid UTF-8 at its first byte. After that the reader can't be used. `deflated` says that compression was
+    negotiated. `fragments` is the number of frames of the last message.
     """
 
     __slots__ = (
@@ -80,13 +80,13 @@ class FrameReader:
         self._compressed = False
         self._parts: bytearray | None = None
         self._inflation: Inflation | None = None
-        # Of a text that is under way: what tells whether it is UTF-8 so far, and how much of a frame it has seen.
+        # Checks the UTF-8 of an incomplete text; `_checked` counts the checked bytes of the present frame.
         self._decoder: IncrementalDecoder | None = None
         self._checked = 0
         self.fragments = 0
 
     def feed(self, data: bytes) -> None:
-        """Take what arrived."""
+        """Append bytes that arrived."""
         left = len(self._buffer) - self._at
         if not left:
             self._buffer = data
@@ -97,7 +97,7 @@ class FrameReader:
         self._at = 0
 
     def next(self) -> Message | None:
-        """Return the next whole message, or None until more bytes come."""
+        """Return the next message, `WORKED`, or None; see the class."""
         while True:
             if self._inflation is not None:
                 data = self._inflation.step()
@@ -129,7 +129,7 @@ class FrameReader:
         if length > _MAX_CONTROL_BYTES:
             size = 2 if length == 126 else 8
             if have < 2 + size:
-                # How large a data frame is can't be told yet; a control frame is too large already.
+                # The length is incomplete, so only a control frame is known to be too large.
                 self._check(first, length if first & 0x08 else 0)
                 return None
             length = int.from_bytes(buffer[at : at + size], "big")
@@ -149,7 +149,7 @@ class FrameReader:
         return first, unmask(payload, key)
 
     def _check(self, first: int, length: int) -> None:
-        """Refuse a frame by its header alone."""
+        """Raise `ProtocolViolation` for a frame whose header is not allowed here."""
         opcode = first & 0x0F
         if opcode not in _KNOWN:
             raise ProtocolViolation(CloseCode.PROTOCOL, "unknown opcode")
@@ -165,7 +165,7 @@ class FrameReader:
             raise ProtocolViolation(CloseCode.TOO_BIG, "message too big")
 
     def _look_ahead(self, first: int, at: int) -> None:
-        """Refuse a text by what has come of a frame, whose key is at `at`."""
+        """Check the UTF-8 of an incomplete text frame; its masking key begins at `at`."""
         opcode = first & 0x0F
         if opcode == TEXT:
             if first & _RSV1:
@@ -187,7 +187,7 @@ class FrameReader:
             raise _bad_text() from None
 
     def _join(self, first: int, payload: bytes) -> Message | None:
-        """Return the message that this data frame completes, if it completes one that need not be unpacked."""
+        """Add a data frame; return the message if it is complete and not compressed, else None."""
         opcode = first & 0x0F
         checked, self._checked = self._checked, 0
         if opcode != CONTINUATION:

@@ -1,4 +1,4 @@
-"""HTTP answers: payloads, refusals, and the headers that browsers want on both."""
+"""HTTP answers: payloads and refusals, with their CORS headers."""
 
 import gzip
 from typing import Final
@@ -8,14 +8,14 @@ from aiohttp import web
 
 from gateway.engine.errors import Refusal
 
-# Strangers need not know which versions run here.
+# The Server header hides the versions of our software.
 SERVER: Final = "gateway"
 _TEXT: Final = "text/plain; charset=UTF-8"
 _GZIP_FROM_BYTES: Final = 1024
 
 
 def cors_headers(request: web.BaseRequest) -> list[tuple[str, str]]:
-    """Return what lets an allowed foreign page read the answer; nothing for a request without Origin."""
+    """Return the headers that let a page of another origin read the answer; none without an Origin header."""
     origin = request.headers.get("Origin")
     if origin is None:
         return []
@@ -27,7 +27,7 @@ def cors_headers(request: web.BaseRequest) -> list[tuple[str, str]]:
 
 
 def preflight(request: web.Request) -> web.Response:
-    """Answer a browser's question whether it may send a request."""
+    """Return the answer to a CORS preflight request."""
     headers = [
         *cors_headers(request),
         ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
@@ -40,7 +40,7 @@ def preflight(request: web.Request) -> web.Response:
 
 
 def payload(request: web.Request, body: bytes, *, compress: bool) -> web.Response:
-    """Answer a poll."""
+    """Return the answer to a poll; `compress` allows gzip above 1 KiB."""
     headers = [*cors_headers(request), ("Content-Type", _TEXT), ("Cache-Control", "no-store")]
     if compress and len(body) >= _GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
         body = gzip.compress(body, compresslevel=6, mtime=0)
@@ -49,13 +49,13 @@ def payload(request: web.Request, body: bytes, *, compress: bool) -> web.Respons
 
 
 def ok(request: web.Request) -> web.Response:
-    """Answer a POST; text/html because some browsers offer text/plain as a download."""
+    """Return the answer to a POST; text/html, because some browsers offer text/plain as a download."""
     headers = [*cors_headers(request), ("Content-Type", "text/html"), ("Cache-Control", "no-store")]
     return web.Response(body=b"ok", headers=headers)
 
 
 def refuse(request: web.BaseRequest, refusal: Refusal, *, cors: bool = True) -> web.Response:
-    """Answer with a refusal; its body says why."""
+    """Return the answer for a refusal."""
     headers = [
         *(cors_headers(request) if cors else ()),
         *refusal.headers,
@@ -65,6 +65,6 @@ def refuse(request: web.BaseRequest, refusal: Refusal, *, cors: bool = True) -> 
 
 
 def refusal_body(refusal: Refusal) -> bytes:
-    """Return the JSON that says why."""
+    """Return a refusal as JSON."""
     limit = {"limit": refusal.limit} if refusal.limit else {}
     return msgspec.json.encode({"code": refusal.code, "message": refusal.message} | limit)

@@ -1,4 +1,4 @@
-"""The server: requests in, sessions out."""
+"""The Engine.IO server: routes requests, opens and ends sessions."""
 
 import asyncio
 import time
@@ -45,13 +45,13 @@ _SHUTDOWN_STEP_S: Final = 0.01
 class EngineServer(Compat):
     """An Engine.IO v4 server on aiohttp, in the shape that python-socketio's AsyncServer expects.
 
-    python-socketio constructs it with its own keyword arguments, which are ignored; `options` is ours.
+    python-socketio passes its own keyword arguments, which are ignored; `options` is ours.
 
-    The upper layer joins in by python-socketio's handlers (`on`), which get sids, or more cheaply by the
-    hooks of :class:`EngineOptions`, which get the :class:`EngineSocket`. A hook returns None when it has done
-    its work, or an awaitable when it has to wait. `opener(socket)` runs before the client hears of its
-    session and refuses it by an awaitable that gives False; `receiver(socket, data)` gets the messages of
-    one socket one after the other; `closer(socket, reason)` gets the end of every session that `opener` saw.
+    The upper layer registers python-socketio's handlers (`on`), which get sids. Hooks of :class:`EngineOptions`
+    get the :class:`EngineSocket` and are cheaper. A hook returns None when its work is done, or an awaitable if it
+    has to wait. `opener(socket)` runs before the session is announced to the client; it refuses the session by an
+    awaitable with the result False. `receiver(socket, data)` gets the messages of one socket one after the other.
+    `closer(socket, reason)` gets the end of every session that `opener` got.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class EngineServer(Compat):
         return self._context.stats
 
     def call_later(self, delay_s: float, callback: Callable[[], object]) -> Call:
-        """Call back on the wheel: cheaper than a loop timer, and up to a tick late."""
+        """Call `callback` after `delay_s` seconds; cheaper than a timer of the loop, and up to a tick late."""
         return self._context.timers.call_later(delay_s, callback)
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
-        """Serve one HTTP request: open a session, or carry one on."""
+        """Serve one HTTP request: open a session, or continue one."""
         allowed = self._origin_allowed(request)
         body = handshake.unlawful_body(request)
         outcome: web.StreamResponse | Refusal
@@ -101,7 +101,7 @@ class EngineServer(Compat):
         self.stats.count_refusal(outcome)
         response = replies.refuse(request, outcome, cors=allowed)
         if body or handshake.wants_websocket(request):
-            # What comes behind it was meant for something else than another request.
+            # The bytes that follow are no HTTP request.
             response.force_close()
         if not request.content.is_eof():
             await see_off(request, response, self.options.close_timeout_s)
@@ -149,16 +149,16 @@ class EngineServer(Compat):
         if isinstance(key, Refusal):
             return key
         socket = EngineSocket(self._context, self.generate_id(), handshake.environ(request, remote))
-        refusal = await self._begin(socket)
+        refusal = await self._start(socket)
         if refusal is not None:
             return refusal
         if websocket:
             return self._open_websocket(request, socket, key)
         return self._open_polling(request, socket)
 
-    async def _begin(self, socket: EngineSocket) -> Refusal | None:
-        """Begin the session and hear what the upper layer says to it."""
-        socket.begin()
+    async def _start(self, socket: EngineSocket) -> Refusal | None:
+        """Begin the session; return a refusal if the upper layer refuses it or it was closed meanwhile."""
+        socket.start()
         try:
             opening = self._opener(socket)
             refused = opening is not None and await opening is False
@@ -172,7 +172,6 @@ class EngineServer(Compat):
         if refused:
             socket.close()
             return FORBIDDEN
-        # Closed meanwhile: by the upper layer, or because we are draining.
         return unavailable("try again later", self.options.retry_after_s) if socket.closed else None
 
     def _open_polling(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
@@ -198,7 +197,7 @@ class EngineServer(Compat):
     def _switch(
         self, request: web.Request, key: str, first: bytes, *, vouched: bool = False
     ) -> tuple[WebSocket, bytes] | None:
-        """Turn the request into a websocket; `first` goes out with the head, in one write."""
+        """Turn the request into a websocket; `first` is written together with the head. None if that fails."""
         transport = upgradable(request)
         if transport is None:
             return None
@@ -210,12 +209,12 @@ class EngineServer(Compat):
         head = handshake.switching_protocols(key, extension, vouched=vouched)
         return websocket, take_over(request, head + first, websocket)
 
-    # -- carrying on
+    # -- open sessions
 
     async def _carry_on(self, request: web.Request, sid: str) -> web.StreamResponse | Refusal:
         parting = self._context.parting.get(sid)
         if parting is not None and request.method == "GET":
-            last_words = parting.take()
+            last_words = parting.take_payload()
             if parting.empty:
                 self._context.parting.pop(sid, None)
             return self._payload(request, last_words)
@@ -237,8 +236,8 @@ class EngineServer(Compat):
         answer = await self.options.elsewhere(request, sid)
         if answer is not None:
             return answer
-        # Behind a proxy that goes by the client's address, a draining replica gets the requests of sessions
-        # that were opened elsewhere because it drains: a 503 sends them on as well.
+        # A proxy that balances by client address sends us requests of sessions on other replicas. While we drain,
+        # a 503 makes it try those.
         return self._draining_refusal() if self._draining else UNKNOWN_SID
 
     def _draining_refusal(self) -> Refusal:
@@ -272,7 +271,7 @@ class EngineServer(Compat):
             Upgrade(socket, polling, websocket)
             websocket.start(tail)
         else:
-            # An answer of HTTP would do, but the document and its tests want a websocket that closes.
+            # The protocol's test suite expects a websocket that closes, not an HTTP error.
             websocket.end(CloseReason.SERVER, CloseCode.POLICY, "the session has a websocket")
         return Taken()
 
@@ -281,9 +280,9 @@ class EngineServer(Compat):
     async def drain(self, over_s: float, upgrades_s: float = 0.0) -> None:
         """Refuse new sessions and close the open ones, spread evenly over `over_s` seconds.
 
-        Clients are told to come back (1012); they find another replica, or this one's 503. Before that, upgrades
-        that are under way have `upgrades_s`: a socket.io-client that has stopped polling and loses the websocket
-        before it changed over polls never again, and notices that by its heartbeats only.
+        Clients get close code 1012 and reconnect, to another replica or to our 503. Upgrades under way get up to
+        `upgrades_s` first: if a socket.io-client has stopped polling and then loses the websocket before the
+        upgrade is complete, it never polls again and notices that only by a missing heartbeat.
         """
         self._draining = True
         deadline = self._context.timers.now() + upgrades_s
@@ -296,16 +295,13 @@ class EngineServer(Compat):
             await asyncio.sleep(_DRAIN_STEP_S)
 
     async def shutdown(self, within_s: float | None = None) -> None:
-        """Close every session at once; return when all are gone, after `within_s` at the latest.
-
-        By default that is `close_timeout_s`.
-        """
+        """Close every session; return when all have ended, or after `within_s` (by default `close_timeout_s`)."""
         self._draining = True
         context = self._context
         for socket in [*context.sockets.values()]:
             socket.close(CloseReason.SHUTDOWN, CloseCode.GOING_AWAY)
         deadline = context.timers.now() + (self.options.close_timeout_s if within_s is None else within_s)
-        # The ends are reported in the next turn; what they leave to wait for is waited for here.
+        # Ends are reported in the next turn; wait for the tasks that they start, too.
         await asyncio.sleep(0)
         while (context.closing or context.tasks) and context.timers.now() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_SHUTDOWN_STEP_S)

@@ -1,7 +1,7 @@
-"""One Engine.IO session, whatever carries it."""
+"""One Engine.IO session, over any transport."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final, Literal
 
 from msgspec import MsgspecError
@@ -10,63 +10,56 @@ from gateway.core.frames import BinaryFrame, Frame
 from gateway.engine import payload
 from gateway.engine.channel import Candidate, Channel
 from gateway.engine.context import EngineContext
-from gateway.engine.control_frames import PING
 from gateway.engine.errors import CloseCode, CloseReason, ProtocolViolation
+from gateway.engine.heartbeat import Heartbeat
 from gateway.engine.inbox import Inbox
-from gateway.engine.rate_limit import RateLimited
-from gateway.engine.wheel import UNSET
 
-# Out of a handler these mean that the peer sent nonsense, not that the handler is broken.
+# If a handler raises one of these, the peer's message was malformed.
 _PEER_ERRORS: Final = (ValueError, MsgspecError)
 
-# What a client sent before it left is still handled, as it would have been had it left a moment later.
+# After these reasons queued messages are still handled: the client sent them before it left.
 _BY_CLIENT: Final = frozenset((CloseReason.CLIENT, CloseReason.TRANSPORT_CLOSE))
 
 
 def _discard(frame: Frame) -> None:
-    """Stand in for the channel of a closed socket."""
+    """Drop a frame; replaces `send` of the channel when a socket is closed."""
 
 
-class EngineSocket(RateLimited):
-    """A session from its handshake to its end; the upper layer's handle of one client.
+class EngineSocket(Heartbeat):
+    """A session from its handshake to its end; the upper layer's handle for one client.
 
-    `send_frame(frame)` is the hot path: the channel's own method, rebound when the channel changes and to
-    nothing when the session ends. It never blocks, raises or calls the upper layer back. `owner` is the upper
-    layer's to use, and is released when its closer has returned. `environ` holds the handshake's WSGI-like
-    facts until `forget_handshake`, `remote` the client's address. `vouched` says that `vouch` was called.
-    `closed` is true from the moment the session ends.
+    `send_frame(frame)` is the hot path. It is the `send` of the present channel, and drops frames after the end.
+    It never blocks, raises or calls the upper layer. `owner` is free for the upper layer, and is cleared after
+    `closer`. `environ` holds the WSGI-like facts of the handshake until `forget_handshake`. `remote` is the
+    client's address. `vouched` says that `vouch` was called. `closed` is true from the moment the session ends.
 
-    The upper layer gets messages one at a time and in order; then, once, the end of the session: never out
-    of a call that it made itself, and not before the handler that was running has returned.
+    The upper layer gets messages one at a time and in order, then the end of the session, once. It gets the end
+    after a running handler has returned, and never within one of its own calls.
     """
 
     __slots__ = (
         "__weakref__",
-        "_awaiting_pong",
         "_channel",
         "_end_reason",
         "_inbox",
         "_logged",
         "_muted",
-        "_pinged_at",
         "candidate",
         "closed",
-        "context",
         "environ",
         "max_bytes",
         "owner",
         "remote",
-        "send_frame",
         "session",
         "sid",
-        "slot",
         "transport",
         "vouched",
     )
 
-    def __init__(self, context: EngineContext, sid: str, environ: dict[str, Any]) -> None:
-        super().__init__()
-        self.context = context
+    context: "EngineContext[EngineSocket]"
+
+    def __init__(self, context: "EngineContext[EngineSocket]", sid: str, environ: dict[str, Any]) -> None:
+        super().__init__(context, _discard)
         self.sid = sid
         self.environ: dict[str, Any] | None = environ
         self.remote: str = environ.get("REMOTE_ADDR", "")
@@ -76,16 +69,12 @@ class EngineSocket(RateLimited):
         self.vouched = False
         self.closed = False
         self.transport: Literal["polling", "websocket"] = "polling"
-        self.send_frame: Callable[[Frame], None] = _discard
         self._muted = False
         self.candidate: Candidate | None = None
-        self.slot = UNSET
         self._channel: Channel | None = None
         self._inbox: Inbox | None = None
         self._end_reason: str | None = None
         self._logged = False
-        self._awaiting_pong = False
-        self._pinged_at = 0.0
 
     # -- for the upper layer
 
@@ -94,24 +83,23 @@ class EngineSocket(RateLimited):
         self.send_frame(Frame(text.encode()))
 
     def send_binary(self, data: bytes) -> None:
-        """Send bytes: an attachment of the text packet before it."""
+        """Send bytes: an attachment of the previous text packet."""
         self.send_frame(BinaryFrame(data))
 
     def send_frames(self, frames: Sequence[Frame]) -> None:
-        """Send several at once, as after a reconnect: one system call instead of one for each."""
+        """Send several packets with one system call, as after a reconnect."""
         if self._channel is not None and not self._muted:
             self._channel.send_all(frames)
 
     def close(self, reason: str = CloseReason.SERVER, code: int = CloseCode.NORMAL) -> None:
-        """End the session and close its transport; what was sent before still goes out.
+        """End the session and close its transport; earlier packets are still sent.
 
-        May be called at any time and any number of times. No Socket.IO packet is sent: a client whose
-        transport closes comes back, one that gets a DISCONNECT does not.
+        May be called at any time, and repeatedly. Sends no Socket.IO DISCONNECT, which would stop reconnects.
         """
         self._end(reason, code, reason)
 
     def vouch(self) -> None:
-        """Take messages of full size from now on: the client has said who it is."""
+        """Note that the client is authenticated: its messages may have the full size from now on."""
         self.vouched = True
         self.max_bytes = self.context.options.max_payload_bytes
         if self._channel is not None:
@@ -123,40 +111,38 @@ class EngineSocket(RateLimited):
 
     @property
     def buffered(self) -> int:
-        """Bytes sent that the client has not taken yet."""
+        """The number of sent bytes that the client has not read yet."""
         return self._channel.buffered if self._channel is not None else 0
 
     # -- for the channels
 
-    def begin(self) -> None:
-        """Begin the session; a channel follows, or the end."""
+    def start(self) -> None:
+        """Add the session to the tables and start its heartbeat; `carry` or the end follows."""
         self.context.sockets[self.sid] = self
         self.context.stats.opened += 1
-        self._pinged_at = self.context.timers.now()
-        self._schedule_ping()
+        self._start_heartbeat()
 
     @property
     def channel(self) -> Channel | None:
-        """Return the channel that carries the session now."""
+        """Return the present channel; None before the first one and after the end."""
         return self._channel
 
     def carry(self, channel: Channel, transport: Literal["polling", "websocket"]) -> None:
-        """Go on with this channel."""
+        """Use this channel from now on."""
         self._channel = channel
         self.transport = transport
         if not self._muted:
             self.send_frame = channel.send
 
     def receive(self, message: str | bytes) -> None:
-        """Take one Engine.IO packet; raises :class:`ProtocolViolation` if it is none."""
+        """Handle one Engine.IO packet; raises :class:`ProtocolViolation` if it is malformed."""
         kind, data = payload.decode(message)
         if kind == payload.MESSAGE:
             self._deliver(data)
         elif kind == payload.CLOSE:
             self._end(CloseReason.CLIENT, CloseCode.NORMAL, "")
-        elif self.charge() and kind == payload.PONG and self._awaiting_pong:
-            self._awaiting_pong = False
-            self._schedule_ping()
+        elif self.charge() and kind == payload.PONG:
+            self._ponged()
 
     @property
     def full(self) -> bool:
@@ -164,16 +150,16 @@ class EngineSocket(RateLimited):
         return self._inbox is not None and self._inbox.full and not self.closed
 
     def mute(self) -> None:
-        """Send nothing more, on no channel; the end follows. Unlike `close` this is safe inside a `send_frame`."""
+        """Drop all later sends; the caller ends the session soon. Unlike `close`, safe inside `send_frame`."""
         self._muted = True
         self.send_frame = _discard
 
     def lost(self, reason: str) -> None:
-        """The channel is gone."""
+        """End the session: its channel is lost."""
         self._end(reason, CloseCode.NORMAL, "")
 
     def failed(self, error: Exception) -> None:
-        """Judge an exception of a handler or a decoder: close for the peer's fault, log for ours."""
+        """Handle an exception of a handler or decoder: close the session for a peer's fault, else log it."""
         if self.closed:
             return
         if isinstance(error, ProtocolViolation):
@@ -186,26 +172,10 @@ class EngineSocket(RateLimited):
                 self._logged = True
                 self.context.options.log("engine_handler_failed", remote=self.remote, error=type(error).__name__)
 
-    def fire(self, now: float) -> None:
-        """Ping, or give up on a client that did not answer the last ping."""
-        options = self.context.options
-        if self._awaiting_pong and self.full:
-            # We do not read what it sends, so its pong may be waiting for us.
-            self.context.timers.put(self, now + options.ping_timeout_s)
-            return
-        if self._awaiting_pong:
-            self._end(CloseReason.PING_TIMEOUT, CloseCode.GOING_AWAY, CloseReason.PING_TIMEOUT)
-            return
-        self._awaiting_pong = True
-        # Counted from when the ping was due: a late loop must not stretch the promise to the client.
-        self._pinged_at = max(self._pinged_at + options.ping_interval_s, now)
-        self.context.timers.put(self, self._pinged_at + options.ping_timeout_s)
-        self.send_frame(PING)
-
     # -- for the inbox
 
     def handle(self, data: str | bytes) -> Awaitable[object] | None:
-        """Return one message to the upper layer; return what is left to wait for."""
+        """Pass one message to the upper layer; return an awaitable if its handler waits, else None."""
         if not self.charge(len(data)):
             return None
         try:
@@ -215,7 +185,7 @@ class EngineSocket(RateLimited):
             return None
 
     async def guard(self, waiting: Awaitable[object]) -> None:
-        """Wait for a handler; what it raises is judged, not passed on."""
+        """Await a handler; its exception goes to `failed` and is not raised."""
         try:
             await waiting
         except Exception as error:  # noqa: BLE001
@@ -228,16 +198,13 @@ class EngineSocket(RateLimited):
 
     # -- inside
 
-    def _schedule_ping(self) -> None:
-        self.context.timers.put(self, self._pinged_at + self.context.options.ping_interval_s)
-
     def _deliver(self, data: str | bytes) -> None:
         if self._inbox is not None:
             self._inbox.put(data)
             return
         waiting = self.handle(data)
         if waiting is not None:
-            self._inbox = Inbox(self)
+            self._inbox = Inbox(self, self.context.options)
             self.context.spawn(self._work(self._inbox, waiting))
 
     async def _work(self, inbox: Inbox, waiting: Awaitable[object]) -> None:
@@ -247,6 +214,9 @@ class EngineSocket(RateLimited):
             self._report()
         else:
             self.resume()
+
+    def _timed_out(self) -> None:
+        self._end(CloseReason.PING_TIMEOUT, CloseCode.GOING_AWAY, CloseReason.PING_TIMEOUT)
 
     def _flooded(self) -> None:
         self._log_peer(CloseCode.POLICY, CloseReason.FLOOD)
@@ -282,11 +252,11 @@ class EngineSocket(RateLimited):
         if self._inbox is not None and reason not in _BY_CLIENT:
             self._inbox.clear()
         self._end_reason = reason
-        # Not here: the caller may be in the middle of a loop over the members of a room.
+        # Deferred, because the caller may be in a loop over the members of a room.
         asyncio.get_running_loop().call_soon(self._report)
 
     def _report(self) -> None:
-        """Tell the upper layer, once, that the session ended; after a running handler, not during it."""
+        """Tell the upper layer once that the session has ended, but not while its message handler still runs."""
         if self._inbox is not None or self._end_reason is None:
             return
         reason, self._end_reason = self._end_reason, None
@@ -298,7 +268,7 @@ class EngineSocket(RateLimited):
         if waiting is not None:
             self.context.spawn(self._see_off(waiting))
         else:
-            # The owner most likely refers to us: no cycle for the garbage collector.
+            # Break the reference cycle with the owner.
             self.owner = None
 
     async def _see_off(self, waiting: Awaitable[object]) -> None:

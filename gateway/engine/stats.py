@@ -1,4 +1,4 @@
-"""The engine's counters. Plain integers: the exporter of metrics reads them when asked."""
+"""The engine's counters: plain integers, which the metrics page reads."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,7 +13,6 @@ class EngineStats:
     """Counters since the start of one server; they only grow."""
 
     opened: int = 0
-    upgraded: int = 0
     slow_cut: int = 0
     bad_frames: int = 0
     handler_errors: int = 0
@@ -22,13 +21,13 @@ class EngineStats:
     refused: Counter[int] = field(default_factory=Counter)
 
     def count_refusal(self, refusal: Refusal) -> None:
-        """Count one request that was refused."""
+        """Count a refused request, and the limit that it exceeded."""
         self.refused[refusal.status] += 1
         if refusal.limit:
             self.limited[refusal.limit] += 1
 
     def count_close(self, reason: str) -> None:
-        """Count one session that ended; a reason of the upper layer's own counts as ``other``."""
+        """Count a session that ended; a reason that is no `CloseReason` counts as ``other``."""
         self.closed[reason if reason in _REASONS else "other"] += 1
         if reason == CloseReason.SLOW:
             self.slow_cut += 1

@@ -1,9 +1,8 @@
-"""The one place that reaches into aiohttp, above all to take a connection away from its RequestHandler.
+"""Use of aiohttp's internals, above all to take a connection over from its RequestHandler.
 
-aiohttp's own websocket keeps the request, its headers, a parser, a task and two queues alive for as long as
-the socket lives (13 KiB). After :func:`take_over` the transport belongs to another protocol and aiohttp
-forgets the connection. Written against aiohttp 3.14; a test compares the internals used here with the
-installed version.
+aiohttp's own websocket keeps the request, its headers, a parser, a task and two queues as long as the socket lives
+(13 KiB). After :func:`take_over` the transport belongs to another protocol, and aiohttp forgets the connection.
+Written for aiohttp 3.14; a test compares the internals used here with the installed version.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.web_protocol import RequestHandler
 
-# What this module touches and aiohttp does not promise.
+# Private attributes of aiohttp that this module uses.
 HANDLER_INTERNALS: Final = (
     "_buffer_paused",
     "_force_close",
@@ -39,13 +38,13 @@ HANDLER_INTERNALS: Final = (
 
 
 class Taken(web.StreamResponse):
-    """The response that a handler returns after `take_over`: it writes nothing."""
+    """The response that a handler returns after `take_over`; it writes nothing."""
 
     def __init__(self) -> None:
         super().__init__(status=101)
 
     async def prepare(self, request: web.BaseRequest) -> "AbstractStreamWriter | None":
-        """Write no head: the connection is not aiohttp's any more."""
+        """Write no head: the connection no longer belongs to aiohttp."""
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -53,7 +52,7 @@ class Taken(web.StreamResponse):
 
 
 def upgradable(request: web.Request) -> asyncio.Transport | None:
-    """Return the transport if it can be taken over now: alive, quiet, and past an upgrade request."""
+    """Return the transport if it can be taken over now: open, idle, and after an upgrade request. Else None."""
     handler: RequestHandler = request.protocol
     transport = handler.transport
     if transport is None or transport.is_closing():
@@ -64,11 +63,11 @@ def upgradable(request: web.Request) -> asyncio.Transport | None:
 
 
 def take_over(request: web.Request, head: bytes, protocol: asyncio.Protocol) -> bytes:
-    """Write `head`, give the transport to `protocol` and return the bytes that came behind the request.
+    """Write `head`, move the transport to `protocol`, and return the bytes that followed the request.
 
-    Call it with a request that :func:`upgradable` approved in the same turn of the loop, and return
-    :class:`Taken` from the handler. `protocol.connection_made` is not called. aiohttp's task for the
-    connection ends when the handler returns; nothing of the request stays behind.
+    :func:`upgradable` must have approved the request in the same turn of the loop. The handler must return
+    :class:`Taken`. `protocol.connection_made` is not called. aiohttp's task for the connection ends when the
+    handler returns, and the request is freed.
     """
     handler: RequestHandler = request.protocol
     transport = handler.transport
@@ -84,8 +83,8 @@ def take_over(request: web.Request, head: bytes, protocol: asyncio.Protocol) -> 
 
 
 def _detach(handler: "RequestHandler") -> None:
-    """Let aiohttp forget the connection without closing it."""
-    # The end of RequestHandler.start: with this set it leaves its loop, and leaves the transport alone.
+    """Make aiohttp forget the connection without closing it."""
+    # With this, and without a transport, RequestHandler.start ends its loop and closes nothing.
     handler._force_close = True
     handler.transport = None
     handler._message_tail = b""
@@ -97,7 +96,7 @@ def _detach(handler: "RequestHandler") -> None:
     manager = handler._manager
     handler._task_handler = None
     if manager is not None:
-        # With no task on record the server forgets the connection at once.
+        # Without a task the server forgets the connection at once.
         manager.connection_lost(handler, None)
         handler._manager = None
     handler._request_factory = None
@@ -106,16 +105,16 @@ def _detach(handler: "RequestHandler") -> None:
 
 @contextmanager
 def on_disconnect(request: web.BaseRequest, callback: Callable[[], object]) -> Iterator[None]:
-    """Call `callback` if the client goes away within this block.
+    """Call `callback` if the client disconnects within this block.
 
-    aiohttp tells a request by its `_cancel` method, which breaks the request's body; a GET has none, and
-    cancelling handlers is a setting of the whole application.
+    aiohttp calls a request's `_cancel` method on disconnect, which only breaks its body; we replace that method.
+    The alternative, to cancel the handler, is a setting of the whole application.
     """
 
     def cancelled(error: BaseException) -> None:
         callback()
 
-    # Past __setattr__, which warns in aiohttp's debug mode.
+    # Not by __setattr__, which warns in aiohttp's debug mode.
     request.__dict__["_cancel"] = cancelled
     try:
         yield
@@ -124,5 +123,5 @@ def on_disconnect(request: web.BaseRequest, callback: Callable[[], object]) -> I
 
 
 def no_lingering(request: web.Request) -> None:
-    """Have aiohttp close the connection, not wait, if the request's body is unread when the handler ends."""
+    """Make aiohttp close the connection at once, without waiting, if the body is unread when the handler ends."""
     request.protocol._lingering_time = 0.0

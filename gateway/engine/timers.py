@@ -1,4 +1,4 @@
-"""The wheel on asyncio: one loop timer, however many deadlines there are."""
+"""The wheel on asyncio: one timer of the loop serves all deadlines."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from typing import Final
 
 from gateway.engine.wheel import UNSET, Timer, Wheel
 
-# A timer that the loop rounds down must not spin.
+# Least delay: the loop may round it down, and a delay of 0 would make it spin.
 _MIN_DELAY_S: Final = 0.001
-# A process that stood still for this long reads its sockets first: the pongs may all be there.
+# After a stall of this length the sockets are read before timers fire: pongs may have arrived.
 _STALL_S: Final = 0.5
 
 
 class Call:
-    """A callback with a deadline of its own; `cancel` may be called at any time."""
+    """A callback with a deadline; `cancel` may be called at any time."""
 
     __slots__ = ("_callback", "_timers", "slot")
 
@@ -25,22 +25,22 @@ class Call:
         self._callback: Callable[[], object] | None = callback
 
     def fire(self, now: float) -> None:
-        """Call back, once."""
+        """Call the callback, once."""
         callback, self._callback, self._timers = self._callback, None, None
         if callback is not None:
             callback()
 
     def cancel(self) -> None:
-        """Never call back; release the callback at once."""
+        """Cancel the call and release the callback."""
         timers, self._timers, self._callback = self._timers, None, None
         if timers is not None:
             timers.drop(self)
 
 
 class Timers:
-    """Deadlines of one server, by the seconds of `clock`.
+    """The deadlines of one server, in seconds of `clock`.
 
-    `failed` hears of an exception that a timer raised: one bad callback must not stop the heartbeats of all.
+    `failed` gets the exception of a timer, so that one bad callback does not stop the heartbeats of all sockets.
     """
 
     __slots__ = ("_armed_at", "_clock", "_context", "_failed", "_handle", "_tick", "_wheel")
@@ -52,30 +52,30 @@ class Timers:
         self._failed = failed
         self._handle: asyncio.TimerHandle | None = None
         self._armed_at = 0.0
-        # The loop would copy the context of whoever armed the timer, and with it a request.
+        # An empty context: by default the timer would copy the caller's, and keep a request alive.
         self._context = Context()
 
     def now(self) -> float:
-        """Return the time by which deadlines are given."""
+        """Return the present time of `clock`, in seconds."""
         return self._clock()
 
     def put(self, timer: Timer, when: float) -> None:
-        """Set the timer's deadline, in place of the one that it had."""
+        """Set the timer's deadline, in place of the deadline that it had, if any."""
         self._wheel.put(timer, when)
         self._arm()
 
     def drop(self, timer: Timer) -> None:
-        """Forget the timer's deadline, if it has one."""
+        """Remove the timer's deadline, if it has one."""
         self._wheel.drop(timer)
 
     def call_later(self, delay_s: float, callback: Callable[[], object]) -> Call:
-        """Call `callback` after `delay_s` seconds, not earlier, and at most a tick later."""
+        """Call `callback` after `delay_s` seconds, at most a tick later, never earlier."""
         call = Call(self, callback)
         self.put(call, self._clock() + delay_s + self._tick)
         return call
 
     def stop(self) -> None:
-        """Let go of the loop; deadlines stay and count on with the next `put`."""
+        """Cancel the loop's timer; the deadlines stay, and the next `put` starts it again."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

@@ -1,4 +1,4 @@
-"""From long-polling to a websocket without losing, doubling or reordering a packet."""
+"""The upgrade from long-polling to a websocket: no packet is lost, doubled or reordered."""
 
 from typing import Final
 
@@ -13,12 +13,11 @@ _UPGRADE: Final = "5"
 
 
 class Upgrade:
-    """A websocket on trial beside a long-polling session.
+    """A websocket under test, beside a long-polling session.
 
-    From the probe on no poll waits: it is answered with what is queued or with a noop, so that the client can
-    stop polling. What is sent until the client says ``5`` queues, and goes out on the websocket. A
-    websocket that does anything else, or takes longer than `upgrade_timeout_s`, is closed, and the session
-    stays where it is.
+    From the probe on, a poll is answered at once, with queued packets or a noop, so that the client can stop
+    polling. Packets queue until the client sends ``5``, and are then sent on the websocket. A websocket that sends
+    anything else, or takes longer than `upgrade_timeout_s`, is closed, and the session stays with long-polling.
     """
 
     __slots__ = ("_polling", "_probed", "_socket", "_timeout", "_websocket")
@@ -34,7 +33,7 @@ class Upgrade:
 
     @property
     def full(self) -> bool:
-        """Nothing is queued here."""
+        """Return False: an upgrade queues nothing."""
         return False
 
     @property
@@ -43,7 +42,7 @@ class Upgrade:
         return self._socket.max_bytes
 
     def receive(self, message: str | bytes) -> None:
-        """Take the probe, then the client's word that it changes over."""
+        """Handle the probe, then the upgrade packet ``5``; close the websocket on anything else."""
         websocket = self._websocket
         if websocket is None:
             return
@@ -58,22 +57,22 @@ class Upgrade:
             self._abandon()
 
     def charge(self) -> bool:
-        """Count a frame for the session."""
+        """Charge the session's rate limit for a frame; return whether the session stays open."""
         return self._socket.charge()
 
     def failed(self, error: Exception) -> None:
-        """The websocket is no good."""
+        """Close the websocket after a violation of the protocol."""
         self._abandon()
 
     def mute(self) -> None:
-        """Nothing is sent here."""
+        """Do nothing: an upgrade sends no messages."""
 
     def lost(self, reason: str) -> None:
-        """The websocket went away."""
+        """End the upgrade: the websocket is lost."""
         self._abandon()
 
     def cancel(self) -> None:
-        """The session is closed: close the websocket with it."""
+        """Close the websocket and end the upgrade."""
         self._timeout.cancel()
         self._socket.context.upgrading.discard(self._socket.sid)
         websocket, self._websocket = self._websocket, None
@@ -92,7 +91,6 @@ class Upgrade:
         socket = self._socket
         socket.candidate = None
         socket.context.upgrading.discard(socket.sid)
-        socket.context.stats.upgraded += 1
         waiting = self._polling.retire()
         websocket.serve(socket)
         socket.carry(websocket, "websocket")

@@ -1,10 +1,10 @@
-"""A websocket after its handshake: the transport's protocol, with no task and no queue."""
+"""A websocket after its handshake: an asyncio protocol without a task or a queue."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 
 from gateway.core.frames import Frame
-from gateway.engine import kernel, reader
+from gateway.engine import reader, send_buffer
 from gateway.engine.channel import Owner
 from gateway.engine.context import EngineContext
 from gateway.engine.control_frames import close_code, close_frame, pong_frame
@@ -17,20 +17,20 @@ from gateway.engine.timers import Call
 class WebSocket(asyncio.Protocol):
     """Reads, writes and closes one websocket.
 
-    A send goes straight to the transport. A peer that leaves more than `max_buffer_bytes` unread is cut: the
-    transport's own high-water mark says so, hence no check of ours on the way out. Closing says why and waits for
-    the peer's answer, after a violation for none, then closes our side. A peer that has not closed its own
-    `close_timeout_s` later is reset: it may not even have taken what was sent.
+    A send writes to the transport directly. A peer that leaves more than `max_buffer_bytes` unread is cut by the
+    transport's high-water mark, so that a send needs no check. To close, we send a close frame, wait for the
+    peer's answer (not after a violation), and close our side. If the connection is still open after
+    `close_timeout_s`, it is reset.
     """
 
     __slots__ = ("_context", "_deflated", "_held", "_linger", "_owner", "_reader", "_slow", "_transport")
 
-    def __init__(self, context: EngineContext, transport: asyncio.Transport, *, deflated: bool) -> None:
+    def __init__(self, context: EngineContext[object], transport: asyncio.Transport, *, deflated: bool) -> None:
         self._context = context
         self._transport = transport
         self._owner: Owner | None = None
         self._deflated = deflated
-        # Until there is an owner, which says what it takes.
+        # The limit until there is an owner, which has its own.
         max_bytes = context.options.max_stranger_bytes or context.options.max_payload_bytes
         self._reader: FrameReader | None = FrameReader(max_bytes, deflated=deflated)
         self._held = False
@@ -40,28 +40,28 @@ class WebSocket(asyncio.Protocol):
     # -- for the session
 
     def start(self, tail: bytes) -> None:
-        """Begin, once the transport and an owner are there; `tail` is what came behind the handshake."""
+        """Start reading, after `serve`; `tail` holds the bytes that followed the handshake."""
         self._transport.set_write_buffer_limits(high=self._context.options.max_buffer_bytes)
         if tail:
             self.data_received(tail)
 
     def serve(self, owner: Owner) -> None:
-        """Work for this owner from now on."""
+        """Set the owner, and its size limit."""
         self._owner = owner
         self.widen(owner.max_bytes)
 
     def widen(self, max_bytes: int) -> None:
-        """Take messages of up to this size from now on."""
+        """Set the size limit of incoming messages, in bytes."""
         if self._reader is not None:
             self._reader.limit = max_bytes
 
     @property
     def send(self) -> Callable[[Frame], None]:
-        """The method that writes a frame."""
+        """The function that writes a frame."""
         return self._send_deflated if self._deflated else self._send_plain
 
     def send_all(self, frames: Sequence[Frame]) -> None:
-        """Write several frames in one go."""
+        """Write several frames with one call."""
         if self._transport.is_closing():
             return  # asyncio of Python 3.12 would register the closed file's number (cpython#136234)
         if self._deflated and self._context.deflater is not None:
@@ -71,48 +71,48 @@ class WebSocket(asyncio.Protocol):
 
     @property
     def buffered(self) -> int:
-        """Bytes that the transport could not hand to the kernel yet."""
+        """The number of bytes that the transport has not passed to the kernel yet."""
         return self._transport.get_write_buffer_size()
 
     def end(self, reason: str, code: int, text: str) -> None:
-        """Close with `code` and `text`, unless the connection is going down already."""
+        """Send a close frame with `code` and `text`, unless the connection is closing already."""
         self._owner = None
         if self._linger is not None or self._transport.is_closing():
             return
         self._transport.write(close_frame(code, text))
         self._expect_end()
         if self._reader is None:
-            # Its answer could not be told from anything else that comes.
-            kernel.end(self._transport)
+            # Without a reader we can't recognize the peer's answer, so do not wait for it.
+            send_buffer.end(self._transport)
         self.resume()
 
     def abort(self) -> None:
-        """Drop the connection and what is unsent."""
-        kernel.reset(self._transport)
+        """Reset the connection; unsent bytes are dropped."""
+        send_buffer.reset(self._transport)
 
     def resume(self) -> None:
-        """Go on with what was left unread, in the next turn of the loop."""
+        """Continue to read in the next turn of the loop."""
         if self._held:
             asyncio.get_running_loop().call_soon(self._continue)
 
     # -- for the transport
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; every message that is whole is handled now, within the turn's budget."""
+        """Add bytes and handle complete messages, up to one turn's share."""
         if self._reader is not None:
             self._reader.feed(data)
             if not self._held:
                 self._pump()
 
     def pause_writing(self) -> None:
-        """The unsent bytes passed the limit: cut. The end is reported when the transport is gone."""
+        """Cut the peer: the unsent bytes exceed the limit. `connection_lost` reports the end."""
         if self._owner is not None:
             self._slow = True
             self._owner.mute()
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Report the end, unless it was ours."""
+        """Tell the owner of the loss; there is none if we closed the websocket."""
         self._reader = None
         if self._linger is not None:
             self._linger.cancel()
@@ -147,7 +147,7 @@ class WebSocket(asyncio.Protocol):
                 taken += TURN
             else:
                 taken += share(message[1], self._reader.fragments if self._reader is not None else 1)
-            self._take(message)
+            self._on_message(message)
         self._hold()
         self.resume()
 
@@ -157,15 +157,15 @@ class WebSocket(asyncio.Protocol):
         try:
             return self._reader.next()
         except ProtocolViolation as violation:
-            # What follows cannot be told apart any more; it is read and dropped until the peer hangs up.
+            # Later frames can't be recognized. They are read and dropped until the peer disconnects.
             self._reader = None
             if self._linger is not None:
-                kernel.end(self._transport)
+                send_buffer.end(self._transport)
             self._failed(violation)
             return None
 
     def _hold(self) -> None:
-        """Leave the rest unread until `resume`, here and in the kernel."""
+        """Stop reading until `resume`; the rest stays in our buffer and in the kernel."""
         self._held = True
         self._transport.pause_reading()
 
@@ -177,7 +177,7 @@ class WebSocket(asyncio.Protocol):
         if not self._held:
             self._transport.resume_reading()
 
-    def _take(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         opcode, data = message
         if opcode == reader.CLOSE:
             self._peer_closed(data)
@@ -196,12 +196,12 @@ class WebSocket(asyncio.Protocol):
             self._owner.failed(violation)
 
     def _peer_closed(self, data: str | bytes) -> None:
-        """Answer a close frame if it is no answer itself, and hang up."""
+        """Answer the peer's close frame, unless it is the answer to ours, and close our side."""
         self._reader = None
         if self._linger is None:
             self._transport.write(close_frame(close_code(data)))
             self._expect_end()
-        kernel.end(self._transport)
+        send_buffer.end(self._transport)
         owner, self._owner = self._owner, None
         if owner is not None:
             owner.lost(CloseReason.TRANSPORT_CLOSE)

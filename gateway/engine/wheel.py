@@ -1,4 +1,4 @@
-"""One wheel of deadlines for all sockets. Pure: time is a parameter, nothing sleeps."""
+"""A timer wheel for the deadlines of all sockets. Pure: time is a parameter."""
 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
@@ -6,28 +6,27 @@ from typing import Final, Protocol
 
 UNSET: Final = -1
 
-# A dict keeps the size that it once had. A bucket larger than this is packed: twice what a full one takes.
+# A dict never shrinks. A bucket of about twice the size that its timers need is copied into a new dict.
 _BUCKET_BYTES: Final = 512
 _TIMER_BYTES: Final = 256
-# Ticks that were left and are looked up no more.
+# Most ticks without timers that may stay in the order.
 _MAX_LEFT: Final = 64
 
 
 class Timer(Protocol):
-    """Something with one deadline. `slot` belongs to the wheel and starts as `UNSET`."""
+    """An object with one deadline. `slot` belongs to the wheel and starts as `UNSET`."""
 
     slot: int
 
     def fire(self, now: float) -> None:
-        """Do what was due; `now` is at most one tick before the deadline asked for."""
+        """Act on the deadline; `now` is less than one tick before it, or later."""
 
 
 class Wheel:
-    """Deadlines rounded down to a tick, kept by tick.
+    """Timers in buckets by their deadline, rounded down to a tick.
 
-    A timer comes due less than one tick early and never late by the wheel's own doing. It costs a dict entry
-    and no object of its own; taking it out leaves nothing behind, however far its deadline is. Timers of one
-    tick come in the order in which they were put.
+    A timer is due less than one tick early, and never late because of the wheel. It costs one dict entry. After
+    `drop` nothing of it is left, however far its deadline was. Timers of one tick fire in the order of `put`.
     """
 
     __slots__ = ("_buckets", "_order", "_tick")
@@ -38,7 +37,7 @@ class Wheel:
         self._order: list[int] = []
 
     def put(self, timer: Timer, when: float) -> None:
-        """Set the timer's deadline, in place of the one that it had."""
+        """Set the timer's deadline; an earlier one is replaced."""
         self.drop(timer)
         slot = max(int(when / self._tick), 0)
         bucket = self._buckets.get(slot)
@@ -49,7 +48,7 @@ class Wheel:
         timer.slot = slot
 
     def drop(self, timer: Timer) -> None:
-        """Forget the timer's deadline, if it has one."""
+        """Remove the timer's deadline, if it has one."""
         slot, timer.slot = timer.slot, UNSET
         bucket = self._buckets.get(slot)
         if bucket is None:
@@ -62,16 +61,13 @@ class Wheel:
             self._buckets[slot] = dict(bucket)
 
     def next_at(self) -> float | None:
-        """Return when to come back, or None while there is nothing to wait for."""
+        """Return the time of the next tick with timers, or None without timers."""
         while self._order and self._order[0] not in self._buckets:
             heappop(self._order)
         return self._order[0] * self._tick if self._order else None
 
     def due(self, now: float) -> Iterator[Timer]:
-        """Take out and yield the timers whose tick has come.
-
-        One that is dropped or put anew while this runs is left out, so that a timer may touch others.
-        """
+        """Remove and yield the timers whose tick has come; skip those that are dropped or put again meanwhile."""
         ready: list[tuple[int, dict[Timer, None]]] = []
         while self._order and self._order[0] * self._tick <= now:
             slot = heappop(self._order)
@@ -83,7 +79,7 @@ class Wheel:
                     yield timer
 
     def _forget_left(self) -> None:
-        """Take the ticks without timers out of the order, once they are more than those with some."""
+        """Remove ticks without timers from the order when they are more than the ticks with timers."""
         if len(self._order) > 2 * len(self._buckets) + _MAX_LEFT:
             self._order = [*self._buckets]
             heapify(self._order)

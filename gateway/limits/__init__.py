@@ -1,1 +1,1 @@
-"""The limits of one client: rates, addresses, connections; decisions that do no I/O."""
+"""The limits of one client: rates, addresses, connections. No I/O."""

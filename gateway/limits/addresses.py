@@ -1,4 +1,4 @@
-"""The address of a request's client, behind proxies that are trusted to tell it."""
+"""The address of a request's client, behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 HEADER: Final = "X-Forwarded-For"
-# What one household or one phone has of IPv6.
+# The size of the IPv6 network that one household or one phone gets.
 _IPV6_SHARE_BITS: Final = 64
 
 
 def remote_of(trusted: Sequence[Network]) -> Callable[[web.Request], str]:
-    """Return a function that tells a request's address.
+    """Return a function that returns the client address of a request.
 
-    Without trusted proxies that is the connection's own, and no header is looked at.
+    Without trusted proxies it is the address of the connection, and headers are ignored.
     """
     if not trusted:
         return peer_of
@@ -33,16 +33,16 @@ def remote_of(trusted: Sequence[Network]) -> Callable[[web.Request], str]:
 
 
 def peer_of(request: web.Request) -> str:
-    """Return the address at the other end of a request's connection, empty where it has none."""
+    """Return the address of the connection's other end; empty for a Unix socket."""
     return request.remote or ""
 
 
 def client_address(peer: str, forwarded: Iterable[str], is_trusted: Callable[[str], bool]) -> str:
     """Return the address of the client at the far end of a chain of trusted proxies.
 
-    Each proxy adds on the right whom it heard from. From there, what a trusted proxy wrote is believed: the first
-    address that is not a proxy's own is the client's, and what stands left of it anybody may have made up.
-    Where a trusted proxy wrote something else than an address, the client is `peer`.
+    Each proxy appends the address that it got the request from. Read from the right, the first address that is not
+    a trusted proxy's is the client's; anything left of it may be forged. If a trusted proxy wrote no valid
+    address, the client is `peer`.
     """
     if not is_trusted(peer):
         return peer
@@ -58,9 +58,9 @@ def client_address(peer: str, forwarded: Iterable[str], is_trusted: Callable[[st
 
 
 def parse(text: str) -> Address | None:
-    """Read an address that may have a port, as some proxies write it; None for anything else.
+    """Return the address in a text, which may have a port, as some proxies write it; None if it is malformed.
 
-    An IPv4 address that came over an IPv6 socket is the IPv4 address.
+    An IPv4-mapped IPv6 address is returned as IPv4.
     """
     host = text
     if text.startswith("["):
@@ -68,7 +68,7 @@ def parse(text: str) -> Address | None:
     elif text.count(":") == 1:
         host = text.partition(":")[0]
     try:
-        # A zone ("%eth0") means something on the machine of whoever wrote it, and may be any text.
+        # A zone ("%eth0") is only valid on the machine that wrote it, and may be any text.
         address = ip_address(host) if "%" not in host else None
     except ValueError:
         return None
@@ -79,7 +79,7 @@ def parse(text: str) -> Address | None:
 
 @lru_cache(maxsize=1024)
 def share_of(address: str) -> str:
-    """Return what one client has of addresses: an IPv4 address, or the network that an IPv6 client picks from."""
+    """Return the addresses that one client has: an IPv4 address, or the /64 network of an IPv6 address."""
     parsed = parse(address)
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((int(parsed), _IPV6_SHARE_BITS), strict=False))
@@ -90,7 +90,7 @@ def _judge(trusted: tuple[Network, ...]) -> Callable[[str], bool]:
     @lru_cache(maxsize=1024)
     def is_trusted(address: str) -> bool:
         parsed = parse(address)
-        # A Unix socket has no address: whoever may open it is a program of this machine, let in by its file.
+        # A Unix socket has no address. It is trusted: file permissions decide which programs may connect.
         return address == "" if parsed is None else any(parsed in network for network in trusted)
 
     return is_trusted

@@ -1,4 +1,4 @@
-"""Metering new connections: how many a second, how many that nobody has vouched for yet, how many an address."""
+"""Limits of connections: new ones per second, unauthenticated ones, and those of one address."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ _log = structlog.get_logger("gateway.limits")
 
 
 class Connects:
-    """Lets new connections in, or says why not; asked before anything is made for them.
+    """Admits or refuses new connections, before any object is made for them.
 
-    A client that comes back counts like one that comes for the first time. `pending()` gives how many sockets
-    have not authenticated.
+    A reconnect counts like a first connect. `pending()` returns the number of sockets that have not authenticated.
     """
 
     def __init__(
@@ -49,20 +48,20 @@ class Connects:
         self._sockets: dict[str, int] = {}
 
     def refusal_of(self, remote: str) -> Refusal | None:
-        """Return the refusal that one more connection from `remote` gets, None where it may come."""
+        """Return the refusal of a new connection from `remote`, or None to admit it."""
         refusal = self._judge(remote)
         if refusal is not None:
             _log.warning("connect_limited", limit=refusal.limit, remote=remote)
         return refusal
 
     def opened(self, remote: str) -> None:
-        """Count a socket that was opened."""
+        """Count an opened socket for its address."""
         if self._most_of_one:
             share = share_of(remote)
             self._sockets[share] = self._sockets.get(share, 0) + 1
 
     def closed(self, remote: str) -> None:
-        """Count one that has ended."""
+        """Stop counting a socket that has ended."""
         if self._most_of_one:
             share = share_of(remote)
             left = self._sockets[share] - 1

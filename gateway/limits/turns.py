@@ -1,4 +1,4 @@
-"""A few things at a time, shared out between keys such as tenants, so that none of them takes what others need."""
+"""A limited number of turns at a time, shared fairly between keys, for example tenants."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from contextlib import asynccontextmanager
 
 
 class TooManyWaiting(Exception):
-    """A key has as many waiting as it may have."""
+    """The key already has the largest allowed number of waiting callers."""
 
 
 class Turns:
-    """At most `total` turns at a time; a key may take one while it has fewer of them than are free.
+    """At most `total` turns at a time; a key may take one while it has fewer turns than are free.
 
-    One key alone has half of them, two have a third each, and a key that comes finds one free or is the next. Of
-    one key it is first come, first served; the keys themselves go round. A key has `each` at the most, and as many
-    as `most_waiting` wait of it.
+    So one key alone gets half of them, and two get a third each. A new key finds a free turn or gets the next one.
+    Callers with the same key are served in the order of arrival, the keys in rotation. A key has at most `each`
+    turns and `most_waiting` waiting callers.
     """
 
     def __init__(self, total: int, most_waiting: int, each: int | None = None) -> None:
         self.waiting = 0
-        """How many wait, of all keys."""
+        """The number of waiting callers, of all keys."""
         self._free = total
         self._most_waiting = most_waiting
         self._each = total if each is None else each
@@ -31,7 +31,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncIterator[None]:
-        """Wait for a turn and have it for the block; raises `TooManyWaiting`. Safe to cancel."""
+        """Wait for a turn and hold it during the block; raises `TooManyWaiting`. Safe to cancel."""
         await self.acquire(key)
         try:
             yield
@@ -39,7 +39,7 @@ class Turns:
             self.give_back(key)
 
     async def acquire(self, key: str) -> None:
-        """Wait for a turn, which `give_back` ends; raises `TooManyWaiting`. Safe to cancel."""
+        """Wait for a turn, and hold it until `give_back`; raises `TooManyWaiting`. Safe to cancel."""
         queue = self._queues.get(key)
         if queue is None and self._may_take(key):
             self._start(key)
@@ -66,11 +66,11 @@ class Turns:
         if left:
             self._taken[key] = left
         self._free += 1
-        # Keys that may not take one now have some: there are no more of those than there are turns.
+        # The search is short: keys that are skipped have turns, so there are at most `total` of them.
         while (granted := next(filter(self._may_take, self._queues), None)) is not None:
             waiting = next(iter(self._queues[granted]))
             self._remove(granted, waiting)
-            if not waiting.done():  # given up in the same turn of the loop
+            if not waiting.done():  # cancelled in the same turn of the loop
                 self._start(granted)
                 waiting.set_result(None)
 

@@ -1,1 +1,1 @@
-"""The metrics: every series by name, the page they are on, and the alerts and the dashboard made of them."""
+"""The metrics: the catalogue of all series, the page `/metrics`, the alerts and the dashboard."""

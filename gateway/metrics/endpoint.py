@@ -1,10 +1,10 @@
-"""The page `GET /metrics`: the catalogue's metrics with their values, made by prometheus-client when asked for.
+"""The page `GET /metrics`: the catalogue's metrics with their current values, made by prometheus-client.
 
-Nobody is asked who they are: the page names no tenant, user or room. It is for the inside all the same; the
-configurations of proxies in `deploy` pass on `/socket.io/` alone.
+The page needs no authentication, as it names no tenant, user or room. It is still not for the public: the proxies'
+configurations in `deploy` pass on only `/socket.io/`.
 
-Workers share a port, so a scrape gets to any of them: it asks the others, over their Unix sockets, and gives the
-metrics of all with the label `worker`. One that does not answer in time is missing from the page.
+Workers share a port, so a scrape reaches any one of them. This worker asks the others over their Unix sockets, and
+returns the metrics of all with the label `worker`. A worker that does not answer in time is missing from the page.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from gateway.peers import Worker
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
-# Prometheus gives up after 10 s by default, and then has no metrics at all.
+# Prometheus gives up after 10 s by default, and then gets no metrics at all.
 SIBLING_TIMEOUT_S = 2.0
 OWN = "own"
 
 
 class Page:
-    """The page; `read` gives the value of every metric of the catalogue, by name."""
+    """The page; `read` returns the value of every metric of the catalogue, by name."""
 
     def __init__(self, read: Callable[[], Mapping[str, Values]], worker: Worker | None = None) -> None:
         self._worker = worker
@@ -61,7 +61,7 @@ class _Collector(Collector):
             yield self._family(metric, values[metric.name])
 
     def describe(self) -> Iterable[Family]:
-        """Say nothing at registration, when there is nothing to read yet."""
+        """Return no metrics at registration, when there are no values to read yet."""
         return ()
 
     def _family(self, metric: Metric, value: Values) -> Family:
@@ -82,7 +82,7 @@ class _Collector(Collector):
 
 
 def merged(pages: Iterable[bytes]) -> bytes:
-    """Make one page of several with the same metrics: of each a heading, then the samples of all."""
+    """Return one page from several with the same metrics: each metric's heading once, then the samples of all."""
     metrics: dict[bytes, list[bytes]] = {}
     for page in pages:
         for block in page.split(b"# HELP ")[1:]:
@@ -92,7 +92,7 @@ def merged(pages: Iterable[bytes]) -> bytes:
 
 
 async def _siblings(worker: Worker) -> list[bytes]:
-    """Return the pages of the other workers that answer."""
+    """Return the pages of those other workers that answer in time."""
     return [page for page in await asyncio.gather(*map(_ask, _others(worker))) if page]
 
 

@@ -1,7 +1,7 @@
-"""The other replicas and workers: who they are, and what is passed on to them.
+"""The other replicas and workers: how to find them, and how to forward requests to them.
 
-A long-polling session lives in one process, and a balancer sends its requests to any. The session's id begins
-with the name of the process that holds it, so whoever gets a request of another's session passes it on.
+A long-polling session lives in one process, but a balancer may send its requests to any. The session's id begins
+with the name of its process, so any other process can forward the request.
 """
 
 from gateway.peers.forward import Forwarding

@@ -1,4 +1,4 @@
-"""Passing a request of another process' session on to it, and its answer back."""
+"""Forwarding of requests to the process that has the session, and of its answers to the client."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from gateway.peers.tunnel import Asked, Tunnel, Tunnels, switch
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.settings import Settings
 
-# To the machine that holds the session, and there to the worker.
+# One hop to the machine of the session, one to the worker there.
 MOST_HOPS = 2
 CONNECT_S = 2.0
 RETRY_AFTER_S = 1
 DRAIN_STEP_S = 0.05
-# Heartbeats that a websocket may miss before the process that sends them is taken for gone.
+# Heartbeats without any data from the other process after which a tunnel is ended.
 SILENT_HEARTBEATS = 3
-# What a session looks at. Whatever else a client sends goes no further than here: least of all what says where a
-# request ends, or on whose behalf it comes.
+# Headers that the engine reads. Others are not forwarded, above all none that state the length of the request or
+# the address of the client.
 _PASSED_ON = ("Host", "Origin", "Accept-Encoding", "Content-Type", "Content-Encoding")
 _PASSED_ON_FOR_WEBSOCKETS = (
     "Host",
@@ -48,9 +48,9 @@ Headers = list[tuple[str, str]]
 
 
 class Forwarding:
-    """Answers requests of sessions that this process does not hold.
+    """Answers requests of sessions that are in other processes.
 
-    `remote(request)` gives the address of a client that asks this process itself.
+    `remote(request)` returns the client's address for a request that no other process has forwarded.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Forwarding:
         self.passed_on = 0
         heartbeat_s = settings.ping_interval_s + settings.ping_timeout_s
         self.tunnels = Tunnels(connects, settings.connect_timeout_s, SILENT_HEARTBEATS * heartbeat_s)
-        """Websockets that run through this process to another, now."""
+        """The open websockets that run through this process to another."""
         self._opened_at = -math.inf
         self._registry = registry
         self._settings = settings
@@ -67,16 +67,16 @@ class Forwarding:
         self._remote = remote
         self._clients: dict[str, aiohttp.ClientSession] = {}
         self._tls = Tls()
-        # A poll waits for a heartbeat at the longest.
+        # A poll ends with a heartbeat at the latest.
         self._timeout = aiohttp.ClientTimeout(
             total=heartbeat_s + settings.request_timeout_s,
             sock_connect=CONNECT_S,
         )
 
     async def drain(self, over_s: float, upgrades_s: float) -> None:
-        """Close the tunnels, spread evenly over `over_s` seconds, no more of which are opened by now.
+        """Close the tunnels, spread evenly over `over_s` seconds; call it when no new ones can open.
 
-        The last one that was opened has `upgrades_s` to become what its client goes on with.
+        It begins when the newest tunnel is `upgrades_s` seconds old, so that an upgrade through it can complete.
         """
         opened_s = asyncio.get_running_loop().time() - self._opened_at
         await asyncio.sleep(max(0.0, upgrades_s - opened_s))
@@ -87,18 +87,18 @@ class Forwarding:
             await asyncio.sleep(DRAIN_STEP_S)
 
     async def stop(self) -> None:
-        """Break off what is under way."""
+        """Close the connections to other processes; requests under way fail."""
         clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.close()
 
     def remote(self, request: web.Request) -> str:
-        """Return the address of a request's client, also where another process has passed the request on."""
+        """Return the address of a request's client, also if another process has forwarded the request."""
         passed = self._passed(request)
         return self._remote(request) if passed is None else passed.remote
 
     async def __call__(self, request: web.Request, sid: str) -> web.StreamResponse | Refusal | None:
-        """Return the answer of whoever holds a session, None where nobody does."""
+        """Forward a request to the process with its session and return the answer; None without such a process."""
         name = holder_of(sid)
         passed = self._passed(request) or Passed(self._remote(request), 0)
         if name is None or name == self._registry.name or passed.hops >= MOST_HOPS:
@@ -119,8 +119,8 @@ class Forwarding:
             return self._unavailable()
         except (aiohttp.ClientError, web.RequestPayloadError, OSError, TimeoutError):
             self._registry.invalidate(name)
-            # It may have been answered, and the answer be lost. After a 503 a proxy would ask once more; after
-            # this the client gives the session up, comes back, and misses nothing.
+            # The request may have been handled and its answer lost. After a 503 a proxy may repeat it. After this
+            # answer the client opens a new session and recovers without loss.
             return UNKNOWN_SID
 
     def _passed(self, request: web.Request) -> Passed | None:
@@ -133,15 +133,15 @@ class Forwarding:
     async def _asked(
         self, request: web.Request, asking: Coroutine[Any, Any, web.StreamResponse | Refusal]
     ) -> web.StreamResponse | Refusal:
-        """Wait for the other process, no longer than the client does."""
+        """Await the answer of the other process; cancel that if the client disconnects."""
         asked = asyncio.ensure_future(asking)
         try:
-            # A client that breaks off a poll has to break it off there, too.
+            # If a client breaks off a poll, the other process must notice it, too.
             with on_disconnect(request, asked.cancel):
                 return await asked
         except asyncio.CancelledError:
             if asked.cancelled() and request.transport is None:
-                return self._unavailable()  # to nobody
+                return self._unavailable()  # nobody reads it
             asked.cancel()
             raise
 
@@ -149,7 +149,7 @@ class Forwarding:
         if (request.content_length or 0) > self._settings.max_payload_bytes:
             return TOO_LARGE
         self.passed_on += 1
-        # As it comes: what is kept here of a body is a buffer, whoever sends it and however slowly.
+        # The body is streamed, so that a large or slow one only needs a buffer here.
         body = request.content.iter_any() if request.can_read_body else None
         target = _target(request)
         headers = [*_headers(request, _PASSED_ON), *self._registry.proof.sign(request.method, target, passed)]
@@ -167,10 +167,10 @@ class Forwarding:
             return web.Response(status=answer.status, body=whole, headers=_passed_back([*answer.headers.items()]))
 
     def _client(self, peer: Peer) -> aiohttp.ClientSession:
-        """Return the connections to a process: those of its own socket, or of what shares an address."""
+        """Return the HTTP client for a process: one for each Unix socket, one for all TCP addresses."""
         client = self._clients.get(peer.socket)
         if client is None:
-            # As many connections as there are polls, each of which is a client's connection to us.
+            # No limit: each forwarded poll belongs to a connection of a client, and these are limited.
             connector = (
                 aiohttp.UnixConnector(peer.socket, limit=0) if peer.socket else aiohttp.TCPConnector(limit=0)
             )
@@ -182,7 +182,7 @@ class Forwarding:
     async def _open_tunnel(
         self, request: web.Request, name: str, peer: Peer, passed: Passed
     ) -> web.StreamResponse | Refusal:
-        # Otherwise it is counted where it was passed on from: there is the client's connection.
+        # Only the first process counts the websocket: it has the client's connection.
         is_ours = passed.hops == 1
         if is_ours and (refused := self._connects.refusal_of(passed.remote)) is not None:
             return refused
@@ -227,13 +227,13 @@ class Forwarding:
 
 
 def _target(request: web.Request) -> str:
-    """Write the target anew, of what a session asks for."""
+    """Return a request target with only the parameters that the engine reads."""
     asked = {name: request.query[name] for name in _PARAMETERS if name in request.query}
     return f"{request.rel_url.raw_path}?{urlencode(asked, errors='replace')}"
 
 
 def _headers(request: web.Request, names: Iterable[str]) -> Headers:
-    """Return those of a request's headers that have these names; no session looks at what is no ASCII."""
+    """Return the request's headers with these names; values that are not ASCII are left out."""
     return [(name, value) for name in names for value in request.headers.getall(name, ()) if value.isascii()]
 
 
@@ -252,7 +252,7 @@ def _passed_back(headers: Iterable[tuple[str, str]]) -> Headers:
 
 
 def _ordinary(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> web.Response:
-    """Return an answer to a request for a websocket that is none: it ends the client's connection, too."""
+    """Return the other process' refusal of a websocket; it closes the client's connection, too."""
     response = web.Response(status=status, headers=_passed_back(headers), body=body)
     response.force_close()
     return response

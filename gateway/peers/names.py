@@ -1,4 +1,4 @@
-"""Names of processes, and where they stand in the ids of sessions. Pure."""
+"""Names of processes, which are the beginning of session ids. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SID = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
 def new_name() -> str:
-    """Draw a name for a process: 8 characters, 48 random bits."""
+    """Return a new random name for a process: 8 characters, 48 bits."""
     return new_id(NAME_BYTES)
 
 
 def holder_of(sid: str) -> str | None:
-    """Return the name of the process that holds a session, None for what can't be an id of ours."""
+    """Return the name of the process that has the session; None for a malformed id."""
     return sid[:NAME_CHARS] if _SID.fullmatch(sid) else None

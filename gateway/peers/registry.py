@@ -1,4 +1,4 @@
-"""The registry of processes: each announces itself in Redis while it lives, and finds the others there."""
+"""The registry of processes: each announces itself in Redis, and finds the others there."""
 
 from __future__ import annotations
 
@@ -14,21 +14,19 @@ from urllib.parse import urlsplit
 import msgspec
 import structlog
 
+from gateway.peers.keys import INDEX, KEY
 from gateway.peers.proof import Proof
 from gateway.redis.commands import Commands
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.tasks import cancelled
 
-KEY = "rt:node:"
-# All names by when they were last said. No process is called so.
-INDEX = KEY + "index"
 ANNOUNCE_S = 2.0
-# A process that was killed is looked for in vain for this long.
+# Lifetime of an announcement: a process that was killed can be found for this long.
 LIFE_MS = 15_000
-# Names of processes that ended without a word stay in the index for at least so long, by anybody's clock.
+# Names of killed processes stay in the index for this long; far more than clocks may differ.
 FORGOTTEN_S = 3600.0
 MOST_SHOWN = 256
-# Processes remembered; a made-up id costs a question to Redis, which is asked again after `MEMORY_S`.
+# Most names to remember, unknown ones included, so that invalid ids do not cause a request to Redis each time.
 MOST_KNOWN = 1024
 MEMORY_S = 5.0
 MEMORY_OF_NONE_S = 0.5
@@ -37,16 +35,16 @@ _log = structlog.get_logger("gateway.peers")
 
 
 class Peer(NamedTuple):
-    """The address at which a process takes requests."""
+    """The address of a process."""
 
     url: str
-    """Of the port that it listens on, which other workers may share."""
+    """The URL of its TCP port, which other workers may share."""
     socket: str
-    """Its own Unix socket, empty where there is none or it is on another machine."""
+    """The path of its own Unix socket; empty without one, or if it is on another machine."""
 
 
 class Entry(msgspec.Struct):
-    """The part of a process' announcement that says how to reach it."""
+    """The address in the announcement of a process."""
 
     url: str
     socket: str
@@ -57,9 +55,9 @@ _ENTRY: Final = msgspec.json.Decoder(Entry)
 
 
 class Registry:
-    """The entry of this process, and a bounded memory of the others' entries.
+    """The announcement of this process, and a bounded cache of the addresses of others.
 
-    `about` gives what people are told of it (`gateway top`, the console), a JSON object, every `announce_s`.
+    `about` returns a JSON object of facts for `gateway top` and the console, every `announce_s` seconds.
     """
 
     def __init__(
@@ -73,17 +71,17 @@ class Registry:
         self._announce_s = announce_s
         self.name = name
         self.proof = Proof(commands)
-        """What processes know one another by; kept in step as often as this one says that it is there."""
+        """Signs requests to other processes; its keys are refreshed with each announcement."""
         self._commands = commands
         self._about = about
         self._entry: dict[str, Any] = {}
         self._task: asyncio.Task[None] | None = None
         self._known: dict[str, tuple[float, Peer | None]] = {}
         self._is_mute = False
-        """Whether the last thing that it could say of itself is nothing; told once."""
+        """Whether the last call of `about` failed; that is logged once."""
 
     async def start(self, url: str, unix_socket: str) -> None:
-        """Begin to be found."""
+        """Announce this process at once, and again every `announce_s` seconds."""
         self._entry = {"url": url, "socket": unix_socket, "host": socket.gethostname(), "pid": os.getpid()}
         await self._refresh()
         await self._announce()
@@ -91,20 +89,17 @@ class Registry:
         self._task = asyncio.create_task(self._run(), name="announcing")
 
     async def stop(self) -> None:
-        """Be found no more."""
+        """Remove the announcement."""
         if self._task is None:
             return
         await cancelled(self._task)
-        # Otherwise it ends by itself.
+        # If this fails, the announcement expires by itself.
         with contextlib.suppress(RedisUnavailable, ReplyError):
             await self._commands.ask("DEL", KEY + self.name)
             await self._commands.ask("ZREM", INDEX, self.name)
 
     async def find(self, name: str) -> Peer | None:
-        """Return another process, or None if there is none of that name.
-
-        Raises `RedisUnavailable` or `ReplyError`.
-        """
+        """Return the address of a process, or None; raises `RedisUnavailable` or `ReplyError`."""
         now = asyncio.get_running_loop().time()
         known = self._known.get(name)
         if known is not None and known[0] > now:
@@ -119,14 +114,14 @@ class Registry:
         return peer
 
     async def everyone(self) -> dict[str, dict[str, Any]]:
-        """Return what every process says of itself, by name, this one's as it is now; `MOST_SHOWN` at the most.
+        """Return the newest `MOST_SHOWN` announcements by name; the one of this process is up to date.
 
         Raises `RedisUnavailable` or `ReplyError`.
         """
         return await entries(self._commands) | {self.name: self._said()}
 
     def invalidate(self, name: str) -> None:
-        """Look a process up anew the next time: it did not answer."""
+        """Forget the address of a process that did not answer; the next `find` asks Redis."""
         self._known.pop(name, None)
 
     async def _run(self) -> None:
@@ -136,20 +131,20 @@ class Registry:
             await self._announce()
 
     async def _refresh(self) -> None:
-        # The next time, otherwise: what is known serves on.
+        # Ignore errors: the known keys stay in use until the next attempt.
         with contextlib.suppress(RedisUnavailable, ReplyError):
             await self.proof.refresh()
 
     async def _announce(self) -> None:
         entry = self._said()
-        # The next time, otherwise: an entry outlives two that are missed.
+        # Ignore errors: the announcement outlives several missed renewals.
         with contextlib.suppress(RedisUnavailable, ReplyError):
             await self._commands.ask("SET", KEY + self.name, msgspec.json.encode(entry), "PX", LIFE_MS)
             await self._commands.ask("ZADD", INDEX, time.time(), self.name)
             await self._commands.ask("PEXPIRE", INDEX, int(FORGOTTEN_S * 1000))
 
     def _said(self) -> dict[str, Any]:
-        """Return the own entry; no mistake in what it tells people keeps the others from finding this process."""
+        """Return the own announcement; if `about` fails, only the address, so that others still find us."""
         try:
             said = {**self._entry, **self._about()}
         except Exception as error:  # noqa: BLE001  # the catch-all of a task that has to go on
@@ -168,9 +163,9 @@ class Registry:
 
 
 async def entries(commands: Commands) -> dict[str, dict[str, Any]]:
-    """Return what the processes say of themselves, by name; `MOST_SHOWN` at the most.
+    """Return the newest `MOST_SHOWN` announcements, by the name of the process.
 
-    Entries that have expired or are not ours are left out. Raises `RedisUnavailable` or `ReplyError`.
+    Expired and malformed ones are left out. Raises `RedisUnavailable` or `ReplyError`.
     """
     names = await commands.ask("ZRANGE", INDEX, 0, MOST_SHOWN - 1, "REV")
     found = {}
@@ -184,11 +179,11 @@ async def entries(commands: Commands) -> dict[str, dict[str, Any]]:
 
 
 def _peer(entry: bytes) -> Peer | None:
-    """Read an entry; None for one that says nowhere where to connect to."""
+    """Return the address in an announcement; None without a valid one."""
     try:
         found = _ENTRY.decode(entry)
         where = urlsplit(found.url)
-        # Its port is read when it is asked for.
+        # `where.port` raises ValueError for an invalid port.
         if where.scheme not in ("http", "https") or not where.hostname or where.port == 0 or where.path:
             return None
         is_here = found.host == socket.gethostname() and os.path.exists(found.socket)

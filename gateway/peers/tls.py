@@ -1,4 +1,4 @@
-"""The check of processes that serve TLS."""
+"""TLS to other processes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from gateway.peers.registry import Peer
 
 
 class Tls:
-    """The system's authorities, read once, and in a thread: that takes 30 ms, which the loop does not have."""
+    """The system's certificate authorities, read once, in a thread because that takes 30 ms."""
 
     def __init__(self) -> None:
         self._made: asyncio.Future[ssl.SSLContext] | None = None
 
     async def context(self, peer: Peer) -> ssl.SSLContext | None:
-        """Return what a process is checked with, None where the way to it has no TLS."""
+        """Return the TLS context for connections to a process; None if they have no TLS."""
         if peer.socket or not peer.url.startswith("https:"):
             return None
         if self._made is None:

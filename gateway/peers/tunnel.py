@@ -1,4 +1,4 @@
-"""A websocket of another process' session: bytes go through both ways once that has switched protocols."""
+"""Tunnels: websockets whose session is in another process. Bytes pass through in both directions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from gateway.engine import kernel
+from gateway.engine import send_buffer
 from gateway.engine.handshake import VOUCHED, switching_protocols
 from gateway.engine.takeover import Taken, take_over, upgradable
 from gateway.limits.connects import Connects
 from gateway.peers.registry import Peer
 
-# Of the other process' answer; a refusal has some hundred bytes.
+# Largest head or body of the other process' answer; a refusal has some hundred bytes.
 MAX_ANSWER_BYTES: Final = 65_536
-# What is under way when one side ends has so long to go out at the other.
+# Time to send the remaining bytes to one side after the other has ended.
 LAST_BYTES_S: Final = 2.0
 
 
@@ -32,11 +32,11 @@ class Answer(NamedTuple):
 
 
 class Tunnels:
-    """The websockets that run through this process, from the moment on that the other process is asked.
+    """The tunnels through this process, from the request to the other process on.
 
-    Each is a connect of its client's. Whether that has authenticated is for the other process to see, which ends
-    it otherwise; where it does not say so, it is pending here for `connect_timeout_s`, the time that it has. One
-    from which the other process is silent for `silence_s`, more than its heartbeats allow, is ended here.
+    Each counts as a connect of its client. The other process ends it if the client does not authenticate in time.
+    A tunnel is `pending` until the other process vouches for the client, but at most `connect_timeout_s`. A tunnel
+    without data from the other process for `silence_s`, which is longer than its heartbeats allow, is ended.
     """
 
     def __init__(self, connects: Connects, connect_timeout_s: float, silence_s: float) -> None:
@@ -48,7 +48,7 @@ class Tunnels:
 
 
 class Tunnel:
-    """One of them, until `end`; counted for the client's address, `remote`, unless that is done elsewhere."""
+    """One tunnel, until `end`; counted for the client address `remote`, or nowhere here if that is None."""
 
     def __init__(self, tunnels: Tunnels, remote: str | None) -> None:
         self._tunnels = tunnels
@@ -63,24 +63,24 @@ class Tunnel:
 
     @property
     def has_ended(self) -> bool:
-        """Return whether the tunnel is not counted any more."""
+        """Return whether `end` was called."""
         return self not in self._tunnels.open
 
     def join(self, here: End, there: End) -> None:
-        """Let bytes through between the client and the other process."""
+        """Connect the end at the client with the end at the other process."""
         self._ends = (here, there)
         here.other, there.other = there, here
 
     def vouch(self) -> None:
-        """Note that its client has authenticated."""
+        """Note that the client is authenticated."""
         self._tunnels.pending.discard(self)
 
     def heard(self) -> None:
-        """Note that the other process has said something."""
+        """Note that the other process has sent data."""
         self._heard = True
 
     def end(self) -> None:
-        """Close both ends, once what is under way has gone out or can't; that may be called again."""
+        """Close both ends after their unsent bytes; may be called again."""
         if self.has_ended:
             return
         self._timer.cancel()
@@ -107,7 +107,7 @@ class Tunnel:
 
 
 class End(asyncio.Protocol):
-    """One end of a tunnel: what comes in goes out at the other, as fast as that takes it."""
+    """One end of a tunnel: writes its data to the other end, no faster than that sends it."""
 
     def __init__(self, tunnel: Tunnel, transport: asyncio.Transport, *, is_peer: bool) -> None:
         self.transport: asyncio.Transport | None = transport
@@ -117,34 +117,34 @@ class End(asyncio.Protocol):
         self._linger: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
-        """Close behind what is under way; who has not taken it after `LAST_BYTES_S` is reset."""
+        """Close after the unsent bytes; reset the connection if that takes longer than `LAST_BYTES_S`."""
         if self.transport is not None:
-            kernel.end(self.transport)
-            self._linger = asyncio.get_running_loop().call_later(LAST_BYTES_S, kernel.reset, self.transport)
+            send_buffer.end(self.transport)
+            self._linger = asyncio.get_running_loop().call_later(LAST_BYTES_S, send_buffer.reset, self.transport)
 
     def data_received(self, data: bytes) -> None:
-        """Pass bytes on."""
+        """Write bytes to the other end."""
         if self._is_peer:
             self._tunnel.heard()
         if self.other is not None and self.other.transport is not None and not self._tunnel.has_ended:
             self.other.transport.write(data)
 
     def eof_received(self) -> bool:
-        """Close both ends once what is under way has gone out."""
+        """Return False: asyncio closes the transport after its unsent bytes, and `connection_lost` follows."""
         return False
 
     def pause_writing(self) -> None:
-        """Read no more at the other end while this one takes no more."""
+        """Stop reading at the other end while this one can't send."""
         if self.other is not None and self.other.transport is not None:
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Read on."""
+        """Continue to read at the other end."""
         if self.other is not None and self.other.transport is not None:
             self.other.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the other end, too."""
+        """End the tunnel, and with it the other end."""
         self.transport = None
         if self._linger is not None:
             self._linger.cancel()
@@ -155,7 +155,7 @@ class End(asyncio.Protocol):
 
 
 class Asked:
-    """A connection to another process, over which a request for a websocket goes out."""
+    """A connection to another process, for the request of a websocket."""
 
     def __init__(self, reader: asyncio.StreamReader, transport: asyncio.Transport) -> None:
         self._reader = reader
@@ -163,7 +163,7 @@ class Asked:
 
     @classmethod
     async def connect(cls, peer: Peer, tls: ssl.SSLContext | None) -> Asked:
-        """Connect; raises `OSError` where the process can't be reached."""
+        """Connect; raises `OSError` if the process can't be reached."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(MAX_ANSWER_BYTES)
 
@@ -179,7 +179,7 @@ class Asked:
         return cls(reader, transport)
 
     async def answer(self, head: bytes) -> Answer:
-        """Send the request's head and give the answer; raises `OSError` for what is none."""
+        """Send the head of the request and return the answer; raises `OSError` if it is malformed."""
         self.transport.write(head)
         try:
             first, _, rest = (await self._reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")
@@ -190,22 +190,22 @@ class Asked:
                 raise ValueError
             return Answer(status, headers, await self._reader.readexactly(length))
         except (ValueError, IndexError, http.client.HTTPException, EOFError, asyncio.LimitOverrunError):
-            raise OSError("what answers there is no process of ours") from None
+            raise OSError("the answer is not that of a gateway process") from None
 
     async def hand_over(self, end: End) -> bytes:
-        """Give the connection to a tunnel, and what came behind the answer, within one turn of the loop."""
+        """Move the connection to a tunnel's end and return the bytes after the answer; never waits."""
         self.transport.set_protocol(end)
         self._reader.feed_eof()
         return await self._reader.read()
 
 
 async def switch(request: web.Request, accept: str, asked: Asked, answer: Answer, tunnel: Tunnel) -> Taken | None:
-    """Switch the client to the protocol that the other process has switched to; None where the client has gone.
+    """Turn the client's connection into a websocket and join it to the other process; None if one has ended.
 
-    Raises `OSError` where the answer is to another question.
+    Raises `OSError` if the other process' answer has a wrong Sec-WebSocket-Accept.
     """
     if answer.headers["Sec-WebSocket-Accept"] != accept:
-        raise OSError("the other process answers another question")
+        raise OSError("the other process answered with a wrong Sec-WebSocket-Accept")
     there = End(tunnel, asked.transport, is_peer=True)
     came = await asked.hand_over(there)
     transport = upgradable(request)

@@ -1,7 +1,7 @@
-"""Several processes on one port: a parent that starts them, keeps them going, and ends with them.
+"""Several processes on one port: a parent starts them, restarts those that die, and ends after them.
 
-The kernel spreads connections over the workers (SO_REUSEPORT). Each is a replica like any other, with a Unix
-socket of its own besides, over which the others pass on what belongs to it.
+The kernel spreads connections over the workers (SO_REUSEPORT). Each worker is a replica, with an additional Unix
+socket, to which the others forward requests of its sessions.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ import structlog
 from gateway.child_process import end_with_parent
 from gateway.settings import Settings
 
-# A worker that dies is started again, at most this often.
+# Least time between two starts of a worker.
 RESTART_S = 1.0
 
 _log = structlog.get_logger("gateway.workers")
 
 
 class Worker(NamedTuple):
-    """The place of a worker, as it knows it."""
+    """The number of a worker, and the folder of the Unix sockets."""
 
     number: int
     folder: str
 
     @property
     def socket(self) -> str:
-        """The path of its Unix socket."""
+        """The path of the worker's Unix socket."""
         return str(Path(self.folder, f"{self.number}.sock"))
 
-    def take(self) -> None:
-        """Clear the place of who was there before, and on Linux end with the parent, however that goes."""
+    def prepare(self) -> None:
+        """Remove the socket file of an earlier worker; on Linux, make this process end with its parent."""
         end_with_parent()
         Path(self.socket).unlink(missing_ok=True)
 
 
 def count(settings: Settings) -> int:
-    """Return how many workers are wanted."""
+    """Return the configured number of workers; `auto` is the number of usable CPUs."""
     if settings.workers != "auto":
         return settings.workers
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Workers:
-    """The parent. `run` gives the exit status."""
+    """The parent of the workers. `run` returns the exit status."""
 
     def __init__(self, settings: Settings, number: int) -> None:
         self._settings = settings
@@ -65,7 +65,7 @@ class Workers:
         self._status = 0
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT; 2 where the workers can't start, 1 where one had to be killed."""
+        """Serve until SIGTERM or SIGINT; return 2 if workers can't start, 1 if one did not end with status 0."""
         for ending in (signal.SIGTERM, signal.SIGINT):
             signal.signal(ending, self._stop)
         signal.signal(signal.SIGHUP, self._pass_on)
@@ -78,7 +78,7 @@ class Workers:
         return self._status
 
     def _reserved(self) -> socket.socket:
-        """Hold the port without listening, so that it is the same for all, and known to be free."""
+        """Return a socket that is bound to the port but does not listen: it proves that the port is free."""
         family = socket.AF_INET6 if ":" in self._settings.host else socket.AF_INET
         held = socket.socket(family)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -95,7 +95,7 @@ class Workers:
         self._started[number] = time.monotonic()
 
     def _see_to(self, port: int, folder: str) -> None:
-        """Wait for a worker to end, and start it again unless all are to end."""
+        """Wait until a worker ends, and start it again, except during a stop."""
         pid, status = os.wait()
         number = next((n for n, process in self._processes.items() if process.pid == pid), None)
         if number is None:
@@ -107,11 +107,11 @@ class Workers:
             return
         _log.error("worker_ended", worker=number, status=code)
         lived_s = time.monotonic() - self._started[number]
-        # A worker that serves has a socket, which stays behind where it ended without a word.
+        # A worker that has served once has left its socket file, even if it was killed.
         sockets = (Path(Worker(n, folder).socket) for n in range(self._number))
         self._have_served = self._have_served or any(path.exists() for path in sockets)
         if code == 2 and not self._have_served:
-            # It has said why; the others would say the same.
+            # The worker has printed the reason, and the others would fail for the same.
             self._status = code
             self._stop(signal.SIGTERM, None)
             return

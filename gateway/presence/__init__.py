@@ -1,1 +1,1 @@
-"""Presence: who is online, who looks at a conversation, who types. The rules are Lua, in this folder."""
+"""Presence: users online, viewers of conversations, and typing. The rules are Lua, in this folder."""

@@ -1,22 +1,15 @@
--- Who is there: the users of one tenant who are online, and the sockets by which they are.
+-- The users of one tenant who are online, and their sockets.
+-- The keys are listed in `gateway/presence/keys.py`.
 --
---   leases          zset  "<pid> <user>" -> ms at which the socket counts as gone
---   sockets:<user>  zset  pid -> us at which it came, -1 once it has gone and may still come back
---   online          zset  users who are online -> us since when
---   changes         zset  user -> seq of the last change, for sockets that were away then; see `forget_changes`
---   pending         zset  users whose change is still to be told, at most MOST_WAITING
---   due             zset  what a sweep is to look at -> ms at which: see `look_later`
---   meta            hash  also `beat` and `spare`: ms at which a sweep was last, until which nobody is seen off
---
--- A tenant's changes are told one by one while they are few, and together, so many at a time, when they are many:
--- 5,000 users who come at once must not be 25 million events. The larger the tenant, the longer the pauses, as each
--- event goes to all of it.
+-- A few changes of a tenant are published one by one, and many are published together, for many users in one event:
+-- 5,000 users who come at once must not cause 25 million events. The larger the tenant, the longer the pauses, because
+-- each event goes to all of its users.
 local TOLD_ONE_BY_ONE = 5 -- changes within a pause
 local TOLD_TOGETHER = 200 -- users named in one event
-local MOST_WAITING = 10000 -- users whose change is to be told; beyond that the oldest never are
-local REMEMBERED = 1000 -- changes that are kept however old, for replicas that were away for long
+local MOST_WAITING = 10000 -- users whose change waits; beyond that the oldest changes are never published
+local REMEMBERED = 1000 -- changes that are kept at any age, for replicas that were away for long
 local FORGOTTEN_AT_ONCE = 10000 -- changes: some 2 ms
-local MOST_AT_ONCE = 100 -- sockets and their rooms that are seen off in one run
+local MOST_AT_ONCE = 100 -- sockets and their rooms that are removed in one run, and tasks of one run
 local AT_A_TIME = 1000 -- arguments of one call
 
 local function people(prefix, command)
@@ -53,7 +46,7 @@ local function people(prefix, command)
       '["user:status",{"user_id":"' .. user .. '","status":"' .. word .. '"}]')
   end
 
-  -- Makes the event that says of some users who is online and who is not.
+  -- Returns the event that says which of some users are online and which are offline.
   local function statuses_event(users)
     local here, away = {}, {}
     for i = 1, #users, AT_A_TIME do
@@ -77,7 +70,7 @@ local function people(prefix, command)
     p.again(pause)
   end
 
-  -- Forgets changes that no socket which comes back can have missed.
+  -- Forgets changes that are too old: no returning socket can have missed them.
   local function forget_changes(missed_ms)
     local over = redis.call('ZCARD', changes) - REMEMBERED
     if over <= 0 then return end
@@ -90,7 +83,7 @@ local function people(prefix, command)
     return redis.call('ZRANGEBYSCORE', changes, '(' .. seq, '+inf')
   end
 
-  -- Returns the event that brings a socket of `own` up to date which heard nothing after `seq`, or false.
+  -- Returns the event with the changes after `seq` of all users except `own`, or false if there are none.
   function p.missed(seq, own)
     local users = {}
     for _, user in ipairs(changed_since(seq)) do
@@ -99,7 +92,7 @@ local function people(prefix, command)
     return #users > 0 and statuses_event(users)
   end
 
-  -- Tells all once more what the sockets of some replica may have missed after `seq`.
+  -- Publishes again what the sockets of a replica may have missed after `seq`.
   function p.tell_again(seq, rooms)
     local users = changed_since(seq)
     if #users > 0 then tell_together(users) end
@@ -111,12 +104,12 @@ local function people(prefix, command)
 
   -- Sockets
 
-  -- A socket is there: it came, came back, or was taken for gone.
+  -- Adds a socket that came, came back, or counted as gone.
   function p.enter(pid, user, lease_ms, rooms)
     local first = redis.call('ZRANGE', p.leases, 0, 0, 'WITHSCORES')[2]
     if not first then
-      -- Nobody was there whose lease could have run out while no replica looked.
-      redis.call('HSET', p.meta, 'beat', string.format('%.0f', p.ms))
+      -- There was no lease that could run out, so the time without a sweep does not count as an outage of Redis.
+      redis.call('HSET', p.meta, 'beat', digits(p.ms))
     elseif tonumber(first) <= p.ms then
       p.again(0)
     end
@@ -132,7 +125,7 @@ local function people(prefix, command)
     end
   end
 
-  -- A socket is gone for good; returns how much work that was.
+  -- Removes a socket that is gone for good; returns the amount of work.
   function p.gone(pid, user)
     local session = prefix .. 'session:' .. pid
     local fields, may_come_back = redis.call('HKEYS', session), false
@@ -150,22 +143,20 @@ local function people(prefix, command)
     return 1 + #fields
   end
 
-  -- A socket is away, and gone unless it comes back in time.
+  -- Notes that a socket is away; it counts as gone unless it comes back within `grace_ms`.
   function p.leave(pid, user, grace_ms)
     redis.call('ZADD', sockets_of(user), 'XX', -1, pid)
     redis.call('ZADD', p.leases, 'XX', p.ms + grace_ms, pid .. ' ' .. user)
     p.again(grace_ms)
   end
 
-  -- Sends a socket away for good.
+  -- Tells the replica of a socket to close it for good.
   local function evict(pid, user)
-    local known = redis.call('HMGET', p.meta, 'epoch', 'seq')
-    redis.call(command, prefix .. 'room:user:' .. user,
-      known[1] .. '-' .. known[2] .. ' 0 c -\n{"do":"evict","pid":"' .. pid .. '"}')
+    p.control(user, '{"do":"evict","pid":"' .. pid .. '"}')
   end
 
-  -- Sends the oldest of too many sockets of a user away for good. In place of each one's session it is remembered for
-  -- `ms` that it has to go: its replica may not hear it now, and must not let it push another one out.
+  -- Evicts the oldest sockets of a user who has more than `most`. In place of each session, the key holds for `ms` that
+  -- the socket has to go: its replica may not hear the message now, and must not let the socket push another one out.
   function p.keep_to(most, user, pid, ms)
     local over = most == 0 and 0 or redis.call('ZCOUNT', sockets_of(user), 0, '+inf') - most
     if over <= 0 then return end
@@ -181,14 +172,14 @@ local function people(prefix, command)
     end
   end
 
-  -- Tells whether a socket has to go; its replica, which does not know that yet, is told again.
+  -- Returns whether a socket has to go; then its replica, which does not know it yet, is told again.
   function p.has_to_go(pid, user)
     if not redis.call('HGET', prefix .. 'session:' .. pid, 'e') then return false end
     evict(pid, user)
     return true
   end
 
-  -- Sees those off whose lease has run out.
+  -- Removes sockets whose lease has run out.
   local function see_off()
     local work, lease = 0, redis.call('ZRANGE', p.leases, 0, 0, 'WITHSCORES')
     while lease[1] and tonumber(lease[2]) <= p.ms and work < MOST_AT_ONCE do
@@ -198,13 +189,13 @@ local function people(prefix, command)
     if lease[1] then p.again(math.max(lease[2] - p.ms, 0)) end
   end
 
-  -- Does what has become due; `lease_ms` is how long a lease runs, `missed_ms` for how long a socket may be away.
+  -- Does the work that is due. A lease runs for `lease_ms`, and a socket may be away for `missed_ms`.
   function p.sweep(lease_ms, missed_ms)
     local last, spare = unpack(redis.call('HMGET', p.meta, 'beat', 'spare'))
-    redis.call('HSET', p.meta, 'beat', string.format('%.0f', p.ms))
+    redis.call('HSET', p.meta, 'beat', digits(p.ms))
     if not last or p.ms - last > lease_ms / 2 then
-      -- No replica has called for so long: Redis was away, and each needs a moment to say who is still there.
-      spare = string.format('%.0f', p.ms + lease_ms * 2 / 3)
+      -- No replica has swept for that long, so Redis was down. The replicas need a moment to renew their leases.
+      spare = digits(p.ms + lease_ms * 2 / 3)
       redis.call('HSET', p.meta, 'spare', spare)
     end
     if spare and tonumber(spare) > p.ms then p.again(spare - p.ms) else see_off() end

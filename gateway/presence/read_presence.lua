@@ -1,11 +1,11 @@
--- Tells a socket who looks at its conversations and who types there, and what it missed.
+-- Reads the viewers and typists of conversations for a socket, and the changes that it missed.
 --
 -- KEYS  1 meta
--- ARGV  1 what the tenant's keys begin with  2 PUBLISH or SPUBLISH  3 user  4 seq that the socket has, or empty
+-- ARGV  1 prefix of the tenant's keys  2 PUBLISH or SPUBLISH  3 user  4 seq that the socket has, or empty
 --       5.. rooms
--- Returns {seq, statuses, {viewers, typists, stopped}...}: everything told at or below seq came before; an event that
--- says who came and went since it had that seq, or nil; for each room an event that names who looks at it, who types
--- there, and who has stopped since.
+-- Returns {seq, statuses, {viewers, typists, stopped}...}. Changes at or below `seq` were published before. `statuses`
+-- is an event with the changes of other users since ARGV 4, or nil. Of each room, `viewers` is an event with its
+-- viewers, `typists` are the users who type, and `stopped` are those who have stopped since ARGV 4.
 local p = people(ARGV[1], ARGV[2])
 local found = {p.seq(), ARGV[4] ~= '' and p.missed(ARGV[4], ARGV[3])}
 for i = 5, #ARGV do

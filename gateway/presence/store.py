@@ -1,6 +1,6 @@
-"""Presence in Redis: who is online, viewers of conversations, typing.
+"""Presence in Redis: users online, viewers of conversations, and typing.
 
-The rules are in this folder: `presence.lua`, `viewers.lua`, `typing.lua`, and `tenant.lua`, which they begin with.
+The rules are in this folder: `presence.lua`, `viewers.lua`, `typing.lua`, and `tenant.lua`, which all three need.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from publisher import wire
 from publisher.rooms import Room
 
 SCRIPTS = ("presence/tenant", "presence/viewers", "presence/typing", "presence/presence")
-"""What stands before every script that changes or reads them."""
-# Rooms read by one call, which holds Redis up for that long.
+"""The files with which every script on presence begins."""
+# Most rooms in one call. Redis does nothing else meanwhile.
 ROOM_BATCH = 50
-# What leases and clocks may add to a session's life.
+# Seconds that leases and clocks may add to a session's life.
 MARGIN_S = 20.0
 
 
@@ -25,28 +25,28 @@ class PresenceTimes(NamedTuple):
     """Times of presence, in seconds."""
 
     lease_s: float = 30.0
-    """How long a socket counts as there after its replica said so: all that a replica that was killed says."""
+    """Time for which a socket counts as online after a renewal of its lease, even if its replica is killed."""
     grace_s: float = 5.0
-    """How long a user whose last socket went still counts as online."""
+    """Time for which a user still counts as online after the last socket went."""
     typing_s: float = 6.0
-    """How long typing lasts that nobody ends."""
+    """Time after which typing ends by itself."""
     missed_s: float = 305.0
-    """For how long a socket may have been away, or dead, that comes back and is told who came and went."""
+    """Longest time for which a socket may be away, or dead, and still get the changes that it missed."""
 
     @property
     def renew_every_s(self) -> float:
-        """Return the seconds between two renewals of a lease: one may be late, or two may be lost."""
+        """Return the seconds between two renewals of a lease, so that one may be late, or two may be lost."""
         return self.lease_s / 3
 
 
 def presence_times(settings: Settings) -> PresenceTimes:
-    """Return the times as they are configured."""
+    """Return the times from the settings."""
     dead_s = settings.ping_interval_s + settings.ping_timeout_s
     return PresenceTimes(
         settings.presence_lease_s,
         settings.presence_grace_s,
         settings.typing_timeout_s,
-        # A session lives for twice the window, or some seconds more than that.
+        # A session lives for twice the recovery window, or some seconds longer.
         missed_s=2 * settings.recovery_window_s + dead_s + MARGIN_S,
     )
 
@@ -55,33 +55,33 @@ class Swept(NamedTuple):
     """The outcome of a sweep."""
 
     delay_ms: int
-    """When the next one is due, -1 for when the leases are renewed anyway."""
+    """Ms until the next sweep is due; -1 if none is due before the leases are renewed."""
     unknown: list[int]
-    """Which of the sockets were taken for gone and have to come anew."""
+    """Indexes of the sockets that counted as gone, and have to enter again."""
 
 
 class RoomPresence(NamedTuple):
-    """The people of one conversation."""
+    """The viewers and typists of one conversation, at one moment."""
 
     viewers: bytes | None
-    """The body of an event that names those who look at it; None where its whole room was just told."""
+    """Body of an event with the viewers; None if the whole room just got that event."""
     typists: list[str]
     stopped: list[str]
-    """Who has stopped typing since the asking socket last heard."""
+    """Users who have stopped typing since the seq that the socket has."""
 
 
 class PresenceSnapshot(NamedTuple):
-    """The people of some conversations, as one socket is told of them."""
+    """The presence in some conversations at one moment, for one socket."""
 
     seq: int
-    """What was told at or below it came before."""
+    """Changes at or below it were published before the snapshot."""
     statuses: bytes | None
-    """The body of an event that says who came and went since the socket last heard."""
+    """Body of a `user:statuses` event with the changes that the socket missed; None if there are none."""
     rooms: list[RoomPresence]
 
 
 def room_presence(viewers: bytes | None, typists: Iterable[bytes], stopped: Iterable[bytes]) -> RoomPresence:
-    """Read what a script says of one room."""
+    """Return the presence in one room, from the reply of a script."""
     return RoomPresence(viewers, [name.decode() for name in typists], [name.decode() for name in stopped])
 
 
@@ -94,10 +94,10 @@ class PresenceStore:
         self._sweep = commands.script(*SCRIPTS, "presence/sweep_presence")
         self._type = commands.script(*SCRIPTS, "presence/type")
         self._read = commands.script(*SCRIPTS, "presence/read_presence")
-        self._tell = commands.script(*SCRIPTS, "presence/tell_presence")
+        self._tell = commands.script(*SCRIPTS, "presence/tell_again")
 
     async def sweep(self, tenant: str, sockets: Sequence[tuple[str, str]] = ()) -> Swept:
-        """Renew the leases of sockets, each a pid and its user, and do what is due for their tenant."""
+        """Renew the leases of sockets, each a pid and its user, and do the work that is due for their tenant."""
         leases = [f"{pid} {user_id}" for pid, user_id in sockets]
         lease_ms = int(self.times.lease_s * 1000)
         keys, prefix, missed_ms = [wire.meta_key(tenant)], wire.prefix(tenant), int(self.times.missed_s * 1000)
@@ -107,9 +107,9 @@ class PresenceStore:
         return Swept(delay, unknown)
 
     async def type(self, tenant: str, room: Room, pid: str, user_id: str, skip: str, *, typing: bool) -> int:
-        """Note that a socket's user types, or not any more; return the ms after which a sweep is due, -1 for none.
+        """Note that a socket's user types or has stopped; return the ms until a sweep is due, -1 for none.
 
-        `skip` need not hear of it: a sid, or `@` and a user.
+        `skip` does not get the event: a sid, or `@` and a user.
         """
         keys = [wire.meta_key(tenant)]
         ends_in_ms = int(self.times.typing_s * 1000) if typing else 0
@@ -122,7 +122,7 @@ class PresenceStore:
     async def read(
         self, tenant: str, rooms: Iterable[Room], user_id: str, after: int | None = None
     ) -> PresenceSnapshot:
-        """Return who views conversations and who types there; with `after`, what a socket missed since."""
+        """Return viewers and typists of conversations; with the seq `after`, also the changes since then."""
         keys = [wire.meta_key(tenant)]
         since = "" if after is None else after
         seq, statuses, *found = await self._commands.run(
@@ -131,7 +131,10 @@ class PresenceStore:
         return PresenceSnapshot(int(seq), statuses, [room_presence(*people) for people in found])
 
     async def tell_again(self, tenant: str, after: int, rooms: Sequence[Room]) -> int:
-        """Have everybody told what a replica may not have heard since `after`; return the ms as `type` does."""
+        """Publish again changes since the seq `after` that a replica may have missed.
+
+        Return the ms until a sweep is due, -1 for none.
+        """
         keys = [wire.meta_key(tenant)]
         delays: list[int] = []
         for i in range(0, max(len(rooms), 1), ROOM_BATCH):
@@ -139,8 +142,3 @@ class PresenceStore:
             prefix, publishing = wire.prefix(tenant), self._commands.publishing
             delays.append(await self._commands.run(self._tell, keys, prefix, publishing, after, *batch))
         return min((delay for delay in delays if delay >= 0), default=-1)
-
-
-def online_key(tenant: str) -> str:
-    """Name the sorted set of the users who are online."""
-    return f"{wire.prefix(tenant)}online"

@@ -1,10 +1,10 @@
--- Renews the leases of one replica's sockets, all at once, and does what has become due for their tenant.
+-- Renews the leases of one replica's sockets, all at once, and does the work that is due for their tenant.
 --
 -- KEYS  1 meta
--- ARGV  1 what the tenant's keys begin with  2 PUBLISH or SPUBLISH  3 ms a socket counts as there
---       4 ms for which a socket may have been away that comes back  5.. "<pid> <user>" of each socket
--- Returns {delay, unknown...}: ms after which the next sweep is due (-1: none), and the sockets, by their place in
--- ARGV, that were counted as gone and have to come anew.
+-- ARGV  1 prefix of the tenant's keys  2 PUBLISH or SPUBLISH  3 ms that a lease runs
+--       4 ms that a returning socket may have been away  5.. "<pid> <user>" of each socket
+-- Returns {delay, unknown...}. `delay` is the ms until the next sweep is due, -1 for none. `unknown` are the indexes,
+-- from 0, of the sockets that counted as gone and have to enter again.
 local p = people(ARGV[1], ARGV[2])
 local unknown = {}
 if #ARGV >= 5 then

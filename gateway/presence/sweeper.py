@@ -1,6 +1,6 @@
-"""Looking at a tenant's presence when something of it is due: a grace that ends, typing that nobody ended.
+"""Sweeps of a tenant's presence when work is due: a grace time ends, or typing ends by itself.
 
-Presence is in Redis, and `presence.lua` decides; here is only when to ask.
+Presence is in Redis, and `presence.lua` decides; this module only knows when to ask.
 """
 
 from __future__ import annotations
@@ -12,39 +12,42 @@ from gateway.presence.store import PresenceStore
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.notices import unwatched
 
-# A sweep comes this long after something is due: it would find nothing a moment too early.
+# A sweep comes this long after its work is due, because a moment too early it would find nothing.
 MARGIN_MS = 20
 RETRY_MS = 1000
+# The longest plan, in leases. After half a lease without a sweep, `presence.lua` takes it that Redis was down, and
+# spares everybody for a while: a tenant that no replica renews would be spared at each sweep, for ever.
+MOST_LEASES = 0.45
 
 
 class Sweeper:
-    """Sweeps tenants in time; `sweeps` counts."""
+    """Sweeps tenants in time; `sweeps` counts the sweeps."""
 
     def __init__(self, store: PresenceStore) -> None:
         self.sweeps = 0
         self._store = store
         self._due: dict[str, asyncio.TimerHandle] = {}
-        """For each tenant that is to be swept, the timer."""
+        """The timer of each tenant's next sweep."""
 
     def stop(self) -> None:
-        """Sweep nobody any more."""
+        """Cancel the planned sweeps."""
         for timer in self._due.values():
             timer.cancel()
 
     def soon(self, tenant: str, delay_ms: int) -> None:
-        """Sweep a tenant once something is due there, `delay_ms` from now; below 0 nothing is."""
+        """Plan a sweep of a tenant in at most `delay_ms`, unless one is planned before; does nothing below 0."""
         if delay_ms < 0:
             return
         loop = asyncio.get_running_loop()
-        delay_s = (delay_ms + MARGIN_MS) / 1000
+        delay_s = min((delay_ms + MARGIN_MS) / 1000, self._store.times.lease_s * MOST_LEASES)
         planned = self._due.get(tenant)
         if planned is not None:
             if planned.when() <= loop.time() + delay_s:
                 return
             planned.cancel()
-        self._due[tenant] = loop.call_later(delay_s, self._begin, tenant)
+        self._due[tenant] = loop.call_later(delay_s, self._start_sweep, tenant)
 
-    def _begin(self, tenant: str) -> None:
+    def _start_sweep(self, tenant: str) -> None:
         del self._due[tenant]
         unwatched(asyncio.ensure_future(self._sweep_due(tenant)))
 
@@ -52,17 +55,20 @@ class Sweeper:
         try:
             await self.sweep(tenant)
         except (RedisUnavailable, ReplyError):
-            # Nobody may be here any more whose lease renewal would come back to it.
+            # Without members here, no renewal of leases would sweep the tenant.
             self.soon(tenant, RETRY_MS)
 
     async def sweep(self, tenant: str, sockets: Sequence[tuple[str, str]] = ()) -> list[int]:
-        """Renew the leases of sockets, each a pid and its user, and do what is due for their tenant.
+        """Renew the leases of sockets, each a pid and its user, and do the work that is due for their tenant.
 
-        Return which of them have no lease any more. Raises `RedisUnavailable` or `ReplyError`.
+        Return the indexes of sockets whose leases had ended. Raises `RedisUnavailable` or `ReplyError`.
         """
         self.sweeps += 1
         swept = await self._store.sweep(tenant, sockets)
-        # Later than that the leases are renewed anyway.
-        if swept.delay_ms < self._store.times.renew_every_s * 1000:
-            self.soon(tenant, swept.delay_ms)
+        # Redis knows all that is due, so this replaces the plan. Every sweep is planned: when the last member here
+        # has left, no renewal of leases sweeps. While renewals go on, they put it off.
+        planned = self._due.pop(tenant, None)
+        if planned is not None:
+            planned.cancel()
+        self.soon(tenant, swept.delay_ms)
         return swept.unknown

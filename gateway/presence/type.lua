@@ -1,9 +1,9 @@
--- Notes that a socket's user types in a conversation, or stopped, and tells it when that is news.
+-- Notes that a socket's user types in a conversation or has stopped, and publishes it if that is new.
 --
 -- KEYS  1 meta
--- ARGV  1 what the tenant's keys begin with  2 PUBLISH or SPUBLISH  3 conversation's room  4 pid  5 user
---       6 sid or @user that need not hear of it  7 ms after which it ends by itself, 0 when it has stopped
--- Returns the ms after which a sweep is due, -1 where none is.
+-- ARGV  1 prefix of the tenant's keys  2 PUBLISH or SPUBLISH  3 room of the conversation  4 pid  5 user
+--       6 sid or @user that does not get the event  7 ms after which the typing ends by itself, 0 if it has stopped
+-- Returns the ms until a sweep is due, -1 for none.
 local p = people(ARGV[1], ARGV[2])
 if ARGV[7] == '0' then
   p.stop_typing(ARGV[3], ARGV[4])

@@ -1,8 +1,5 @@
--- Who types in a conversation: told when it begins and when it ends, which it does by itself.
---
---   typing:<room>  zset  "<pid> <user> <whom not to tell>" -> ms at which it ends by itself
---   typed:<room>   zset  user -> seq at which its typing ended last, for sockets that were away then, for TYPED_MS
-local TYPED_MS = 3600000 -- longer than a socket is away whose page still shows it
+-- The users who type in a conversation. Begin and end of typing are published; it ends by itself.
+local TYPED_MS = 3600000 -- longer than a socket can be away whose page still shows the typing
 
 local function with_typing(p)
   local function tell(room, user, skip, typing)
@@ -10,7 +7,7 @@ local function with_typing(p)
       user .. '","typing":' .. typing .. '}]')
   end
 
-  -- Returns what there is of typing in a room, first what ends first.
+  -- Returns the typing sockets of a room, sorted by the end of their typing.
   local function typing_in(room)
     local found = {}
     local flat = redis.call('ZRANGE', p.prefix .. 'typing:' .. room, 0, MOST_LOOKED_AT - 1, 'WITHSCORES')
@@ -32,7 +29,7 @@ local function with_typing(p)
     if is_news then tell(room, user, skip, 'true') end
   end
 
-  -- Ends the typing of one socket and, with or without a pid, all that has gone on for long enough.
+  -- Ends all typing whose time is over and, with a pid, also the typing of that socket.
   function p.stop_typing(room, pid)
     local ended, goes_on, found = {}, {}, typing_in(room)
     if #found == MOST_LOOKED_AT then p.look_later('typing ' .. room, 'LT', 0) end
@@ -48,7 +45,7 @@ local function with_typing(p)
     local typed = p.prefix .. 'typed:' .. room
     for _, typing in ipairs(ended) do
       if not goes_on[typing.user] then
-        goes_on[typing.user] = true -- told once, however many of its sockets stopped
+        goes_on[typing.user] = true -- published once, however many of the user's sockets stopped
         redis.call('ZADD', typed, p.next_seq(), typing.user)
         redis.call('ZREMRANGEBYSCORE', typed, '-inf', p.us - TYPED_MS * 1000)
         redis.call('PEXPIRE', typed, TYPED_MS)
@@ -68,7 +65,7 @@ local function with_typing(p)
     return users
   end
 
-  -- Returns those whose typing has ended since a seq, and not begun again.
+  -- Returns the users whose typing has ended since a seq and has not begun again.
   function p.stopped(room, seq)
     local types, users = {}, {}
     for _, user in ipairs(p.typists(room)) do types[user] = true end

@@ -1,7 +1,4 @@
--- Who looks at a conversation: the users of the sockets that have joined it.
---
---   viewers:<room>  zset  "<pid> <user>" -> us since when
---   told:<room>     held for as long as its viewers need not be told again: half a second, longer for a crowd
+-- The viewers of a conversation: the users whose sockets have joined it.
 local PAUSE_MS = 500
 
 local function with_viewers(p)
@@ -9,14 +6,14 @@ local function with_viewers(p)
     return p.prefix .. 'viewers:' .. room
   end
 
-  -- Returns the users who look at a room, and how many sockets there are; forgets sockets that are gone.
+  -- Returns viewers of a room, and the number of its sockets; forgets sockets that are gone.
   function p.viewers(room)
     local key, users, seen = viewers_of(room), {}, {}
     local viewers = redis.call('ZRANGE', key, 0, MOST_LOOKED_AT - 1)
     local alive = #viewers > 0 and redis.call('ZMSCORE', p.leases, unpack(viewers))
     for i, viewer in ipairs(viewers) do
-      local user = string.match(viewer, ' (.*)')
-      if not alive[i] then
+      local pid, user = string.match(viewer, '(%S+) (.*)')
+      if not alive[i] or (tonumber(alive[i]) <= p.ms and redis.call('EXISTS', p.prefix .. 'session:' .. pid) == 0) then
         redis.call('ZREM', key, viewer)
       elseif not seen[user] then
         seen[user] = true
@@ -32,7 +29,7 @@ local function with_viewers(p)
       '","user_ids":' .. quoted(users) .. ',"sockets":' .. sockets .. '}]'
   end
 
-  -- Tells a room who looks at it, now or when it was told long enough ago; returns whether it was now.
+  -- Publishes the viewers of a room, now or after the pause since the last time; returns whether it was now.
   function p.tell_viewers(room)
     local pause = math.max(PAUSE_MS, math.floor(1000 * redis.call('ZCARD', viewers_of(room)) / CROWD))
     if redis.call('SET', p.prefix .. 'told:' .. room, 1, 'NX', 'PX', pause) then
@@ -43,7 +40,7 @@ local function with_viewers(p)
     return false
   end
 
-  -- Tells whether a socket's user looks at a room with another socket as well, and whether anybody else does.
+  -- Returns whether the socket's user has another socket in the room, and whether the room has any other socket.
   local function others_of(room, viewer)
     local user, others = string.match(viewer, ' .*'), false
     for _, other in ipairs(redis.call('ZRANGE', viewers_of(room), 0, MOST_LOOKED_AT - 1)) do
@@ -55,8 +52,8 @@ local function with_viewers(p)
     return false, others
   end
 
-  -- Returns whether everybody in the room was told at once. Whoever comes first is told this way, too: an answer of its
-  -- own could be overtaken by what was told before it came.
+  -- Adds a socket; returns whether the whole room was told at once. The first viewer is told this way, too: behind an
+  -- answer of its own, an event from before its join could still arrive.
   function p.look_at(room, pid, user)
     local viewer = pid .. ' ' .. user
     if redis.call('ZADD', viewers_of(room), 'NX', p.us, viewer) == 0 then return false end

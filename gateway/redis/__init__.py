@@ -1,1 +1,1 @@
-"""Connections to Redis: one that hears, one that asks; and how both come back. Nothing of what is kept there."""
+"""Connections to Redis: one for commands, one for subscriptions. Both reconnect by themselves."""

@@ -1,4 +1,4 @@
-"""Asking Redis: commands and scripts over one pipelined connection that comes back by itself."""
+"""Commands and scripts over one pipelined connection, which reconnects by itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from publisher.address import Node
 from publisher.calls import Taken, results_of
 from publisher.envelope import Envelope
 from publisher.errors import PublishError
-from publisher.scripts import SCRIPTS, command
+from publisher.scripts import FUNCTIONS, SCRIPTS, command
 from publisher.sending import Backoff
 
 _log = structlog.get_logger("gateway.redis")
@@ -27,27 +27,27 @@ OPEN_ERRORS = (RedisError, OSError, TimeoutError, asyncio.TimeoutError)
 
 
 class Script:
-    """A Lua script by its path, such as `rooms/read_logs`; of several the first are its functions."""
+    """A Lua script, joined from files by their paths below `gateway` (`rooms/read_logs`), in the given order."""
 
     def __init__(self, *names: str) -> None:
         folder = files("gateway")
-        self.source = "".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
+        self.source = FUNCTIONS + "".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
 def new_backoff(limits: Limits) -> Backoff:
-    """Return the pauses between attempts to connect, which double and have jitter."""
+    """Return the pauses between attempts to connect; they double and have jitter."""
     return Backoff(cap=limits.reconnect_most_s, base=limits.reconnect_first_s)
 
 
 class Commands:
-    """One connection for everything that is asked.
+    """One connection to Redis for commands.
 
-    While it is down every call raises `RedisUnavailable` at once.
+    While the connection is down, every call raises `RedisUnavailable` at once.
     """
 
     publishing = "PUBLISH"
-    """The command that scripts publish with."""
+    """The Redis command with which scripts publish: `PUBLISH` or `SPUBLISH`."""
 
     def __init__(self, source: Source, scripts: dict[str, str] | None = None, *, limits: Limits = LIMITS) -> None:
         self.limits = limits
@@ -61,27 +61,27 @@ class Commands:
         self._scripts = scripts
         self.reconnects = 0
         self.demoted_at = 0.0
-        """When the server last said that it is no master any more, by the loop's clock."""
+        """Loop time at which a server last answered READONLY, that is, was no longer the master; 0.0 for never."""
 
     def script(self, *names: str) -> Script:
-        """Load a script; it is at the server whenever the connection is up."""
+        """Return a script; every later connection loads it into Redis."""
         script = Script(*names)
         self._scripts[script.sha] = script.source
         return script
 
     async def start(self) -> None:
-        """Connect, or raise what redis-py or the system raises; from then on reconnect in the background."""
+        """Connect, or raise the error of redis-py or the system; then reconnect in the background."""
         await self._open()
-        self.begin()
+        self.start_reconnecting()
 
-    def begin(self) -> None:
-        """Connect in the background, unless that is done."""
+    def start_reconnecting(self) -> None:
+        """Start the background task that connects whenever the connection is down."""
         if self._connection is None:
             self._lost.set()
         self._keeper = asyncio.create_task(self._keep(), name="redis commands")
 
     async def stop(self) -> None:
-        """Disconnect; calls raise from now on."""
+        """Disconnect; later calls raise `RedisUnavailable`."""
         await cancelled(self._keeper)
         if self._connection is not None:
             await self._connection.close()
@@ -95,52 +95,50 @@ class Commands:
 
     @property
     def is_up(self) -> bool:
-        """Return whether Redis can be asked just now."""
+        """Return whether the connection is up."""
         return self._connection is not None and self._connection.is_up
 
     @property
     def all_up(self) -> bool:
-        """Return whether all of Redis can be asked: a cluster may be up without one of its shards."""
+        """Return whether all of Redis can be asked; a cluster may be up without some of its shards."""
         return self.is_up
 
     @property
     def own_address(self) -> str:
-        """The address that this machine has on the way to Redis, empty where that is no network's."""
+        """The local IP address of the connection to Redis; empty without one."""
         return self._connection.own_address if self._connection is not None else ""
 
     async def wait_up(self, timeout_s: float, key: str | None = None) -> None:
-        """Wait until Redis can be asked, about one key or all.
-
-        Raises `RedisUnavailable` if that takes longer than `timeout_s`.
-        """
+        """Wait until Redis can be asked about `key`, or all keys; raises `RedisUnavailable` after `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 while not self.is_up:
-                    self._up.clear()  # the keeper may not have seen the end yet
+                    self._up.clear()  # `_keep` may not have noticed the loss yet
                     await self._up.wait()
         except TimeoutError:
-            raise RedisUnavailable("Redis is away") from None
+            raise RedisUnavailable("Redis is unavailable") from None
 
     def ask(self, *command: str | bytes | float) -> asyncio.Future[Any]:
-        """Send one command and return its reply.
-
-        Raises `RedisUnavailable`, or `ReplyError` with Redis' own words.
-        """
+        """Send one command; the future returns its reply, or raises `RedisUnavailable` or `ReplyError`."""
         if self._connection is None:
             future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            future.set_exception(RedisUnavailable("Redis is away"))
+            future.set_exception(RedisUnavailable("Redis is unavailable"))
             return future
         return self._connection.ask(*command)
 
     def run(self, script: Script, keys: list[str], *args: str | bytes | float) -> Coroutine[Any, Any, Any]:
-        """Run a script; the same errors as `ask`. It is on its way from now on, before what is asked later."""
+        """Run a script; the command is sent now, not when the result is awaited.
+
+        Raises `RedisUnavailable` or `ReplyError`.
+        """
         words = (script.sha, len(keys), *keys, *args)
         return self._evaluate(self.ask("EVALSHA", *words), words)
 
     async def publish(self, envelope: Envelope) -> Taken:
-        """Send an envelope of the publisher's; return what Redis has of its event, of two the first.
+        """Publish an envelope; return the record of its event, which for a duplicate is the earlier one's.
 
-        The same errors as `ask`; `PublishError` with a code for an event that can't be published at all.
+        If the envelope holds two events (`also`), return the first one's record. Raises `RedisUnavailable`,
+        `ReplyError`, and `PublishError` with a code for an event that can't be published.
         """
         words = command(envelope, publishing=self.publishing)
         answer = await self._evaluate(self.ask("EVALSHA", *words), words)
@@ -161,22 +159,25 @@ class Commands:
         return await self.ask("EVALSHA", *words)
 
     async def _reload(self, key: str) -> None:
-        """Load the scripts again where a key is."""
+        """Load all scripts again into the server that has the key."""
         if self._connection is None:
-            raise RedisUnavailable("Redis is away")
+            raise RedisUnavailable("Redis is unavailable")
         await self._load(self._connection)
 
     async def subscribers(self, channel: str) -> int:
-        """Count the connections that listen to a channel; the same errors as `ask`."""
+        """Return the number of connections that are subscribed to a channel.
+
+        Raises `RedisUnavailable` or `ReplyError`.
+        """
         return int((await self.ask("PUBSUB", "NUMSUB", channel))[1])
 
     @property
     def server(self) -> Node | None:
-        """Return the server that is asked just now."""
+        """Return the server at the other end; None while the connection is down."""
         return self._connection.server if self._connection is not None else None
 
     def drop(self) -> None:
-        """Give the connection up; a new one is made."""
+        """Close the connection; `_keep` makes a new one."""
         if self._connection is not None:
             self._connection.abort()
 
@@ -203,7 +204,7 @@ class Commands:
             if before is not None:
                 _log.warning("redis_commands_lost")
                 if before.demoted:
-                    # Where nobody takes its place, it would say so again and again.
+                    # Wait before the next attempt: without a new master the server would answer READONLY at once.
                     self.demoted_at, failures = asyncio.get_running_loop().time(), 1
                 self._connection = None
             self._up.clear()
@@ -221,7 +222,7 @@ class Commands:
                 _log.info("redis_commands_back")
 
     async def _watch(self) -> None:
-        """Wait for the connection's end; end it when it answers nothing."""
+        """Wait until the connection is lost; abort it if a reply takes longer than `redis_answer_s`."""
         while not self._lost.is_set():
             try:
                 await asyncio.wait_for(self._lost.wait(), 1.0)

@@ -1,12 +1,12 @@
 """A connection to Redis without a task of its own: bytes in, replies out, in the loop's own callback.
 
 redis-py finds the server, connects, authenticates and secures the connection (Sentinel, TLS, ACL and Unix
-sockets included); hiredis parses. Between them redis-py's reader costs 30 to 50 us a message, more than
-everything else that the gateway does with an event for a small room, so once a connection is up this
-module takes its transport over and feeds hiredis directly.
+sockets included). hiredis parses the replies. redis-py's own reader costs 30 to 50 µs a message, which is more
+than the rest of the gateway's work on an event for a small room. So this module takes over the transport of an
+open connection and feeds hiredis directly.
 
-This is the one module that reaches past redis-py's public surface (`Connection._reader`, `._writer`);
-redis-py is pinned and `tests/redis/test_connection.py` fails when those go.
+Only this module uses private attributes of redis-py (`Connection._reader`, `._writer`). redis-py is pinned, and
+`tests/redis/test_connection.py` fails when a version no longer has them.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from redis.retry import Retry
 
 from publisher.address import Node, client_of, parse_address, sentinels_of
 
-# How long one turn may go on handling what has arrived: heartbeats and connects wait for it.
+# Longest time to handle replies in one turn of the loop: heartbeats and connects wait that long.
 TURN_S = 0.008
 
 Rest = Callable[[], "Rest | None"]
 
 
 class RedisUnavailable(ConnectionError):
-    """Redis can't be asked just now; the connection is down or went down with the question under way."""
+    """Redis can't be asked: the connection is down, or it broke while the command was under way."""
 
 
 class AnswerLost(RedisUnavailable):
-    """The connection went down with the question under way: Redis may have done what it was asked, or not."""
+    """The connection broke while the command was under way: nobody knows whether Redis ran it."""
 
 
 class ReplyError(Exception):
@@ -45,7 +45,7 @@ class ReplyError(Exception):
 
 
 class Source:
-    """The address of Redis, one server or the master that Sentinels name. Makes new connections to it."""
+    """The address of one Redis server, or of the master that Sentinels name. Makes connections to it."""
 
     def __init__(self, url: str, *, name: str, **options: Any) -> None:
         address = parse_address(url)
@@ -55,7 +55,7 @@ class Source:
             redis.asyncio,
             address,
             {
-                # Plain lists for pub/sub: RESP3 pushes cost a type check more and give nothing here.
+                # RESP2 delivers pub/sub messages as plain lists. RESP3 would cost one more type check.
                 "protocol": 2,
                 "decode_responses": False,
                 "socket_timeout": None,  # silence is normal for a subscriber
@@ -74,15 +74,15 @@ class Source:
         on_push: Callable[[list[Any] | bytes | ReplyError], Rest | None] | None = None,
         on_lost: Callable[[], None],
     ) -> Connection:
-        """Make a connection, which is not open yet; the arguments are `Connection`'s."""
+        """Return a new connection, not open yet; the arguments are those of `Connection`."""
         return Connection(self, on_push=on_push, on_lost=on_lost)
 
     def make_connection(self) -> Any:
-        """Make one of redis-py's, not connected yet."""
+        """Return a new redis-py connection, not connected yet."""
         return self._client.connection_pool.make_connection()
 
     async def master(self) -> Node | None:
-        """Ask the Sentinels where the master is; None where there are none, or none that knows one just now."""
+        """Return the master that the Sentinels name; None without Sentinels, or while none of them names one."""
         if not self.has_sentinels:
             return None
         manager = self._client.connection_pool.sentinel_manager
@@ -91,17 +91,17 @@ class Source:
         return None
 
     async def aclose(self) -> None:
-        """Leave the Sentinels; links are their owners' to close."""
+        """Close the connections to the Sentinels. Each `Connection` is closed by its owner."""
         for sentinel in sentinels_of(self._client):
             await sentinel.aclose()
 
 
 class Connection(asyncio.Protocol):
-    """One connection. `on_push` gets what nobody asked for, `on_lost` is called once when it is over.
+    """One connection. `on_push` gets messages that answer no command; `on_lost` is called once, at its end.
 
-    Commands are written at the end of the loop's turn and answered in order: whoever asks in the same turn
-    shares a write, whose system call costs more than everything else about a command. `on_push` may give
-    back a rest of its work; nothing else is handled before that is done.
+    Redis answers commands in order. All commands of one turn of the loop are written together, because the system
+    call is the most expensive part of a command. `on_push` may return a function with the rest of its work; the
+    connection handles nothing else before that is done.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=ReplyError)
         self._asked: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._transport: asyncio.Transport | None = None
-        # asyncio's stream objects close the transport when they are collected.
+        # asyncio's stream objects close the transport when they are garbage-collected, so they are kept.
         self._kept: tuple[Any, Any] | None = None
         self._loop = asyncio.get_running_loop()
         self._rest: Rest | None = None
@@ -127,12 +127,12 @@ class Connection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._heard_at = clock()
         self.server = Node("", 0)
-        """Where it leads to, as it was named."""
+        """The server at the other end, by the name used to connect."""
         self.demoted = False
-        """Whether the server there said that it takes no writes any more: another one is the master."""
+        """Whether the server answered READONLY: it is no longer the master."""
 
     async def open(self, timeout_s: float = 5.0) -> None:
-        """Connect; raises redis-py's errors, `OSError` or `TimeoutError`."""
+        """Connect; raises `RedisUnavailable`, redis-py's errors, `OSError` or `TimeoutError`."""
         connection = self._source.make_connection()
         async with asyncio.timeout(timeout_s):
             await connection.connect()
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
         if stream is None or writer is None or stream._buffer:
             raise RedisUnavailable("the connection was not idle after its handshake")
         self._transport = writer.transport
-        connection._reader = connection._writer = None  # it is ours now
+        connection._reader = connection._writer = None  # so that redis-py does not close the transport
         self._kept = stream, writer
         self._transport.set_protocol(self)
         if self._transport.is_closing():
@@ -156,30 +156,30 @@ class Connection(asyncio.Protocol):
 
     @property
     def own_address(self) -> str:
-        """The address of this end, empty where it is none of a network's."""
+        """The local IP address of the connection; empty without one (Unix socket, or not connected)."""
         name = self._transport.get_extra_info("sockname") if self._transport is not None else None
         return str(name[0]) if isinstance(name, tuple) else ""
 
     def waiting_s(self) -> float:
-        """Tell for how long the oldest question has been without an answer; 0.0 for none."""
+        """Return for how many seconds the oldest command has waited for its reply; 0.0 if none waits."""
         return self._clock() - self._asked[0][0] if self._asked else 0.0
 
     def silent_s(self) -> float:
-        """Tell for how long nothing at all has come."""
+        """Return for how many seconds the server has sent nothing."""
         return self._clock() - self._heard_at
 
     def ask(self, *command: str | bytes | float) -> asyncio.Future[Any]:
-        """Send a command; the future gives its reply or raises `ReplyError` or `RedisUnavailable`."""
+        """Send a command; the future returns its reply, or raises `ReplyError` or `RedisUnavailable`."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if self._transport is None:
-            future.set_exception(RedisUnavailable("Redis is away"))
+            future.set_exception(RedisUnavailable("Redis is unavailable"))
             return future
         self._asked.append((self._clock(), future))
         self.send(*command)
         return future
 
     def send(self, *command: str | bytes | float) -> None:
-        """Send a command whose reply arrives as pushes; nothing happens while the connection is down."""
+        """Send a command whose reply goes to `on_push`; does nothing while the connection is down."""
         if self._transport is None:
             return
         if not self._out:
@@ -213,7 +213,7 @@ class Connection(asyncio.Protocol):
                     reply = self._reader.gets()
                     if reply is False:
                         break
-                    self._rest = self._take(reply)
+                    self._rest = self._dispatch(reply)
                 if self._clock() > deadline:
                     self._pause()
                     return
@@ -222,7 +222,7 @@ class Connection(asyncio.Protocol):
             return
         self._resume()
 
-    def _take(self, reply: Any) -> Rest | None:
+    def _dispatch(self, reply: Any) -> Rest | None:
         if self._asked:
             _, future = self._asked.popleft()
             if future.done():
@@ -239,7 +239,7 @@ class Connection(asyncio.Protocol):
         return None
 
     def _pause(self) -> None:
-        """Let others run before the rest; Redis keeps what we don't read."""
+        """Stop reading, and continue in the next turn of the loop; unread replies stay with Redis."""
         if self._transport is None:
             return
         if not self._paused:
@@ -254,9 +254,9 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End everything that waits, and tell the owner."""
+        """Fail all waiting commands with `AnswerLost`, and call `on_lost`."""
         self._transport = self._kept = None
-        # A message whose handling has begun is handled to its end: nobody would know where to take it up.
+        # Finish the message in progress: nothing could resume it later.
         while self._rest is not None:
             self._rest = self._rest()
         asked, self._asked = self._asked, deque()
@@ -266,7 +266,7 @@ class Connection(asyncio.Protocol):
         self._on_lost()
 
     async def close(self) -> None:
-        """Close quietly, at the end of the process."""
+        """Close without calling `on_lost`, at the end of the process."""
         self._on_lost = lambda: None
         if self._transport is not None:
             self._transport.abort()
@@ -274,9 +274,9 @@ class Connection(asyncio.Protocol):
 
 
 async def _check_role(connection: Any) -> None:
-    """Raise `RedisUnavailable` for a server that is no master: Sentinels may be late to know."""
+    """Raise `RedisUnavailable` if the server is no master: Sentinels may name an old one."""
     await connection.send_command("ROLE")
     role = await connection.read_response()
     if role[0] != b"master":
         await connection.disconnect(nowait=True)
-        raise RedisUnavailable("what the Sentinels name is no master")
+        raise RedisUnavailable("the server that the Sentinels name is not a master")

@@ -1,8 +1,8 @@
-"""Finding out whether a connection still hears, and whether the server at its end is still the right one.
+"""Probes: does a subscriber's connection still receive messages, and from the right server?
 
-A half-open connection shows nothing by itself: a probe that the replica publishes to itself must come back, or the
-connection is rebuilt. Each probe carries the time that Redis says it is, so one that comes back also tells up to
-when everything has been heard, and teaches the clock.
+A half-open connection looks like a quiet one. So a replica publishes a probe to itself every few seconds, and
+rebuilds the connection if the probe does not arrive. Each probe carries the time of Redis. A probe that arrives
+proves that all earlier messages have arrived, too.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from gateway.core.clock import ServerClock
 from gateway.core.histogram import Histogram
 from gateway.redis.commands import Commands
 from gateway.redis.connection import Connection, RedisUnavailable, ReplyError, Source
+from gateway.redis.keys import probe_channel
 from gateway.tasks import cancelled
-from publisher.ids import new_hex
 from publisher.offsets import SEQ_PER_S
 
-# What a Redis that just answered on the other connection has for an answer on this one.
+# Least time to wait for a probe or fence, even on a connection that has been silent for long.
 ANSWER_S = 1.0
 ROUND_TRIP_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
@@ -28,36 +28,36 @@ _log = structlog.get_logger("gateway.redis")
 
 
 class Hearing(Protocol):
-    """The connection that is probed: `Subscriber`."""
+    """Port: the owner of the probed connection (`Subscriber`)."""
 
     word: str
-    """The command that subscribes."""
+    """The command to subscribe with: `SUBSCRIBE` or `SSUBSCRIBE`."""
 
     @property
     def connection(self) -> Connection | None:
-        """The connection, while there is one."""
+        """The connection; None while it is down."""
 
     async def fence(self) -> None:
-        """Wait until everything that was published before has been handed on; raises `RedisUnavailable`."""
+        """Wait until all messages published before this call are handled; raises `RedisUnavailable`."""
 
     def drop(self) -> None:
-        """Give the connection up; a new one is made."""
+        """Close the connection; the owner makes a new one."""
 
 
 class ProbedShard(Protocol):
-    """The shard whose connection is probed."""
+    """Port: the shard of the probed connection, in a cluster."""
 
     round_trip: Histogram
 
     def probe_channel(self) -> bytes:
-        """Name a new channel in a slot that this shard has."""
+        """Return a new channel name in a slot of this shard."""
 
     def heed(self, error: ReplyError) -> bool:
-        """Take in what the server said instead of an answer; True when that settles it."""
+        """Learn from a server's error; return whether it was MOVED, which ends one slot's subscriptions only."""
 
 
 class Probe:
-    """The probes of one connection; of a cluster, of one shard's."""
+    """The probes of one subscriber's connection."""
 
     def __init__(
         self,
@@ -68,16 +68,16 @@ class Probe:
         *,
         shard: ProbedShard | None = None,
     ) -> None:
-        self.channel = b"rt:probe:" + new_hex(8).encode() if shard is None else shard.probe_channel()
-        """Where the probes are published: nobody else's channel."""
+        self.channel = probe_channel() if shard is None else shard.probe_channel()
+        """The channel that the probes are published on; nobody else uses it."""
         self.heard_until = 0
-        """Seq up to which everything published to our channels has been handed on: the last probe's time."""
+        """The time in the last probe that arrived, as a seq: all messages up to it have been handled."""
         self.deaf = 0
         self.opened_at = 0.0
-        """When the connection was made, by the loop's clock; 0.0 while there never was one."""
+        """Loop time at which the connection was made; 0.0 before the first one."""
         self._clock = clock
         self.round_trip = Histogram(*ROUND_TRIP_S) if shard is None else shard.round_trip
-        """Seconds that Redis took to say what time it is, this loop's own waiting included."""
+        """Seconds from sending TIME to its reply; includes the delay in this loop."""
         self._hearing = hearing
         self._source = source
         self._commands = commands
@@ -89,42 +89,42 @@ class Probe:
         self._tasks: list[asyncio.Task[None]] = []
         self._loop = asyncio.get_running_loop()
 
-    def begin(self) -> None:
-        """Probe every few seconds from now on."""
+    def start(self) -> None:
+        """Start the task that probes every few seconds."""
         self._tasks.append(asyncio.create_task(self._probe(), name="redis probe"))
         if self._source.has_sentinels:
             self._tasks.append(asyncio.create_task(self._follow(), name="redis master"))
 
     async def stop(self) -> None:
-        """Leave it."""
+        """Stop probing."""
         await cancelled(*self._tasks)
 
     @property
     def is_fresh(self) -> bool:
-        """Return whether one came back lately."""
+        """Return whether the last probe arrived less than the probe timeout ago."""
         return self._loop.time() - self._heard_at < self._timeout_s
 
     def opened(self, connection: Connection) -> None:
-        """Go on over a new connection, which counts as one that hears for now."""
+        """Subscribe to the probe channel on a new connection; the connection counts as probed now."""
         self._heard_at = self.opened_at = self._loop.time()
         if self._shard is not None:
             self.channel = self._shard.probe_channel()
         connection.send(self._hearing.word, self.channel)
 
     def came_back(self, payload: bytes) -> None:
-        """Take in a message on our channel."""
+        """Note the arrival of a probe."""
         self._heard_at = self._loop.time()
         self.heard_until = int(payload)
 
     def go_elsewhere(self) -> None:
-        """Probe over another slot: the one that we did it over has gone to another shard."""
+        """Change to a channel in another slot, because the slot of this one moved to another shard."""
         connection = self._hearing.connection
         if self._shard is not None and connection is not None:
             self.channel = self._shard.probe_channel()
             connection.send(self._hearing.word, self.channel)
 
     async def ask_time(self) -> int:
-        """Return Redis' time in µs, and learn from it; raises `RedisUnavailable` or `ReplyError`."""
+        """Return Redis' time in µs and adjust the clock; raises `RedisUnavailable` or `ReplyError`."""
         asked_at = self._clock.monotonic()
         seconds, micros = await self._commands.ask("TIME")
         heard_at = self._clock.monotonic()
@@ -137,7 +137,7 @@ class Probe:
         return now
 
     async def _probe(self) -> None:
-        """Publish to oneself every few seconds; rebuild the connection when that stays unheard."""
+        """Publish a probe every few seconds; drop the connection if one does not arrive."""
         while True:
             await asyncio.sleep(self._every_s)
             if self._hearing.connection is not None and self.opened_at < self._commands.demoted_at:
@@ -150,8 +150,8 @@ class Probe:
             except (TimeoutError, RedisUnavailable, ReplyError) as error:
                 if self._shard is not None and isinstance(error, ReplyError) and self._shard.heed(error):
                     self.go_elsewhere()
-                continue  # Redis can't be asked, which says nothing about whether it can be heard
-            # A connection that came about meanwhile may have been too late for this probe.
+                continue  # the other connection failed: this says nothing about the subscriber's
+            # A connection made after the probe was published can't have received it.
             if (
                 connection is not None
                 and not await self._heard(connection, now)
@@ -162,23 +162,22 @@ class Probe:
                 self._hearing.drop()
 
     async def _heard(self, connection: Connection, now: int) -> bool:
-        """Return whether a probe came back; it may take as long as the connection brings what is before it."""
+        """Return whether a probe arrived; wait as long as the connection still delivers earlier messages."""
         fence = asyncio.ensure_future(self._hearing.fence())
         try:
             while not fence.done():
-                # What was silent for long already has only a moment left.
                 await asyncio.wait((fence,), timeout=max(self._timeout_s - connection.silent_s(), ANSWER_S))
                 if not fence.done() and connection.silent_s() >= self._timeout_s:
                     return False
             fence.result()
         except RedisUnavailable:
-            return True  # gone, which shows by itself
+            return True  # the connection broke, which its owner notices
         finally:
             fence.cancel()
         return self.heard_until >= now
 
     async def _follow(self) -> None:
-        """Leave a server that is not the master any more, with both connections, as soon as Sentinels say so."""
+        """Drop connections to a server that is no longer the master, as soon as the Sentinels name another."""
         while True:
             await asyncio.sleep(self._every_s)
             master = await self._source.master()

@@ -1,8 +1,7 @@
-"""The limit of large answers that may be under way from Redis at a time, and the order of turns.
+"""A limit for large replies under way from Redis at the same time.
 
-Redis keeps an answer in its own memory until we have read it, and what was read stays in ours until it is handed
-out. Of 1,000 clients that return to a room with 10,000 entries of 10 KB each asks for megabytes, and all of them
-at once would have Redis hold gigabytes.
+Redis keeps a reply in memory until we have read it, and we keep it until clients got it. If 1,000 clients return
+to a room with 10,000 entries of 10 KB, each reply has megabytes. All at once would be gigabytes.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-# What Redis may hold for one replica.
+# Most bytes of replies that Redis may hold for one replica.
 MOST_BYTES = 16 << 20
-# What an answer is taken to be while nothing is known: soon it is.
+# Assumed size of a reply before the first one has arrived.
 FIRST_GUESS_BYTES = 4 << 20
 
 Waiting = OrderedDict[object, asyncio.Future[None]]
 
 
 class ReadLimiter:
-    """Lets reads go, `most` at a time, as long as their answers stay within `most_bytes`; one always may go.
+    """Allows at most `most` reads at a time with `most_bytes` of replies together; one read is always allowed.
 
-    `async with budget.turn():` waits for its turn, first come first served; `note` tells it how large an answer
-    was. A turn that has a key can be hurried: it comes before all that are in no hurry.
+    `async with limiter.turn():` waits for its turn, in the order of arrival. `note` reports the size of a reply.
+    `hurry` moves a waiting turn, found by its key, in front of all turns that are not urgent.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES, most: float = float("inf")) -> None:
@@ -36,18 +35,18 @@ class ReadLimiter:
         self._others: Waiting = OrderedDict()
 
     def note(self, size: int) -> None:
-        """Learn from an answer: larger ones at once, smaller ones by and by."""
+        """Adjust the typical size of a reply in bytes: up at once, down by at most half."""
         self._typical = max(size, self._typical // 2, 1)
 
     def hurry(self, key: object) -> None:
-        """Have the turn of this key come next, if it has not come yet."""
+        """Make the waiting turn of this key urgent; does nothing if no such turn waits."""
         turn = self._others.pop(key, None)
         if turn is not None:
             self._urgent[key] = turn
 
     @asynccontextmanager
     async def turn(self, key: object = None, *, is_urgent: bool = False) -> AsyncIterator[None]:
-        """Have one's turn; of two with the same key the first must have been cancelled."""
+        """Wait for a turn and hold it; a key must not be used again while its turn still waits."""
         if self._urgent or self._others or not self._fits():
             await self._wait(object() if key is None else key, is_urgent=is_urgent)
         else:
@@ -64,7 +63,7 @@ class ReadLimiter:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._leave()  # it was our turn already
+                self._leave()  # the turn had already begun
             for waiting in (self._urgent, self._others):
                 if waiting.get(key) is turn:
                     del waiting[key]

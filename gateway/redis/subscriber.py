@@ -1,8 +1,8 @@
-"""Hearing Redis: one connection that is subscribed to the channels this replica has members for.
+"""One connection that is subscribed to the channels of rooms with members on this replica.
 
-It comes back by itself, subscribes again in batches, and tells its owner when it was lost and when every
-channel is heard again, so that what was missed meanwhile can be read from the logs. Its `Probe` finds out
-whether it hears at all.
+It reconnects by itself and subscribes again in batches. It tells its owner when the connection is lost, and when
+every channel is confirmed again; the owner then reads missed messages from the logs. A `Probe` tests the
+connection.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from publisher.address import Node
 from publisher.ids import new_hex
 from publisher.topology import slot_of
 
-# Answers on a subscriber's connection that are pushes of the same kind, sharded or not.
+# Kinds of pushes, with and without sharding.
 _MESSAGES = (b"message", b"smessage")
 _CONFIRMATIONS = (b"subscribe", b"ssubscribe")
 
@@ -31,21 +31,21 @@ _log = structlog.get_logger("gateway.redis")
 
 
 class Shard(ProbedShard, Protocol):
-    """The shard that a subscriber hears, of a cluster."""
+    """Port: the shard of a subscriber, in a cluster."""
 
     def batches(self, channels: Iterable[bytes]) -> Iterable[list[bytes]]:
-        """Sort channels by their slots: one command may name those of one slot."""
+        """Return the channels grouped by slot: one command may only name channels of one slot."""
 
     def gave_up(self, channels: list[bytes]) -> None:
-        """The server ended our subscriptions: it has the slot no more."""
+        """Handle subscriptions that the server ended because their slot has moved."""
 
 
 class Subscriber:
-    """The subscriptions of this replica, or of one shard of a cluster, and the connection under them.
+    """The connection and the subscriptions of this replica; in a cluster, those of one shard.
 
-    `on_message(channel, payload)` gets every message, in order. `on_lost()` is called when the connection
-    breaks, `await on_back()` when it is there again and every channel has been confirmed. `clock` learns the time
-    of Redis. With `shard` pub/sub is sharded.
+    `on_message(channel, payload)` gets every message, in order. `on_lost()` is called when the connection breaks.
+    `on_back()` is awaited when a new connection is up and every channel is confirmed. `clock` learns the time of
+    Redis. With `shard` pub/sub is sharded.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class Subscriber:
         self._keeper: asyncio.Task[None] | None = None
         self._channels: dict[bytes, asyncio.Future[None]] = {}
         self._fresh: list[bytes] = []
-        # Confirmations under way: after giving a channel up and asking again, the first one means nothing.
+        # Confirmations under way per channel: after unsubscribe and subscribe, only the last one counts.
         self._unconfirmed: dict[bytes, int] = {}
-        # Subscriptions that the server refused or ended, and that were not asked for again.
+        # Subscriptions that the server refused or ended, and that we have not requested again.
         self._ended: set[bytes] = set()
         self._fence: asyncio.Future[None] | None = None
         self._fences: dict[bytes, asyncio.Future[None]] = {}
@@ -86,19 +86,19 @@ class Subscriber:
         self.round_trip = self.probe.round_trip
 
     async def start(self) -> None:
-        """Connect, or raise what redis-py or the system raises; from then on come back by itself."""
+        """Connect, or raise the error of redis-py or the system; then reconnect in the background."""
         await self._open()
         with contextlib.suppress(RedisUnavailable, ReplyError):
             await self.probe.ask_time()
         self._settled = True
-        self.begin()
+        self.start_reconnecting()
 
-    def begin(self) -> None:
-        """Connect in the background, unless that is done; `on_back` follows."""
+    def start_reconnecting(self) -> None:
+        """Start the background task that connects whenever the connection is down, and then awaits `on_back`."""
         if self._connection is None:
             self._gone.set()
         self._keeper = asyncio.create_task(self._keep(), name="redis subscriber")
-        self.probe.begin()
+        self.probe.start()
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -114,59 +114,59 @@ class Subscriber:
         return len(self._channels)
 
     def of(self, tenant: str) -> Subscriber:
-        """Return what hears a tenant."""
+        """Return the subscriber of a tenant: always this one, without a cluster."""
         return self
 
     @property
     def connection(self) -> Connection | None:
-        """The connection, while there is one."""
+        """The connection; None while it is down."""
         return self._connection
 
     @property
     def server(self) -> Node | None:
-        """Return the server that is heard just now."""
+        """Return the server at the other end; None while the connection is down."""
         return self._connection.server if self._connection is not None else None
 
     @property
     def is_there(self) -> bool:
-        """Return whether there is a connection just now."""
+        """Return whether the connection is up."""
         return self._connection is not None
 
     def has(self, channel: bytes) -> bool:
-        """Return whether a channel was confirmed over this connection."""
+        """Return whether the channel is confirmed on the present connection."""
         waits = self._unconfirmed.get(channel) or channel in self._ended
         return self._connection is not None and channel in self._channels and not waits
 
     @property
     def commands(self) -> Commands:
-        """Return the connection that asks the same server."""
+        """Return the commands connection to the same server."""
         return self._commands
 
     @property
     def hears(self) -> bool:
-        """Return whether a probe came back lately: only then does this replica miss nothing.
+        """Return whether this subscriber receives all messages.
 
-        A connection that is there again counts once every channel is heard and what was missed is made good.
+        True while probes arrive. After a reconnect all channels must be confirmed, and `on_back` finished, first.
         """
         return self._settled and self.probe.is_fresh
 
     @property
     def hears_all(self) -> bool:
-        """Tell the same: here is all there is."""
+        """Return `hears`: without a cluster this is the only subscriber."""
         return self.hears
 
     @property
     def heard_until(self) -> int:
-        """Seq up to which everything published to our channels has been handed on."""
+        """The seq up to which all messages on our channels have been handled."""
         return self.probe.heard_until
 
     @property
     def deaf(self) -> int:
-        """Return the number of probes that did not come back."""
+        """Return the number of probes that did not arrive."""
         return self.probe.deaf
 
     def subscribe(self, channel: bytes) -> asyncio.Future[None]:
-        """Ask for a channel; the future is done once Redis has confirmed it, also when that takes a reconnect."""
+        """Subscribe to a channel; the future is done when Redis confirms, even if only after a reconnect."""
         future = self._channels.get(channel)
         if future is None:
             future = self._channels[channel] = self._loop.create_future()
@@ -176,7 +176,7 @@ class Subscriber:
         return future
 
     def unsubscribe(self, channels: Iterable[bytes]) -> None:
-        """Give channels up."""
+        """Unsubscribe from channels; unknown ones are ignored."""
         known = [channel for channel in channels if self._channels.pop(channel, None) is not None]
         self._ended.difference_update(known)
         for batch in self._batches(known):
@@ -184,7 +184,7 @@ class Subscriber:
                 self._connection.send("UNSUBSCRIBE" if self._shard is None else "SUNSUBSCRIBE", *batch)
 
     def adopt(self, channels: Mapping[bytes, asyncio.Future[None]]) -> None:
-        """Take channels over from another shard, with those who wait for them."""
+        """Subscribe to channels of another shard; their futures are resolved here from now on."""
         self._channels |= channels
         for batch in self._batches(channels):
             self._send_subscribe(batch)
@@ -196,25 +196,22 @@ class Subscriber:
                 yield group[i : i + self._most]
 
     async def fence(self) -> None:
-        """Wait until everything that was published before this call has been handed on.
-
-        Raises `RedisUnavailable`.
-        """
+        """Wait until all messages published before this call are handled; raises `RedisUnavailable`."""
         if self._connection is None:
-            raise RedisUnavailable("Redis is away")
+            raise RedisUnavailable("Redis is unavailable")
         if self._fence is None:
             self._fence = self._loop.create_future()
             self._loop.call_soon(self._raise_fence)
         await asyncio.shield(self._fence)
 
     def _raise_fence(self) -> None:
-        """Send the fence for everybody who asked for one in this turn."""
+        """Send one PING for all callers of `fence` in this turn of the loop."""
         fence, self._fence = self._fence, None
         if fence is None:
             return
         fence.add_done_callback(lambda done: done.cancelled() or done.exception())
         if self._connection is None:
-            fence.set_exception(RedisUnavailable("Redis is away"))
+            fence.set_exception(RedisUnavailable("Redis is unavailable"))
             return
         token = new_hex(8).encode()
         self._fences[token] = fence
@@ -242,17 +239,17 @@ class Subscriber:
         if future is not None and not future.done():
             future.set_result(None)
 
-    def _take(self, push: list[Any] | bytes | ReplyError) -> Rest | None:
+    def _on_push(self, push: list[Any] | bytes | ReplyError) -> Rest | None:
         if isinstance(push, ReplyError):
             if self._shard is not None and self._shard.heed(push):
                 self._refused_with(push)
                 return None
-            # LOADING after a restart, NOPERM by a rule: this connection will never confirm what it has not by now.
+            # LOADING after a restart, NOPERM by an ACL: this connection will never confirm the missing channels.
             _log.warning("redis_subscribe_refused", reason=str(push)[:200])
             self.drop()
             return None
         if isinstance(push, bytes):
-            self._pong(push)  # a server without any subscription of ours answers a PING like this
+            self._pong(push)  # PONG from a server on which we have no subscription
             return None
         kind = push[0]
         if kind in _MESSAGES:
@@ -270,7 +267,7 @@ class Subscriber:
         return None
 
     def _refused_with(self, error: ReplyError) -> None:
-        """Note whose subscriptions were answered by MOVED: all of that slot that are under way."""
+        """Mark subscriptions as ended after MOVED: all unconfirmed ones in the slot that the error names."""
         slot = int(str(error).split(" ")[1])
         for channel in [channel for channel in self._unconfirmed if slot_of(channel) == slot]:
             del self._unconfirmed[channel]
@@ -282,7 +279,7 @@ class Subscriber:
             fence.set_result(None)
 
     def _given_up(self, channel: bytes) -> None:
-        """A subscription has ended: we asked for that, unless we still want it and nothing is under way."""
+        """Handle the end of a subscription; tell the shard if we did not request it."""
         if self._shard is None:
             return
         if channel == self.probe.channel:
@@ -304,7 +301,7 @@ class Subscriber:
         self._gone.set()
 
     async def _open(self) -> None:
-        connection = self._source.connection(on_push=self._take, on_lost=self._on_gone)
+        connection = self._source.connection(on_push=self._on_push, on_lost=self._on_gone)
         await connection.open()
         self._gone.clear()
         self._connection = connection
@@ -328,7 +325,7 @@ class Subscriber:
                 await self._resubscribe()
                 await self._on_back()
             except (RedisUnavailable, ReplyError) as error:
-                # Lost again halfway, or the connection that asks is not back yet: begin again from the top.
+                # Either connection may have failed: start again with a new one.
                 _log.warning("redis_resync_failed", reason=str(error))
                 failures += 1
                 await asyncio.sleep(backoff.compute(failures))
@@ -339,7 +336,7 @@ class Subscriber:
                 _log.info("redis_subscriber_back", channels=len(self._channels))
 
     async def _resubscribe(self) -> None:
-        """Subscribe to every channel again, a batch at a time, and wait for the confirmations."""
+        """Subscribe to all channels in batches, and wait for the confirmations."""
         channels = list(self._channels)
         self._fresh.clear()
         unfenced = 0
@@ -354,6 +351,6 @@ class Subscriber:
         await self.fence()
 
     def drop(self) -> None:
-        """Give the connection up; a new one is made, and everything on it once more."""
+        """Close the connection; `_keep` makes a new one and subscribes again."""
         if self._connection is not None:
             self._connection.abort()

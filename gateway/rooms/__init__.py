@@ -1,1 +1,1 @@
-"""Rooms as a replica hears them: subscriptions, logs, and what makes good a break, without a gap."""
+"""The rooms of a replica: subscriptions, logs, and resyncs that fill the gaps after a break."""

@@ -15,9 +15,9 @@ from publisher import wire
 from publisher.envelope import new_epoch
 from publisher.rooms import Room
 
-# Facts about the tenant in an answer, before those about its rooms.
+# Number of facts about the tenant in a reply, before those about its rooms.
 HEAD = 5
-# What one script call gives, near enough: it holds Redis up for that long.
+# Approximate bytes of the entries in one reply. Redis does nothing else while the script runs.
 PAGE_BYTES = 1 << 20
 
 
@@ -25,24 +25,24 @@ class Tail(NamedTuple):
     """The end of a room's log."""
 
     seq: int
-    """Of its newest event, 0 where that has expired."""
+    """Seq of the room's newest event; 0 if that has expired."""
     more: bool
-    """Whether there may be more than was read."""
+    """Whether there may be more entries than were read."""
 
 
 class Snapshot(NamedTuple):
-    """Some rooms of a tenant at one moment."""
+    """The logs of some rooms of a tenant at one moment."""
 
     epoch: str
     seq: int
-    """Every event at or below it was published before that moment, every other one after."""
+    """Events at or below it were published before that moment, all others after it."""
     logs: dict[Room, Log]
     size: int = 0
-    """Bytes that Redis sent, near enough."""
+    """Approximate bytes of the replies."""
 
 
 class History:
-    """Reads logs, as much of them as the settings say there is."""
+    """Reads logs, up to the amount of history in the settings."""
 
     def __init__(self, commands: Commands, kept: Retention) -> None:
         self.retention = kept
@@ -61,10 +61,10 @@ class History:
         sure: int = 0,
         heard: int = 0,
     ) -> Snapshot:
-        """Read each room after its seq, as of one moment.
+        """Read the entries of each room after its seq, as of one moment.
 
-        All that is kept is read, in pages of `most_bytes`. `newest` asks for at most so many entries, and no more
-        than fit into one page. `sure` and `heard` are as for `judge`. Raises `RedisUnavailable` or `ReplyError`.
+        All entries are read, in pages of `most_bytes`. With `newest`, at most that many of the newest are read
+        from one page. `sure` and `heard` are as for `judge`. Raises `RedisUnavailable` or `ReplyError`.
         """
         limit = self.retention.size if newest is None else min(newest, self.retention.size)
         slices = Slices()
@@ -96,7 +96,7 @@ class History:
         until: int | None = None,
         most_bytes: int,
     ) -> tuple[Sequence[bytes], dict[Room, Tail], int]:
-        """Read what one script call gives behind what was found; return its head, the rooms' tails, its size."""
+        """Call the script once, and add the entries to `found`; return head, tails and size of the reply."""
         rooms = list(after)
         keys = [
             wire.meta_key(tenant),
@@ -117,22 +117,23 @@ class History:
             entries = await _entries(rows[::-1] if newest is not None else rows, slices)
             before = found.get(room)
             if before and entries and entries[0].previous > before[-1].seq:
-                before = None  # trimmed meanwhile: what is behind the hole is all that counts
+                before = None  # the log was trimmed meanwhile: only entries behind the gap count
             found[room] = [*before, *entries] if before else entries
             tails[room] = Tail(int(seq), bool(more))
         return reply[:HEAD], tails, size
 
     async def renew_epoch(self, tenant: str, epoch: str) -> str:
-        """Begin a new epoch in place of this one, unless another replica has; return the one that holds.
+        """Begin a new epoch in place of `epoch`, unless another replica has done so; return the present epoch.
 
-        Every offset of before is void then: whoever comes back with one is told so. Raises as `read` does.
+        Offsets of the old epoch are void then, and clients that come with one are told. Raises `RedisUnavailable`
+        or `ReplyError`.
         """
         found: bytes = await self._commands.run(self._renew_epoch, [wire.meta_key(tenant)], epoch, new_epoch())
         return found.decode()
 
 
 def retention_of(settings: Settings) -> Retention:
-    """Return how much history there is by the settings."""
+    """Return the amount of history in the settings."""
     return Retention(
         max(settings.history_size, settings.history_max_events),
         settings.history_ttl_s,
@@ -144,12 +145,12 @@ def retention_of(settings: Settings) -> Retention:
 
 
 def _size(reply: Sequence[Any]) -> int:
-    """Return the bytes of an answer, near enough: bodies, and what is around them."""
+    """Return the approximate bytes of a reply: the bodies, and 128 bytes for each entry."""
     return sum(128 + len(flat[1]) for _, rows, _ in reply[HEAD:] for _, flat in rows)
 
 
 def _briefs(now: int, ttl: bytes, brief: bytes) -> tuple[Brief, ...]:
-    """Tell which events are, or were, kept for less than by our settings."""
+    """Return the times for which Redis keeps, or kept, events: they may be shorter than in our settings."""
     found = [Brief(now, int(ttl) / 1000)] if ttl else []
     if brief:
         until, ms = brief.split()
@@ -158,7 +159,7 @@ def _briefs(now: int, ttl: bytes, brief: bytes) -> tuple[Brief, ...]:
 
 
 async def _entries(rows: list[Any], slices: Slices) -> list[Entry]:
-    """Read stream entries into entries; raises `ReplyError` for a stranger's."""
+    """Return parsed stream entries; raises `ReplyError` if no publisher wrote one of them."""
     entries: list[Entry] = []
     try:
         for begin in range(0, len(rows), SLICE):

@@ -13,7 +13,7 @@ CONTROL = "control"
 
 
 class Overheard(NamedTuple):
-    """One message. `seq` is Redis' time in microseconds; `data` is JSON, as it was written."""
+    """One message. `seq` is Redis' time in microseconds, `size` the body's bytes, `data` the JSON as written."""
 
     kind: str
     event: str
@@ -24,10 +24,10 @@ class Overheard(NamedTuple):
 
 
 def overhear(raw: bytes) -> Overheard:
-    """Read a message; raises `ValueError` for what no publisher wrote."""
+    """Return a parsed message; raises `ValueError` if no publisher wrote it."""
     message = wire.parse_message(raw)
     if message.seq > MAX_SEQ:
-        raise ValueError("no time of Redis'")
+        raise ValueError("the seq is not a time of Redis")
     is_control = message.flag == wire.Flag.CONTROL
     event, data = (CONTROL, message.body) if is_control else split_body(message.body)
     kind = KINDS.get(message.flag, "unknown")

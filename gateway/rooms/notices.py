@@ -1,4 +1,4 @@
-"""Notices for people: what a replica did that `gateway tail` should show. Nobody else listens."""
+"""Notices for people: actions of a replica that `gateway tail` shows. Nothing else listens to them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from publisher.envelope import encode
 
 
 def notice(commands: Commands, tenant: str, what: str, **facts: str | int) -> None:
-    """Say what happened to a tenant's sockets; lost when Redis is away, like any pub/sub message."""
+    """Publish a notice about a tenant's sockets; it is lost while Redis is down, like any pub/sub message."""
     unwatched(commands.ask(commands.publishing, wire.notices_channel(tenant), encode({"what": what, **facts})))
 
 
 def unwatched(future: asyncio.Future[Any]) -> None:
-    """Let a command go: its failure shows where it matters, in the connection's own state."""
+    """Ignore the outcome of a command; a lost connection shows in its own state."""
     future.add_done_callback(lambda done: done.cancelled() or done.exception())

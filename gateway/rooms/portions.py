@@ -1,6 +1,6 @@
-"""Handing out a lot at once to a tenant's sockets, in portions that each has taken before the next one comes.
+"""Handing out much at once to a tenant's sockets, in portions, each after the sockets have read the one before.
 
-A socket is cut when its unsent bytes pass a limit, and what a resync makes good may be more than that.
+A socket is cut when its unsent bytes pass a limit, and the missed events of a resync may be more than that.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 from gateway.core.model import Member
 
-# How often to look whether a portion has been taken: the engine keeps nobody waiting, so it calls nobody back.
+# Seconds between two checks whether a portion has been read: the engine has no callback for that.
 LOOK_S = 0.02
-# How long everybody waits for those who are slow; from then on they are not waited for any more.
+# Seconds for which a resync waits for slow sockets; after that it does not wait for them again.
 PATIENCE_S = 0.5
 
 
@@ -25,7 +25,7 @@ class Portions:
         self._slow: set[Member] = set()
 
     async def did(self, size: int, members: Iterable[Member]) -> None:
-        """Note what was handed out to some of `members`, and wait until they have taken most of it."""
+        """Count bytes handed out to some `members`; after each portion, wait until they have read half of it."""
         self._size += size
         if self._size < self._most:
             return

@@ -1,15 +1,14 @@
--- Reads what rooms of one tenant have kept after a given seq, all at one moment.
+-- Reads the logs of rooms of one tenant, each after a given seq, all at one moment.
 --
 -- KEYS  1 meta | n logs | n tails
--- ARGV  1 n  2 epoch to begin with  3 most entries a room: the newest, those first; empty for all, the oldest first
---       4 seq up to which they are wanted, empty for all there are  5 bytes after which no more are read | n seqs
--- Returns {epoch, seq, now, ttl, brief, {tail, entries, more}...}, of the newest at most one more than asked for; `more`
--- is 1 where there may be more of them. `ttl` is for how many ms events are kept as of now, and `brief` "<seq> <ms>":
--- up to that seq it was less. Both may be empty.
+-- ARGV  1 n  2 epoch to begin with  3 most entries of a room, the newest ones first; empty for all, the oldest first
+--       4 highest seq of an entry, empty for no limit  5 bytes after which reading stops | n seqs
+-- Returns {epoch, seq, now, ttl, brief, {tail, entries, more}...}. With ARGV 3, a room may have one entry more. `more`
+-- is 1 if a room may have further entries. Events are kept for `ttl` ms now; `brief` is "<seq> <ms>": events up to that
+-- seq were kept for fewer ms. Both may be empty.
 local n = tonumber(ARGV[1])
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'ttl', 'brief')
-local now = redis.call('TIME')
-local micros = string.format('%.0f', now[1] * 1000000 + now[2])
+local micros = digits(redis_time())
 if not meta[1] then
   redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'seq', micros)
   meta = {ARGV[2], micros, false, false}

@@ -1,7 +1,7 @@
-"""Tenants whose logs Redis refuses to read: each is tried again and again, and told when that takes long.
+"""Retry the reading of a tenant's logs if Redis refuses it; tell the tenant's members if that takes long.
 
-A key that somebody overwrote is its tenant's matter alone: what comes live for it waits, the others go on. What
-the server refuses everybody is not for here: the connection is rebuilt then.
+An overwritten key concerns its own tenant only: the live messages of that tenant wait, and other tenants are not
+affected. If the server refuses all tenants, this module has no part in it: the connection is rebuilt.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.core.model import Tenant
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from publisher.sending import Backoff
 
-# With these words a server, or a cluster, refuses everybody.
+# Error codes with which a server, or a cluster, refuses all tenants.
 _OF_THE_SERVER = frozenset(
     (
         *("LOADING", "MASTERDOWN", "READONLY", "MISCONF", "NOREPLICAS", "OOM", "BUSY", "UNKILLABLE"),
@@ -29,13 +29,13 @@ _log = structlog.get_logger("gateway.rooms")
 
 
 def is_tenants(error: RedisUnavailable | ReplyError) -> bool:
-    """Return whether an error says something about what was asked for, and not about the server."""
+    """Return whether an error is about the keys of a tenant, and not about the server."""
     return isinstance(error, ReplyError) and str(error).partition(" ")[0] not in _OF_THE_SERVER
 
 
 @dataclass(slots=True)
 class Trouble:
-    """The trouble of one tenant."""
+    """The failed reads of one tenant, the first one at the loop time `since`."""
 
     since: float
     timer: asyncio.TimerHandle
@@ -44,9 +44,9 @@ class Trouble:
 
 
 class ReadRetry:
-    """The tenants that are in this trouble; the others are not in it.
+    """The tenants whose logs can't be read.
 
-    `again(tenant)` tries once more, `tell(tenant)` is called once where that has not helped for `reread_tell_s`.
+    `again(tenant)` starts another attempt. `tell(tenant)` is called once, after failures for `reread_tell_s`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ReadRetry:
         self._loop = asyncio.get_running_loop()
 
     def stop(self) -> None:
-        """Try no more."""
+        """Cancel all attempts."""
         for trouble in self._troubles.values():
             trouble.timer.cancel()
         self._troubles.clear()
@@ -72,7 +72,7 @@ class ReadRetry:
         return tenant in self._troubles
 
     def note(self, tenant: Tenant, error: RedisUnavailable | ReplyError) -> None:
-        """Note an attempt that failed: the next one comes after a pause, which doubles each time."""
+        """Note a failed attempt: the next one comes after a pause, which doubles each time."""
         now = self._loop.time()
         trouble = self._troubles.get(tenant)
         if trouble is None:

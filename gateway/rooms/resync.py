@@ -1,10 +1,10 @@
-"""The resync: what a tenant's rooms missed is read from their logs and handed out before anything newer.
+"""The resync: missed events of a tenant's rooms are read from their logs and handed out before newer ones.
 
-It begins when the connection breaks, or when a live message shows that something before it was never seen.
-From then on the tenant's live messages wait. The logs are read from the last seq that was handed out, merged
-with what waits, and handed out in order; then the tenant is live again. What the logs have no more can't be
-made good: the members it was for get nothing from that moment on, so that they come back with the offset they
-had before, and are told. A tenant whose logs can't be read holds up no other: see `unreadable`.
+It begins when the connection breaks, or when a live message shows a gap before it. From then on the tenant's live
+messages wait in its backlog. The logs are read from the last seq that was handed out, merged with the backlog, and
+handed out in order; then the tenant is live again. If the logs lack events, nothing can fill the gap. The members
+of the room get nothing from that moment on, so that they come back with an offset before the gap, and are told. A
+tenant whose logs can't be read does not delay other tenants: see `read_retry`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from gateway.tasks import cancelled
 from publisher import wire
 from publisher.offsets import SEQ_PER_S
 
-# Tenants that are resynced at a time: one that waits for Redis keeps nobody else from going on.
+# Tenants that are resynced at a time: a tenant that waits for Redis must not delay the others.
 AT_ONCE = 32
-# What an event takes beside its body.
+# Assumed bytes of an event besides its body.
 ENTRY_BYTES = 512
-# Of it, handed out in one go: well below what a socket may have unsent.
+# Bytes that are handed out at a time: well below the limit on the unsent bytes of a socket.
 PORTION_BYTES = 128 << 10
 # After a failover the new master's clock may be behind the old one's.
 CLOCK_MARGIN = 5 * SEQ_PER_S
@@ -44,23 +44,26 @@ _log = structlog.get_logger("gateway.rooms")
 
 
 class Recipients(Protocol):
-    """The part of the socket layer that resyncs report to."""
+    """Port: the part of the socket layer that gets control messages and the findings of resyncs."""
 
     def control(self, room: RoomState, message: wire.Message) -> None:
-        """A message for the gateways came on a user's room."""
+        """Handle a control message on a user's own room."""
 
     def hole(self, room: RoomState) -> None:
-        """Something for this room is gone for good: silence its members now, and have them come back."""
+        """Handle lost events of a room: mute its members now, and close them to come back."""
 
     def history_lost(self, tenant: Tenant) -> None:
-        """Redis lost a tenant's history: silence its members now, and have them come back, with their rooms."""
+        """Handle a lost history: mute the tenant's members now, and close them to come back with their rooms."""
 
     async def recheck(self, tenant: Tenant) -> None:
-        """Control messages may have been missed: look up what they would have said."""
+        """Handle control messages that may have been missed: look up their effects in Redis."""
+
+    async def tell_again(self, tenant: Tenant) -> None:
+        """Have presence told again that may have been missed; the tenant is live."""
 
 
 class Resync:
-    """The resyncs of one replica; `subscriber_of(tenant id)` is what hears a tenant, of a cluster its shard's."""
+    """The resyncs of one replica; `subscriber_of(tenant id)` returns the tenant's, or its shard's, subscriber."""
 
     def __init__(
         self, hub: Hub, commands: Commands, history: History, subscriber_of: Callable[[str], Subscriber]
@@ -77,19 +80,19 @@ class Resync:
         self._history = history
         self._deaf: set[Subscriber] = set()
         self._moving: set[Tenant] = set()
-        """Tenants on their way to another shard: the one does not hear them any more, the other not yet."""
+        """Tenants on their way to another shard: neither the old nor the new subscriber hears them now."""
         self._under_way: dict[Tenant, asyncio.Task[None]] = {}
         self._turns = ReadLimiter(self._limits.resync_bytes, AT_ONCE)
         self._unsettled: dict[Tenant, set[asyncio.Future[None]]] = {}
-        """Those who wait for a tenant, which comes before tenants that nobody waits for."""
+        """Callers that wait for a tenant; such tenants are resynced before others."""
 
     async def stop(self) -> None:
-        """Give up what is under way."""
+        """Cancel the resyncs under way."""
         self.unreadable.stop()
         await cancelled(*self._under_way.values())
 
     def watch(self, tenant: Tenant) -> None:
-        """Have a tenant that is new here wait with the others, while the connection is down."""
+        """Start the backlog of a tenant that is new here, if its connection is down."""
         if tenant.backlog is None and self._is_deaf(tenant):
             self._hold(tenant)
 
@@ -108,15 +111,15 @@ class Resync:
                     del self._unsettled[tenant]
 
     def lost(self, subscriber: Subscriber) -> None:
-        """A connection broke: from here on all that it hears may miss something."""
+        """Start the backlogs of a subscriber's tenants: its connection broke, so they may miss messages."""
         for tenant in self._heard_by(subscriber):
             self._stop_hearing(tenant)
         self._deaf.add(subscriber)
 
     async def back(self, subscriber: Subscriber) -> None:
-        """Resync what a subscriber hears that is back, with every channel subscribed.
+        """Resync the tenants of a subscriber that is back, with every channel subscribed.
 
-        Raises `RedisUnavailable` when its connection is lost again.
+        Raises `RedisUnavailable` if its connection is lost again.
         """
         await subscriber.commands.wait_up(self._limits.redis_patience_s)
         self._deaf.discard(subscriber)
@@ -125,35 +128,35 @@ class Resync:
         await self._run_all(tenants)
         for tenant in tenants:
             if tenant in self._moving or self._subscriber_of(tenant.id) is not subscriber:
-                continue  # gone to another shard meanwhile, whose matter it is
+                continue  # it moves to another shard, and is resynced there
             if subscriber in self._deaf or (tenant.backlog is not None and tenant not in self.unreadable):
                 raise RedisUnavailable("the connection to Redis broke again")
 
     def moving(self, channels: Iterable[bytes]) -> None:
-        """The tenants of some channels go to another shard: until `moved` they may miss something."""
+        """Start the backlogs of tenants whose channels change shards: until `moved` they may miss messages."""
         for tenant in self._tenants(channels):
             self._stop_hearing(tenant)
             self._moving.add(tenant)
 
     async def moved(self, channels: Iterable[bytes]) -> None:
-        """The channels are heard at their new shard, which can be asked."""
+        """Resync the tenants of channels that are subscribed at their new shard, whose commands are up."""
         tenants = self._tenants(channels)
         self._moving.difference_update(tenants)
         await self._run_all(tenants)
 
     async def _run_all(self, tenants: Iterable[Tenant]) -> None:
-        """Resync tenants, first those that somebody waits for."""
+        """Resync tenants, first those that a caller waits for."""
         due = sorted(tenants, key=lambda tenant: tenant not in self._unsettled)
         tasks = [self._task(tenant) for tenant in due if tenant.backlog is not None]
         if tasks:
             await asyncio.wait(tasks)
 
     def gone(self, subscriber: Subscriber) -> None:
-        """A shard is gone for good."""
+        """Forget the subscriber of a shard that is gone for good."""
         self._deaf.discard(subscriber)
 
     def start(self, tenant: Tenant) -> None:
-        """Resync one tenant, whose live messages wait from now on."""
+        """Start the backlog of one tenant, and resync it at once, or when its connection is back."""
         self._hold(tenant)
         if not self._is_deaf(tenant):
             self._task(tenant)
@@ -170,14 +173,14 @@ class Resync:
     def _stop_hearing(self, tenant: Tenant) -> None:
         task = self._under_way.pop(tenant, None)
         if task is not None:
-            task.cancel()  # `back` or `moved` begins it again
+            task.cancel()  # `back` or `moved` starts it again
         if tenant.backlog is None:
             self._hold(tenant)
         else:
             tenant.breaks += 1
 
     def _task(self, tenant: Tenant) -> asyncio.Task[None]:
-        """Return the one task that resyncs a tenant."""
+        """Return the only task that resyncs a tenant; a new one is started."""
         task = self._under_way.get(tenant)
         if task is None:
             task = self._under_way[tenant] = asyncio.create_task(self._try(tenant))
@@ -187,14 +190,14 @@ class Resync:
         if not tenant.backlog:
             tenant.backlog = []
         tenant.breaks += 1
-        # As of the first break: later probes come back over a connection that has not made good what was missed.
+        # The first break counts: later probes arrive over a connection whose missed messages are not read yet.
         if tenant.heard_until is None and tenant not in self._moving:
             tenant.heard_until = self._subscriber_of(tenant.id).heard_until
 
     async def _try(self, tenant: Tenant) -> None:
         try:
             async with self._turns.turn(tenant, is_urgent=tenant in self._unsettled):
-                # Again while something new was missed before the last round was over.
+                # Once more if new messages were missed before the last round ended.
                 while tenant.backlog is not None and not self._is_deaf(tenant):
                     await self._run(tenant)
                     self.unreadable.over(tenant)
@@ -210,9 +213,9 @@ class Resync:
                 del self._under_way[tenant]
 
     def _put_off(self, tenant: Tenant, error: RedisUnavailable | ReplyError) -> None:
-        """Have a tenant wait until its logs can be read."""
+        """Keep a tenant's backlog until its logs can be read."""
         if tenant.backlog is None:
-            tenant.backlog = []  # they could, but not what control messages would have said meanwhile
+            tenant.backlog = []  # the logs were read, but presence could not be told again
         self.unreadable.note(tenant, error)
 
     def _again(self, tenant: Tenant) -> None:
@@ -220,7 +223,7 @@ class Resync:
             self._task(tenant)
 
     def _tell_all(self, tenant: Tenant) -> None:
-        """Tell a tenant's members that what they wait for may not come; until it is read nobody gets in again."""
+        """Report a gap for all rooms of a tenant. Its members are closed, and can't come back before a read."""
         rooms = [room for room in tenant.rooms.values() if room.members]
         self.holes += len(rooms)
         for room in rooms:
@@ -234,7 +237,7 @@ class Resync:
             tenant.overrun = False
             epoch, logs = await self._read(tenant)
             if epoch == tenant.epoch and any(log.lacks(room.newest) for room, log in logs.items()):
-                # Who was away then would miss it in silence, and a clock that is behind could hide what comes.
+                # A client that is away would miss the lost event in silence, and seqs may be lower from now on.
                 epoch = await self._history.renew_epoch(tenant.id, epoch)
             if tenant.epoch is not None and epoch != tenant.epoch:
                 await self._restart(tenant, epoch)
@@ -243,25 +246,29 @@ class Resync:
             rooms, events = len(logs), events + len(missed)
             self._turns.note(sum(ENTRY_BYTES + len(message.body) for _, message in missed))
             holes += self._tell_holes(tenant, logs)
+            if self.recipients is not None:
+                # Revocations may have been missed, too, and what follows one is not for its user.
+                await self.recipients.recheck(tenant)
             await self._hand_out(tenant, missed)
         self.count += 1
         _log.info("tenant_resynced", tenant=tenant.id, rooms=rooms, events=events, holes=holes)
         notice(self._commands, tenant.id, "resynced", rooms=rooms, events=events, holes=holes)
         if self.recipients is not None:
-            await self.recipients.recheck(tenant)
+            # Afterwards: ephemeral events do not wait in a backlog.
+            await self.recipients.tell_again(tenant)
         if tenant.backlog is None:
             tenant.heard_until = None
 
     async def _read(self, tenant: Tenant) -> tuple[str, dict[RoomState, Log]]:
-        """Read the logs of all rooms that were heard before; what is published from now on comes live.
+        """Read the logs of all rooms that were heard before; events that are published from now on come live.
 
-        Raises `RedisUnavailable` where another server was asked than we hear: what comes live does not follow
-        what that one has.
+        Raises `RedisUnavailable` if the server that was asked is not the one that we hear: then live events need
+        not follow the logs.
         """
         subscriber = self._subscriber_of(tenant.id)
         asked = subscriber.commands.server
         rooms = [room for room in tenant.rooms.values() if room.last_seq is not None]
-        # A silent room was heard, too: its log may be gone, and nothing is missing.
+        # A silent room was heard, too: if its log has expired, nothing is missing.
         heard = (tenant.heard_until or 0) - CLOCK_MARGIN
         epoch = ""
         logs: dict[RoomState, Log] = {}
@@ -272,15 +279,15 @@ class Resync:
             snapshot = await self._history.read(tenant.id, after, heard=heard)
             epoch = snapshot.epoch
             logs |= {batch[name]: log for name, log in snapshot.logs.items()}
-        # An event that one batch was read too early for, and another one late enough, is under way to us.
+        # An event of two rooms may be in the log of a later batch only. Then it is still under way to us.
         await subscriber.fence()
         if not asked == subscriber.commands.server == subscriber.server:
             subscriber.commands.drop()
-            raise RedisUnavailable("one server was asked and another one heard")
+            raise RedisUnavailable("commands and messages were on different servers")
         return epoch, logs
 
     def _tell_holes(self, tenant: Tenant, logs: dict[RoomState, Log]) -> int:
-        """Tell the members of rooms of which something is gone, or comes too late for them."""
+        """Report rooms with lost events, or with events that come too late for the order; return their number."""
         holes = [
             room
             for room, log in logs.items()
@@ -296,23 +303,23 @@ class Resync:
         return len(holes)
 
     async def _restart(self, tenant: Tenant, epoch: str) -> None:
-        """Go on in a new epoch: what was missed is unknown, and everyone of the tenant is told so.
+        """Continue in a new epoch: missed events are unknown, and all members of the tenant are told.
 
-        The new epoch's seqs may be lower, where the new server's clock is behind.
+        The seqs of the new epoch may be lower, if the new server's clock is behind.
         """
         place = await self._history.read(tenant.id, {})
-        # What was taken away up to there has to be heard: sessions are written again as of that place.
+        # Hear all revocations up to that place first: sessions are written again as of then.
         await self._subscriber_of(tenant.id).fence()
         notice(self._commands, tenant.id, "history lost", epoch=epoch)
         if self.recipients is not None:
             self.recipients.history_lost(tenant)
         self.restarts += 1
-        tenant.overrun = False  # what there was too much of is of the old epoch
+        tenant.overrun = False  # the dropped messages are of the old epoch
         tenant.epoch = epoch
         tenant.position = place.seq
         for room in tenant.rooms.values():
             room.last_seq, room.newest = place.seq, 0
-        # What came live in the new epoch, from its place on, is not to be missed: it would be a hole.
+        # Keep live messages of the new epoch after its place: without them there would be a gap.
         new = f"{epoch}-".encode()
         tenant.backlog = [
             (room, message)
@@ -322,9 +329,9 @@ class Resync:
         await self._hand_out(tenant, [])
 
     async def _hand_out(self, tenant: Tenant, missed: list[tuple[RoomState, wire.Message]]) -> None:
-        """Dispatch what was read together with what came meanwhile, until nothing waits any more.
+        """Dispatch the events that were read and the backlog in order, until no message waits.
 
-        Once more came than is kept, what is left of it has a hole: it is dropped, and the logs are read again.
+        If the backlog lost messages, it has a gap: only its control messages count, and the caller reads again.
         """
         portions = Portions(min(PORTION_BYTES, self._history.retention.max_event_bytes // 2))
         while True:
@@ -355,12 +362,12 @@ class Resync:
                 await asyncio.sleep(0)
                 rest = rest()
         finally:
-            # Cancelled halfway: the room counts as served, so the others must be.
+            # If cancelled halfway, serve the remaining members: the room counts as served.
             while rest is not None:
                 rest = rest()
 
     def _settle(self, tenant: Tenant) -> None:
-        """Go on live with a tenant."""
+        """Make a tenant live again."""
         tenant.backlog = None
         for member in tenant.members:
             member.handed_late()
@@ -370,9 +377,9 @@ class Resync:
 
 
 def _is_strangers(room: RoomState, message: wire.Message, logged: list[tuple[RoomState, wire.Message]]) -> bool:
-    """Return whether an event came from a server that is the master no more.
+    """Return whether an event came from a server that is no longer the master.
 
-    The log has the room's newest event, so whoever published one that does not follow it wrote into another log.
+    The log has the room's newest event, so an event that does not follow it was written into another log.
     """
     if message.flag != wire.Flag.RECOVERABLE or message.conflate or not is_strange(room, message):
         return False
@@ -386,6 +393,6 @@ def _message(epoch: str, entry: Entry) -> wire.Message:
 
 
 def _conflated(due: tuple[RoomState, wire.Message]) -> tuple[RoomState, bytes] | None:
-    """Return what only the latest event counts of; who is left out of one is still owed the one before."""
+    """Return room and conflation key of an event that replaces earlier ones; one that skips a socket does not."""
     room, message = due
     return (room, message.conflate) if message.conflate and message.skip_sid == b"-" else None

@@ -1,7 +1,7 @@
 """The rooms of this replica and their subscriptions.
 
-Around the hub, which decides, this is the shell that subscribes and waits. A room that `subscribe` returned is
-heard from that moment on, through every break of the connection: `Resync` makes good what was missed meanwhile.
+The hub decides without I/O; this module subscribes and waits for it. A room that `subscribe` returned is heard
+from that moment on, through every break of the connection: after a break, `Resync` reads the missed events.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gateway.tasks import cancelled
 from publisher import wire
 from publisher.rooms import Room
 
-# Rooms given up in a row, some 3 ms: who held 200,000 and leaves must not stop everybody for a second.
+# Rooms that are dropped at a time, some 3 ms: dropping 200,000 of them must not stop the loop for a second.
 SWEPT_AT_ONCE = 500
 
 
@@ -68,12 +68,12 @@ class RoomSubscriptions:
         self._loop = asyncio.get_running_loop()
 
     async def start(self) -> None:
-        """Connect the subscriber; raises what it raises."""
+        """Connect the subscriber; raises its errors."""
         await self.subscriber.start()
         self._sweeper = asyncio.create_task(self._keep_sweeping(), name="idle rooms")
 
     async def stop(self) -> None:
-        """Disconnect; nothing is heard any more."""
+        """Disconnect the subscriber."""
         await cancelled(self._sweeper)
         await self.resync.stop()
         await self.subscriber.stop()
@@ -81,9 +81,9 @@ class RoomSubscriptions:
     # -- rooms
 
     async def subscribe(self, tenant: Tenant, names: Iterable[Room]) -> list[RoomState]:
-        """Have rooms heard: give them once Redis has confirmed it, pinned until `release`.
+        """Subscribe rooms; return them, pinned until `release`, when Redis has confirmed.
 
-        Raises `Unavailable` when that takes too long.
+        Waits for a resync under way, too. Raises `Unavailable` if that takes too long.
         """
         self.resync.watch(tenant)
         rooms = [self.hub.room(tenant, name) for name in names]
@@ -110,14 +110,14 @@ class RoomSubscriptions:
             self.note_idle(room)
 
     def note_idle(self, room: RoomState) -> None:
-        """Look at a room that somebody left: it is given up some seconds after nobody needs it."""
+        """Note that a room may be idle: `linger_s` seconds after its last use it is unsubscribed."""
         if not room.in_use:
             self._idle.setdefault(room, self._loop.time())
 
     async def place(self, tenant: Tenant) -> StreamPosition:
-        """Return the tenant's place in its history, as of a moment after this call.
+        """Return the tenant's position in its history, as of a moment after this call.
 
-        Whoever asks in the same turn of the loop shares one question. Raises `Unavailable`.
+        Calls in the same turn of the loop share one question to Redis. Raises `Unavailable`.
         """
         asking = self._asking.get(tenant)
         if asking is None:
@@ -135,10 +135,10 @@ class RoomSubscriptions:
         task.add_done_callback(lambda done: _pass_on(done, asking))
 
     async def locate(self, tenant: Tenant, rooms: Iterable[RoomState], seq: int = 0) -> None:
-        """Have everything up to `seq` handed out, and learn where rooms that were just opened stand.
+        """Set `last_seq` of new rooms, and wait until all messages up to `seq` are handed out.
 
-        Only then may anybody enter them. A place that was asked for while the connection broke is worth nothing:
-        what was published between it and the new subscription nobody would look for. Raises `Unavailable`.
+        Members may enter the rooms only after that. If the connection broke while the position was asked for, the
+        answer is ignored: events between it and the new subscription would be missed. Raises `Unavailable`.
         """
         rooms = list(rooms)
         while any(room.last_seq is None for room in rooms):
@@ -159,9 +159,9 @@ class RoomSubscriptions:
             raise Unavailable from None
 
     def learn(self, tenant: Tenant, place: StreamPosition, rooms: Iterable[RoomState]) -> None:
-        """Note a tenant's place: from there on these rooms, if just opened, are accounted for.
+        """Note a position of the tenant: new rooms among these get its seq as `last_seq`.
 
-        Raises `Unavailable` when the place is in another epoch: first everyone has to be told.
+        Raises `Unavailable` if the position is in another epoch: a resync has to tell the members first.
         """
         if tenant.epoch is None:
             tenant.epoch = place.epoch
@@ -173,23 +173,23 @@ class RoomSubscriptions:
                 room.last_seq = place.seq
 
     async def catch_up(self, tenant: Tenant, seq: int) -> None:
-        """Have everything up to `seq` handed out that will ever be; raises `Unavailable`."""
+        """Wait until all messages up to `seq` are handed out; raises `Unavailable`."""
         if tenant.position < seq:
             await self.fence(tenant)
             tenant.position = max(tenant.position, seq)
 
     async def fence(self, tenant: Tenant) -> None:
-        """Have everything handed out that was published before this call; raises `Unavailable`."""
+        """Wait until all messages that were published before this call are handed out; raises `Unavailable`."""
         try:
             async with asyncio.timeout(self._patience_s):
                 await self.subscriber.of(tenant.id).fence()
-                # What has arrived may still wait for a resync.
+                # Messages that have arrived may still wait for a resync.
                 await self.resync.settled(tenant)
         except (RedisUnavailable, TimeoutError):
             raise Unavailable from None
 
     async def sweep(self) -> None:
-        """Unsubscribe rooms that nobody has needed for `linger_s`."""
+        """Unsubscribe rooms that were not in use for `linger_s` seconds."""
         horizon = self._loop.time() - self._linger_s
         idle = iter(list(self._idle.items()))
         while some := list(islice(idle, SWEPT_AT_ONCE)):
@@ -213,18 +213,18 @@ class RoomSubscriptions:
         for room in gone:
             self.hub.remove_room(room)
 
-    # -- what the hub can't settle
+    # -- findings of the hub
 
     def listen_with(self, recipients: Recipients) -> None:
-        """Say who is told what is found out."""
+        """Set the part that gets control messages and the findings of resyncs."""
         self.resync.recipients = recipients
 
     def gap(self, room: RoomState) -> None:
-        """Resync the room's tenant, whose messages wait meanwhile."""
+        """Resync the room's tenant; its live messages wait meanwhile."""
         self.resync.start(room.tenant)
 
     def control(self, room: RoomState, message: wire.Message) -> None:
-        """Pass a message for the gateways on."""
+        """Pass on a message for the gateways."""
         if self.resync.recipients is not None:
             self.resync.recipients.control(room, message)
 

@@ -1,1 +1,1 @@
-"""Sessions: what is kept of each socket in Redis so that it can come back to any replica."""
+"""Sessions: the state of each socket in Redis, with which it can come back to any replica."""

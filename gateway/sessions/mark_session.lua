@@ -1,15 +1,14 @@
--- Notes that something for a session's socket is gone, whatever its client has seen since.
+-- Notes that an event for a session's socket is lost, also if the client's offset does not show it.
 --
--- KEYS  1 session  2 meta  3 channel of the user's own room
--- ARGV  1 PUBLISH or SPUBLISH  2 pid  3 generation of the socket that missed something
--- Returns 1, or 0 where the session is gone itself. Another socket that has taken it up already, and was not told, is
--- sent away: it comes back, and is.
+-- KEYS  1 session
+-- ARGV  1 prefix of the tenant's keys  2 PUBLISH or SPUBLISH  3 pid  4 user
+--       5 generation of the socket that missed the event
+-- Returns 1, or 0 if the session is gone. If another socket has claimed the session already, it was not told: it is
+-- closed, and is told when it comes back.
 local generation = redis.call('HGET', KEYS[1], 'g')
 if not generation then return 0 end
 redis.call('HSET', KEYS[1], 'x', '1')
-if tonumber(generation) > tonumber(ARGV[3]) then
-  local known = redis.call('HMGET', KEYS[2], 'epoch', 'seq')
-  redis.call(ARGV[1], KEYS[3], known[1] .. '-' .. known[2] .. ' 0 c -\n{"do":"close","pid":"' .. ARGV[2] ..
-    '","before":' .. string.format('%.0f', generation + 1) .. '}')
+if tonumber(generation) > tonumber(ARGV[5]) then
+  tenant(ARGV[1], ARGV[2]).close_older(ARGV[4], ARGV[3], generation + 1)
 end
 return 1

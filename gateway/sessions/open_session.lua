@@ -1,36 +1,27 @@
--- Writes a whole session: at connect, or again when Redis has lost it.
+-- Writes a whole session: at a connect, or again if Redis has lost it.
 --
 -- KEYS  1 meta  2 session  3 revoked
--- ARGV  1 what the tenant's keys begin with  2 PUBLISH or SPUBLISH  3 epoch to begin with  4 events kept a room
---       5 ms kept  6 ms the session lives  7 ms a socket counts as there  8 sockets a user may have, 0 for any
---       9 user  10 sid  11 pid  12 generation  13 why an earlier session was lost, or empty
---       14 token's id, or empty  15 Unix time in seconds at which it was issued
---       16 bytes of the largest event that sockets can be given
+-- ARGV  1 prefix of the tenant's keys  2 PUBLISH or SPUBLISH  3 epoch to begin with  4 events kept of a room
+--       5 ms that events are kept  6 ms that the session lives  7 ms that a lease runs
+--       8 most sockets of a user, 0 for no limit  9 user  10 sid  11 pid  12 generation
+--       13 why an earlier session was lost, or empty  14 token's id, or empty
+--       15 Unix time in seconds at which it was issued  16 bytes of the largest event that sockets can get
 --       17 seq at which the session was opened first, or empty  18 the stays that its socket remembers
---       19 ms of which all events are kept, up to  20 events and  21 bytes a room
---       22.. room, joined at ('' for now) ...
--- Returns {epoch, seq, revoked fields, delay}: everything published so far is at or below seq, everything later
--- above. `delay` ms later a sweep is due (-1: none). The session of a socket that was one too many is not written again.
+--       19 ms for which all events are kept, up to  20 events and  21 bytes of a room
+--       22.. room, seq of the join ('' for now) ...
+-- Returns {epoch, seq, revoked fields, delay}. All messages so far are at or below `seq`, later ones above.
+-- `delay` is the ms until a sweep is due, -1 for none. The session of a socket that has to go is not written.
 local p = people(ARGV[1], ARGV[2])
-local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'keep', 'ttl', 'max_event_bytes', 'brief',
-  'window', 'most', 'bytes')
-local seq = p.us
-local epoch = meta[1]
-if epoch then
-  seq = math.max(seq, tonumber(meta[2]))
-else
-  epoch = ARGV[3]
-end
-local id = string.format('%.0f', seq)
-redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', id)
-if epoch == meta[1] and tonumber(meta[4] or 0) < tonumber(ARGV[5]) then
-  -- Events up to now are kept for less than those that come: that one has expired must not look like silence.
-  local ttl, until_seq, before = meta[4] or '0', string.match(meta[6] or '', '^(%d+) (%d+)$')
-  if before and tonumber(until_seq) > seq - ttl * 1000 then ttl = math.min(ttl, before) end
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'keep', 'ttl', 'max_event_bytes', 'brief', 'window', 'most', 'bytes')
+local epoch, id = p.reached(ARGV[3])
+if epoch == meta[1] and tonumber(meta[3] or 0) < tonumber(ARGV[5]) then
+  -- Events up to now are kept for less time than later ones: an expired one must not look like silence.
+  local ttl, until_seq, before = meta[3] or '0', string.match(meta[5] or '', '^(%d+) (%d+)$')
+  if before and tonumber(until_seq) > tonumber(id) - ttl * 1000 then ttl = math.min(ttl, before) end
   redis.call('HSET', KEYS[1], 'brief', id .. ' ' .. ttl)
 end
-if meta[3] ~= ARGV[4] or meta[4] ~= ARGV[5] or meta[5] ~= ARGV[16] or meta[7] ~= ARGV[19] or meta[8] ~= ARGV[20]
-  or meta[9] ~= ARGV[21] then
+if meta[2] ~= ARGV[4] or meta[3] ~= ARGV[5] or meta[4] ~= ARGV[16] or meta[6] ~= ARGV[19] or meta[7] ~= ARGV[20]
+  or meta[8] ~= ARGV[21] then
   redis.call('HSET', KEYS[1], 'keep', ARGV[4], 'ttl', ARGV[5], 'max_event_bytes', ARGV[16], 'window', ARGV[19],
     'most', ARGV[20], 'bytes', ARGV[21])
 end
@@ -45,11 +36,20 @@ if ARGV[13] ~= '' then
   fields[#fields + 1] = 'l'
   fields[#fields + 1] = ARGV[13]
 end
-local rooms = {}
+local rooms, is_in = {}, {}
 for i = 22, #ARGV, 2 do
   rooms[#rooms + 1] = ARGV[i]
+  is_in[ARGV[i]] = true
   fields[#fields + 1] = 'r:' .. ARGV[i]
   fields[#fields + 1] = ARGV[i + 1] == '' and id or ARGV[i + 1]
+end
+-- Rooms that the socket has left, if Redis has lost that.
+for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
+  local room = string.match(field, '^r:(conversation:.*)')
+  if room and not is_in[room] then
+    p.stop_typing(room, ARGV[11])
+    p.look_away(room, ARGV[11], ARGV[9])
+  end
 end
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], unpack(fields))

@@ -1,4 +1,4 @@
-"""The access that a backend took away from a user, as Redis remembers it. Pure."""
+"""The access of a user that a backend has revoked, as Redis remembers it. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Revoked:
         self._fields = fields
 
     def ends(self, opened_at: int) -> bool:
-        """Return whether every session that was opened by then is over."""
+        """Return whether the user was disconnected after the seq at which a session was opened."""
         return int(self._fields.get(_ALL, 0)) > opened_at
 
     def blocks(self, identity: Identity) -> bool:
-        """Return whether a token opens nothing any more; one that does not say when it was issued is old."""
+        """Return whether a token is void; one that does not say when it was issued counts as old."""
         if not self._fields:
             return False
         if identity.token_id and _TOKEN + identity.token_id in self._fields:
@@ -29,11 +29,11 @@ class Revoked:
         return identity.issued_at < float(self._fields.get(_BEFORE, 0))
 
     def takes(self, room: Room, joined_at: int) -> bool:
-        """Return whether a room that was joined then was taken away since."""
+        """Return whether a room was revoked after the seq at which it was joined."""
         return joined_at < int(self._fields.get(room, 0))
 
     def rooms(self) -> Iterator[tuple[Room, int]]:
-        """Return the rooms that were taken away, each with the seq at which."""
+        """Return the revoked rooms, each with the seq of the revocation."""
         for name, seq in self._fields.items():
             if ":" in name and not name.startswith(_TOKEN):
                 yield Room(name), int(seq)

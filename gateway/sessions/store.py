@@ -1,7 +1,7 @@
-"""The sessions in Redis: the state of each socket that lets it come back, to any replica, after any failure.
+"""The sessions in Redis: the state of each socket, with which it can come back to any replica after any failure.
 
-A session is written when it changes, never when its socket goes: a killed replica writes nothing. It lives
-for the recovery window after its last sign of life, which the replica that holds the socket renews.
+A session is written when it changes; nothing has to be written when its socket ends, because a killed replica
+writes nothing. The replica of the socket renews it; then it lives at least for the recovery window.
 """
 
 from __future__ import annotations
@@ -11,23 +11,20 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.core.history import Retention, StreamPosition
-from gateway.core.model import Stay
 from gateway.core.recovery import Session
+from gateway.core.stays import Stay, pack, unpack
 from gateway.presence.store import SCRIPTS, PresenceTimes, RoomPresence, room_presence
 from gateway.redis.commands import Commands
+from gateway.sessions.keys import session_key
 from gateway.sessions.revoked import Revoked
 from publisher import wire
 from publisher.envelope import new_epoch
 from publisher.offsets import SEQ_PER_S
 from publisher.rooms import Room, user
 
-# How long after a session says that its socket leaves a room the socket may still get the room's events: until the
-# replica has Redis' answer, or gives the socket up.
-LEAVING = 10 * SEQ_PER_S
-
 
 class SessionRef(NamedTuple):
-    """The names by which Redis knows a session: its user, and its socket."""
+    """The names by which Redis knows a session, its user, its socket and its token."""
 
     tenant: str
     user_id: str
@@ -36,52 +33,48 @@ class SessionRef(NamedTuple):
     generation: int = 1
     token_id: str = ""
     issued_at: float = 2.0**53
-    """Unix time in seconds at which its token was issued: one that is void makes nobody count as there."""
+    """Unix time in seconds at which the token was issued. With a void token the user does not count as online."""
 
 
 class SessionStatus(NamedTuple):
     """The status of a session whose socket is connected here."""
 
     generation: int
-    """Of whoever claimed it last; 0 where it is gone."""
+    """Generation of the last claim; 0 if the session is gone."""
     ended: bool
+    rooms: set[Room]
     taken: list[tuple[Room, int]]
-    """Rooms that were taken away from the user, each with the seq at which."""
+    """Rooms that were revoked, each with the seq of the revocation."""
     revoked: Revoked
 
 
-def session_key(tenant: str, pid: str) -> str:
-    """Name the hash of one session."""
-    return f"rt:{{{tenant}}}:session:{pid}"
-
-
 class Opened(NamedTuple):
-    """The answer of Redis to a socket that comes, or comes back."""
+    """The reply of Redis to a socket that connects or comes back."""
 
     place: StreamPosition
     revoked: Revoked
     session: Session | None = None
-    """As it was claimed; of another user's nothing but whose it is."""
+    """The session as it was claimed, None if it is gone; of another user's session only the user is set."""
 
 
 class Renewed(NamedTuple):
-    """The answer of Redis about sessions that were renewed."""
+    """The reply of Redis to a renewal of sessions."""
 
     now: int
     """Redis' time, in microseconds."""
     generations: list[int]
-    """Of whoever claimed each session last; 0 where it is gone."""
+    """Generation of the last claim of each session; 0 if the session is gone."""
 
 
 class Entered(NamedTuple):
-    """The answer of Redis to a socket that joined a room."""
+    """The reply of Redis to a socket that joined a room."""
 
     known: bool
-    """False when the session is gone and must be written anew."""
+    """False if the session is gone and must be written again."""
     seq: int = 0
-    """What was told of its people at or below it came before."""
+    """Changes of presence at or below it were published before this reply."""
     presence: RoomPresence | None = None
-    """Who is in the room, if it is a conversation."""
+    """The presence in the room, if it is a conversation."""
 
 
 Due = Callable[[str, int], None]
@@ -90,8 +83,8 @@ Due = Callable[[str, int], None]
 class Sessions:
     """The sessions in Redis. Every method raises `RedisUnavailable` or `ReplyError`.
 
-    `due(tenant, delay_ms)` is called with the ms after which a tenant's presence has to be looked at again, -1 for
-    never: see `presence/presence.lua`.
+    `due(tenant, delay_ms)` is called with the ms until the next sweep of a tenant's presence is due, -1 for none:
+    see `presence/presence.lua`.
     """
 
     def __init__(
@@ -110,9 +103,13 @@ class Sessions:
         self._due = due
         self._commands = commands
         self._window_ms = int(window_s * 1000)
-        # While its socket counts as there, too: whose session is gone can't be seen off room by room.
-        self._lease_ms = int(max(window_s + 2 * renew_every_s, renew_every_s + presence.lease_s) * 1000)
-        # How long a socket may be dead before its replica knows: two heartbeats, at the most.
+        # A session must outlive its socket's presence lease, also one that a sweep spares after an outage: the
+        # rooms are needed to remove the socket from them.
+        self._spared_ms = int(2 * presence.lease_s * 1000)
+        self._lease_ms = max(
+            int((window_s + 2 * renew_every_s) * 1000), int(renew_every_s * 1000) + self._spared_ms
+        )
+        # Longest time for which a socket may be dead before its replica notices: two heartbeats.
         self._unnoticed_us = int(unnoticed_s * SEQ_PER_S)
         self._kept = kept
         self._presence_ms = int(presence.lease_s * 1000)
@@ -124,7 +121,7 @@ class Sessions:
         self._change_script = commands.script(*SCRIPTS, "sessions/change_session")
         self._leave = commands.script(*SCRIPTS, "sessions/leave_session")
         self._renew = commands.script("sessions/renew_session")
-        self._mark = commands.script("sessions/mark_session")
+        self._mark = commands.script("presence/tenant", "sessions/mark_session")
 
     async def open(
         self,
@@ -135,10 +132,10 @@ class Sessions:
         opened_at: int | None = None,
         stays: Iterable[Stay] = (),
     ) -> Opened:
-        """Write a whole session; a room without a seq is joined now. Return the moment it was written at.
+        """Write a whole session; a room without a seq is joined now. Return the position at that moment.
 
-        Its user counts as there, unless the token is void. `lost` is why the session before it was lost. A session
-        that is written again was opened at `opened_at`.
+        The user counts as online, unless the token is void. `lost` is why the session before it was lost.
+        A session that is written again was opened at the seq `opened_at`.
         """
         tenant, user_id, pid, sid, generation, token_id, issued_at = ref
         kept = self._kept
@@ -165,7 +162,7 @@ class Sessions:
             issued_at,
             kept.max_event_bytes,
             "" if opened_at is None else opened_at,
-            _packed(stays),
+            pack(stays),
             int(kept.window_s * 1000),
             kept.size,
             kept.max_bytes,
@@ -175,7 +172,7 @@ class Sessions:
         return Opened(StreamPosition(epoch.decode(), int(seq)), Revoked(_pairs(revoked)))
 
     async def claim(self, ref: SessionRef) -> Opened:
-        """Take a session over and close its old socket; another user's session is given, but not taken."""
+        """Claim a session and close its old socket; another user's session is returned, but not claimed."""
         tenant, user_id, pid, _, _, token_id, issued_at = ref
         epoch, seq, fields, revoked, delay = await self._commands.run(
             self._claim,
@@ -202,11 +199,11 @@ class Sessions:
         return Opened(StreamPosition(epoch.decode(), int(seq)), taken, session)
 
     async def generation(self, tenant: str, pid: str) -> int:
-        """Tell how often a session was claimed, 0 where it is gone."""
+        """Return the generation of a session; 0 if the session is gone."""
         return int(await self._commands.ask("HGET", session_key(tenant, pid), "g") or 0)
 
     async def join(self, ref: SessionRef, room: Room, joined_at: int, after: int | None = None) -> Entered:
-        """Add a room, unless another socket has the session; `after` is how far this one knows who types there."""
+        """Add a room, unless another socket has the session; `after` is the seq of presence that this one has."""
         changing = self._change(ref, room, joined_at, "" if after is None else after)
         known, people = await self._changed(ref.tenant, changing)
         if people is None:
@@ -215,16 +212,17 @@ class Sessions:
         return Entered(bool(known), int(seq), room_presence(*of_room))
 
     async def put_off(self, ref: SessionRef, rooms: Iterable[Room], joined_at: int) -> None:
-        """Note that a socket, which just opened its session, is in its rooms as of a later moment."""
+        """Note a later seq for the joins of a socket that has just opened its session."""
         fields = [word for room in rooms for word in (f"r:{room}", joined_at)]
         await self._commands.ask("HSET", session_key(ref.tenant, ref.pid), *fields)
 
-    def leave(self, ref: SessionRef, room: Room, stays: Iterable[Stay]) -> Awaitable[Any]:
-        """Take a room out, unless another socket has the session; `stays` are those that are over, this one too.
+    def leave(self, ref: SessionRef, room: Room, stays: Iterable[Stay], *, taken: bool = False) -> Awaitable[Any]:
+        """Remove a room, unless another socket has the session; `stays` have ended, also the one in that room.
 
-        It is on its way from now on, before what is asked later.
+        `taken` notes that the client has not left by itself, and may have to be told. The command is sent now,
+        before later ones, and not when the result is awaited.
         """
-        return self._changed(ref.tenant, self._change(ref, room, "", "", stays))
+        return self._changed(ref.tenant, self._change(ref, room, "", "", stays, taken=taken))
 
     def _change(
         self,
@@ -233,10 +231,12 @@ class Sessions:
         joined_at: int | str,
         after: int | str,
         stays: Iterable[Stay] = (),
+        *,
+        taken: bool = False,
     ) -> Awaitable[Any]:
         tenant, user_id, pid, _, generation, *_ = ref
         keys, prefix = [session_key(tenant, pid)], wire.prefix(tenant)
-        changes = (self._lease_ms, room, joined_at, pid, user_id, after, generation, _packed(stays))
+        changes = (self._lease_ms, room, joined_at, pid, user_id, after, generation, pack(stays), int(taken))
         return self._commands.run(self._change_script, keys, prefix, self._commands.publishing, *changes)
 
     async def _changed(self, tenant: str, changing: Awaitable[Any]) -> tuple[Any, Any]:
@@ -245,9 +245,9 @@ class Sessions:
         return known, people
 
     async def renew(self, tenant: str, sessions: Iterable[tuple[SessionRef, int]]) -> Renewed:
-        """Renew a tenant's sessions, each with the seq since which its socket was handed everything at once.
+        """Renew a tenant's sessions, each with the seq since which its socket got every event at once.
 
-        One that another socket has by now is left as it is.
+        A session that another socket has claimed stays as it is.
         """
         found = list(sessions)
         keys = [session_key(tenant, ref.pid) for ref, _ in found]
@@ -257,34 +257,34 @@ class Sessions:
         return Renewed(int(now), [int(generation) for generation in generations])
 
     async def mark_holed(self, holders: Iterable[SessionRef]) -> None:
-        """Note that something for these sockets is gone: whoever claims their sessions is told."""
+        """Note that an event for these sockets is lost; the next claim of each session is told."""
         await asyncio.gather(*(self._commands.run(self._mark, *self._marking(ref)) for ref in holders))
 
-    def _marking(self, ref: SessionRef) -> tuple[list[str], str, str, int]:
+    def _marking(self, ref: SessionRef) -> tuple[list[str], str, str, str, str, int]:
         tenant, user_id, pid, _, generation, *_ = ref
-        keys = [session_key(tenant, pid), wire.meta_key(tenant), wire.channel(tenant, user(user_id))]
-        return keys, self._commands.publishing, pid, generation
+        keys = [session_key(tenant, pid)]
+        return keys, wire.prefix(tenant), self._commands.publishing, pid, user_id, generation
 
     async def statuses(self, tenant: str, sessions: Iterable[tuple[str, str]]) -> list[SessionStatus]:
-        """Look sessions up, each a pid and its user, without touching them."""
+        """Return the status of sessions, each a pid and its user, without renewing them."""
         asked: list[asyncio.Future[Any]] = []
         for pid, user_id in sessions:
-            asked.append(self._commands.ask("HMGET", session_key(tenant, pid), "g", "at"))
+            asked.append(self._commands.ask("HGETALL", session_key(tenant, pid)))
             asked.append(self._commands.ask("HGETALL", wire.revoked_key(tenant, user_id)))
         replies = await asyncio.gather(*asked)
         return [
-            _status(int(generation or 0), int(opened_at or 0), Revoked(_pairs(revoked)))
-            for (generation, opened_at), revoked in zip(replies[::2], replies[1::2], strict=True)
+            _status(_pairs(fields), Revoked(_pairs(revoked)))
+            for fields, revoked in zip(replies[::2], replies[1::2], strict=True)
         ]
 
     async def revoked(self, tenant: str, user_id: str) -> Revoked:
-        """Look up what was taken away from a user."""
+        """Return the access of a user that was revoked."""
         return Revoked(_pairs(await self._commands.ask("HGETALL", wire.revoked_key(tenant, user_id))))
 
     async def blocked(self, tenant: str, user_id: str, rooms: Iterable[Room]) -> set[Room]:
-        """Return those rooms that a user may not join for now."""
+        """Return those of the rooms that a user may not join for now."""
         keys = {wire.blocked_key(tenant, user_id, room): room for room in rooms}
-        # All at once: nearly always there is none.
+        # One question for all rooms first: nearly always none is blocked.
         if not keys or not await self._commands.ask("EXISTS", *keys):
             return set()
         found = await asyncio.gather(*(self._commands.ask("EXISTS", key) for key in keys))
@@ -293,9 +293,9 @@ class Sessions:
     async def begin_window(
         self, ref: SessionRef, since: int, typing: Iterable[Room] = (), *, moving: bool = False
     ) -> None:
-        """Start the recovery window, unless another socket has the session: this one is gone as of now.
+        """Start the recovery window of a socket that has ended, unless another socket has the session.
 
-        Its user counts as there for the grace time; `moving`, as the replica sent it away, while a lease runs.
+        Its user counts as online for the grace time; if the replica closed it (`moving`), for a presence lease.
         """
         grace_ms = self._moving_ms if moving else self._grace_ms
         await self._left(ref, self._window_ms, grace_ms, since, typing)
@@ -303,7 +303,7 @@ class Sessions:
     async def end(self, ref: SessionRef, typing: Iterable[Room] = (), *, at_once: bool = True) -> None:
         """Drop a session that must not be recovered, unless another socket has it.
 
-        Its user counts as gone at once, or after the grace time.
+        The socket counts as gone at once, or after the grace time.
         """
         await self._left(ref, 0, 0 if at_once else self._grace_ms, 0, typing)
 
@@ -323,6 +323,7 @@ class Sessions:
             pid,
             user_id,
             generation,
+            max(wait_ms, grace_ms + self._spared_ms),
             *typing,
         )
         self._due(tenant, delay)
@@ -333,13 +334,19 @@ def _pairs(flat: list[bytes]) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
-def _status(generation: int, opened_at: int, revoked: Revoked) -> SessionStatus:
-    return SessionStatus(generation, revoked.ends(opened_at), list(revoked.rooms()), revoked)
+def _status(fields: dict[str, str], revoked: Revoked) -> SessionStatus:
+    ended = revoked.ends(int(fields.get("at", 0)))
+    return SessionStatus(int(fields.get("g", 0)), ended, {*_rooms(fields)}, list(revoked.rooms()), revoked)
+
+
+def _rooms(fields: dict[str, str]) -> dict[Room, int]:
+    """Return the rooms in a session, each with the seq of its join."""
+    return {Room(name[2:]): int(seq) for name, seq in fields.items() if name.startswith("r:")}
 
 
 def _session(fields: dict[str, str], revoked: Revoked) -> Session:
     opened_at = int(fields.get("at", 0))
-    rooms = {Room(name[2:]): int(seq) for name, seq in fields.items() if name.startswith("r:")}
+    rooms = _rooms(fields)
     return Session(
         fields["u"],
         fields.get("s", ""),
@@ -351,18 +358,6 @@ def _session(fields: dict[str, str], revoked: Revoked) -> Session:
         ended=revoked.ends(opened_at),
         holed="x" in fields,
         lost=fields.get("l", ""),
-        stays=_unpacked(fields.get("p", "")),
-    )
-
-
-def _packed(stays: Iterable[Stay]) -> str:
-    return " ".join(f"{stay.room} {stay.joined_at} {stay.left_at}" for stay in stays)
-
-
-def _unpacked(text: str) -> tuple[Stay, ...]:
-    """Read stays; a room was left at some moment after the one that its session names."""
-    words = iter(text.split(" ") if text else ())
-    return tuple(
-        Stay(Room(room), int(joined_at), int(left_at), int(left_at) + LEAVING)
-        for room, joined_at, left_at in zip(words, words, words, strict=True)
+        stays=unpack(fields.get("p", "")),
+        removed=tuple((Room(name[2:]), int(seq)) for name, seq in fields.items() if name.startswith("k:")),
     )

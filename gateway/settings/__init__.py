@@ -24,18 +24,19 @@ class Logging(Group):
     """The settings of the log."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least severe lines to log"
+        "info", description="least severe level of lines to log"
     )
-    log_format: Format = Field("auto", description="json, pretty, or auto: pretty on a terminal")
+    log_format: Format = Field("auto", description="format of log lines; auto is pretty on a terminal, else json")
     tracing: Literal["off", "on"] = Field(
         "off",
-        description="OpenTelemetry spans of events that carry a trace, sent as `OTEL_` variables say; off or on",
+        description="OpenTelemetry spans of events that carry a trace: on sends them as `OTEL_` variables say, "
+        "or off",
     )
 
 
 # pydantic puts the fields of the last base first.
 class Settings(Logging, Limits, PresenceSettings, Delivery, Access, Listening):
-    """Everything that can be configured."""
+    """All settings of the gateway."""
 
 
 def load(**overrides: Any) -> Settings:
@@ -68,7 +69,7 @@ def variable_names() -> dict[str, str]:
 
 
 def _name(alias: str) -> str:
-    """Return the variable that was set, of those that mean the same: pydantic names the first of them."""
+    """Return the variable that was set: pydantic reports the first of a setting's names, not the one in use."""
     known = variable_names()
     same = [name for name, field in known.items() if field == known.get(alias)]
     return next((name for name in same if os.environ.get(name)), alias)

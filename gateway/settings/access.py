@@ -1,4 +1,4 @@
-"""The settings of identity and access: how tokens are verified, and who may join what."""
+"""The settings of identity and access: the verification of tokens, and the rights to join rooms."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from gateway.settings.common import ConfigurationError, Group, Secrets, Words, named
 from publisher.rooms import KIND
 
-# A secret below the hash's own size can be found by trying (RFC 7518, section 3.2).
-HOW_TO_DRAW = "draw a random one (openssl rand -hex 32)"
+# A secret that is shorter than the hash can be found by trying (RFC 7518, section 3.2).
+HOW_TO_DRAW = "generate a random one (openssl rand -hex 32)"
 MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 _WELL_KNOWN = ("secret", "changeme", "change-me", "your-secret", "password", "example")
 
-# Rooms that a socket is put into, or joins by an event of their own: `user` would let anybody read anybody's.
+# Kinds that `join_room` must not open: with `user`, anybody could read any user's events.
 OWN_KINDS = ("conversation", "organization", "user")
 
 Algorithm = Literal[
@@ -34,79 +34,81 @@ class Access(Group):
     )
     jwt_previous_secret_keys: Secrets = Field(
         (),
-        description="secrets that are accepted as well while one replaces another, comma-separated",
+        description="older secrets whose tokens are still accepted during a rotation, comma-separated",
     )
     jwt_algorithm: Algorithm = Field(
         "HS256",
         validation_alias=named("JWT_ALGORITHM", "JWT_ALGORITHM"),
-        description="the one algorithm that is accepted, whatever a token says",
+        description="the only algorithm that tokens may be signed with",
     )
     jwt_public_key_files: Words = Field(
         (),
-        description="PEM files with public keys, comma-separated, for RS, PS, ES and EdDSA",
+        description="PEM files with the public keys for RS, PS, ES and EdDSA, comma-separated",
     )
     jwks_url: str = Field(
         "",
         pattern=r"^(https?://.+)?$",
-        description="URL of a JSON Web Key Set with the public keys, instead of files",
+        description="URL of a JSON Web Key Set with the public keys, instead of `GATEWAY_JWT_PUBLIC_KEY_FILES`",
     )
     jwks_cache_s: float = Field(
         300.0,
         ge=1,
-        description="seconds before the keys of `GATEWAY_JWKS_URL` are fetched again; while that fails they stay "
-        "in use",
+        description="seconds after which the keys of `GATEWAY_JWKS_URL` are fetched again; while that fails, the "
+        "old keys stay in use",
     )
     jwt_audience: Words = Field(
         (),
-        description="audiences, comma-separated, of which a token must name one; empty does not look",
+        description="audiences, comma-separated; a token must name one of them; empty checks none",
     )
-    jwt_issuer: str = Field("", description="issuer that a token must name; empty does not look")
+    jwt_issuer: str = Field("", description="issuer that a token must name; empty checks none")
     jwt_leeway_s: float = Field(
-        0.0, ge=0, le=300, description="seconds by which the clocks of issuer and gateway may differ"
+        0.0, ge=0, le=300, description="seconds by which the clocks of a token's issuer and the gateway may differ"
     )
     token_max_lifetime_s: float = Field(
         30 * 86_400.0,
         ge=0,
-        description="a token that lives longer from now on is refused; 0 takes any",
+        description="seconds for which a token may still be valid; one with more left is refused; 0 is no limit",
     )
     token_expiry: Literal["enforce", "connect"] = Field(
         "enforce",
-        description="enforce closes a socket when its token ends; connect looks at the end only at connect, for "
-        "frontends that can't refresh",
+        description="enforce closes a socket when its token ends; connect checks the end only at connect, for "
+        "frontends that can't refresh tokens",
     )
     tenant_claim: str = Field(
         "organization_id",
         min_length=1,
-        description="claim that names the tenant",
+        description="claim of a token that names its tenant",
     )
     default_tenant: UUID | None = Field(
         None,
-        description="tenant of tokens that name none, for single-tenant use; empty refuses them",
+        description="tenant of tokens that name none, for single-tenant use; empty refuses such tokens",
     )
     room_kinds: Words = Field(
         ("campaign",),
-        description="kinds of room that `join_room` opens, besides conversations",
+        description="kinds of room that browsers may join with `join_room`, comma-separated",
     )
     room_roles: Words = Field(
         (),
-        description="kinds of room that only some roles may join, such as campaign:admin,campaign:manager; a kind "
-        "that is not named is open to everyone of the tenant",
+        description="roles that may join a kind of room, such as campaign:admin,campaign:manager; kinds that are "
+        "not named are open to everyone of the tenant",
     )
     authorize_url: str = Field(
         "",
         pattern=r"^(https?://.+)?$",
-        description="URL that is asked about each join: a POST of user_id, tenant, role and room; 2xx allows",
+        description="backend's URL that gets a POST of user_id, tenant, role and room for each join; 2xx allows",
     )
     authorize_key: SecretStr = Field(
         SecretStr(""),
-        description="sent along as `Authorization: Bearer ...`, so that it knows who asks",
+        description="key that requests to `GATEWAY_AUTHORIZE_URL` carry as `Authorization: Bearer ...`",
     )
-    authorize_timeout_s: float = Field(2.0, gt=0, le=30, description="time it has to answer")
+    authorize_timeout_s: float = Field(
+        2.0, gt=0, le=30, description="seconds that `GATEWAY_AUTHORIZE_URL` has to answer"
+    )
     authorize_cache_s: float = Field(
-        30.0, ge=0, description="seconds for which an answer of `GATEWAY_AUTHORIZE_URL` holds"
+        30.0, ge=0, description="seconds for which an answer of `GATEWAY_AUTHORIZE_URL` is reused"
     )
     authorize_on_failure: Literal["deny", "allow"] = Field(
-        "deny", description="answer to joins while `GATEWAY_AUTHORIZE_URL` does not answer"
+        "deny", description="deny or allow joins while `GATEWAY_AUTHORIZE_URL` does not answer"
     )
 
     @field_validator("room_kinds")
@@ -123,7 +125,7 @@ class Access(Group):
         for pair in value:
             kind, _, role = pair.partition(":")
             if not KIND.fullmatch(kind) or not role:
-                raise ValueError(f"{pair!r} is not a kind of room and a role, such as campaign:admin")
+                raise ValueError(f"{pair!r} is not a kind of room with a role, such as campaign:admin")
         return value
 
     @field_validator("default_tenant", mode="before")
@@ -135,10 +137,12 @@ class Access(Group):
     def _keys_fit(self) -> Self:
         if self.is_secret:
             if self.jwks_url or self.jwt_public_key_files:
-                raise ValueError(f"public keys are set, but JWT_ALGORITHM is {self.jwt_algorithm}")
+                raise ValueError(
+                    f"public keys are set, but JWT_ALGORITHM is {self.jwt_algorithm}: set it to that of the keys"
+                )
         elif bool(self.jwks_url) is bool(self.jwt_public_key_files):
             raise ValueError(
-                f"{self.jwt_algorithm} needs GATEWAY_JWKS_URL or GATEWAY_JWT_PUBLIC_KEY_FILES, one of the two"
+                f"{self.jwt_algorithm} needs GATEWAY_JWKS_URL or GATEWAY_JWT_PUBLIC_KEY_FILES: set one of them"
             )
         missing = [name for name in self.jwt_public_key_files if not Path(name).is_file()]
         if missing:
@@ -147,7 +151,7 @@ class Access(Group):
 
     @property
     def is_secret(self) -> bool:
-        """Return whether tokens are signed with a secret that both sides know."""
+        """Return whether tokens are signed with a shared secret (HS), rather than a private key."""
         return self.jwt_algorithm in MIN_SECRET_BYTES
 
     def check_secret(self) -> None:

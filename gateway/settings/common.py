@@ -13,7 +13,7 @@ PREFIX = "GATEWAY_"
 class ConfigurationError(Exception):
     """The configuration can't be used; the message is one line that says what to change.
 
-    `problems` are its parts, each of them a line of its own where there is room.
+    `problems` are the parts of the message, to be shown on lines of their own.
     """
 
     def __init__(self, *problems: str) -> None:
@@ -22,7 +22,7 @@ class ConfigurationError(Exception):
 
 
 class Group(BaseSettings):
-    """Settings that belong together."""
+    """The base of a group of settings, read from variables with the prefix."""
 
     model_config = SettingsConfigDict(
         extra="ignore", frozen=True, env_ignore_empty=True, alias_generator=lambda field: PREFIX + field.upper()
@@ -30,12 +30,12 @@ class Group(BaseSettings):
 
 
 def named(name: str, *others: str) -> Any:
-    """Name a setting's variable, and those of other programs that mean the same."""
+    """Return the names of a setting's variable: with the prefix, and those that other programs use."""
     return AliasChoices(PREFIX + name, *others)
 
 
 def split(value: Any) -> Any:
-    """Take a comma-separated list apart; anything else stays what it is."""
+    """Return the items of a comma-separated list as a tuple, and anything else unchanged."""
     if isinstance(value, str):
         items = [item.strip().strip("\"'") for item in value.strip("[] ").split(",")]
         return tuple(item for item in items if item)

@@ -1,4 +1,4 @@
-"""Redis, heartbeats, recovery and what goes over the wire."""
+"""The settings of Redis, heartbeats, recovery, histories and compression."""
 
 from __future__ import annotations
 
@@ -17,91 +17,92 @@ class Delivery(Group):
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         validation_alias=named("REDIS_URL", "REDIS_URL"),
-        description="Redis or Valkey: redis://, rediss:// or unix://; redis+sentinel://host,host/master or "
-        "redis+cluster://host,host, with TLS rediss+sentinel:// or rediss+cluster://",
+        description="URL of Redis or Valkey: redis://, rediss:// or unix://; redis+sentinel://host,host/master "
+        "or redis+cluster://host,host, with TLS rediss+sentinel:// or rediss+cluster://",
     )
     redis_ca_file: Path | None = Field(
         None,
-        description="PEM file with authorities that Redis' certificate may come from, besides the system's; for "
-        "rediss://",
+        description="PEM file with authorities for Redis' certificate, besides the system's; for rediss://",
     )
     redis_cert_file: Path | None = Field(None, description="PEM file with a client certificate for Redis")
-    redis_key_file: Path | None = Field(None, description="PEM file with that certificate's private key")
-    ping_interval_s: float = Field(25.0, gt=0, le=300, description="time between heartbeats")
-    ping_timeout_s: float = Field(20.0, gt=0, le=300, description="time a client has to answer one")
+    redis_key_file: Path | None = Field(None, description="PEM file with the key of `GATEWAY_REDIS_CERT_FILE`")
+    ping_interval_s: float = Field(25.0, gt=0, le=300, description="seconds between heartbeats of a connection")
+    ping_timeout_s: float = Field(20.0, gt=0, le=300, description="seconds a client has to answer a heartbeat")
     recovery_window_s: float = Field(
         120.0,
         ge=0.01,
         le=86_400,
-        description="seconds within which a dropped socket comes back and misses nothing",
+        description="seconds within which a dropped socket can come back and miss nothing",
     )
     history_size: int = Field(
         500,
         ge=0,
         le=100_000,
-        description="events kept a room that are older than the recovery window",
+        description="newest events that a room keeps beyond the recovery window",
     )
     history_max_events: int = Field(
         10_000,
         ge=0,
         le=100_000,
-        description="events kept a room at most, all of the recovery window otherwise; never fewer than "
-        "`GATEWAY_HISTORY_SIZE`; both 0 keep none",
+        description="largest number of events that a room keeps, also within the recovery window, unless "
+        "`GATEWAY_HISTORY_SIZE` is larger; 0 for both keeps no events",
     )
     history_max_bytes: int = Field(
         16 << 20,
         ge=65_536,
         le=1 << 30,
-        description="bytes of events kept a room at most",
+        description="largest size in bytes of all events that a room keeps",
     )
     history_ttl_s: float = Field(
-        3600.0, ge=0.01, le=30 * 86_400, description="seconds for which events are kept in a room's history"
+        3600.0, ge=0.01, le=30 * 86_400, description="seconds after which a room's events are removed"
     )
     room_linger_s: float = Field(
         5.0,
         ge=0,
-        description="seconds for which a room stays subscribed after its last member here left",
+        description="seconds for which a room stays subscribed after its last member on this replica left",
     )
     conflate_per_s: int = Field(
         4,
         ge=0,
         le=100,
-        description="times a second that a socket gets the latest of conflated events, such as progress; "
-        "0 sends each",
+        description="times a second that a socket gets conflated events, such as progress, the latest of each "
+        "key; 0 sends every event",
     )
     shutdown_grace_s: float = Field(
         10.0,
         ge=0,
         le=600,
-        description="time in which SIGTERM moves all sockets away and ends the process",
+        description="seconds after SIGTERM in which all sockets are moved away and the process ends",
     )
     compression: Literal["off", "shared"] = Field(
         "off",
-        description="permessage-deflate for websockets: shared compresses each event once for all sockets",
+        description="permessage-deflate compression of websockets: off, or shared, once per event for all sockets",
     )
-    compression_threshold_bytes: int = Field(256, ge=0, description="events below it go out as they are")
-    compression_level: int = Field(6, ge=1, le=9, description="zlib's level: 1 is fast, 9 is small")
-    compression_window_bits: int = Field(12, ge=9, le=15, description="zlib's window, as a power of two")
+    compression_threshold_bytes: int = Field(256, ge=0, description="bytes below which an event is not compressed")
+    compression_level: int = Field(6, ge=1, le=9, description="zlib's level of compression: 1 is fast, 9 is small")
+    compression_window_bits: int = Field(12, ge=9, le=15, description="zlib's window size, as a power of two")
 
     @model_validator(mode="after")
     def _redis_fits(self) -> Self:
         if (self.redis_cert_file is None) is not (self.redis_key_file is None):
-            raise ValueError("GATEWAY_REDIS_CERT_FILE and GATEWAY_REDIS_KEY_FILE belong together")
+            raise ValueError(
+                "GATEWAY_REDIS_CERT_FILE and GATEWAY_REDIS_KEY_FILE belong together: set both or none"
+            )
         parse_address(self.redis_url.get_secret_value())
         return self
 
     @property
     def unnoticed_s(self) -> float:
-        """Return how long a socket may be gone before anybody knows."""
+        """Return the seconds for which a socket may be gone before the gateway notices."""
         return self.ping_interval_s + self.ping_timeout_s + 5.0
 
     @property
     def history_window_s(self) -> float:
-        """Return how long all events are kept: what a socket may miss that comes back in the recovery window."""
+        """Return the seconds for which all events are kept, for a socket that may still recover."""
         return self.recovery_window_s + self.unnoticed_s
 
     def redis_options(self) -> dict[str, Any]:
-        """Return what redis-py needs beside the URL; raises `ConfigurationError` where it would not help."""
+        """Return redis-py's options besides the URL; raise `ConfigurationError` if a file is missing or unused."""
         files = {
             "ssl_ca_certs": ("GATEWAY_REDIS_CA_FILE", self.redis_ca_file),
             "ssl_certfile": ("GATEWAY_REDIS_CERT_FILE", self.redis_cert_file),

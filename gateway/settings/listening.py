@@ -30,40 +30,40 @@ def _network(word: object) -> Network:
 
 
 class Listening(Group):
-    """The port, TLS, the pages and the programs that may connect."""
+    """The settings of the port and TLS, and of the pages and programs that may connect."""
 
     host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104
     port: int = Field(8080, ge=0, le=65535, description="port to listen on")
     workers: int | Literal["auto"] = Field(
         1,
-        description="processes on the port, each with a core of its own; auto is one a core",
+        description="processes that share the port, each on one core; auto is one per core",
     )
     advertise_url: str = Field(
         "",
         pattern=r"^(https?://[^/]+)?$",
         description="URL at which other replicas reach this one, to pass on requests of its long-polling "
-        "sessions that a balancer brought them; by default its address on the way to Redis",
+        "sessions; by default its address on the way to Redis",
     )
     tls_cert: Path | None = Field(
         None,
         description="PEM file with the certificate chain, for wss without a proxy; read again at SIGHUP",
     )
-    tls_key: Path | None = Field(None, description="PEM file with the certificate's private key")
+    tls_key: Path | None = Field(None, description="PEM file with the private key of `GATEWAY_TLS_CERT`")
     cors_origins: Words = Field(
         (),
-        description="origins whose pages may connect, comma-separated; empty allows none but non-browsers",
+        description="origins whose pages may connect, comma-separated; empty allows no page, only other programs",
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
         (),
-        description="networks whose X-Forwarded-For is believed, comma-separated, such as 10.0.0.0/8",
+        description="networks of proxies whose X-Forwarded-For is trusted, comma-separated, such as 10.0.0.0/8",
     )
     api_keys: Secrets = Field(
         (),
-        description="keys that open the HTTP API, comma-separated, at least 16 characters each; empty closes it",
+        description="keys for the HTTP API, comma-separated, each of 16 characters or more; empty closes the API",
     )
     console_tokens: bool = Field(
         False,
-        description="the console mints tokens, so that whoever has an API key can be any user; for staging",
+        description="lets the console make tokens, so that anybody with an API key can be any user; for staging",
     )
 
     @field_validator("workers", mode="before")
@@ -94,5 +94,7 @@ class Listening(Group):
         if (self.tls_cert is None) is not (self.tls_key is None):
             raise ValueError("GATEWAY_TLS_CERT and GATEWAY_TLS_KEY belong together: set both or none")
         if any(len(key.get_secret_value()) < 16 for key in self.api_keys):
-            raise ValueError("GATEWAY_API_KEYS: a key has fewer than 16 characters and could be guessed")
+            raise ValueError(
+                "GATEWAY_API_KEYS: a key has fewer than 16 characters and could be guessed: use a longer one"
+            )
         return self

@@ -1,4 +1,4 @@
-"""Presence and typing."""
+"""The settings of presence and typing."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ class PresenceSettings(Group):
         5.0,
         ge=0,
         le=300,
-        description="seconds for which a user counts as online after the last socket went: a reload does not show",
+        description="seconds for which a user stays online after the last socket closed; it hides a reload. "
+        "No longer than GATEWAY_RECOVERY_WINDOW_S",
     )
     presence_lease_s: float = Field(
         30.0,
         ge=3,
         le=600,
-        description="seconds for which the users of a killed replica count as online",
+        description="seconds after which the users of a killed replica are offline at the latest",
     )
     typing_timeout_s: float = Field(
         6.0,
         ge=0.5,
         le=60,
-        description="seconds after which typing ends without a `typing_stop`",
+        description="seconds after the last `typing_start` at which typing ends without a `typing_stop`",
     )
     typing_to_own_tabs: bool = Field(
         False,
-        description="also tell the user's other tabs of the typing",
+        description="true also shows a user's typing in the user's other tabs",
     )

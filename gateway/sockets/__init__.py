@@ -1,1 +1,1 @@
-"""The Socket.IO layer: who connects, what they ask, what they get."""
+"""The Socket.IO layer: connects, events and answers of clients."""

@@ -15,9 +15,9 @@ from publisher.rooms import Room, user
 
 
 async def subscribe(members: Members, member: Member, names: Iterable[Room]) -> list[RoomState]:
-    """Have a member's rooms heard, as `RoomSubscriptions.open` does.
+    """Subscribe a member's rooms, as `RoomSubscriptions.subscribe` does.
 
-    Cached answers about its user are dropped if they are older than the subscription to the user's room.
+    If the user's own room was not subscribed before, cached access of the user is dropped, as it may be outdated.
     """
     tenant, user_id = member.tenant, member.identity.user_id
     was_heard = user(user_id) in tenant.rooms
@@ -28,10 +28,10 @@ async def subscribe(members: Members, member: Member, names: Iterable[Room]) -> 
 
 
 async def check_status(members: Members, member: Member, rooms: Mapping[Room, int]) -> None:
-    """Raise `Unavailable` for a member that missed a message about itself: its next claim knows what it said.
+    """Raise `Unavailable` if the member missed a control message; the next claim of its session heeds it.
 
-    Such messages come on the user's room, and it may not have been heard yet. A second claim would leave two
-    sockets with one session, a room that was taken away would be given back.
+    The user's own room, where control messages come, may not have been subscribed yet. Without this check, two
+    sockets could have one session after another claim, and a revoked room could be given back.
     """
     who = [(member.pid, member.identity.user_id)]
     (status,) = await members.sessions.statuses(member.tenant.id, who)
@@ -42,7 +42,7 @@ async def check_status(members: Members, member: Member, rooms: Mapping[Room, in
 
 
 def greeting(identity: Identity, offset: Offset, *, recovered: bool, reason: str | None = None) -> Frame:
-    """Make `connected`, with the offset that a client has to come back with until it gets an event."""
+    """Return the event `connected`, with the offset that a client comes back with until it gets a newer one."""
     data: dict[str, Any] = {"message": "Connected", "user_id": identity.user_id, "recovered": recovered}
     if reason is not None:
         data["reason"] = reason

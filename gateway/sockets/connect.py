@@ -1,6 +1,6 @@
-"""Connecting: a socket is admitted with a new session, or takes up the one that it had.
+"""Connecting: a socket is admitted with a new session, or it recovers the session that it had.
 
-The token is verified in either case. Whoever names a session that is lost is told why, and begins a new one.
+The token is verified in either case. If the wanted session is lost, the client is told why and gets a new one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from gateway.errors import Refused, Unavailable
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.notices import notice, unwatched
 from gateway.sockets.admission import check_status, greeting, subscribe
-from gateway.sockets.chunked_send import Sleep
 from gateway.sockets.members import Members, facts, log, session_ref
 from gateway.sockets.presence_snapshot import catch_up, in_place
 from gateway.sockets.recover import Lost, Recovery
-from gateway.sockets.room_access import RoomAccess, left_event
+from gateway.sockets.removal import left_event
+from gateway.sockets.room_access import RoomAccess
 from gateway.sockets.socketio_server import Admission, Peer
 from publisher import InvalidEvent, Offset, parse_offset
 from publisher.ids import new_id
@@ -29,25 +29,25 @@ from publisher.rooms import organization, user
 
 _PID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
-# Of a socket that never was here before.
+# For a socket that asks for no recovery.
 NOTHING = Lost("")
 
 
 class Connector:
     """Admits sockets."""
 
-    def __init__(self, members: Members, tokens: Tokens, room_access: RoomAccess, sleep: Sleep) -> None:
+    def __init__(self, members: Members, tokens: Tokens, room_access: RoomAccess) -> None:
         self._members = members
         self._tokens = tokens
         self._room_access = room_access
-        self.recovery = Recovery(members, room_access, sleep)
+        self.recovery = Recovery(members, room_access)
         self.outcomes: dict[str, int] = {}
         """Recoveries by outcome: `recovered` or the reason why not."""
         self.refused: dict[str, int] = {}
         """Connects refused, by code."""
 
     async def connect(self, peer: Peer, auth: Any) -> Admission:
-        """Accept a socket; raises `Refused`, or `Unavailable` where the client should just try again."""
+        """Accept a socket; raises `Refused`, or `Unavailable` if the client should try again."""
         environ = peer.socket.environ or {}
         try:
             peer.takes_statuses = isinstance(auth, dict) and auth.get("statuses") is True
@@ -71,14 +71,14 @@ class Connector:
 
     async def _arrive(self, peer: Peer, identity: Identity, wanted: Wanted | None) -> tuple[Member, Admission]:
         if wanted is None:
-            return await self._begin(peer, identity)
+            return await self._admit_new(peer, identity)
         try:
             arrived = await self.recovery.recover(peer, identity, wanted)
         except Lost as lost:
             self._count(lost.reason)
             user_id = identity.user_id
             notice(self._members.commands, identity.tenant, "not recovered", user=user_id, reason=lost.reason)
-            return await self._begin(peer, identity, lost, wanted.offset)
+            return await self._admit_new(peer, identity, lost, wanted.offset)
         self._count("recovered")
         notice(self._members.commands, identity.tenant, "recovered", user=identity.user_id)
         return arrived
@@ -86,9 +86,9 @@ class Connector:
     def _count(self, outcome: str) -> None:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
-    # -- for the first time
+    # -- new sessions
 
-    async def _begin(
+    async def _admit_new(
         self, peer: Peer, identity: Identity, lost: Lost = NOTHING, after: Offset | None = None
     ) -> tuple[Member, Admission]:
         members, keep = self._members, lost.rooms
@@ -119,7 +119,7 @@ class Connector:
         return member, Admission(member.sid, member.pid, follow, member.uncork)
 
     async def _open_session(self, member: Member, rooms: list[RoomState], lost: Lost) -> StreamPosition:
-        """Write the member's session; return the moment at which it was opened, from which its rooms are known."""
+        """Write the member's session and locate its rooms; return the position at which the session was opened."""
         members, tenant = self._members, member.tenant
         breaks = tenant.breaks
         opened = await members.sessions.open(
@@ -134,10 +134,10 @@ class Connector:
         return opened.place
 
     async def _enter(self, member: Member, rooms: list[RoomState], place: StreamPosition) -> Offset:
-        """Make it a member of its rooms; return the offset from which on it gets their events."""
+        """Add the member to its rooms; return the offset after which it gets their events."""
         members = self._members
-        # Everything up to here was before this socket's time, also what is still under way to us, and what
-        # went to these rooms while the answer about the place was under way.
+        # Earlier events are not for this socket: neither those that are still under way to us, nor those that the
+        # rooms got while the answer with the position was under way.
         member.opened_at = member.since = place.seq
         member.last_seq = max(place.seq, *(room.last_seq or 0 for room in rooms))
         offset = Offset(place.epoch, member.last_seq)
@@ -150,7 +150,7 @@ class Connector:
 
 
 def _wanted(auth: Any) -> Wanted | None:
-    """Return what a client that comes back sent along with its token."""
+    """Return the claim that a returning client sent with its token; None if it sent none."""
     pid = auth.get("pid") if isinstance(auth, dict) else None
     if not isinstance(pid, str) or not _PID.fullmatch(pid):
         return None

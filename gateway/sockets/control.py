@@ -1,10 +1,9 @@
-"""Telling sockets what the room subscriptions found out: taken access, closed sessions, holes in the history."""
+"""Acting on what the room subscriptions find: control messages, gaps in the history, and lost histories."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -16,50 +15,53 @@ from gateway.engine.errors import CloseCode
 from gateway.errors import Refused
 from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.rooms.notices import unwatched
-from gateway.rooms.read_retry import is_tenants
 from gateway.sockets import packets
 from gateway.sockets.members import Members, evict, facts, log, session_ref
-from gateway.sockets.room_access import remove_from_room
+from gateway.sockets.removal import remove_from_room
+from gateway.sockets.session_repair import SessionRepair, insist, is_as_here
+from gateway.sockets.typing import Typing
 from gateway.tasks import cancelled
 from publisher import InvalidEvent, parse_room, wire
 from publisher.rooms import Room, room_kind
 
-# Sockets told in one go, with a pause between two goes: they all come back, to all replicas.
+# Sockets that are closed together, before a pause: they all come back, to all replicas.
 BATCH = 100
-PATIENCE_S = 60.0
 
 
 class ControlHandler:
-    """Tells the members of this replica what the room subscriptions found out."""
+    """Acts on the members of this replica, by control messages and by losses of the history."""
 
-    def __init__(self, members: Members) -> None:
+    def __init__(self, members: Members, typing: Typing) -> None:
         self._members = members
+        self._typing = typing
+        self._repair = SessionRepair(members)
         self._limits = members.commands.limits
         self._telling: set[asyncio.Task[None]] = set()
         self.evicted = 0
-        """Sockets sent away because their user had too many."""
+        """Number of sockets that were closed because their user had too many."""
 
     async def stop(self) -> None:
-        """Stop telling."""
+        """Cancel the tasks under way."""
         await cancelled(*self._telling)
+        await self._repair.stop()
 
     # -- control messages: on a user's own room, for that user's sockets
 
     def control(self, room: RoomState, message: wire.Message) -> None:
-        """Do what a backend or another replica said about this user's sockets."""
+        """Carry out a control message about the sockets of the user whose own room this is."""
         try:
             command = msgspec.json.decode(message.body)
             members = list(room.members)
             match command:
                 case {"do": "disconnect"}:
-                    self._forget(room, None)
+                    self._invalidate(room, None)
                     self._disconnect([member for member in members if _is_meant(member.identity, command)])
                 case {"do": "evict", "pid": str(pid)}:
                     self._evict([member for member in members if member.pid == pid])
                 case {"do": "leave", "room": str(name)}:
                     taken = parse_room(name)
-                    self._forget(room, taken)
-                    self._take_away(members, taken)
+                    self._invalidate(room, taken)
+                    self._revoke_room(members, taken)
                 case {"do": "close", "pid": str(pid), "before": int(generation)}:
                     self._close_older(members, pid, generation)
                 case _:
@@ -67,8 +69,8 @@ class ControlHandler:
         except (msgspec.DecodeError, InvalidEvent):
             self._members.subscriptions.hub.stats.malformed += 1
 
-    def _forget(self, own: RoomState, name: Room | None) -> None:
-        """Have the next join of a user, whose own room this is, asked about afresh."""
+    def _invalidate(self, own: RoomState, name: Room | None) -> None:
+        """Drop cached answers about a user, named by the user's own room: about one room, or about all."""
         self._members.access.invalidate(own.tenant.id, own.name.partition(":")[2], name)
 
     def _disconnect(self, members: list[Member]) -> None:
@@ -83,14 +85,14 @@ class ControlHandler:
             log.info("user_disconnected", user=user, tenant=members[0].tenant.id, sockets=len(members))
 
     def _evict(self, members: list[Member]) -> None:
-        """Send a user's oldest sockets away for good: by coming back they would only push the others out."""
+        """Close a user's oldest sockets for good: if they came back, they would push the others out."""
         for member in members:
             self._members.tell(member, "error", Refused("too_many_connections").as_error() | {"event": "connect"})
             log.info("socket_evicted", **facts(member))
         self._disconnect(members)
         self.evicted += len(members)
 
-    def _take_away(self, members: list[Member], name: Room) -> None:
+    def _revoke_room(self, members: list[Member], name: Room) -> None:
         taken = [m for m in members if m.tenant.rooms.get(name) in m.rooms]
         for member in taken:
             remove_from_room(self._members, member, name)
@@ -106,18 +108,18 @@ class ControlHandler:
     # -- the history
 
     def hole(self, room: RoomState) -> None:
-        """Silence this room's members, and send them to recover: the history does not reach back, they are told.
+        """Mute this room's members, and close them to recover; the recovery tells them of the gap.
 
-        Silence first: one newer event, and a browser would come back with an offset behind the hole.
+        Mute first: with one newer event, a client would come back with an offset behind the gap.
         """
         members = list(room.members)
         _silence(members)
         self._tell(self._mark(members))
 
     def history_lost(self, tenant: Tenant) -> None:
-        """Silence the tenant's members, write their sessions again, and have them come back with their rooms.
+        """Mute the tenant's members, write their sessions again, and close them to come back with their rooms.
 
-        They find another epoch and are told so.
+        The recovery finds another epoch and tells them.
         """
         members = list(tenant.members)
         log.error("history_lost", tenant=tenant.id, sockets=len(members))
@@ -125,25 +127,25 @@ class ControlHandler:
         self._tell(self._restore(members))
 
     async def _mark(self, members: list[Member]) -> None:
-        """Have the sessions say that something is missing, which no offset may show; only then close.
+        """Note in the sessions that an event is lost, which an offset may not show; then close the sockets.
 
-        Those of sockets that have ended meanwhile, too: whoever was quicker to come back is sent once more.
+        Sessions of sockets that have ended are marked, too; if such a client has come back, it is closed again.
         """
         for i in range(0, len(members), BATCH):
             batch = [session_ref(member) for member in members[i : i + BATCH]]
-            await self._insist(lambda batch=batch: self._members.sessions.mark_holed(batch))  # type: ignore[misc]
+            await insist(self._members.commands, lambda batch=batch: self._members.sessions.mark_holed(batch))  # type: ignore[misc]
         await self._close_all(members, "gap")
 
     async def _restore(self, members: list[Member]) -> None:
         for i in range(0, len(members), BATCH):
             batch = [member for member in members[i : i + BATCH] if not member.socket.closed]
-            await self._insist(lambda batch=batch: self._write(batch))  # type: ignore[misc]
+            await insist(self._members.commands, lambda batch=batch: self._write(batch))  # type: ignore[misc]
             await self._close_all(batch, "history lost")
             await asyncio.sleep(self._limits.close_pause_s)
 
     async def _write(self, batch: list[Member]) -> None:
-        """Write sessions: before that nobody could come back, and keep their rooms."""
-        # By when they joined: written again, their rooms are as of now, whatever was taken away before.
+        """Write sessions with their rooms joined as of now; without this no client could keep its rooms."""
+        # Look up revocations first: they are compared with the seqs of the joins, which change below.
         await self._look_up(batch)
         for member in batch:
             member.rooms.update(dict.fromkeys(member.rooms, member.tenant.position))
@@ -152,20 +154,6 @@ class ControlHandler:
     async def _write_one(self, member: Member) -> None:
         async with self._members.changing(member):
             await self._members.write_session(member)
-
-    async def _insist(self, write: Callable[[], Awaitable[object]]) -> None:
-        """Write as soon as Redis can be written to; what it refuses for another reason stays unwritten."""
-        while True:
-            try:
-                await write()
-            except (RedisUnavailable, ReplyError) as error:
-                if is_tenants(error):
-                    return
-                with contextlib.suppress(RedisUnavailable):
-                    await self._members.commands.wait_up(PATIENCE_S)
-                await asyncio.sleep(self._limits.write_retry_s)  # one shard of several may be away
-            else:
-                return
 
     async def _close_all(self, members: list[Member], reason: str) -> None:
         for i, member in enumerate(members):
@@ -187,20 +175,26 @@ class ControlHandler:
     # -- after a break
 
     async def recheck(self, tenant: Tenant) -> None:
-        """Look up what control messages that were missed would have said."""
-        # At once: joins that waited for the resync go on in the next turn, and have to ask again.
+        """Act on control messages that were missed, by the state that they have left in Redis.
+
+        Sessions that have not become what they are here are written again: Redis may have lost its last writes.
+        """
+        # Before any wait: joins that waited for the resync continue in the next turn, and must ask again.
         for room in tenant.rooms.values():
             if room_kind(room.name) == "user":
-                self._forget(room, None)
+                self._invalidate(room, None)
         members = list(tenant.members)
         for i in range(0, len(members), BATCH):
-            await self._look_up(members[i : i + BATCH])
-        await self._tell_people_again(tenant)
+            self._repair.write_again(tenant, await self._look_up(members[i : i + BATCH]))
 
-    async def _look_up(self, members: list[Member]) -> None:
-        """Do to members of one tenant what Redis says has been said about them."""
+    async def _look_up(self, members: list[Member]) -> list[Member]:
+        """Act on members of one tenant, by the state that control messages have left in Redis.
+
+        Return those that stay, and whose sessions are not what they are here.
+        """
+        differing: list[Member] = []
         if not members:
-            return
+            return differing
         who = [(member.pid, member.identity.user_id) for member in members]
         found = await self._members.sessions.statuses(members[0].tenant.id, who)
         for member, status in zip(members, found, strict=True):
@@ -211,13 +205,18 @@ class ControlHandler:
             elif status.generation > member.generation:
                 evict(self._members, member)
             else:
+                if not is_as_here(status, member):
+                    differing.append(member)
                 self._drop_taken(member, status.taken)
+        return differing
 
-    async def _tell_people_again(self, tenant: Tenant) -> None:
-        """Have told what is never replayed, and which members here may have missed since `heard_until`.
+    async def tell_again(self, tenant: Tenant) -> None:
+        """Have presence published again, as members here may have missed changes since `heard_until`.
 
-        It goes to everybody, not to them alone, so that it is in order with what is told meanwhile.
+        It goes to all members of the tenant's rooms, not to ours alone, so that it is in order with other changes.
+        Of typing here Redis is told again, or it might never end.
         """
+        self._typing.tell_again(tenant)
         rooms = [
             room.name for room in tenant.rooms.values() if room.members and room_kind(room.name) == "conversation"
         ]
@@ -228,11 +227,11 @@ class ControlHandler:
         joined = {room.name: at for room, at in member.rooms.items()}
         for name, seq in taken:
             if joined.get(name, seq) < seq:
-                self._take_away([member], name)
+                self._revoke_room([member], name)
 
 
 def _is_meant(identity: Identity, command: Mapping[str, Any]) -> bool:
-    """Return whether a disconnection is for the bearer of this token."""
+    """Return whether a `disconnect` message is about the bearer of this token."""
     match command:
         case {"token_id": str(token_id)}:
             return identity.token_id == token_id

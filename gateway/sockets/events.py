@@ -1,7 +1,7 @@
 """The events that a browser may send, by the contract, one handler each.
 
-A handler takes the member and a checked payload and gives its answer, or raises `Refused`. With an ack the
-answer goes there, as `{ok: true, ...}`; without one it is sent as the event that the contract names.
+A handler gets the member and a checked payload; it returns the answer or raises `Refused`. If the client asked for
+an ack, the answer is sent in it, as `{ok: true, ...}`; otherwise it is sent as the event that the contract names.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from gateway.sockets.typing import Typing
 from publisher import InvalidEvent, Offset, conversation, parse_offset, parse_room
 from publisher.rooms import Room, room_kind, user_text
 
-# Of one socket.
+# Shortest times between two warnings, and between two log lines, of one socket.
 WARN_EVERY_S = 1.0
 LOG_EVERY_S = 60.0
 
-# Users that one question about presence may name.
+# Most users that one `presence` event may name.
 MOST_ASKED = 1000
 
 Payload = Mapping[str, Any]
@@ -41,7 +41,7 @@ Answer = dict[str, Any]
 
 
 class Handler(NamedTuple):
-    """One event: what handles it, and the event that answers it where there is no ack."""
+    """One event: its handler, and the event that answers it without an ack."""
 
     handle: Callable[[Member, Payload], Awaitable[Answer] | Answer]
     answer: str | None = None
@@ -50,14 +50,14 @@ class Handler(NamedTuple):
 class Events:
     """The events that a browser may send."""
 
-    def __init__(self, members: Members, expiry: Expiry, room_access: RoomAccess) -> None:
+    def __init__(self, members: Members, expiry: Expiry, room_access: RoomAccess, typing: Typing) -> None:
         self._members = members
         self._rooms = Rooms(members, room_access)
-        self._typing = Typing(members)
+        self._typing = typing
         self._warned_at: dict[Member, float] = {}
-        """When each member was last told that it sends too much, by the loop's time."""
+        """Loop time at which each member was last sent the event `error` with `rate_limited`."""
         self._denied_at: dict[Member, float] = {}
-        """When a denial of each member was last logged."""
+        """Loop time at which a denial of each member was last logged."""
         self._handlers = {
             "join_conversation": Handler(self._join_conversation, "joined_conversation"),
             "leave_conversation": Handler(self._leave_conversation, "left_conversation"),
@@ -71,7 +71,7 @@ class Events:
         }
 
     def handle(self, member: Member, packet: Packet) -> Awaitable[None] | None:
-        """Handle one event; nothing that a client sends raises out of here."""
+        """Handle one event; a bad payload or a failing handler is answered, and never raised."""
         if member.socket.over:
             self._slow_down(member, packet)
             return None
@@ -90,7 +90,7 @@ class Events:
         return self._wait(member, packet, handler, outcome)
 
     def departed(self, member: Member) -> None:
-        """Keep no notes of a member that has gone."""
+        """Forget a member that has gone."""
         self._warned_at.pop(member, None)
         self._denied_at.pop(member, None)
 
@@ -98,7 +98,7 @@ class Events:
         try:
             answer = await outcome
         except Exception as error:  # noqa: BLE001
-            # What came of a room that it could not join comes before it hears so.
+            # Events of the room that came during the failed join are sent before the error.
             self._rooms.release(member)
             self._fail(member, packet, error)
         else:
@@ -113,7 +113,7 @@ class Events:
             self._members.tell(member, handler.answer, answer)
 
     def _slow_down(self, member: Member, packet: Packet) -> None:
-        """Refuse an event of a socket that sends too many; of those without an acknowledgement one a second."""
+        """Refuse an event of a socket that sends too many; those without an ack are answered once a second."""
         if packet.id is None:
             now = _now()
             if now - self._warned_at.get(member, -math.inf) < WARN_EVERY_S:
@@ -141,7 +141,7 @@ class Events:
             return
         if self._members.by_sid.get(member.sid) is member:
             self._denied_at[member] = now
-        # `event` is structlog's own name for the line.
+        # structlog uses `event` for the name of the line.
         log.warning("socket_denied", **facts(member), event_name=event[:64], code=code)
 
     # -- the events
@@ -176,7 +176,7 @@ class Events:
         return {}
 
     async def _presence(self, member: Member, payload: Payload) -> Answer:
-        """Tell who is online, or who looks at a conversation that the socket is in."""
+        """Return the users who are online, or the viewers and typists of a conversation that the socket is in."""
         if payload.get("conversation_id") is not None:
             return await self._viewers(member, conversation(payload["conversation_id"]))
         asked = _user_ids(payload)
@@ -194,7 +194,11 @@ class Events:
             (people,) = found.rooms
             self._members.questions.charge(member, size=len(people.viewers or b""))
         _, viewers = msgspec.json.decode(people.viewers or b"[0, {}]")
-        return {**viewers, "typing": people.typists}
+        typing = people.typists
+        if not self._members.settings.typing_to_own_tabs:
+            # Nothing would tell the user's own tabs when it ends.
+            typing = [user for user in typing if user != member.identity.user_id]
+        return {**viewers, "typing": typing}
 
     def _ping(self, member: Member, payload: Payload) -> Answer:
         return {"timestamp": datetime.now(UTC).isoformat()}

@@ -1,7 +1,7 @@
-"""A token ends while its socket lives: the client is warned, may refresh, and is closed in the end.
+"""The end of a token while its socket lives: the client is warned, may refresh, and is closed in the end.
 
-The transport is closed, not the Socket.IO connection: the client comes back by itself, with a fresh token if
-it has one, and recovers. A DISCONNECT would stop it for good.
+The gateway closes the transport, and sends no DISCONNECT, which would stop the client for good. So the client
+comes back by itself, with a fresh token if it has one, and recovers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway.sockets.members import Members
 from gateway.sockets.room_access import RoomAccess
 from gateway.sockets.socketio_server import Peer, peer_of
 
-# How long before the end the client is told.
+# Seconds before the token's end at which the client is warned.
 WARNING_S = 60.0
 
 CallLater = Callable[[float, Callable[[], object]], Call]
@@ -45,14 +45,14 @@ class Expiry:
         self._now = now
 
     def watch(self, member: Member) -> None:
-        """Begin to watch the token that a member connected with."""
+        """Start to watch the token that a member connected with."""
         self._watch(member, member.identity.expires_at - self._now() - WARNING_S)
 
     def _watch_fresh(self, member: Member, before: float) -> None:
-        """Watch one that took the place of another, which ended at `before`.
+        """Watch a token that replaced one with the end `before`, in Unix seconds.
 
-        A client that answers each warning with a token must not be warned in a circle: not again of the same end,
-        and of one that is near anyway only when half of the time is over.
+        A client that answers each warning with a token must not be warned in a loop. So there is no warning if the
+        end is not later than before, and for a near end it comes when half of the time is over.
         """
         expires_at = member.identity.expires_at
         left_s = expires_at - self._now()
@@ -69,20 +69,20 @@ class Expiry:
             peer.deadline = self._call_later(max(warn_in_s, 0.0), lambda: self._warn(member))
 
     def cancel(self, peer: Peer) -> None:
-        """Stop watching."""
+        """Stop watching the token of a peer."""
         timer, peer.deadline = peer.deadline, None
         if timer is not None:
             timer.cancel()
 
     async def refresh(self, member: Member, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Take a fresh token of the same user: rooms, id and history stay, as far as its role allows.
+        """Take a fresh token of the same user. The socket stays, with the rooms that the new role allows.
 
         Raises `Refused`, or `Unavailable` while the keys can't be fetched.
         """
         identity = await self._tokens.identify(payload.get("token"))
         if (identity.user_id, identity.tenant) != (member.identity.user_id, member.identity.tenant):
-            raise Refused("forbidden", "a refresh can't change who is connected")
-        # From here on a message that voids the new token is for this socket, and then one before shows in Redis.
+            raise Refused("forbidden", "the new token must be of the same user and organization")
+        # From here on, control messages that void the new token apply to this socket. Redis has earlier ones.
         before, member.identity = member.identity, identity
         try:
             revoked = await self._members.sessions.revoked(identity.tenant, identity.user_id)
@@ -91,7 +91,7 @@ class Expiry:
         except BaseException:
             member.identity = before
             raise
-        # Gone while its token was looked at: then nothing may watch it any more.
+        # If the socket ended while its token was checked, no timer may be set for it.
         if not member.socket.closed and peer_of(member.socket).member is member:
             self._watch_fresh(member, before.expires_at)
         if identity.role != before.role:
@@ -103,7 +103,7 @@ class Expiry:
         self._await_end(member)
 
     def _await_end(self, member: Member) -> None:
-        # As long as it would be let in.
+        # The leeway applies here, too: for that time a connect would accept the token.
         left_s = member.identity.expires_at + self._members.settings.jwt_leeway_s - self._now()
         peer = peer_of(member.socket)
         peer.deadline = self._call_later(max(left_s, 0.0), lambda: self._end(peer))

@@ -1,7 +1,7 @@
 """Joining and leaving rooms.
 
-A join that asks for history becomes a member first, corked, and reads the log then: what the log has and the
-cork has not is the history, everything else comes live behind the answer.
+A join with history makes the socket a corked member first, and reads the log then. The events that are in the log
+and not in the cork are the history; all others come live, behind the answer.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from gateway.core.replay import MissedEvent, Told, as_past, missed_events, not_h
 from gateway.errors import Refused
 from gateway.loop_slices import Slices
 from gateway.redis.connection import RedisUnavailable, ReplyError
-from gateway.sockets.changes import add_room, remove_room
 from gateway.sockets.members import Members, facts, log
 from gateway.sockets.presence_snapshot import catch_up, in_place, of_room
 from gateway.sockets.room_access import RoomAccess
+from gateway.sockets.session_changes import add_room, remove_room
 from publisher import Offset
 from publisher.rooms import Room
 
-# Those of its user and of its organization, which nobody joins.
+# The rooms of the socket's user and organization, which no client joins by itself.
 OWN_ROOMS = 2
 NONE = msgspec.Raw(b"[]")
 
@@ -34,14 +34,14 @@ class Joined(NamedTuple):
     """The answer to a join."""
 
     offset: str
-    """The socket is in the room from here on: everything later comes live."""
+    """The offset after which the room's events come live."""
     events: msgspec.Raw
     """A JSON array."""
     complete: bool
 
 
 class Rooms:
-    """Lets members in and out of rooms. Everything raises `Unavailable`, `RedisUnavailable` or `ReplyError`."""
+    """Joins and leaves of rooms. Both raise `Unavailable`, `RedisUnavailable` or `ReplyError`."""
 
     def __init__(self, members: Members, room_access: RoomAccess) -> None:
         self._members = members
@@ -50,9 +50,9 @@ class Rooms:
         """Members that are held for an answer."""
 
     async def join(self, member: Member, name: Room, since: Offset | None, history: int | None) -> Joined:
-        """Make a socket a member of a room, with what it asks of the room's history.
+        """Make a socket a member of a room; return the history that it asks for. Also raises `Refused`.
 
-        A socket that is in the room already stays in it and gets its answer all the same.
+        A socket that is in the room already stays in it and gets an answer, too.
         """
         members = self._members
         was_in = member.tenant.rooms.get(name) in member.rooms
@@ -76,7 +76,7 @@ class Rooms:
         *,
         was_in: bool,
     ) -> Joined:
-        """Do what `join` does for a socket that may join, whose turn it is."""
+        """Do the join of a socket that may join, in its turn."""
         members = self._members
         tenant = member.tenant
         (room,) = await members.subscriptions.subscribe(tenant, [name])
@@ -84,24 +84,24 @@ class Rooms:
         try:
             if room.last_seq is None:
                 await members.subscriptions.locate(tenant, [room])
-            # Nothing at or below this is still to come for this socket.
+            # No event at or below `at` is still to come to this socket.
             at = max(tenant.position, member.last_seq, room.last_seq or 0)
             if not was_in:
                 room.add(member, at)
-            # From here on whatever is taken away from this user is taken away from this socket, too.
+            # From here on revocations reach this socket. Access may have changed before, so it is checked again.
             await self._room_access.check_again(member, name, changes, was_in=was_in)
             joined = await self._history(member, room, at, since, history, was_in=was_in)
             knows = since.seq if since is not None and since.epoch == tenant.epoch else None
             entered = await add_room(members, member, name, member.rooms.get(room, at), knows)
             if room not in member.rooms and not member.socket.closed:
-                # Taken away meanwhile, as the socket has been told: what was just written of it goes again.
-                await remove_room(members, member, name)
+                # Access was revoked while we joined, and the client has been told. Undo the entry just written.
+                await remove_room(members, member, name, taken=True)
                 raise Refused("forbidden", "you may not join this room")
             told: list[QueuedFrame] = []
             if entered.presence is not None:
                 told = [QueuedFrame(entered.seq, frame) for frame in of_room(member, name, entered.presence)]
             elif not entered.known and not member.socket.closed:
-                # It is in the room by now, whether or not it can be told who else is.
+                # The join has succeeded, even if the presence of the room can't be read.
                 with contextlib.suppress(RedisUnavailable, ReplyError):
                     told = await catch_up(members, member, [name], knows)
             member.cork = in_place(member.cork or (), told)
@@ -137,7 +137,7 @@ class Rooms:
         self._members.subscriptions.learn(tenant, StreamPosition(snapshot.epoch, snapshot.seq), [])
         log_read = snapshot.logs[room.name]
         self._members.questions.charge(member, events=len(log_read.entries), size=snapshot.size)
-        # What the answer tells must not come live any more, not even by a room that is joined later.
+        # The events in the answer must not come live as well, not even through a room that is joined later.
         await self._members.subscriptions.catch_up(tenant, snapshot.seq)
         if since is not None and since.epoch != snapshot.epoch:
             return Joined(str(Offset(snapshot.epoch, at)), NONE, complete=False)
@@ -154,7 +154,7 @@ class Rooms:
     def _missed(
         self, member: Member, room: RoomState, log_read: Log, since: Offset | None, *, was_in: bool
     ) -> Told:
-        """Return what the answer shows: after `since` only what this socket was not given live already."""
+        """Return the events for the answer; with `since`, without those that this socket received live."""
         missed = missed_events([log_read], member.cork or [], member.sid)
         if since is None:
             return Told(missed, doubtful=False)
@@ -163,7 +163,7 @@ class Rooms:
         return not_had(missed, room.name, member)
 
     async def leave(self, member: Member, name: Room) -> None:
-        """Take a socket out of a room; it need not be in."""
+        """Take a socket out of a room; does nothing if it is not in it."""
         room = member.tenant.rooms.get(name)
         joined_at = member.rooms.get(room) if room is not None else None
         if room is None or joined_at is None:
@@ -172,19 +172,18 @@ class Rooms:
         async with self._members.changing(member):
             await remove_room(self._members, member, name, member.stay_in(room, joined_at))
             self._members.leave_room(member, room)
-        # What came meanwhile was still the room's: it goes out before the answer.
+        # Events that came meanwhile were still for a member of the room, so they are sent before the answer.
         self.release(member)
-        self._members.stopped_typing(member, name)
         log.info("socket_left", **facts(member), room=name)
 
     def _hold(self, member: Member) -> None:
-        """Keep what comes for a member behind the answer to what it asks."""
+        """Cork a member, so that its events wait behind the answer."""
         if member not in self._held:
             self._held.add(member)
             member.hold()
 
     def release(self, member: Member) -> None:
-        """Let a member go on, whose answer is out."""
+        """End the hold of a member; does nothing without one."""
         if member in self._held:
             self._held.discard(member)
             member.uncork()
@@ -200,7 +199,7 @@ def _newest_within(missed: list[MissedEvent], size: int) -> list[MissedEvent]:
 
 
 async def _shown(events: list[MissedEvent], epoch: str) -> msgspec.Raw:
-    """Write events as the JSON array of an answer."""
+    """Return events as the JSON array of an answer."""
     shown, slices = [], Slices()
     for event in events:
         shown.append(as_past(event.entry.body, f"{epoch}-{event.seq}"))

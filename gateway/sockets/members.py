@@ -31,7 +31,7 @@ log = structlog.get_logger("gateway.sockets")
 
 
 class Members:
-    """One replica's members, by sid, and what serves them."""
+    """One replica's members, and the services for them."""
 
     def __init__(
         self,
@@ -54,25 +54,25 @@ class Members:
         self.sweeper = sweeper
         self.by_sid: dict[str, Member] = {}
         self.limited: Counter[str] = Counter()
-        """How often members hit a limit, by limit."""
+        """Number of times that members hit a limit, by limit."""
         self.typing: dict[Member, dict[Room, float]] = {}
-        """Conversations that members type in, each with the loop time at which that was noted last."""
+        """Conversations that members type in, each with the loop time at which Redis was last told."""
         self.questions = Questions(settings.max_waiting_questions, self.limited)
         self.refused: Counter[str] = Counter()
-        """Events of members that were refused, by code."""
+        """Number of members' events that were refused, by code."""
         self._changing: dict[Member, tuple[asyncio.Lock, int]] = {}
-        """Members whose sessions are being changed: whose turn it is, and by how many."""
+        """For each member whose session is being changed: the lock, and the number of changes that want it."""
         self._publishing: set[asyncio.Future[Any]] = set()
 
     def enter(self, member: Member) -> None:
-        """Put a member into the tables; of two with one sid the one that claimed the session last has the name."""
+        """Add a member to the tables. If two members share a sid, `by_sid` has the one that claimed last."""
         named = self.by_sid.get(member.sid)
         if named is None or named.generation <= member.generation:
             self.by_sid[member.sid] = member
         member.tenant.members.add(member)
 
     def take_out(self, member: Member) -> None:
-        """Take a member out of its rooms and the tables; what its rooms get from now on is not for it."""
+        """Take a member out of its rooms and the tables; it gets no later events of its rooms."""
         member.flush()
         for room in list(member.rooms):
             room.remove(member)
@@ -82,13 +82,14 @@ class Members:
         member.tenant.members.discard(member)
 
     def leave_room(self, member: Member, room: RoomState) -> None:
-        """Take a member out of one room; what waits to be conflated is from before."""
+        """Take a member out of one room, and end its typing there; its waiting conflated events are sent first."""
         member.flush()
         member.leave(room)
+        self.stopped_typing(member, room.name)
         self.subscriptions.note_idle(room)
 
     def stopped_typing(self, member: Member, room: Room) -> bool:
-        """Note that a member types in a conversation no more; return whether it did."""
+        """Note that a member has stopped typing in a conversation; return whether it typed there."""
         return self.typing.get(member, {}).pop(room, None) is not None
 
     def tell(self, member: Member, event: str, *args: Any) -> None:
@@ -96,7 +97,7 @@ class Members:
         member.socket.send_frame(Frame(packets.event(event, *args)))
 
     def publish(self, envelope: Envelope) -> None:
-        """Publish without waiting, and without minding whether it worked: for ephemeral events."""
+        """Publish an ephemeral event in the background; errors are ignored."""
         task = asyncio.ensure_future(self.commands.publish(envelope))
         self._publishing.add(task)
         task.add_done_callback(self._published)
@@ -107,19 +108,19 @@ class Members:
             task.exception()
 
     async def write_again(self, tenant: Tenant, members: Iterable[Member]) -> None:
-        """Write sessions that are gone as they are now, but for members that were sent away by now.
+        """Write sessions again that Redis has lost, or whose sockets it counts as gone; skip members that ended.
 
-        First everything is heard that was published until now: a replica that was frozen would bring back a
-        session that ended meanwhile. Raises `RedisUnavailable`, `ReplyError` or `Unavailable`.
+        A fence comes first: a replica that was frozen would otherwise restore a session that ended meanwhile.
+        Raises `RedisUnavailable`, `ReplyError` or `Unavailable`.
         """
         await self.subscriptions.fence(tenant)
-        # Those first that need not wait for a change that is under way.
+        # Members without a change under way come first: they need not wait for one.
         for member in sorted(members, key=lambda member: member in self._changing):
             async with self.changing(member):
                 await self._write_if_there(member)
 
     async def write_changed(self, member: Member) -> None:
-        """Do so for a member whose session the caller changes."""
+        """Do the same for one member, whose lock (`changing`) the caller holds."""
         await self.subscriptions.fence(member.tenant)
         await self._write_if_there(member)
 
@@ -129,9 +130,9 @@ class Members:
 
     @contextlib.asynccontextmanager
     async def changing(self, member: Member) -> AsyncIterator[None]:
-        """Change a member's session, one change after the other.
+        """Hold the lock of a member's session during the block, so that there is one change at a time.
 
-        A session that is written as a whole while its socket joins or leaves a room would undo that.
+        Without it, writing a whole session could undo a join or a leave of the same time.
         """
         lock, waiting = self._changing.get(member) or (asyncio.Lock(), 0)
         self._changing[member] = lock, waiting + 1
@@ -150,18 +151,18 @@ class Members:
 
 
 def evict(members: Members, member: Member) -> None:
-    """Close a socket whose session has moved on to another one."""
+    """Close a socket whose session another socket has claimed."""
     members.take_out(member)
     member.socket.close(CloseReason.SERVER, CloseCode.POLICY)
 
 
 def session_ref(member: Member) -> SessionRef:
-    """Return what Redis knows a member's session by."""
+    """Return the names by which Redis knows a member's session."""
     identity = member.identity
     token = identity.token_id, identity.issued_at
     return SessionRef(member.tenant.id, identity.user_id, member.pid, member.sid, member.generation, *token)
 
 
 def facts(member: Member) -> dict[str, str]:
-    """Return what a log line says of a member."""
+    """Return the fields of a log line about a member."""
     return {"sid": member.sid, "user": member.identity.user_id, "tenant": member.tenant.id}

@@ -1,7 +1,7 @@
-"""Socket.IO v5 packets as text: strict in what is taken, plain in what is sent. Pure.
+"""Socket.IO v5 packets as text: a strict parser and a plain encoder. Pure.
 
-A packet is ``<type>[<attachments>-][<namespace>,][<id>][<JSON>]``. Whatever the protocol document does not
-allow raises :class:`ProtocolViolation`: the peer is broken or hostile, and its socket is to be closed.
+A packet is ``<type>[<attachments>-][<namespace>,][<id>][<JSON>]``. A packet that the protocol document does not
+allow raises :class:`ProtocolViolation`: the peer is broken or hostile, and its socket must be closed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ from gateway.engine.errors import CloseCode, ProtocolViolation
 
 MAX_ATTACHMENTS: Final = 10
 MAX_NAMESPACE_CHARS: Final = 128
-# Lists and objects of one payload. A megabyte may hold half a million of them, for which the garbage collector
-# searches everything there is again and again: 0.2 s. A client of ours sends a few.
+# Most lists and objects in one payload. A megabyte may hold half a million of them. They would make the garbage
+# collector search all objects again and again, for 0.2 s. Our clients send a few.
 MAX_CONTAINERS: Final = 10_000
 _MAX_ID: Final = 2**53
 _MAX_ID_DIGITS: Final = 16
 
-# JavaScript's emitters give these a meaning of their own.
+# JavaScript's emitters use these names themselves.
 RESERVED_EVENTS: Final = frozenset(
     ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")
 )
@@ -159,7 +159,7 @@ def _is_event(data: Any) -> bool:
 
 
 def assemble(packet: Packet, attachments: Sequence[bytes]) -> Packet:
-    """Return the packet with the attachments, all of them, in place of their placeholders."""
+    """Return the packet with all its attachments in place of their placeholders."""
     try:
         data = _fill(packet.data, attachments)
     except RecursionError:
@@ -181,7 +181,7 @@ def _fill(node: Any, attachments: Sequence[bytes]) -> Any:
 
 
 def extract(node: Any) -> tuple[Any, list[bytes]]:
-    """Return `node` with placeholders for the bytes in it, and those bytes: what `assemble` undoes."""
+    """Return `node` with placeholders for the bytes in it, and those bytes; `assemble` does the reverse."""
     found: list[bytes] = []
     return _hollow(node, found), found
 
@@ -206,7 +206,7 @@ def connect(data: Mapping[str, Any], namespace: str = "/") -> bytes:
 
 
 def connect_error(message: str, data: Any = None, namespace: str = "/") -> bytes:
-    """Return the packet that refuses a client, in the shape that its `connect_error` event shows."""
+    """Return the packet that refuses a client; its `connect_error` event shows `message` and `data`."""
     body = {"message": message} if data is None else {"message": message, "data": data}
     return _encode(PacketType.CONNECT_ERROR, namespace, None, body)
 

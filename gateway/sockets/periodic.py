@@ -1,4 +1,4 @@
-"""Doing something for every member of this replica once in a while: tenant by tenant, spread over the time."""
+"""Periodic work for every member of this replica: tenant by tenant, spread over the period."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from gateway.sockets.members import log
 from gateway.tasks import cancelled
 
 TICK_S = 1.0
-# Ticks of a round, at the least.
+# Fewest ticks in a round.
 TICKS = 4
-# Members of one call, which holds Redis up for that long.
+# Most members in one call. Redis does nothing else meanwhile.
 BATCH = 500
 
 Batch = tuple[Tenant, list[Member]]
 
 
 class PeriodicWork:
-    """Calls `work(tenant, members)` for the members of every tenant, each once in `every_s`.
+    """Calls `work(tenant, members)` for the members of every tenant, once in `every_s` seconds.
 
-    What fails is tried again with the next tick. Nothing waits for anything else: a shard of Redis that is away
-    must not end the leases of the others' tenants.
+    A call that fails is made again with the next tick. No call waits for another: a shard of Redis that is down
+    must not end the leases of other shards' tenants.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class PeriodicWork:
         self._failing: set[Tenant] = set()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the rounds."""
         self._runner = asyncio.create_task(self._run(), name=self._name)
 
     async def stop(self) -> None:
-        """Do nothing more."""
+        """Cancel the rounds and the calls under way."""
         await cancelled(self._runner, *self._under_way)
 
     async def once(self) -> None:
-        """Do a whole round now; raises what `work` raises."""
+        """Do a whole round now; raises the errors of `work`."""
         await asyncio.gather(*(self._work(*batch) for batch in self._batches()))
 
     async def _run(self) -> None:
@@ -77,7 +77,7 @@ class PeriodicWork:
         return batches
 
     async def _do(self, tenant: Tenant, members: list[Member]) -> None:
-        # Who has gone meanwhile was given what is left of its lease.
+        # A member that has gone meanwhile is left out: the end of its lease was set when it left.
         there = [member for member in members if member in tenant.members]
         try:
             await self._work(tenant, there)

@@ -1,16 +1,16 @@
-"""Telling one socket who is in the conversations that it came to, so that it has to ask for nothing.
+"""Snapshots of presence for one socket that comes or joins, so that its page has to ask for nothing.
 
-What Redis said of a moment is told between what was published before and after it: a newer event that had
-overtaken it would be taken back.
+A snapshot is sent between the events that were published before and after it: behind a newer event, it would undo
+that event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.core import statuses
 from gateway.core.frames import Frame
 from gateway.core.model import Member, QueuedFrame
+from gateway.presence import statuses
 from gateway.presence.store import ROOM_BATCH, RoomPresence
 from gateway.sockets import packets
 from gateway.sockets.members import Members
@@ -18,17 +18,17 @@ from publisher.rooms import Room, room_kind
 
 
 def ephemeral(body: bytes) -> Frame:
-    """Make a frame of an event's body, as it is on the wire to the gateways."""
+    """Return the frame of an ephemeral event with this body, the JSON array."""
     return Frame(b"2" + body)
 
 
 def of_users(member: Member, body: bytes) -> list[Frame]:
-    """Make the events that say who came and went."""
+    """Return the events of users who came online or went offline; `body` is a `user:statuses` event."""
     return [ephemeral(body)] if member.takes_statuses else [*statuses.one_by_one(body).values()]
 
 
 def of_room(member: Member, room: Room, people: RoomPresence) -> list[Frame]:
-    """Make the events that say who looks at a conversation, who types there, and who types no more."""
+    """Return the events of a conversation's viewers, its typists, and users who have stopped typing."""
     ident = room.partition(":")[2]
     named = [(user, False) for user in people.stopped] + [(user, True) for user in people.typists]
     typing = [
@@ -42,9 +42,9 @@ def of_room(member: Member, room: Room, people: RoomPresence) -> list[Frame]:
 async def catch_up(
     members: Members, member: Member, rooms: Iterable[Room], after: int | None
 ) -> list[QueuedFrame]:
-    """Read what brings a member up to date: conversations among some rooms, and who came and went since `after`.
+    """Return the presence in the conversations among some rooms, and changes of users since the seq `after`.
 
-    The member is in its rooms, corked. Raises `RedisUnavailable` or `ReplyError`.
+    The member is in its rooms, and corked. Raises `RedisUnavailable` or `ReplyError`.
     """
     conversations = [room for room in rooms if room_kind(room) == "conversation"]
     told: list[QueuedFrame] = []
@@ -59,5 +59,5 @@ async def catch_up(
 
 
 def in_place(kept: Iterable[QueuedFrame], told: Iterable[QueuedFrame]) -> list[QueuedFrame]:
-    """Put what is told of a moment behind what was published by then, and before what came later."""
+    """Return queued frames and snapshots in the order of their seqs; with equal seqs the snapshot is last."""
     return sorted((*kept, *told), key=lambda corked: corked.seq)

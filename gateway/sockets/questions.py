@@ -1,9 +1,9 @@
-"""Questions with large answers: what they cost the socket that asks, and how many a tenant may ask at a time.
+"""Questions with large answers: their cost for the socket that asks, and their number at a time for a tenant.
 
-An event counts by what a client sends, and `history: 500` is as short as `ping`. So what answering has cost is
-taken from the socket's rate afterwards. A socket's events are handled one after the other, so it has one such
-question at a time; its tenant has two, and the others wait. After an answer its turn rests for a multiple of what
-it has cost: a tenant whose sockets all ask at once takes a fifth of the time that there is.
+The rate of a socket counts what its client sends, and `history: 500` is as short as `ping`. So the cost of an
+answer is taken from the rate afterwards. A socket's events are handled one after the other, so it has one such
+question at a time. Its tenant has two at a time, and the others wait. After an answer, the turn rests for a
+multiple of the cost: a tenant whose sockets all ask at once takes a fifth of the time.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from gateway.core.model import Member
 from gateway.errors import Refused
 from gateway.limits.turns import TooManyWaiting, Turns
 
-# Of all tenants, and of one.
+# Most questions at a time, of all tenants and of one tenant.
 AT_ONCE: Final = 32
 OF_ONE: Final = 2
-# For each token: some eight times what it takes here.
+# Seconds of rest for each token: some eight times as long as the work takes here.
 REST_S: Final = 0.0002
-# A socket that is refused for want of room may ask again after this time.
+# After this time, a socket may ask again that was refused because too many questions wait.
 RETRY_MS: Final = 1000
 
-# Tokens of `GATEWAY_EVENTS_PER_S`. A `ping` takes one. To read an event from Redis and to write it into an answer
-# takes half its time, here and in Redis, 16 KiB take as much, a user's name a fiftieth.
+# Tokens of `GATEWAY_EVENTS_PER_S`, by the time for the work here and in Redis. A `ping` is one token. An event
+# that is read and written into an answer is half a token, 16 KiB are one token, and a user's name is a fiftieth.
 _AN_EVENT: Final = 1 / 2
 _A_NAME: Final = 1 / 50
 _A_BYTE: Final = 1 / (1 << 14)
 
 
 def cost(*, events: int = 0, names: int = 0, size: int = 0) -> float:
-    """Return the tokens that an answer costs which took one look into Redis, beside the question's own."""
+    """Return the tokens for an answer with one read from Redis, in addition to the question's own token."""
     return 1 + events * _AN_EVENT + names * _A_NAME + size * _A_BYTE
 
 
 class Questions:
-    """Lets sockets ask in turns."""
+    """The turns in which sockets may ask."""
 
     def __init__(self, most_waiting: int, limited: Counter[str]) -> None:
-        """`limited` counts those that are refused because too many of their tenant wait."""
+        """`limited` counts questions that are refused because `most_waiting` of their tenant wait already."""
         self._limited = limited
         self._turns = Turns(AT_ONCE, most_waiting, each=OF_ONE)
         self._tokens: dict[Member, float] = {}
-        """For each member whose turn it is, what its answer has cost so far."""
+        """For each member whose turn it is, the tokens that its answer has cost so far."""
 
     @property
     def waiting(self) -> int:
@@ -55,13 +55,18 @@ class Questions:
 
     @asynccontextmanager
     async def turn(self, member: Member) -> AsyncIterator[None]:
-        """Wait for a socket's turn and have it for the block. Raises `Refused`."""
+        """Wait for a socket's turn and hold it during the block; raises `Refused`."""
         try:
             await self._turns.acquire(member.tenant.id)
         except TooManyWaiting:
             limit = "max_waiting_questions"
             self._limited[limit] += 1
-            raise Refused("rate_limited", "too many questions", limit=limit, retry_after_ms=RETRY_MS) from None
+            raise Refused(
+                "rate_limited",
+                "too many joins with history and presence questions wait",
+                limit=limit,
+                retry_after_ms=RETRY_MS,
+            ) from None
         self._tokens[member] = 0.0
         try:
             if member.socket.closed:
@@ -72,7 +77,7 @@ class Questions:
             asyncio.get_running_loop().call_later(rest_s, self._turns.give_back, member.tenant.id)
 
     def charge(self, member: Member, *, events: int = 0, names: int = 0, size: int = 0) -> None:
-        """Take from a member's rate what its answer costs, as `cost` says."""
+        """Take the tokens of an answer, as `cost` returns them, from a member's rate."""
         tokens = cost(events=events, names=names, size=size)
         self._tokens[member] += tokens
         member.socket.spend(tokens)

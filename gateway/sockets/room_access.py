@@ -1,38 +1,36 @@
-"""Access to rooms: asked at each join, at each recovery, and when a refreshed token has another role."""
+"""Access to rooms: checked at each join, at each recovery, and when a refreshed token has another role."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
 
-from gateway.core.frames import Frame
 from gateway.core.model import Identity, Member
 from gateway.errors import Refused, Unavailable
-from gateway.sockets import packets
-from gateway.sockets.changes import remove_room_later
 from gateway.sockets.members import Members, log
+from gateway.sockets.removal import remove_from_room
 from publisher.rooms import Room, room_kind
 
-# Rooms that a socket is put into because of who it is: its token has allowed them.
+# Kinds of rooms that every socket is in; its token has allowed them.
 OWN = ("organization", "user")
-# Rooms of one socket that are asked about at the same time.
+# Rooms of one socket that are checked at the same time.
 AT_ONCE = 20
 
 
 class RoomAccess:
-    """Asks `Members.access`, and puts out those who may not stay."""
+    """Asks `Members.access`, and removes members from rooms that are closed to them."""
 
     def __init__(self, members: Members) -> None:
         self._members = members
         self.denied = 0
-        """Joins that were not allowed, and rooms kept from users who came back."""
+        """Number of joins that were denied, and of rooms that users lost with a recovery or a new role."""
 
     async def check(self, member: Member, name: Room, *, was_in: bool) -> int:
-        """Have a socket's join allowed; return `Access.changes` as of the question.
+        """Check that a socket may join a room; return `Access.changes` from before the check.
 
-        A socket that was in the room before is asked about as well: the answer to the join may carry the room's
-        history. If it is refused, it is put out. Raises `Refused`; `Unavailable`, `RedisUnavailable` or
-        `ReplyError` if nobody can say.
+        A socket that is in the room already is checked, too, because the answer may carry the room's history; if
+        the room is closed to it, it is removed. Raises `Refused`; `Unavailable`, `RedisUnavailable` or
+        `ReplyError` if there is no answer.
         """
         changes = self._members.access.changes
         if not await self._may_join(member.identity, name):
@@ -43,19 +41,19 @@ class RoomAccess:
         return changes
 
     async def _may_join(self, identity: Identity, name: Room) -> bool:
-        """Ask whether the user is held off, and whether it may be in the room otherwise."""
+        """Return whether the user may be in the room: not blocked in Redis, and allowed by `Members.access`."""
         if await self._members.sessions.blocked(identity.tenant, identity.user_id, [name]):
             return False
         verdict = self._members.access.may_join(identity, name)
         return verdict if isinstance(verdict, bool) else await verdict
 
     async def check_again(self, member: Member, name: Room, changes: int, *, was_in: bool) -> None:
-        """Have a join allowed once more, as `check` does, if what it was told then may be wrong by now."""
+        """Check a join again, as `check` does, while access has changed since the last check."""
         while changes != self._members.access.changes:
             changes = await self.check(member, name, was_in=was_in)
 
     async def closed_to(self, identity: Identity, rooms: Iterable[Room]) -> set[Room]:
-        """Return those rooms of a returning user that they may not be in any more.
+        """Return the rooms of a returning user that are closed to the user by now.
 
         Raises `RedisUnavailable` or `ReplyError`.
         """
@@ -71,10 +69,10 @@ class RoomAccess:
             log.info("rooms_not_restored", user=identity.user_id, tenant=identity.tenant, rooms=len(closed))
 
     async def _not_allowed(self, identity: Identity, asked: list[Room]) -> set[Room]:
-        """Return those rooms that the user's role or the backend does not allow.
+        """Return the rooms that the user's role or the backend does not allow.
 
-        Where nobody can say in time they stay: they were allowed once, what a backend takes away is remembered
-        in Redis, and a backend's restart would otherwise put everybody out who comes back meanwhile.
+        Rooms without an answer in time stay open: they were allowed once, and Redis remembers revocations.
+        Otherwise a restart of the backend would remove every user who comes back meanwhile.
         """
         closed: set[Room] = set()
         try:
@@ -95,7 +93,7 @@ class RoomAccess:
         return closed
 
     async def review(self, member: Member) -> None:
-        """Put a socket out of the rooms that its new role does not open."""
+        """Remove a socket from the rooms that its new role does not open."""
         identity, names = member.identity, [room.name for room in member.rooms]
         closed = await self._not_allowed(identity, [name for name in names if room_kind(name) not in OWN])
         self._withheld(identity, closed)
@@ -108,26 +106,3 @@ async def _may_stay(verdict: Awaitable[bool]) -> bool:
         return await verdict
     except Unavailable:
         return True
-
-
-def remove_from_room(members: Members, member: Member, name: Room) -> None:
-    """Take a socket out of a room, also for recoveries to come, and tell it so; nothing if it is not in."""
-    room = member.tenant.rooms.get(name)
-    if room is None or room not in member.rooms:
-        return
-    members.leave_room(member, room)
-    members.stopped_typing(member, name)
-    if member.cork is None:
-        member.socket.send_frame(left_event(name))
-    else:
-        # Behind what the room gave it before.
-        member.keep(member.last_seq, left_event(name))
-    remove_room_later(members, member, name)
-
-
-def left_event(name: Room) -> Frame:
-    """Make the event that tells a socket that it is not in a room any more."""
-    kind, _, ident = name.partition(":")
-    if kind == "conversation":
-        return Frame(packets.event("left_conversation", {"conversation_id": ident}))
-    return Frame(packets.event("left_room", {"room": name}))

@@ -11,27 +11,27 @@ from gateway.core.model import Member
 from gateway.engine import CloseReason, EngineOptions
 from gateway.limits.connects import Connects
 from gateway.rooms.notices import unwatched
-from gateway.sockets.changes import IN_DOUBT
-from gateway.sockets.chunked_send import Sleep
 from gateway.sockets.connect import Connector
 from gateway.sockets.control import ControlHandler
 from gateway.sockets.events import Events
 from gateway.sockets.expiry import Expiry
-from gateway.sockets.leases import Leases, since
 from gateway.sockets.manager import RoomManager
 from gateway.sockets.members import Members, facts, log, session_ref
 from gateway.sockets.packets import Packet
-from gateway.sockets.presence import PresenceLeases
+from gateway.sockets.presence_leases import PresenceLeases
 from gateway.sockets.room_access import RoomAccess
+from gateway.sockets.session_changes import IN_DOUBT
+from gateway.sockets.session_leases import SessionLeases, since
 from gateway.sockets.socketio_server import LEFT, Admission, Peer, SocketServer
+from gateway.sockets.typing import Typing
 from publisher.rooms import Room
 
-# Why this replica closes sockets that come back by themselves, to wherever there is room for them.
+# Reasons for which this replica closes sockets that should come back at once, to any replica.
 SENT_AWAY = (CloseReason.SHUTDOWN, "gap", "history lost", IN_DOUBT)
 
 
 class GatewayServer(SocketServer):
-    """Everything that browsers talk to."""
+    """The server that browsers talk to."""
 
     def __init__(
         self,
@@ -39,36 +39,35 @@ class GatewayServer(SocketServer):
         tokens: Tokens,
         options: EngineOptions,
         connects: Connects | None = None,
-        *,
-        sleep: Sleep = asyncio.sleep,
     ) -> None:
         super().__init__(
             options=options,
             connect_timeout_s=members.settings.connect_timeout_s,
             connects=connects,
-            client_manager=RoomManager(members),
+            client_manager=RoomManager(),
         )
         self.members = members
         self.room_access = RoomAccess(members)
-        self.connector = Connector(members, tokens, self.room_access, sleep)
-        self.control = ControlHandler(members)
-        self.leases = Leases(members)
+        self.connector = Connector(members, tokens, self.room_access)
+        typing = Typing(members)
+        self.control = ControlHandler(members, typing)
+        self.leases = SessionLeases(members)
         self.presence = PresenceLeases(members)
         self._expiry = Expiry(members, tokens, self.room_access, self.eio.call_later)
-        self._events = Events(members, self._expiry, self.room_access)
+        self._events = Events(members, self._expiry, self.room_access, typing)
 
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
-        """Accept a socket whose token is good."""
+        """Accept a socket with a valid token."""
         admission = await self.connector.connect(peer, auth)
         self._expiry.watch(_member_of(peer))
         return admission
 
     def handle_event(self, peer: Peer, namespace: str, packet: Packet) -> Awaitable[None] | None:
-        """Handle what a browser asks."""
+        """Handle one event of a browser."""
         return self._events.handle(_member_of(peer), packet)
 
     def departed(self, peer: Peer, namespace: str, sid: str, reason: str) -> None:
-        """Let go of a socket; unless it left for good, its session waits for it from now on."""
+        """Clean up after a socket; unless it left for good, its session waits for a recovery from now on."""
         member, peer.member = _member_of(peer), None
         self._expiry.cancel(peer)
         self._events.departed(member)
@@ -82,7 +81,7 @@ class GatewayServer(SocketServer):
     async def _end(self, member: Member, typing: Iterable[Room], reason: str) -> None:
         sessions = self.members.sessions
         if reason == LEFT:
-            # The page may be on its way to the next one: its user gets the time that a reload has.
+            # The browser may be loading the next page, so the user stays online for the grace time.
             await sessions.end(session_ref(member), typing, at_once=False)
         else:
             moving = reason in SENT_AWAY

@@ -1,10 +1,10 @@
-"""python-socketio's AsyncServer on our engine, as the Socket.IO v5 document has it.
+"""python-socketio's AsyncServer on our engine, as the Socket.IO v5 document defines it.
 
-The one module that reaches past python-socketio's public surface; it is pinned, and
-`tests/sockets/test_socketio_server.py` fails when what is used here changes. What differs from upstream: packets
-are decoded strictly and a malformed one closes the transport; CONNECT comes before any event; a refusal is
-an object that the client can read; a socket that never sends CONNECT is closed; events of one socket are
-handled one after the other, without a task where a handler does not wait; the environ goes after connect.
+Only this module uses private methods of python-socketio, which is pinned; `tests/sockets/test_socketio_server.py`
+fails when they change. Differences from upstream: packets are decoded strictly, and a malformed one closes the
+transport; CONNECT comes before any event; a refusal is an object that the client can read; a socket that never
+sends CONNECT is closed; events of one socket are handled one after the other, without a task if a handler does not
+wait; the environ is dropped after the connect.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
 
 
-# A browser goes when it was refused; one that stays may try as often as this.
+# Most refused connects of one socket; one more closes it. A browser leaves after the first.
 MAX_REFUSALS = 3
 
-# From a socket that sends too much these are dropped; an event is answered with an error.
+# If a socket sends too much, these packets are dropped; an event is answered with an error.
 _NO_ANSWER = frozenset((PacketType.CONNECT, PacketType.ACK, PacketType.BINARY_ACK))
 
-# The client left by a DISCONNECT packet, not by losing its transport: it does not want to come back.
+# The client sent a DISCONNECT packet, and did not lose its transport: it does not want to come back.
 LEFT = "client namespace disconnect"
 
 
 class Admission(NamedTuple):
-    """An accepted connection: the ids that CONNECT carries, what goes out with it, and what happens then."""
+    """An accepted connection: the ids in CONNECT, the frames that follow it, and a function to call after them."""
 
     sid: str
     pid: str | None = None
@@ -53,8 +53,8 @@ class Admission(NamedTuple):
 class Peer:
     """One Engine.IO session as Socket.IO sees it.
 
-    `deadline` closes it unless something happens before: CONNECT, or a fresh token. `member` and `takes_statuses`
-    are the server subclass's to use.
+    `deadline` is the timer of the connect time-out, and later of the token's end. `member` and `takes_statuses`
+    are for the server's subclass.
     """
 
     __slots__ = (
@@ -75,20 +75,20 @@ class Peer:
         self.member: Member | None = None
         self.deadline: Call | None = None
         self.early: list[Any] | None = None
-        """Packets that a connect handler sent, which wait for CONNECT."""
+        """Packets of a connect handler, which wait until CONNECT is sent."""
         self.refusals = 0
         self.takes_statuses = False
         self.partial: tuple[Packet, list[bytes]] | None = None
         self._others: dict[str, str] | None = None
 
     def sid_in(self, namespace: str) -> str | None:
-        """Return the sid in a namespace, None where it is not connected."""
+        """Return the sid in a namespace; None if the peer is not connected to it."""
         if namespace == "/":
             return self.sid
         return self._others.get(namespace) if self._others else None
 
     def set_sid(self, namespace: str, sid: str | None) -> None:
-        """Note that it is connected to a namespace, or not any more."""
+        """Note the sid in a namespace; None if the peer has left it."""
         if namespace == "/":
             self.sid = sid
         elif sid is None:
@@ -97,11 +97,11 @@ class Peer:
             self._others = (self._others or {}) | {namespace: sid}
 
     def namespaces(self) -> list[str]:
-        """Return the namespaces it is connected to."""
+        """Return the namespaces that the peer is connected to."""
         return [*(["/"] if self.sid else []), *(self._others or ())]
 
     def attach(self, data: bytes) -> Packet | None:
-        """Take an attachment; return the packet once it is whole."""
+        """Take an attachment; return the packet with the last one, and None before."""
         if self.partial is None:
             raise ProtocolViolation(CloseCode.PROTOCOL, "unexpected binary message")
         packet, attachments = self.partial
@@ -113,7 +113,7 @@ class Peer:
 
 
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is not typed
-    """The server; `admit`, `handle_event` and `departed` are for a subclass to override."""
+    """python-socketio's server on our engine; a subclass may override `admit`, `handle_event` and `departed`."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
     # -- for a subclass
 
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
-        """Accept a connection, or raise `Refused`; by default as python-socketio's handlers say."""
+        """Accept a connection, or raise `Refused`; by default python-socketio's handlers decide."""
         sid = await self.manager.pre_connect(peer.socket.sid, namespace)
         peer.early = []
         try:
@@ -146,9 +146,9 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
             peer.early = None
             await self.manager.disconnect(sid, namespace, ignore_queue=True)
             raise
-        return Admission(sid, begin=lambda: self._begin(peer, namespace, sid))
+        return Admission(sid, begin=lambda: self._flush_early(peer, namespace, sid))
 
-    async def _begin(self, peer: Peer, namespace: str, sid: str) -> None:
+    async def _flush_early(self, peer: Peer, namespace: str, sid: str) -> None:
         early, peer.early = peer.early or (), None
         for packet in early:
             await self._send_eio_packet(peer.socket.sid, packet)
@@ -162,14 +162,14 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
             await super()._send_eio_packet(eio_sid, eio_pkt)
 
     def handle_event(self, peer: Peer, namespace: str, packet: Packet) -> Awaitable[object] | None:
-        """Handle an event; by default as python-socketio's handlers say."""
+        """Handle an event; by default with python-socketio's handlers."""
         handling: Awaitable[object] = self._handle_event_internal(
             self, peer.sid_in(namespace), peer.socket.sid, packet.data, namespace, packet.id
         )
         return handling
 
     def departed(self, peer: Peer, namespace: str, sid: str, reason: str) -> Awaitable[object] | None:
-        """See off a connection that ended; by default as python-socketio's handlers say."""
+        """Handle the end of a connection; by default with python-socketio's handlers."""
         return self._depart(namespace, sid, reason)
 
     async def _depart(self, namespace: str, sid: str, reason: str) -> None:
@@ -186,9 +186,9 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
             self._connects.opened(socket.remote)
 
     def _expect_connect(self, peer: Peer) -> None:
-        """Close a socket that does not connect in time, whether it never did or left everything that it was in."""
+        """Close the socket unless it connects in time: when it is new, and after it left its last namespace."""
         peer.deadline = self.eio.call_later(
-            # Deadlines are up to a tick late, and this one is not to be.
+            # Timers are up to a tick late, and this one must not be.
             max(self._connect_timeout_s - self.eio.options.tick_s, 0.0),
             lambda: peer.socket.close(CloseReason.LATE, CloseCode.POLICY),
         )
@@ -206,7 +206,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
                 raise ProtocolViolation(CloseCode.PROTOCOL, "an attachment is missing")
             packet = packets.decode(data)
             if packet.attachments:
-                # Before it has connected nothing is kept of a client but its token.
+                # Before a client has connected, nothing of it is kept except its token.
                 self._check_connected(peer)
                 peer.partial = (packet, [])
                 return None
@@ -256,7 +256,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
         sid = peer.sid_in(namespace)
         if sid is None:
             self._check_connected(peer)
-            return None  # what was under way when the client left that namespace
+            return None  # the peer has left that namespace
         if packet.type in (PacketType.EVENT, PacketType.BINARY_EVENT):
             return self.handle_event(peer, namespace, packet)
         if packet.type == PacketType.DISCONNECT:
@@ -285,7 +285,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
             socket.send_frame(Frame(refusal))
             return
         except Unavailable:
-            # A CONNECT_ERROR would stop the client for good; a closed transport has it try again.
+            # A CONNECT_ERROR would stop the client for good; after a closed transport it tries again.
             socket.close(CloseReason.SERVER, CloseCode.TRY_LATER)
             return
         if deadline is not None:
@@ -303,7 +303,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
 
 
 def peer_of(socket: EngineSocket | MemberSocket) -> Peer:
-    """Return the peer that a socket belongs to, which is open."""
+    """Return the peer of an open socket."""
     peer = socket.owner
     assert isinstance(peer, Peer)
     return peer

@@ -1,8 +1,8 @@
 /**
- * Every event of the gateway. Made by `make docs` from `publisher/events`, so nothing is changed here.
- * Types alone: nothing of this file is left in the built package.
+ * All events of the gateway. `make docs` makes this file from `publisher/events`: do not edit it.
+ * It has only types, so no code of it is in the built package.
  *
- * A backend may publish events of its own; a page says what they carry by merging:
+ * A backend may publish events of its own. A page declares their payloads by declaration merging:
  *
  *     declare module "pytake-realtime-client" {
  *       interface ServerEvents { "ticket:closed": { ticket_id: string } }
@@ -12,10 +12,10 @@
 /** ISO 8601, with a time zone. */
 export type Timestamp = string;
 
-/** Where an event stands in its organization's history: `<epoch>-<seq>`. */
+/** An event's place in its organization's history: `<epoch>-<seq>`. */
 export type Offset = string;
 
-/** Why a recovery that the client wanted was not possible. */
+/** The reason why the client's session could not be recovered. */
 export type LossReason = "expired" | "unknown" | "epoch" | "trimmed" | "identity";
 
 /** A code of a refusal at connect. */
@@ -39,7 +39,7 @@ export type EventCode =
   | "internal"
   | "unavailable";
 
-/** One after which the same may well succeed later. */
+/** A code after which the same request may succeed later. */
 export type RetryCode =
   | "too_many_connections"
   | "draining"
@@ -50,47 +50,47 @@ export type RetryCode =
 /** The answer to a join. */
 export interface Joined {
   message: string;
-  /** The socket is in the room from here on. */
+  /** The socket gets the room's events after this offset. */
   offset: Offset;
   /** Oldest first. */
   events: PastEvent[];
-  /** Whether the history reaches back to `since`; where not, load from the REST API. */
+  /** Whether no event after `since` is missing; if false, load from the REST API. */
   complete: boolean;
 }
 
-/** The options of a join about the room's history. */
+/** The options of a join that ask for the room's history. */
 export interface JoinOptions {
-  /** Everything after it, which was seen earlier, comes with the answer. */
+  /** Offset that the client has seen; the answer has the events after it. */
   since?: Offset;
-  /** The last n events come with the answer. */
+  /** The answer has this many last events. */
   history?: number;
 }
 
-/** Why something failed. */
+/** The reason for which an event failed. */
 export interface EventError {
   code: ConnectCode | EventCode;
-  /** A plain word, for logs. */
+  /** The reason in words, for logs. */
   message: string;
-  /** The limit that was hit, where it was one. */
+  /** The limit that was hit, if one was. */
   limit?: string;
   retry_after_ms?: number;
 }
 
 /** A message of a conversation, sent or received. */
 export interface MessageNew {
-  /** The message's; the same message is published once. */
+  /** The message's id; each id is published once. */
   id: string;
   conversation_id: string;
   direction: "inbound" | "outbound";
-  /** `contact`, `agent`, `bot`. */
+  /** Such as `contact`, `agent` or `bot`. */
   sender_type: string;
-  /** WhatsApp's: `text`, `image`, `document`. */
+  /** WhatsApp's type, such as `text`, `image` or `document`. */
   message_type: string;
-  /** By `message_type`; of a text `{text}`. */
+  /** Depends on `message_type`; `{text}` for a text. */
   content: Record<string, unknown>;
-  /** `received`, or as `message:status` has it. */
+  /** `received`, or a status of `message:status`. */
   status: string;
-  /** WhatsApp's own id; null until it has one. */
+  /** WhatsApp's id of it; null until it has one. */
   whatsapp_message_id: string | null;
   created_at: Timestamp;
   sent_at?: Timestamp | null;
@@ -104,18 +104,18 @@ export interface MessageStatus {
   conversation_id: string;
 }
 
-/** A conversation as an inbox shows it without opening it. */
+/** The last message of a conversation, as an inbox shows it while the conversation is not open. */
 export interface ConversationUpdated {
   conversation_id: string;
   last_message_at: Timestamp;
-  /** The beginning of its text; empty where it has none. */
+  /** Beginning of its text; empty without text. */
   preview: string;
   message_type: string | null;
-  /** How many its reader has not read. */
+  /** Messages that the reader has not read. */
   unread?: number;
 }
 
-/** The number of messages of a conversation that its user has not read. */
+/** The number of messages in a conversation that the user has not read. */
 export interface UnreadUpdate {
   conversation_id: string;
   unread_count: number;
@@ -123,18 +123,18 @@ export interface UnreadUpdate {
 
 /** A notification for one user; `title`, `body`, `tag`, `icon` and `url` are for the desktop. */
 export interface NotificationNew {
-  /** The same notification is published once. */
+  /** Each id is published once. */
   notification_id: string;
   type: string;
   subject: string;
   message: string;
   metadata: Record<string, unknown> | null;
   created_at: Timestamp;
-  /** Plain text; `subject` where there is none. */
+  /** Plain text; without it, `subject` is shown. */
   title?: string;
-  /** Plain text, shown on locked screens; `message` where there is none. */
+  /** Plain text, shown on locked screens; without it, `message` is shown. */
   body?: string;
-  /** One takes the place of an older one with it: the conversation's id. */
+  /** Replaces an older one with the same tag, such as the conversation's id. */
   tag?: string;
   /** Absolute URL of a picture. */
   icon?: string;
@@ -147,26 +147,26 @@ export interface CampaignProgress {
   campaign_id: string;
   campaign_name: string;
   status: string;
-  /** As the backend counts it; a decimal arrives as text. */
+  /** In the backend's own unit; a decimal arrives as text. */
   progress: unknown;
   stats: Record<string, unknown>;
   timestamp: Timestamp;
 }
 
-/** Somebody else types in a conversation, or does not any more. */
+/** A user types in a conversation, or has stopped. */
 export interface UserTyping {
   conversation_id: string;
   user_id: string;
   typing: boolean;
 }
 
-/** A user came or went, with the first or the last of their sockets. */
+/** A user came online with the first socket, or went offline with the last one. */
 export interface UserStatus {
   user_id: string;
   status: "offline" | "online";
 }
 
-/** Many changes at once, in place of as many `user:status`, for pages that say they take it. */
+/** Many changes at once, instead of many `user:status`, for sockets that connected with `statuses: true`. */
 export interface UserStatuses {
   online: string[];
   offline: string[];
@@ -175,13 +175,13 @@ export interface UserStatuses {
 /** The users who have a conversation open. */
 export interface ConversationViewers {
   conversation_id: string;
-  /** So many of them as are named. */
+  /** At most 50 of the users. */
   user_ids: string[];
-  /** All of their tabs. */
+  /** Sockets of all the users: one for each tab. */
   sockets: number;
 }
 
-/** The socket is in, and has been given all that it missed, if that was possible. */
+/** The socket is connected, and has got all events that it missed, if a recovery was possible. */
 export interface Connected {
   message: string;
   user_id: string;
@@ -189,48 +189,48 @@ export interface Connected {
   reason?: LossReason;
 }
 
-/** The socket is in a conversation. */
+/** The socket has joined a conversation. */
 export interface JoinedConversation extends Joined {
   conversation_id: string;
 }
 
-/** The socket is not in a conversation any more: it asked to leave, or was put out. */
+/** The socket is no longer in a conversation: it asked to leave, or was removed. */
 export interface LeftConversation {
   conversation_id: string;
 }
 
-/** The socket is in a room. */
+/** The socket has joined a room. */
 export interface JoinedRoom extends Joined {
   room: string;
 }
 
-/** The socket is not in a room any more: it asked to leave, or was put out. */
+/** The socket is no longer in a room: it asked to leave, or was removed. */
 export interface LeftRoom {
   room: string;
 }
 
-/** The gateway's clock. */
+/** The gateway's time at which it answered a `ping`. */
 export interface Pong {
   timestamp: Timestamp;
 }
 
-/** The token ends within a minute: send `auth:refresh`, or the socket is closed then. */
+/** The token ends within a minute: send `auth:refresh` before, or the socket is closed. */
 export interface AuthExpiring {
   expires_at: Timestamp;
 }
 
-/** An event without an acknowledgement failed. */
+/** An event failed that asked for no acknowledgement. */
 export interface EventFailed extends EventError {
-  /** Its name; `connect` when the socket is sent away for another. */
+  /** Its name; `connect` if the socket's user has too many sockets. */
   event: string;
 }
 
-/** Join a conversation; who is in it already stays in, and gets an answer all the same. */
+/** Join a conversation; a socket that is in it already gets an answer, too. */
 export interface JoinConversation extends JoinOptions {
   conversation_id: string;
 }
 
-/** Names a conversation. */
+/** A request about one conversation. */
 export interface ConversationRef {
   conversation_id: string;
 }
@@ -240,19 +240,19 @@ export interface JoinRoom extends JoinOptions {
   room: string;
 }
 
-/** Names a room. */
+/** A request about one room. */
 export interface RoomRef {
   room: string;
 }
 
-/** A question for the users who are online, all or some, or for those who view a conversation. */
+/** Ask which users are online, all or some of them, or who views a conversation and types in it. */
 export interface PresenceQuery {
   user_ids?: string[];
-  /** One that the socket is in. */
+  /** A conversation that the socket is in. */
   conversation_id?: string;
 }
 
-/** `online` for a question about users, the others for one about a conversation. */
+/** The answer to `presence`: `online` about users, or all other keys about a conversation. */
 export interface Presence {
   online?: string[];
   conversation_id?: string;
@@ -261,22 +261,22 @@ export interface Presence {
   typing?: string[];
 }
 
-/** A fresh token of the same user and organization: rooms, id and history stay. */
+/** Replace the token by a new one of the same user and organization; rooms, id and history stay. */
 export interface AuthRefresh {
   token: string;
 }
 
-/** The fresh token is in use. */
+/** The new token is in use. */
 export interface AuthRefreshed {
   expires_at: Timestamp;
 }
 
-/** An event out of a room's history. */
+/** An event of a room's history. */
 export type PastEvent = {
   [E in keyof ServerEvents]: { event: E; data: ServerEvents[E]; offset: Offset };
 }[keyof ServerEvents];
 
-/** What the server sends: name and payload. */
+/** Events that the server sends: name and payload. */
 export interface ServerEvents {
   "message:new": MessageNew;
   "message:status": MessageStatus;
@@ -298,7 +298,7 @@ export interface ServerEvents {
   error: EventFailed;
 }
 
-/** What a page sends: name, payload, and what the acknowledgement carries beside `ok`. */
+/** Events that a page sends: name, payload, and the fields of the acknowledgement besides `ok`. */
 export interface ClientEvents {
   join_conversation: { payload: JoinConversation; answer: JoinedConversation };
   leave_conversation: { payload: ConversationRef; answer: LeftConversation };

@@ -33,8 +33,8 @@ export class Rooms {
   readonly #connection: Connection;
   readonly #hearer: RoomsHearer;
   readonly #wanted = new Map<string, Wanted>();
-  /** Left while there was no connection: a recovery would give them back. */
-  readonly #left = new Set<string>();
+  /** Left, but not confirmed: the gateway gives a page its rooms back, also after a loss. With what was asked last. */
+  readonly #left = new Map<string, Promise<unknown> | undefined>();
 
   constructor(connection: Connection, hearer: RoomsHearer) {
     this.#connection = connection;
@@ -58,9 +58,9 @@ export class Rooms {
   }
 
   leave(room: string): void {
-    const wanted = this.#forget(room, new RealtimeError("left"));
+    this.#forget(room, new RealtimeError("left"));
     if (this.#connection.state === "online") this.#sendLeave(room);
-    else if (wanted?.wasJoined) this.#left.add(room);
+    else this.#left.set(room, undefined);
   }
 
   /** The gateway says that the page is not in it any more, and may not come back. */
@@ -74,8 +74,7 @@ export class Rooms {
 
   /** The connection is there; `recovered` with the rooms it had. Resolves once all rooms are joined, or refused. */
   up(recovered: boolean): Promise<unknown> {
-    for (const room of this.#left) this.#sendLeave(room);
-    this.#left.clear();
+    for (const room of this.#left.keys()) this.#sendLeave(room);
     for (const [room, wanted] of this.#wanted) {
       wanted.joined = recovered && wanted.wasJoined;
       if (!wanted.joined) this.#send(room, wanted);
@@ -98,14 +97,13 @@ export class Rooms {
     this.#left.clear();
   }
 
-  #forget(room: string, error: RealtimeError): Wanted | undefined {
+  #forget(room: string, error: RealtimeError): void {
     const wanted = this.#wanted.get(room);
     if (wanted) {
       clearTimeout(wanted.timer);
       this.#wanted.delete(room);
       wanted.reject(error);
     }
-    return wanted;
   }
 
   #send(room: string, wanted: Wanted): void {
@@ -145,7 +143,11 @@ export class Rooms {
     const asked: Promise<unknown> = ident
       ? this.#connection.ask("leave_conversation", { conversation_id: ident })
       : this.#connection.ask("leave_room", { room });
-    asked.catch(() => {});
+    this.#left.set(room, asked);
+    const confirmed = () => {
+      if (this.#left.get(room) === asked) this.#left.delete(room);
+    };
+    asked.then(confirmed, () => {});
   }
 }
 

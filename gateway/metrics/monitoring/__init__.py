@@ -1,5 +1,5 @@
-"""Monitoring: alerts with the meaning of each, and a dashboard.
+"""Monitoring: the alerts with their runbook, and the dashboard.
 
 Both are tables here. `make docs` writes `deploy/alerts/gateway.rules.yaml`, `deploy/grafana/dashboard.json` and
-the runbook's section on alerts out of them; a test holds every query against a running `/metrics`.
+the runbook's section on alerts from them; a test checks every query against a running `/metrics`.
 """

@@ -1,4 +1,4 @@
-"""An alert, and how it is written down: as a rule for Prometheus, and as a section of the runbook."""
+"""An alert, and its two written forms: a rule for Prometheus and a section of the runbook."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ HEADER = "# Rules for Prometheus, made from gateway/metrics/monitoring/alerts.py
 
 
 class Alert(NamedTuple):
-    """One alert. `critical` is for what loses events or turns users away, and gets somebody out of bed."""
+    """One alert. `critical` is for trouble that loses events or keeps users out: it should wake somebody up."""
 
     name: str
     severity: Literal["critical", "warning"]
     expr: str
     wait: str
-    """How long it must be so: Prometheus' `for`."""
+    """Time for which `expr` must be true: Prometheus' `for`."""
     why_wait: str
-    """Why that long, and why that threshold."""
+    """Reason for this time and this threshold."""
     summary: str
-    """One line, with Prometheus' templates."""
+    """One line that says what happened, with Prometheus' templates."""
     means: str
-    """What goes on, and what users notice."""
+    """What happens in the gateway, and what users notice."""
     do: str
-    """What to do about it, most likely cause first."""
+    """Steps to take, for the most likely cause first."""
 
     @property
     def runbook(self) -> str:
@@ -34,7 +34,7 @@ class Alert(NamedTuple):
 
 
 def rules(alerts: Iterable[Alert]) -> str:
-    """Return the file of rules. A string of JSON is one of YAML, too."""
+    """Return the file of rules, in YAML. Strings are written as JSON, which is valid YAML."""
     lines = [HEADER.rstrip("\n"), "groups:", "  - name: gateway", "    rules:"]
     for alert in alerts:
         lines += [

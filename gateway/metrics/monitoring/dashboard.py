@@ -1,4 +1,4 @@
-"""The dashboard for Grafana: `panels` laid out, and every metric that they leave out in a row of its own."""
+"""The dashboard for Grafana: the rows of `panels`, and one more row with every metric that they do not show."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME = re.compile(r"\b(?:gateway|publisher|process)_[a-z0-9_]+")
 
 def dashboard() -> str:
     """Return the dashboard's JSON."""
-    rows = (*ROWS, Row("The rest of the catalogue", tuple(_rest()), collapsed=True))
+    rows = (*ROWS, Row("All other metrics", tuple(_rest()), collapsed=True))
     content = {
         "uid": "realtime-gateway",
         "title": "Realtime gateway",
@@ -61,7 +61,7 @@ def _variables() -> list[dict[str, Any]]:
 
 
 def _panels(rows: tuple[Row, ...]) -> Iterator[dict[str, Any]]:
-    """Lay the panels out; those of a collapsed row are inside it."""
+    """Return the panels with their places; the panels of a collapsed row are inside it."""
     ident, top = 0, 0
     for row in rows:
         ident += 1
@@ -105,7 +105,7 @@ def _panel(ident: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
 
 
 def _note(panel: Panel) -> str:
-    """Say what the panel's metrics say of themselves."""
+    """Return the helps of the panel's metrics."""
     shown = _shown([panel])
     return "; ".join(metric.help for metric in CATALOGUE if metric.name in shown)
 
@@ -116,7 +116,7 @@ def _shown(panels: list[Panel]) -> set[str]:
 
 
 def _rest() -> Iterator[Panel]:
-    """Make a plain panel for each metric that no other shows."""
+    """Return a plain panel for each metric that no other panel shows."""
     shown = _shown([panel for row in ROWS for panel in row.panels])
     return (_plain(metric) for metric in CATALOGUE if metric.name not in shown)
 

@@ -1,23 +1,23 @@
-"""The panels of the dashboard, row by row, from those that users notice down to possible causes."""
+"""The panels of the dashboard, row by row: effects on users come first, then possible causes."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# Every query is about the replicas that are chosen at the top.
+# Every query selects the replicas that are chosen at the top of the dashboard.
 AT = '{instance=~"$instance"}'
 RATE = "[$__rate_interval]"
 
 
 class Query(NamedTuple):
-    """One query, and how its lines are called."""
+    """One query, and the legend of its lines."""
 
     expr: str
     legend: str = "{{instance}}"
 
 
 class Panel(NamedTuple):
-    """One graph; `unit` is Grafana's name for it. Without a `note` the metrics' own help is shown."""
+    """One graph; `unit` is Grafana's name of a unit. Without a `note`, the helps of the metrics are shown."""
 
     title: str
     unit: str
@@ -26,7 +26,7 @@ class Panel(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Panels that belong together."""
+    """Panels that belong together, under one title."""
 
     title: str
     panels: tuple[Panel, ...]
@@ -34,18 +34,18 @@ class Row(NamedTuple):
 
 
 def gauge(name: str, by: str = "instance") -> str:
-    """Return the query of a gauge."""
+    """Return the query of a gauge, added up by labels."""
     return f"sum by ({by}) ({name}{AT})"
 
 
 def rate(name: str, by: str = "instance", where: str = "") -> str:
-    """Return the query of a counter, a second."""
+    """Return the query of a counter's rate per second, added up by labels."""
     at = AT.replace("}", f",{where}}}") if where else AT
     return f"sum by ({by}) (rate({name}{at}{RATE}))"
 
 
 def quantiles(name: str, *shares: float) -> tuple[Query, ...]:
-    """Return the queries of a histogram, over all replicas."""
+    """Return the queries of a histogram's quantiles, over all replicas."""
     buckets = f"sum by (le) (rate({name}_bucket{AT}{RATE}))"
     return tuple(Query(f"histogram_quantile({share}, {buckets})", f"{share:.1%}") for share in shares)
 
@@ -67,7 +67,7 @@ ROWS = (
                 "Connects refused by code",
                 "ops",
                 (Query(rate("gateway_refused_total", "code"), "{{code}}"),),
-                "token_… and tenant_missing are failures of authentication",
+                "the codes token_… and tenant_missing mean that authentication failed",
             ),
         ),
     ),
@@ -78,7 +78,7 @@ ROWS = (
             Panel("Deliveries out", "ops", (Query(rate("gateway_deliveries_total", "event"), "{{event}}"),)),
             Panel("Deliveries by replica", "ops", (Query(rate("gateway_deliveries_total")),)),
             Panel(
-                "Members of the rooms that events come for",
+                "Members of an event's room",
                 "short",
                 quantiles("gateway_fan_out_sockets", 0.5, 0.99),
             ),
@@ -117,12 +117,12 @@ ROWS = (
                 ),
             ),
             Panel(
-                "Resyncs and what they could not make good",
+                "Resyncs, gaps and lost events",
                 "ops",
                 (
                     Query(rate("gateway_resyncs_total"), "resyncs {{instance}}"),
                     Query(rate("gateway_gaps_total"), "gaps {{instance}}"),
-                    Query(rate("gateway_unrecoverable_gaps_total"), "holes {{instance}}"),
+                    Query(rate("gateway_unrecoverable_gaps_total"), "unrecoverable gaps {{instance}}"),
                     Query(rate("gateway_oversized_events_total"), "oversized events {{instance}}"),
                     Query(rate("gateway_history_lost_total"), "history lost {{instance}}"),
                 ),
@@ -145,12 +145,12 @@ ROWS = (
                 "CPU",
                 "percentunit",
                 (Query(rate("process_cpu_seconds_total")),),
-                "1 is a whole core, all that a worker can use",
+                "1 is one core, which is all that a process can use",
             ),
             Panel("Memory", "bytes", (Query(gauge("process_resident_memory_bytes")),)),
             Panel("Lag of the event loop", "s", quantiles("gateway_loop_lag_seconds", 0.5, 0.99)),
             Panel(
-                "Sockets, of the files that may be open",
+                "Sockets as a share of the file limit",
                 "percentunit",
                 (Query(f"max by (instance) (gateway_engine_sessions{AT} / gateway_file_limit{AT})"),),
             ),
@@ -171,12 +171,12 @@ ROWS = (
                     Query(rate("gateway_passed_on_total"), "requests a second {{instance}}"),
                     Query(gauge("gateway_tunnels"), "websockets {{instance}}"),
                 ),
-                "long-polling that the balancer brought to another process than the one that holds the session",
+                "traffic that the balancer brought to this process, for sessions that another process holds",
             ),
         ),
     ),
     Row(
-        "Strangers",
+        "Clients, limits and refusals",
         (
             Panel("Transports that ended", "ops", (Query(rate("gateway_closed_total", "reason"), "{{reason}}"),)),
             Panel("Slow clients cut", "ops", (Query(rate("gateway_slow_cut_total")),)),
@@ -201,13 +201,13 @@ ROWS = (
                     Query(f"sum by (publisher) (rate(publisher_duplicates_total{RATE}))", "known {{publisher}}"),
                     Query(f"sum by (publisher) (rate(publisher_queued_total{RATE}))", "queued {{publisher}}"),
                 ),
-                "of all backends that show their counters; known: by their key, and not published again",
+                "events of all publishers that are scraped; known: not published, as Redis knew their key",
             ),
             Panel(
                 "Waiting",
                 "short",
                 (Query("sum by (publisher) (publisher_unsent)", "{{publisher}}"),),
-                "events in buffers",
+                "events that wait in publishers' buffers",
             ),
             Panel(
                 "Lost, refused, sent again",
@@ -220,7 +220,7 @@ ROWS = (
                         f"sum by (publisher) (rate(publisher_uncertain_total{RATE}))", "uncertain {{publisher}}"
                     ),
                 ),
-                "dropped: the buffer was full; failed: Redis refused it; uncertain: nobody can tell any more",
+                "dropped: the buffer was full; failed: Redis refused it; uncertain: given up, Redis may have it",
             ),
         ),
     ),

@@ -1,1 +1,1 @@
-"""The same for a Redis Cluster: a node for each slot, a subscriber for each shard, slots that move."""
+"""Commands and subscriptions for a Redis Cluster: one connection of each kind per shard; slots may move."""

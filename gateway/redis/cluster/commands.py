@@ -1,8 +1,8 @@
-"""A Redis Cluster as one thing to ask: each question goes to the node that has its key's slot.
+"""Commands for a Redis Cluster: each command goes to the node that has the slot of its key.
 
-A node that has it no more says so, or dies. Then the others are asked who has what, until every slot has somebody
-who answers; meanwhile questions about other slots go on as ever. A question about a slot that is on its way from
-one node to another waits until it has arrived, and those behind it for their turn: see `slots`.
+If a node redirects us or dies, the nodes are asked for the slot table until every slot has a node that answers.
+Commands for other slots are not affected. A command for a slot that moves between nodes waits until the move is
+done, and later commands for the slot wait behind it: see `migrating_slots`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from gateway.redis.commands import OPEN_ERRORS, Commands
 from gateway.redis.connection import RedisUnavailable, ReplyError, Source
 from gateway.tasks import cancelled
 from publisher.address import Address, Node, parse_address
+from publisher.aio.servers import ask_for_slots
 from publisher.topology import Topology, slot_of
 
-# Between two looks at the nodes.
+# Seconds between two requests for the slot table, or two checks in `wait_up`.
 PAUSE_S = 0.2
-# How often the nodes are asked while one of them is away; otherwise only when one redirects us.
+# Interval of requests for the slot table while a shard is down; otherwise only redirections cause one.
 REFRESH_S = 0.5
 ANSWER_S = 1.0
 
@@ -32,7 +33,7 @@ _log = structlog.get_logger("gateway.redis")
 
 
 class ClusterSource:
-    """The addresses of a cluster's nodes."""
+    """The addresses and the slot table of a cluster."""
 
     def __init__(self, address: Address, *, name: str, **options: Any) -> None:
         self.topology = Topology(address.nodes)
@@ -41,39 +42,23 @@ class ClusterSource:
         self._options = options
 
     def at(self, node: Node) -> Source:
-        """Return what makes connections to one node."""
+        """Return the source of connections to one node."""
         return Source(self._address.at(node), name=self._name, **self._options)
 
     async def look_again(self) -> None:
-        """Ask the nodes who has what, one after the other until one answers; raises the last one's error."""
-        trouble: BaseException = RedisUnavailable("the cluster has no nodes")
-        for node in self.topology.to_ask():
-            try:
-                async with asyncio.timeout(ANSWER_S):
-                    self.topology.learn(await self._ask(node), node)
-            except OPEN_ERRORS as error:
-                trouble = error
-            else:
-                return
-        raise trouble
-
-    async def _ask(self, node: Node) -> Any:
-        connection = self.at(node).make_connection()
-        try:
-            await connection.connect()
-            await connection.send_command("CLUSTER", "SLOTS")
-            return await connection.read_response()
-        finally:
-            await connection.disconnect(nowait=True)
+        """Read the slot table from the first node that answers; raises the error of the last node if none does."""
+        error = await ask_for_slots(self.topology, lambda node: self.at(node).make_connection(), ANSWER_S)
+        if error is not None:
+            raise error
 
 
 class ClusterCommands(Commands):
-    """The counterpart of `Commands` for a cluster. Every question but those about scripts has to name a key."""
+    """`Commands` for a cluster. Every command must name a key, or a channel."""
 
     publishing = "SPUBLISH"
 
     def __init__(self, cluster: ClusterSource, *, limits: Limits = LIMITS) -> None:
-        # Nothing is asked over the connection of the base class: there is one for each node.
+        # The connection of the base class is never opened: each node has one of its own.
         super().__init__(cluster.at(Node("localhost", 0)), limits=limits)
         self.cluster = cluster
         self.attend()
@@ -84,51 +69,51 @@ class ClusterCommands(Commands):
     def attend(
         self, on_change: Callable[[], None] = lambda: None, in_use: Callable[[], Collection[Node]] = tuple
     ) -> None:
-        """Set who is called when slots have changed hands, or a node may have come or gone.
+        """Set the callback for a slot table that may have changed: moved slots, new or lost nodes.
 
-        `in_use()` gives nodes to stay connected to, though they may have no slots any more.
+        `in_use()` returns nodes to stay connected to, even without slots.
         """
         self._on_change = on_change
         self._in_use = in_use
 
     async def start(self) -> None:
-        """Find the nodes and connect to them; raises as `Commands` does where no node can be asked."""
+        """Find the nodes and connect to them; raises an error only if no node can be reached."""
         await self.cluster.look_again()
         owners = self.cluster.topology.owners
         errors = await asyncio.gather(*(self.at(node)._open() for node in owners), return_exceptions=True)
         if not owners:
-            raise RedisUnavailable("no node of the cluster has a slot")
+            raise RedisUnavailable("no node of the cluster has any slots: assign them first")
         if all(errors):
             raise next(error for error in errors if error is not None)
         for node in owners:
-            self.at(node).begin()
+            self.at(node).start_reconnecting()
         self._keeper = asyncio.create_task(self._keep(), name="redis cluster")
 
     async def stop(self) -> None:
-        """Disconnect from all."""
+        """Disconnect from all nodes."""
         await cancelled(self._keeper)
         await self._waiting.stop()
         for commands in self._nodes.values():
             await commands.stop()
 
     def at(self, node: Node) -> Commands:
-        """Return what asks one node."""
+        """Return the commands connection of one node; make it if there is none."""
         commands = self._nodes.get(node)
         if commands is None:
             commands = self._nodes[node] = Commands(self.cluster.at(node), self._scripts, limits=self.limits)
             commands.publishing = self.publishing
             if self._keeper is not None:
-                commands.begin()
+                commands.start_reconnecting()
         return commands
 
     @property
     def shards(self) -> list[Commands]:
-        """Return what asks each shard."""
+        """Return the commands connection of each shard's master."""
         return [self.at(node) for node in self.cluster.topology.owners]
 
     @property
     def is_up(self) -> bool:
-        """Return whether most shards can be asked: for those of one that can't, another replica is no better."""
+        """Return whether more than half of the shards can be asked: the others are down for all replicas."""
         shards = self.shards
         return 2 * sum(shard.is_up for shard in shards) > len(shards)
 
@@ -139,29 +124,26 @@ class ClusterCommands(Commands):
 
     @property
     def own_address(self) -> str:
-        """The address that this machine has on the way to any node."""
+        """The local IP address of a connection to any node; empty without one."""
         return next((found for shard in self._nodes.values() if (found := shard.own_address)), "")
 
     async def wait_up(self, timeout_s: float, key: str | None = None) -> None:
-        """Wait until a key's shard can be asked, or every shard.
-
-        Raises `RedisUnavailable` if that takes longer than `timeout_s`.
-        """
+        """Wait until the shard of `key`, or every shard, can be asked; raises `RedisUnavailable` on timeout."""
         try:
             async with asyncio.timeout(timeout_s):
                 while not (self.all_up if key is None else self._can_ask(key)):  # noqa: ASYNC110  # of several
                     await asyncio.sleep(PAUSE_S)
         except TimeoutError:
-            raise RedisUnavailable("a shard of Redis is away") from None
+            raise RedisUnavailable("a shard of Redis is unavailable") from None
 
     def _can_ask(self, key: str) -> bool:
         owner = self.owner(slot_of(key))
         return owner is not None and self.at(owner).is_up
 
-    # -- asking
+    # -- commands
 
     def ask(self, *command: str | bytes | float) -> asyncio.Future[Any]:
-        """Send a command to the node that has its key; as `Commands.ask`, but a slot on its way is waited for."""
+        """Send a command to the node that has its key; like `Commands.ask`, but waits for a slot that moves."""
         slot = slot_of(_key(command))
         question = self._waiting.question(command)
         owner = self.owner(slot)
@@ -186,25 +168,25 @@ class ClusterCommands(Commands):
     async def _reload(self, key: str) -> None:
         owner = self.owner(slot_of(key))
         if owner is None:
-            raise RedisUnavailable("Redis has nobody for this slot")
+            raise RedisUnavailable("no node of the cluster has this slot")
         await self.at(owner)._reload(key)
 
     async def subscribers(self, channel: str) -> int:
-        """Count the connections that listen to a channel."""
+        """Return the number of connections that are subscribed to a channel."""
         return int((await self.ask("PUBSUB", "SHARDNUMSUB", channel))[1])
 
-    # -- who has what
+    # -- the slot table
 
     def owner(self, slot: int) -> Node | None:
-        """Return the node that has a slot, None where nobody said so yet."""
+        """Return the node that has a slot; None while unknown."""
         return self.cluster.topology.owner(slot)
 
     def refresh(self) -> None:
-        """Have the nodes asked soon."""
+        """Request a new slot table soon."""
         self._stale.set()
 
     def heed(self, error: ReplyError, node: Node) -> bool:
-        """Learn from what a node says instead of an answer; False where asking again would not help."""
+        """Learn from a node's error; return whether asking again may help."""
         code, _, rest = str(error).partition(" ")
         if code == "MOVED":
             slot, _, where = rest.partition(" ")
@@ -217,7 +199,7 @@ class ClusterCommands(Commands):
         return True
 
     async def _keep(self) -> None:
-        """Look who has what whenever somebody redirects us, and again and again while a shard is away."""
+        """Refresh the slot table after each redirection, and every `REFRESH_S` while a shard is down."""
         while True:
             try:
                 async with asyncio.timeout(REFRESH_S):
@@ -227,7 +209,7 @@ class ClusterCommands(Commands):
                     continue
             self._stale.clear()
             before = self.cluster.topology.owners
-            # None may answer: that is as with a single server that is away.
+            # If no node answers, keep the old table.
             with contextlib.suppress(*OPEN_ERRORS):
                 await self.cluster.look_again()
             owners = self.cluster.topology.owners
@@ -238,17 +220,17 @@ class ClusterCommands(Commands):
             await asyncio.sleep(PAUSE_S)
 
     async def _leave(self) -> None:
-        """Disconnect from nodes that have no slot any more; all that have one are connected to."""
+        """Connect to all nodes with slots; disconnect from nodes without, except while commands wait."""
         owners = self.cluster.topology.owners
         for node in owners:
             self.at(node)
-        if not self._waiting:  # for somebody who may not have a slot yet
+        if not self._waiting:  # they may wait for a node that gets its slot later
             for node in [node for node in self._nodes if node not in owners and node not in self._in_use()]:
                 await self._nodes.pop(node).stop()
 
 
 def source_of(url: str, *, name: str, **options: Any) -> Source | ClusterSource:
-    """Return where the Redis at a URL is; `options` are redis-py's. Raises `ValueError` for a malformed URL."""
+    """Return the source for a Redis URL; `options` are redis-py's. Raises `ValueError` for a malformed URL."""
     address = parse_address(url)
     if address.kind == "cluster":
         return ClusterSource(address, name=name, **options)
@@ -256,14 +238,14 @@ def source_of(url: str, *, name: str, **options: Any) -> Source | ClusterSource:
 
 
 def commands_of(source: Source | ClusterSource, limits: Limits = LIMITS) -> Commands:
-    """Return what asks that Redis, one server or a cluster."""
+    """Return the commands for a source, of one server or a cluster."""
     if isinstance(source, ClusterSource):
         return ClusterCommands(source, limits=limits)
     return Commands(source, limits=limits)
 
 
 def _key(command: Command) -> str | bytes:
-    """Return the key of a command, or its channel."""
+    """Return the first key of a command, or its channel."""
     at = {"EVALSHA": 3, "PUBSUB": 2}.get(str(command[0]), 1)
     key = command[at]
     assert isinstance(key, (str, bytes)), "the command names no key"

@@ -1,4 +1,4 @@
-"""Questions about a slot that is on its way from one node to another: asked again, in turn, until it is there."""
+"""Commands for a slot that moves between nodes: sent again, in order, until the slot has arrived."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.redis.connection import RedisUnavailable, ReplyError
 from gateway.tasks import cancelled
 from publisher.address import Node
 
-# How long a question waits for its slot to have somebody who answers.
+# Longest time that a command waits for a node that answers for its slot.
 RETRY_S = 5.0
 FIRST_PAUSE_S = 0.01
 LAST_PAUSE_S = 0.2
@@ -20,23 +20,23 @@ Command = tuple[str | bytes | float, ...]
 
 
 class Nodes(Protocol):
-    """The nodes that can be asked: `ClusterCommands`."""
+    """Port: the nodes of a cluster (`ClusterCommands`)."""
 
     def owner(self, slot: int) -> Node | None:
-        """Return the node that has a slot, None where nobody said so yet."""
+        """Return the node that has a slot; None while unknown."""
 
     def at(self, node: Node) -> Commands:
-        """Return what asks one node."""
+        """Return the commands connection of one node."""
 
     def heed(self, error: ReplyError, node: Node) -> bool:
-        """Learn from what a node says instead of an answer; False where asking again would not help."""
+        """Learn from a node's error; return whether asking again may help."""
 
     def refresh(self) -> None:
-        """Have the nodes asked soon who has what."""
+        """Request a new slot table soon."""
 
 
 class Question(NamedTuple):
-    """One that could not be answered at once."""
+    """A command, the future of its reply, and the loop time until which it may wait."""
 
     command: Command
     answer: asyncio.Future[Any]
@@ -44,7 +44,7 @@ class Question(NamedTuple):
 
 
 class WaitingSlots:
-    """The slots that are waited for, and the questions that wait: those that come meanwhile have to wait, too."""
+    """The slots that are moving, each with a queue of commands: new commands for such a slot queue, too."""
 
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
@@ -53,7 +53,7 @@ class WaitingSlots:
         self._loop = asyncio.get_running_loop()
 
     async def stop(self) -> None:
-        """Answer no more: whoever waits gets `RedisUnavailable`."""
+        """Stop; every waiting command gets `RedisUnavailable`."""
         await cancelled(*self._tasks)
 
     def __len__(self) -> int:
@@ -63,11 +63,11 @@ class WaitingSlots:
         return slot in self._waiting
 
     def question(self, command: Command) -> Question:
-        """Make a question, which may wait from now on for as long as one may."""
+        """Return a question for a command, which may wait for `RETRY_S` from now."""
         return Question(command, self._loop.create_future(), self._loop.time() + RETRY_S)
 
     def wait(self, slot: int, question: Question) -> None:
-        """Have a question asked again, in turn."""
+        """Queue a question, to be asked again behind earlier ones of its slot."""
         if slot in self._waiting:
             self._waiting[slot].append(question)
             return
@@ -97,9 +97,9 @@ class WaitingSlots:
                     answer.set_exception(RedisUnavailable("the connections to Redis are closed"))
 
     async def _insist(self, slot: int, command: Command, until: float) -> Any:
-        """Ask until there is an answer; raises `RedisUnavailable` where there is none in time."""
+        """Ask until a node answers; raises `RedisUnavailable` if none does until loop time `until`."""
         pause_s, asking = FIRST_PAUSE_S, None
-        trouble = RedisUnavailable("Redis has nobody for this slot")
+        trouble = RedisUnavailable("no node of the cluster has this slot")
         while self._loop.time() < until:
             node = asking or self._nodes.owner(slot)
             asked = None
@@ -127,7 +127,7 @@ class WaitingSlots:
 
 
 def _target(error: ReplyError, node: Node) -> Node | None:
-    """Return the node that takes a key whose slot is on its way there; None for any other error."""
+    """Return the node that an ASK error names; None for any other error."""
     code, *words = str(error).split(" ")
     if code != "ASK":
         return None

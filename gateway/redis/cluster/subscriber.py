@@ -1,15 +1,13 @@
-"""Hearing a Redis Cluster: a subscriber for each shard, and the channels on the way from one to another.
+"""Subscriptions in a Redis Cluster: one subscriber per shard, and channels that move between shards.
 
-All channels of a tenant are in one slot, so one shard's connection brings all its events, in order. Where a slot
-goes, its channels follow; whoever has to know of it is told before and afterwards. A shard that is away takes
-nothing from the others.
+All channels of a tenant are in one slot, so one connection delivers all its events, in order. When a slot moves,
+its channels follow, and the listener is told before and after. A shard that is down does not affect the others.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from itertools import count
 from typing import Protocol
 
 from gateway.core.clock import ServerClock
@@ -17,41 +15,41 @@ from gateway.core.histogram import Histogram
 from gateway.redis.cluster.commands import ClusterCommands
 from gateway.redis.commands import Commands
 from gateway.redis.connection import RedisUnavailable, ReplyError, Rest
+from gateway.redis.keys import probe_channels_by_slot
 from gateway.redis.probe import ROUND_TRIP_S
 from gateway.redis.subscriber import Subscriber
 from gateway.tasks import cancelled
 from publisher import wire
 from publisher.address import Node
-from publisher.ids import new_hex
 from publisher.topology import slot_of
 
-# How long a move waits for the new shard's other connection before it is left to that shard's return.
+# Longest time that a move waits for the commands connection of the new shard.
 PATIENCE_S = 5.0
-# How long a slot that nobody has, or that goes on, is left before it is tried again.
+# Pause between two attempts to move a slot.
 RETRY_S = 0.05
 
 
 class Listener(Protocol):
-    """A listener that has to know which channels are heard, and which may miss something: `Resync`."""
+    """Port: gets notice of channels that may miss messages, and of their return (`Resync`)."""
 
     def lost(self, subscriber: Subscriber) -> None:
-        """A shard is not heard any more."""
+        """Note that a shard's connection is down."""
 
     async def back(self, subscriber: Subscriber) -> None:
-        """The shard is heard again, with every channel; raises `RedisUnavailable` when it is lost meanwhile."""
+        """Resync a shard after all its channels are confirmed; raises `RedisUnavailable` if it is lost again."""
 
     def moving(self, channels: Iterable[bytes]) -> None:
-        """Channels go to another shard, and are not heard until `moved`, or until that is back."""
+        """Note that channels move to another shard: they may miss messages until `moved` or `back`."""
 
     async def moved(self, channels: Iterable[bytes]) -> None:
-        """The channels are heard at the other shard."""
+        """Resync channels that the new shard has confirmed."""
 
     def gone(self, subscriber: Subscriber) -> None:
-        """A shard is gone for good."""
+        """Forget a shard that was removed for good."""
 
 
 class ShardSubscription:
-    """One shard's side of its subscriber; see `subscriber.Shard`."""
+    """One shard, as its subscriber sees it; implements `subscriber.Shard`."""
 
     def __init__(self, front: ClusterSubscriber, node: Node) -> None:
         self.round_trip = front.round_trip
@@ -59,40 +57,40 @@ class ShardSubscription:
         self._node = node
 
     def probe_channel(self) -> bytes:
-        """Name a new channel in a slot of this node, any where it has none."""
+        """Return a new channel name in a slot of this node, or in any slot if the node has none."""
         topology = self._front.commands.cluster.topology
         has_slots = self._node in topology.owners
-        names = (b"rt:probe:{%d}:%s" % (i, new_hex(8).encode()) for i in count())
+        names = probe_channels_by_slot()
         return next(name for name in names if not has_slots or topology.owner(slot_of(name)) == self._node)
 
     def batches(self, channels: Iterable[bytes]) -> list[list[bytes]]:
-        """Sort channels by their slots."""
+        """Return the channels grouped by slot."""
         groups: dict[int, list[bytes]] = {}
         for channel in channels:
             groups.setdefault(slot_of(channel), []).append(channel)
         return list(groups.values())
 
     def gave_up(self, channels: list[bytes]) -> None:
-        """Find where the channels have gone."""
+        """Move the channels to the node that has their slot now."""
         self._front.gave_up(self._node, channels)
 
     def heed(self, error: ReplyError) -> bool:
-        """Follow MOVED; everything else is no matter of one slot."""
+        """Learn from the server's error; return whether it was MOVED, which concerns one slot only."""
         return self._front.commands.heed(error, self._node) and str(error).startswith("MOVED")
 
 
 class Slot:
-    """The channels of one slot, with those who wait for them, and what hears them."""
+    """The channels of one slot with the futures of their confirmation, and the subscriber that has them."""
 
     def __init__(self) -> None:
         self.channels: dict[bytes, asyncio.Future[None]] = {}
         self.subscriber: Subscriber | None = None
-        """None while no node is known to have it."""
+        """None while no node is known to have the slot."""
         self.move: asyncio.Task[None] | None = None
 
 
 class ClusterSubscriber:
-    """The counterpart of `Subscriber` for a cluster."""
+    """`Subscriber` for a cluster."""
 
     def __init__(
         self,
@@ -104,7 +102,7 @@ class ClusterSubscriber:
     ) -> None:
         self.commands = commands
         self.clock = clock
-        """Of all shards: their clocks have to agree as well as the latencies are to be right."""
+        """One clock for all shards: latencies are wrong by the difference between the shards' clocks."""
         self.round_trip = Histogram(*ROUND_TRIP_S)
         self._on_message = on_message
         self._listener = listener
@@ -115,10 +113,10 @@ class ClusterSubscriber:
         self._loop = asyncio.get_running_loop()
         nobody = Node("nobody", 0)
         self._nowhere = self._new_subscriber(nobody, Commands(commands.cluster.at(nobody), limits=commands.limits))
-        """Hears the tenants of slots that nobody has."""
+        """Stands for a subscriber of slots without a node; never connects."""
 
     async def start(self) -> None:
-        """Connect to every shard; raises as `Subscriber` does where none can be heard."""
+        """Connect to every shard; raises an error only if no shard can be reached."""
         nodes = self.commands.cluster.topology.owners
         subscribers = {node: self._new_subscriber(node, self.commands.at(node)) for node in nodes}
         self._listener.lost(self._nowhere)
@@ -131,11 +129,11 @@ class ClusterSubscriber:
         for subscriber, error in zip(subscribers.values(), errors, strict=True):
             if error is not None:
                 self._listener.lost(subscriber)
-                subscriber.begin()
+                subscriber.start_reconnecting()
         self.commands.attend(self._follow, self._subscribers.keys)
 
     async def stop(self) -> None:
-        """Disconnect from all."""
+        """Disconnect from all shards."""
         self.commands.attend()
         await cancelled(*(slot.move for slot in self._slots.values()), *self._ending)
         for subscriber in self._subscribers.values():
@@ -149,7 +147,7 @@ class ClusterSubscriber:
 
     @property
     def hears(self) -> bool:
-        """Return whether most shards are heard, as `ClusterCommands.is_up`."""
+        """Return whether more than half of the shards are heard; see `ClusterCommands.is_up`."""
         return 2 * sum(subscriber.hears for subscriber in self._subscribers.values()) > len(self._subscribers)
 
     @property
@@ -159,25 +157,25 @@ class ClusterSubscriber:
 
     @property
     def reconnects(self) -> int:
-        """Return the number of reconnects, of all shards that there ever were."""
+        """Return the number of reconnects, including those of shards that are gone."""
         return self._past_reconnects + sum(subscriber.reconnects for subscriber in self._subscribers.values())
 
     @property
     def deaf(self) -> int:
-        """Return the number of probes that did not come back, likewise."""
+        """Return the number of probes that did not arrive, including those of shards that are gone."""
         return self._past_deaf + sum(subscriber.deaf for subscriber in self._subscribers.values())
 
     def of(self, tenant: str) -> Subscriber:
-        """Return what hears a tenant."""
+        """Return the subscriber of a tenant's slot."""
         number = slot_of(wire.meta_key(tenant))
         slot = self._slots.get(number)
         subscriber = slot.subscriber if slot is not None else self._subscriber_of(number)
-        return self._nowhere if subscriber is None else subscriber  # an empty one is false
+        return self._nowhere if subscriber is None else subscriber  # `or` would not do: an empty one is false
 
     # -- channels
 
     def subscribe(self, channel: bytes) -> asyncio.Future[None]:
-        """Ask for a channel; the future is done once a shard has confirmed it."""
+        """Subscribe to a channel; the future is done when a shard has confirmed it."""
         number = slot_of(channel)
         slot = self._slots.get(number)
         if slot is None:
@@ -192,7 +190,7 @@ class ClusterSubscriber:
         return future
 
     def unsubscribe(self, channels: Iterable[bytes]) -> None:
-        """Give channels up."""
+        """Unsubscribe from channels; unknown ones are ignored."""
         for channel in channels:
             number = slot_of(channel)
             slot = self._slots.get(number)
@@ -206,7 +204,7 @@ class ClusterSubscriber:
     # -- slots
 
     def gave_up(self, node: Node, channels: list[bytes]) -> None:
-        """A node has ended subscriptions: their slots are another's by now, or will be in a moment."""
+        """Move the slots of subscriptions that a node has ended: another node has them now, or will soon."""
         subscriber = self._subscribers.get(node)
         for number in {slot_of(channel) for channel in channels}:
             slot = self._slots.get(number)
@@ -215,7 +213,7 @@ class ClusterSubscriber:
         self.commands.refresh()
 
     def _follow(self) -> None:
-        """Have every slot heard where it is, and leave nodes that have none."""
+        """Move each slot to the subscriber of its owner; stop subscribers of nodes without slots."""
         topology = self.commands.cluster.topology
         for number, slot in list(self._slots.items()):
             owner = topology.owner(number)
@@ -238,7 +236,7 @@ class ClusterSubscriber:
             slot.move = asyncio.create_task(self._move(number, slot), name=f"slot {number} moves")
 
     async def _move(self, number: int, slot: Slot) -> None:
-        """Have a slot's channels heard by whoever has it, until that is so."""
+        """Subscribe to a slot's channels at its owner, and repeat until that succeeds."""
         try:
             while not await self._take_over(number, slot):  # noqa: ASYNC110  # it is the server that we wait for
                 await asyncio.sleep(RETRY_S)
@@ -251,7 +249,7 @@ class ClusterSubscriber:
         self._follow()
 
     async def _take_over(self, number: int, slot: Slot) -> bool:
-        """Try once; True when there is a shard that hears the slot, or will by itself when it is back."""
+        """Try the move once; return whether it is done, or left to the new subscriber's reconnect."""
         if slot.subscriber is not None:
             slot.subscriber.unsubscribe(slot.channels)
         slot.subscriber = self._subscriber_of(number)
@@ -267,7 +265,7 @@ class ClusterSubscriber:
             await subscriber.commands.wait_up(PATIENCE_S)
         except RedisUnavailable:
             return True
-        # Where the answer was that another node has it, a channel is not confirmed.
+        # A channel that was answered with MOVED is not confirmed.
         return self._subscriber_of(number) is subscriber and all(
             subscriber.has(each) for each in asked if each in slot.channels
         )
@@ -283,7 +281,7 @@ class ClusterSubscriber:
         if subscriber is None:
             subscriber = self._subscribers[node] = self._new_subscriber(node, self.commands.at(node))
             self._listener.lost(subscriber)
-            subscriber.begin()
+            subscriber.start_reconnecting()
         return subscriber
 
     def _new_subscriber(self, node: Node, commands: Commands) -> Subscriber:

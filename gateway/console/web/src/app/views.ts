@@ -1,10 +1,7 @@
 import { FlaskConical, LayoutDashboard, type LucideIcon, Wrench } from "lucide-react";
 import { type ComponentType, lazy, type LazyExoticComponent } from "react";
 
-/** `visible` is false while another view is looked at: the view stays as it is, and should ask for nothing. */
-export interface ViewProps {
-  visible: boolean;
-}
+import type { ViewProps } from "./view";
 
 export type ViewId = "try" | "watch" | "use";
 

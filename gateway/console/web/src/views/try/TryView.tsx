@@ -3,7 +3,7 @@ import { useCallback, useMemo, useState, useSyncExternalStore } from "react";
 import { useTranslation } from "react-i18next";
 
 import { useSession } from "../../api/session";
-import type { ViewProps } from "../../app/views";
+import type { ViewProps } from "../../app/view";
 import { Button, Notice, Segments, ViewHead } from "../../ui";
 import { AgentWindow } from "./AgentWindow";
 import { Backend } from "./backend";

@@ -2,7 +2,7 @@ import { Dices, FlaskConical } from "lucide-react";
 import { useTranslation } from "react-i18next";
 
 import { useSession } from "../../api/session";
-import type { ViewProps } from "../../app/views";
+import type { ViewProps } from "../../app/view";
 import { OrganizationField } from "../../fields";
 import { isUuid, newId } from "../../lib/ids";
 import { useSubject } from "../../lib/subject";

@@ -2,7 +2,7 @@ import { Pause, Play } from "lucide-react";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 
-import type { ViewProps } from "../../app/views";
+import type { ViewProps } from "../../app/view";
 import { useFormats } from "../../lib/useFormats";
 import { Badge, Button, Notice, Segments, Spinner, ViewHead } from "../../ui";
 import { Charts } from "./Charts";

@@ -1,4 +1,4 @@
-"""Renewing this replica's leases on presence, so that its members count as there."""
+"""Renewing the presence leases of this replica's members, so that they count as online."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gateway.sockets.periodic import PeriodicWork
 
 
 class PresenceLeases:
-    """Renews the leases of this replica's members, each once in `PresenceTimes.renew_every_s`."""
+    """Renews the leases of this replica's members, once in `PresenceTimes.renew_every_s`."""
 
     def __init__(self, members: Members) -> None:
         self._members = members
@@ -16,15 +16,15 @@ class PresenceLeases:
         self.periodic = PeriodicWork("presence", members.subscriptions.hub.tenants, self._renew, every_s)
 
     def start(self) -> None:
-        """Begin."""
+        """Start renewing."""
         self.periodic.start()
 
     async def stop(self) -> None:
-        """Stop renewing; what is left of each lease goes on counting."""
+        """Stop renewing; each member counts as online until its lease ends."""
         await self.periodic.stop()
 
     async def _renew(self, tenant: Tenant, members: list[Member]) -> None:
         unknown = await self._members.sweeper.sweep(tenant.id, [(m.pid, m.identity.user_id) for m in members])
         if unknown:
-            # Their leases had run out: Redis takes them for gone.
+            # Their leases had run out, so Redis counts them as gone.
             await self._members.write_again(tenant, [members[i] for i in unknown])

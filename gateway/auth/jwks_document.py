@@ -1,4 +1,4 @@
-"""A JSON Web Key Set (RFC 7517): which of its keys may have signed a token."""
+"""A JSON Web Key Set (RFC 7517)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from jwt import PyJWK, PyJWTError
 
 from gateway.auth.keys import UnknownKey, public_key
 
-# Trying one costs some 100 us: a token that names no key is tried with as many as a rotation needs.
+# Most keys to try for a token without a `kid`: enough for a rotation. Each costs some 100 µs.
 MAX_TRIED = 4
 
 
 class KeySet:
-    """The keys of one document that can verify what `algorithm` signs.
+    """The keys of one document that can verify signatures of `algorithm`.
 
-    `unusable` counts the others: of another algorithm or type, for encryption, too short, or nonsense.
+    `unusable` counts the others: keys of another algorithm or type, for encryption, too short, or malformed.
     """
 
     def __init__(self, algorithm: str, document: object) -> None:
@@ -38,16 +38,16 @@ class KeySet:
 
     @property
     def kids(self) -> frozenset[str]:
-        """The names of its keys."""
+        """The `kid`s of the keys."""
         return frozenset(self._by_kid)
 
     def find(self, token: str) -> Sequence[PyJWK]:
-        """Return the keys that may have signed a token; as `Keys.find` does.
+        """Return the keys that may have signed a token; see `Keys.find`.
 
-        Of the token's header `kid` is looked up here and nothing else is followed: no `jku`, `x5u` or `jwk`.
+        Only `kid` is read from the token's header: no `jku`, `x5u` or `jwk`.
         """
         header = jwt.get_unverified_header(token)
-        # Before its `kid`: nobody has to look for the key of a token that no key could save.
+        # Checked before `kid`: a token with a wrong algorithm must not cause a request for keys.
         if header.get("alg") != self._algorithm:
             raise jwt.InvalidAlgorithmError
         kid = header.get("kid")

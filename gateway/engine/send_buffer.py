@@ -1,8 +1,8 @@
-"""The kernel's share of a connection: bounded while it lives, and given back when it is cut.
+"""The kernel's send buffer of a connection: bounded, and released when the connection is cut.
 
-A connection that is closed while its peer does not read keeps what was sent, up to `tcp_wmem` (4 MB), for as long
-as the peer's kernel answers that it has no room: for ever, and seen by no limit and no metric of ours. So the
-send buffer is bounded, a peer that is cut is reset, and after a polite close it has to take what was sent in time.
+When we close a connection whose peer does not read, the kernel keeps the unread bytes, up to `tcp_wmem` (4 MB), as
+long as the peer's kernel reports no room: possibly for ever, outside all our limits and metrics. So the send
+buffer is bounded, a peer that is cut is reset, and after a normal close the peer must read the rest in time.
 """
 
 import asyncio
@@ -15,22 +15,22 @@ from typing import Final
 
 from aiohttp import web
 
-# What the kernel holds of a connection, besides our own buffer: it takes twice this, which is its bookkeeping. A
-# client that is 300 ms away still gets 400 KB a second. A fan-out writes small frames and costs what it did.
+# Bytes that the kernel buffers for a connection, besides our own buffer; it doubles this for its bookkeeping. A
+# client with a round trip of 300 ms still gets 400 KB a second.
 SEND_BUFFER_BYTES: Final = 1 << 16
-# An answer of this size may wait in the kernel for a peer that is gone: a page or two.
+# Unread bytes of an answer that we leave in the kernel on close.
 SMALL_BYTES: Final = 4096
 
 _RESET: Final = struct.pack("ii", 1, 0)
 _TCP: Final = (socket.AF_INET, socket.AF_INET6)
-# In milliseconds; it counts while the peer has no room from Linux 5.11 on.
+# In milliseconds. From Linux 5.11 on the time runs also while the peer's window is zero.
 _USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
 def bound(sites: Iterable[web.BaseSite], patience_s: float) -> None:
-    """Bound what the kernel keeps of every connection that a site accepts, which inherits it from the listener.
+    """Set the kernel's limits on the listeners of the sites; accepted connections inherit them.
 
-    `patience_s`: a peer that takes nothing of what waits for so long is given up by the kernel itself.
+    After `patience_s` without an acknowledgement from the peer the kernel drops the connection.
     """
     for site in sites:
         for listener in getattr(site._server, "sockets", ()):
@@ -40,7 +40,7 @@ def bound(sites: Iterable[web.BaseSite], patience_s: float) -> None:
 
 
 def reset(transport: asyncio.WriteTransport) -> None:
-    """Drop a connection at once, with all that its peer has not taken, here and in the kernel."""
+    """Reset a connection at once; unread bytes are dropped here and in the kernel."""
     connection = transport.get_extra_info("socket")
     if connection is not None and connection.fileno() >= 0:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -48,7 +48,7 @@ def reset(transport: asyncio.WriteTransport) -> None:
 
 
 def end(transport: asyncio.WriteTransport) -> None:
-    """Close our side behind what was sent; it is up to the peer to close its own."""
+    """Close our side after the bytes already sent; the peer must close its own side."""
     if transport.is_closing():
         return
     if transport.can_write_eof():
@@ -58,7 +58,7 @@ def end(transport: asyncio.WriteTransport) -> None:
 
 
 def untaken_bytes(transport: asyncio.BaseTransport) -> int:
-    """Return how much of what the kernel was given the peer has not acknowledged."""
+    """Return the number of bytes in the kernel that the peer has not acknowledged."""
     connection = transport.get_extra_info("socket")
     if connection is None or connection.fileno() < 0:
         return 0

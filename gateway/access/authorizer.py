@@ -1,7 +1,7 @@
-"""Asking the backend: its answers are kept for a while, and it is spared when it does not answer.
+"""Access by the backend: its answers are cached, and a circuit breaker pauses questions when it does not answer.
 
-A question is asked once however many wait for it. What is forgotten while it is being asked is not kept, and
-`changes` tells those who waited for it to ask again.
+Callers with the same question share one request. An answer that is invalidated while it is requested is not
+cached, and the increase of `changes` tells its callers to ask again.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from gateway.settings import Settings
 from gateway.tasks import cancelled
 from publisher.rooms import Room
 
-# Questions under way at the same time, half of them for one tenant; the others wait as long as an answer may take.
+# Most questions at the same time; one tenant alone gets half. Others wait up to the timeout of a question.
 MAX_ASKING = 64
-# Of one tenant.
+# Most waiting questions of one tenant.
 MAX_WAITING = 1000
 
 _log = structlog.get_logger("gateway.access")
 
 
 class Asking(Protocol):
-    """The way a question gets to the backend."""
+    """Port: sends a question to the backend."""
 
     async def start(self) -> None: ...  # noqa: D102
     async def stop(self) -> None: ...  # noqa: D102
     async def ask(self, identity: Identity, room: Room) -> bool:
-        """Raise `Away` where there is no answer."""
+        """Return whether the user may join the room; raises `Away` without an answer."""
 
 
 class _Question(NamedTuple):
@@ -48,8 +48,8 @@ class _Question(NamedTuple):
     room: Room
 
 
-class Backend:
-    """Has the backend decide. `start` and `stop` it."""
+class Authorizer:
+    """Asks the backend, at the URL of `GATEWAY_AUTHORIZE_URL`. Needs `start` and `stop`."""
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class Backend:
         now: Callable[[], float] = time.monotonic,
         max_waiting: int = MAX_WAITING,
     ) -> None:
-        """`when_away` is what it says while the backend does not answer: yes, or (by default) nothing at all."""
+        """With `when_away` joins are allowed while the backend does not answer, else they raise `Unavailable`."""
         self.outcomes = {"allowed": 0, "denied": 0, "away": 0, "spared": 0}
-        """Questions that no earlier answer settled, by what came of them; `spared` ones were not asked."""
+        """The number of questions without a cached answer, by outcome; `spared` ones were not sent."""
         self.answers = Answers(cache_s)
         self.breaker = breaker or Breaker()
         self.changes = 0
@@ -82,24 +82,24 @@ class Backend:
         return self._turns.waiting
 
     async def start(self) -> None:
-        """Get ready to ask."""
+        """Open the connections."""
         await self._asking.start()
 
     async def stop(self) -> None:
-        """Give up what is being asked."""
+        """Cancel questions under way and close the connections."""
         await cancelled(*self._tasks)
         await self._asking.stop()
 
-    # -- as `Access`
+    # -- the interface `Access`
 
     def may_join(self, identity: Identity, room: Room) -> bool | Awaitable[bool]:
-        """Return an answer that still holds, or what comes of asking."""
+        """Return the cached answer, or an awaitable that asks the backend."""
         user = (identity.tenant, identity.user_id)
         known = self.answers.get(user, identity.role, room, self._now())
         return self._ask(identity, room) if known is None else known
 
     def invalidate(self, tenant: str, user_id: str, room: Room | None = None) -> None:
-        """Forget what was answered, or is being answered, about a user."""
+        """Drop a user's cached answers, and do not cache those under way; for one room or all."""
         self.changes += 1
         self.answers.invalidate((tenant, user_id), room)
         for question in [*self._under_way]:
@@ -114,7 +114,7 @@ class Backend:
         try:
             if task is None:
                 self._check_rest()
-                task = self._begin(question, identity)
+                task = self._start(question, identity)
             return await asyncio.shield(task)
         except Away:
             if self._when_away:
@@ -124,9 +124,9 @@ class Backend:
     def _check_rest(self) -> None:
         if self.breaker.rests(self._now()):
             self.outcomes["spared"] += 1
-            raise Away("it is left alone")
+            raise Away("the backend did not answer before: it is not asked at present")
 
-    def _begin(self, question: _Question, identity: Identity) -> asyncio.Task[bool]:
+    def _start(self, question: _Question, identity: Identity) -> asyncio.Task[bool]:
         task = self._under_way[question] = asyncio.create_task(self._answer(question, identity))
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._ended(question, done))
@@ -157,12 +157,12 @@ class Backend:
                 await self._turns.acquire(tenant)
         except (TimeoutError, TooManyWaiting):
             self.outcomes["spared"] += 1
-            raise Away("there are too many questions") from None
+            raise Away("too many questions wait for the backend") from None
 
     async def _ask_now(self, identity: Identity, room: Room) -> bool:
-        # It may have gone while this one waited for its turn.
+        # The breaker may have opened while this question waited for its turn.
         self._check_rest()
-        self.breaker.begin(self._now())
+        self.breaker.asked(self._now())
         try:
             allowed = await self._asking.ask(identity, room)
         except Away as away:
@@ -176,13 +176,13 @@ class Backend:
         return allowed
 
 
-def backend_of(settings: Settings) -> Backend | None:
-    """Make the backend that is configured, if one is."""
+def authorizer_of(settings: Settings) -> Authorizer | None:
+    """Return the configured authorizer; None without one."""
     if not settings.authorize_url:
         return None
     timeout_s = settings.authorize_timeout_s
     key = settings.authorize_key.get_secret_value().strip()
-    return Backend(
+    return Authorizer(
         Http(settings.authorize_url, key, timeout_s=timeout_s),
         cache_s=settings.authorize_cache_s,
         timeout_s=timeout_s,
@@ -190,11 +190,11 @@ def backend_of(settings: Settings) -> Backend | None:
     )
 
 
-def access_values(backend: Backend | None) -> dict[str, Values]:
-    """Return the figures for the metrics' page."""
+def access_values(authorizer: Authorizer | None) -> dict[str, Values]:
+    """Return the values of the metrics, by name."""
     return {
-        "gateway_authorize_total": backend.outcomes if backend else {},
-        "gateway_authorize_waiting": backend.waiting if backend else 0,
-        "gateway_authorize_cached": len(backend.answers) if backend else 0,
-        "gateway_authorizer_up": 0 if backend and backend.breaker.is_open else 1,
+        "gateway_authorize_total": authorizer.outcomes if authorizer else {},
+        "gateway_authorize_waiting": authorizer.waiting if authorizer else 0,
+        "gateway_authorize_cached": len(authorizer.answers) if authorizer else 0,
+        "gateway_authorizer_up": 0 if authorizer and authorizer.breaker.is_open else 1,
     }

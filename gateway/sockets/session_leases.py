@@ -1,4 +1,4 @@
-"""Keeping sessions alive while their sockets are."""
+"""Renewing the sessions of connected sockets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gateway.sockets.members import Members, evict, session_ref
 from gateway.sockets.periodic import PeriodicWork
 
 
-class Leases:
+class SessionLeases:
     """Renews the sessions of this replica, each once in `Sessions.renew_every_s`."""
 
     def __init__(self, members: Members) -> None:
@@ -17,11 +17,11 @@ class Leases:
         )
 
     def start(self) -> None:
-        """Begin."""
+        """Start renewing."""
         self.periodic.start()
 
     async def stop(self) -> None:
-        """Stop renewing; what is left of each lease goes on counting."""
+        """Stop renewing; each session lives until its lease ends."""
         await self.periodic.stop()
 
     async def _renew(self, tenant: Tenant, members: list[Member]) -> None:
@@ -43,5 +43,5 @@ class Leases:
 
 
 def since(member: Member) -> int:
-    """Return the seq since which a socket was handed everything at once; in a resync, or held, it is not."""
+    """Return the seq since which a socket got every event at once; `NEVER` in a resync or while it is held."""
     return NEVER if member.tenant.backlog is not None or member.holds else member.since
