@@ -75,15 +75,10 @@ class Ground:
     def __init__(self) -> None:
         self.world, self.redis, self.access = World(), Redis(), Access()
         sweeper = SimpleNamespace(soon=lambda tenant, delay_ms: None)
-        members: Any = SimpleNamespace(
-            access=self.access,
-            presence=self.redis,
-            sessions=self.redis,
-            commands=self.redis,
-            sweeper=sweeper,
-            typing={},
-        )
-        self.control = ControlHandler(members)
+        redis = dict.fromkeys(("presence", "sessions", "commands"), self.redis)
+        members: Any = SimpleNamespace(access=self.access, sweeper=sweeper, typing={}, **redis)
+        typing: Any = SimpleNamespace(tell_again=lambda tenant: None)
+        self.control = ControlHandler(members, typing)
 
     def member(self, room: RoomState) -> tuple[Member, Socket]:
         member, _ = self.world.member(room)

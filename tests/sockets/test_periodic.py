@@ -80,9 +80,8 @@ async def test_one_whose_work_hangs_holds_nobody_up() -> None:
 async def test_what_fails_is_tried_again_and_said_once() -> None:
     there = tenants(1, 1)
     failing, other = there
-    work = Work(
-        lambda tenant: RedisUnavailable("away") if tenant.id == failing and work.calls[failing] < 8 else None
-    )
+    away = RedisUnavailable("away")
+    work = Work(lambda tenant: away if tenant.id == failing and work.calls[failing] < 8 else None)
     async with running(PeriodicWork("test", there, work, EVERY_S)):
         await until(lambda: work.calls[failing] >= 8)
     # With every tick, and not once a round as the others.

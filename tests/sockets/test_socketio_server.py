@@ -5,19 +5,47 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from typing import Any
 
 import pytest
 import pytest_asyncio
 import socketio
 
+from gateway.core.frames import Frame
 from gateway.engine import CloseReason, EngineOptions, EngineSocket
 from gateway.errors import Refused, Unavailable
 from gateway.sockets.packets import Packet
 from gateway.sockets.socketio_server import LEFT, Admission, Peer, SocketServer
-from tests.sockets.simulated import SimChannel
 from tests.support.waiting import until
+
+
+class Channel:
+    """The transport of one engine socket: frames wait until the test reads them."""
+
+    def __init__(self) -> None:
+        self.frames: deque[Frame] = deque()
+        self.ended = False
+
+    @property
+    def buffered(self) -> int:
+        return sum(len(frame.wire) for frame in self.frames)
+
+    def send(self, frame: Frame) -> None:
+        self.frames.append(frame)
+
+    def send_all(self, frames: Iterable[Frame]) -> None:
+        self.frames.extend(frames)
+
+    def end(self, reason: str, code: int, text: str) -> None:
+        self.ended = True
+
+    def resume(self) -> None:
+        """Read on: nothing was held back."""
+
+    def widen(self, max_bytes: int) -> None:
+        """Take larger messages: what is sent here is small."""
 
 
 class Server(SocketServer):
@@ -30,16 +58,20 @@ class Server(SocketServer):
         self.events: list[Any] = []
         self.left: list[tuple[str, str]] = []
         self.logged: list[str] = []
-        self.outcome: Callable[[], Awaitable[Admission]] | None = None
+        self.outcome: Admission | Refused | Unavailable | None = None
+        """Of every admission; by default everybody is let in."""
         self.gate: asyncio.Event | None = None
+        """What admissions and events wait for."""
 
     def note(self, event: str, **fields: object) -> None:
         self.logged.append(event)
 
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
-        if self.outcome is not None:
-            return await self.outcome()
-        return Admission(f"sid-{peer.socket.sid}{namespace}", "pid-1")
+        if self.gate is not None:
+            await self.gate.wait()
+        if isinstance(self.outcome, Refused | Unavailable):
+            raise self.outcome
+        return self.outcome or Admission(f"sid-{peer.socket.sid}{namespace}", "pid-1")
 
     def handle_event(self, peer: Peer, namespace: str, packet: Packet) -> Awaitable[object] | None:
         if self.gate is None:
@@ -59,9 +91,9 @@ class Client:
     """One engine session, without a network."""
 
     def __init__(self, server: SocketServer) -> None:
-        self.channel = SimChannel()
+        self.channel = Channel()
         self.socket = EngineSocket(server.eio._context, server.eio.generate_id(), {"REMOTE_ADDR": "1.2.3.4"})
-        self.socket.begin()
+        self.socket.start()
         server._opened(self.socket)
         self.socket.carry(self.channel, "websocket")
 
@@ -105,30 +137,29 @@ async def connected(server: Server) -> Client:
 # -- what we use of python-socketio
 
 
-@pytest.mark.parametrize(
-    ("name", "parameters"),
-    [
-        ("_engineio_server_class", ["self"]),
-        ("_trigger_event", ["self", "event", "namespace", "args"]),
-        ("_handle_event_internal", ["self", "server", "sid", "eio_sid", "data", "namespace", "id"]),
+USED = {
+    (socketio.AsyncServer, "_engineio_server_class"): ["self"],
+    (socketio.AsyncServer, "_trigger_event"): ["self", "event", "namespace", "args"],
+    (socketio.AsyncServer, "_handle_event_internal"): [
+        "self",
+        "server",
+        "sid",
+        "eio_sid",
+        "data",
+        "namespace",
+        "id",
     ],
-)
-def test_the_server_still_has_what_we_call(name: str, parameters: list[str]) -> None:
-    assert list(inspect.signature(getattr(socketio.AsyncServer, name)).parameters) == parameters
+    (socketio.AsyncManager, "pre_connect"): ["self", "eio_sid", "namespace"],
+    (socketio.AsyncManager, "connect"): ["self", "sid", "namespace"],
+    (socketio.AsyncManager, "pre_disconnect"): ["self", "sid", "namespace"],
+    (socketio.AsyncManager, "disconnect"): ["self", "sid", "namespace", "kwargs"],
+    (socketio.AsyncManager, "trigger_callback"): ["self", "sid", "id", "data"],
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "parameters"),
-    [
-        ("pre_connect", ["self", "eio_sid", "namespace"]),
-        ("connect", ["self", "sid", "namespace"]),
-        ("pre_disconnect", ["self", "sid", "namespace"]),
-        ("disconnect", ["self", "sid", "namespace", "kwargs"]),
-        ("trigger_callback", ["self", "sid", "id", "data"]),
-    ],
-)
-def test_the_manager_still_has_what_we_call(name: str, parameters: list[str]) -> None:
-    assert list(inspect.signature(getattr(socketio.AsyncManager, name)).parameters) == parameters
+@pytest.mark.parametrize(("owner", "name"), USED, ids=[name for _, name in USED])
+def test_upstream_still_has_what_we_call(owner: type, name: str) -> None:
+    assert list(inspect.signature(getattr(owner, name)).parameters) == USED[owner, name]
 
 
 async def test_python_socketios_own_handlers_work_on_our_engine() -> None:
@@ -185,29 +216,20 @@ async def test_a_handler_that_says_no_refuses() -> None:
 
 
 async def test_connect_is_the_first_packet_and_what_follows_comes_after_it(server: Server, client: Client) -> None:
-    async def outcome() -> Admission:
-        return Admission("sid-1", "pid-1", begin=lambda: client.socket.send_text('2["hello"]'))
-
-    server.outcome = outcome
+    server.outcome = Admission("sid-1", "pid-1", begin=lambda: client.socket.send_text('2["hello"]'))
     await client.say("0{}")
     assert client.heard == ['0{"sid":"sid-1","pid":"pid-1"}', '2["hello"]']
 
 
 async def test_a_server_without_recovery_gives_no_pid(server: Server, client: Client) -> None:
-    async def outcome() -> Admission:
-        return Admission("sid-1")
-
-    server.outcome = outcome
+    server.outcome = Admission("sid-1")
     await client.say("0")
     assert client.heard == ['0{"sid":"sid-1"}']
 
 
 @pytest.mark.parametrize("code", ["token_missing", "token_expired", "tenant_missing"])
 async def test_a_refusal_is_an_object_with_a_message_and_a_code(server: Server, client: Client, code: str) -> None:
-    async def outcome() -> Admission:
-        raise Refused(code)
-
-    server.outcome = outcome
+    server.outcome = Refused(code)
     await client.say("0")
     (packet,) = client.heard
     refusal = json.loads(packet[1:])
@@ -220,10 +242,7 @@ async def test_a_refusal_is_an_object_with_a_message_and_a_code(server: Server, 
 async def test_what_is_unavailable_closes_the_transport_so_that_the_client_tries_again(
     server: Server, client: Client
 ) -> None:
-    async def outcome() -> Admission:
-        raise Unavailable
-
-    server.outcome = outcome
+    server.outcome = Unavailable()
     await client.say("0")
     assert client.heard == []
     assert client.channel.ended
@@ -264,10 +283,7 @@ async def test_a_socket_that_never_connects_is_closed(hasty: Server) -> None:
 
 
 async def test_a_socket_that_was_refused_and_stays_is_closed_as_well(hasty: Server) -> None:
-    async def outcome() -> Admission:
-        raise Refused("token_missing")
-
-    hasty.outcome = outcome
+    hasty.outcome = Refused("token_missing")
     client = Client(hasty)
     await client.say("0")
     await until(lambda: client.channel.ended)
@@ -291,13 +307,7 @@ async def test_a_socket_that_left_and_connects_again_stays(hasty: Server) -> Non
 async def test_a_socket_that_goes_during_its_admission_is_seen_off_afterwards(
     server: Server, client: Client
 ) -> None:
-    gate = asyncio.Event()
-
-    async def outcome() -> Admission:
-        await gate.wait()
-        return Admission("sid-1", "pid-1")
-
-    server.outcome = outcome
+    gate = server.gate = asyncio.Event()
     await client.say("0")
     client.socket.lost(CloseReason.TRANSPORT_CLOSE)
     await client.say()
@@ -326,43 +336,13 @@ async def test_whatever_comes_before_connect_closes_the_socket(
 @pytest.mark.parametrize(
     "packet",
     [
-        "",
-        "7",
-        "x",
-        "4abc",
-        "9",
-        "0",
-        "0{}",
-        "2",
-        "2{}",
-        "2[]",
-        "2[",
-        '2["a"',
-        '2["a"]x',
-        "2[null]",
-        "2[true]",
-        '2[{"a":1}]',
-        "2[[]]",
-        '2["connect"]',
-        '2["disconnect"]',
-        '2["disconnecting","x"]',
-        '2["connect_error"]',
-        '2["newListener"]',
-        '2["removeListener"]',
-        '299999999999999999["a"]',
-        '2NaN["a"]',
-        '2["a",NaN]',
-        "2" + "[" * 100_000,
-        "3[]",
-        "31{}",
-        '4{"message":"x"}',
-        "1{}",
-        "5",
-        '5["a"]',
-        '599-["a"]',
-        '5-["a"]',
-        '51-["a"',
-        "6[]",
+        *("", "7", "x", "4abc", "9", "0", "0{}"),
+        *("2", "2{}", "2[]", "2[", '2["a"', '2["a"]x', "2[null]", "2[true]", '2[{"a":1}]', "2[[]]"),
+        *('2["connect"]', '2["disconnect"]', '2["disconnecting","x"]', '2["connect_error"]'),
+        *('2["newListener"]', '2["removeListener"]'),
+        *('299999999999999999["a"]', '2NaN["a"]', '2["a",NaN]', "2" + "[" * 100_000),
+        *("3[]", "31{}", '4{"message":"x"}', "1{}"),
+        *("5", '5["a"]', '599-["a"]', '5-["a"]', '51-["a"', "6[]"),
         "0/" + "n" * 1000,
     ],
     ids=lambda packet: packet[:20],
