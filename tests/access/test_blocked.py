@@ -12,7 +12,7 @@ from gateway.access import Everyone
 from gateway.core.model import Identity
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.errors import Refused
-from gateway.sessions.store import session_key
+from gateway.sessions.keys import session_key
 from gateway.sockets.room_access import RoomAccess
 from publisher import AsyncPublisher, conversation
 from tests.support.client import Clients, RawClient

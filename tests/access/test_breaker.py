@@ -30,7 +30,7 @@ def test_failures_in_a_row_open_it_once() -> None:
 def test_after_a_pause_one_question_is_a_trial() -> None:
     breaker = opened()
     assert not breaker.rests(103.0)
-    breaker.begin(103.0)
+    breaker.asked(103.0)
     assert breaker.rests(103.0)
     assert breaker.rests(105.9)
     assert not breaker.rests(106.0)
@@ -38,7 +38,7 @@ def test_after_a_pause_one_question_is_a_trial() -> None:
 
 def test_an_answer_closes_it_and_says_for_how_long_it_was_open() -> None:
     breaker = opened()
-    breaker.begin(103.0)
+    breaker.asked(103.0)
     assert breaker.succeeded(104.0) == 4.0
     assert not breaker.is_open
     assert not breaker.rests(104.0)

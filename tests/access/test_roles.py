@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from gateway.access import EVERYONE, Roles, access_of, backend_of
+from gateway.access import EVERYONE, Roles, access_of, authorizer_of
 from gateway.core.model import Identity
 from gateway.settings import load
 from publisher import campaign, conversation
@@ -74,6 +74,6 @@ def test_what_is_forgotten_is_forgotten_behind_it() -> None:
 
 def test_by_default_everyone_may_join_and_nobody_is_asked() -> None:
     settings = load(jwt_secret_key=SECRET)
-    assert backend_of(settings) is None
+    assert authorizer_of(settings) is None
     assert access_of(settings, None) is EVERYONE
     assert EVERYONE.may_join(somebody(""), CONVERSATION) is True

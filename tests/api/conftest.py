@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -11,8 +11,9 @@ import pytest
 import pytest_asyncio
 
 from gateway.dev.embedded_redis import EmbeddedRedis
+from tests.support.client import Clients, RawClient
 from tests.support.replica import Replica, Replicas
-from tests.support.tokens import new_id
+from tests.support.tokens import mint, new_id
 from tests.support.waiting import PATIENCE_S
 
 KEY = "first-n0Zt4QyRk7vJ2mWc9xLb5sEd8uGf1hPa"
@@ -88,3 +89,25 @@ def api(http: aiohttp.ClientSession, replica: Replica) -> Caller:
 def org() -> str:
     """An organization of the test's own."""
     return new_id()
+
+
+@pytest.fixture
+def talk() -> str:
+    """The id of a conversation of the test's own."""
+    return new_id()
+
+
+Connect = Callable[..., Awaitable[RawClient]]
+
+
+@pytest.fixture
+def connect(clients: Clients, replica: Replica, org: str) -> Connect:
+    """Connect a user of the organization to the module's replica: `await connect(user, join=talk)`."""
+
+    async def connected(user: str | None = None, *, join: str | None = None, **claims: Any) -> RawClient:
+        client: RawClient = await clients(replica.url, mint(user, org, **claims)).connect()
+        if join is not None:
+            await client.join(join)
+        return client
+
+    return connected

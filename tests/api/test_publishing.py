@@ -10,7 +10,7 @@ import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, conversation, user
-from tests.api.conftest import Caller
+from tests.api.conftest import Caller, Connect
 from tests.support.client import Clients
 from tests.support.replica import Replica
 from tests.support.tokens import mint, new_id
@@ -22,62 +22,50 @@ def event(org: str, room: str, **more: Any) -> dict[str, Any]:
 
 
 async def test_an_event_reaches_its_room_with_the_offset_of_the_receipt(
-    api: Caller, replica: Replica, clients: Clients, org: str
+    api: Caller, connect: Connect, org: str, talk: str
 ) -> None:
-    room = new_id()
-    client = await clients(replica.url, mint(None, org)).connect()
-    await client.join(room)
-    answer = await api.post("/v1/events", event(org, room))
+    client = await connect(join=talk)
+    answer = await api.post("/v1/events", event(org, talk))
     assert (answer.status, set(answer.body)) == (200, {"offset", "duplicate", "queued"})
     heard = await client.wait_for("x:y")
     assert (heard.data, heard.offset) == ({"n": 1}, answer.body["offset"])
 
 
 async def test_a_socket_that_is_in_two_of_the_rooms_gets_it_once_and_the_senders_own_never(
-    api: Caller, replica: Replica, clients: Clients, org: str
+    api: Caller, connect: Connect, org: str, talk: str
 ) -> None:
-    who, room = new_id(), new_id()
-    own, other = [await clients(replica.url, mint(who, org)).connect() for _ in range(2)]
-    await own.join(room)
-    await other.join(room)
-    to = [conversation(room), user(who)]
-    await api.post("/v1/events", event(org, room, to=to, skip_sid=own.sid))
-    await api.post("/v1/events", event(org, room, event="after:it"))
+    who = new_id()
+    own, other = [await connect(who, join=talk) for _ in range(2)]
+    to = [conversation(talk), user(who)]
+    await api.post("/v1/events", event(org, talk, to=to, skip_sid=own.sid))
+    await api.post("/v1/events", event(org, talk, event="after:it"))
     for client in (own, other):
         await client.wait_for("after:it")
     assert [len(client.named("x:y")) for client in (own, other)] == [0, 1]
 
 
-async def test_the_payload_arrives_as_it_was_written(
-    api: Caller, replica: Replica, clients: Clients, org: str
-) -> None:
+async def test_the_payload_arrives_as_it_was_written(api: Caller, connect: Connect, org: str, talk: str) -> None:
     """Not read and written again: a float keeps its digits, an object its order and its spaces."""
-    room = new_id()
-    client = await clients(replica.url, mint(None, org)).connect()
-    await client.join(room)
+    client = await connect(join=talk)
     data = '{"b": 1.10, "a" : 12345678901234567890123, "é": "\\u00e9", "z": 1e3}'
-    body = json.dumps(event(org, room)).replace('{"n": 1}', data)
+    body = json.dumps(event(org, talk)).replace('{"n": 1}', data)
     assert (await api.post("/v1/events", body.encode())).status == 200
     await client.wait_for("x:y")
     assert any(data in packet for packet in client.packets)
 
 
 @pytest.mark.parametrize("data", [None, 0, "text", [], {}, True])
-async def test_any_json_is_data(api: Caller, replica: Replica, clients: Clients, org: str, data: Any) -> None:
-    room = new_id()
-    client = await clients(replica.url, mint(None, org)).connect()
-    await client.join(room)
-    assert (await api.post("/v1/events", event(org, room, data=data))).status == 200
+async def test_any_json_is_data(api: Caller, connect: Connect, org: str, talk: str, data: Any) -> None:
+    client = await connect(join=talk)
+    assert (await api.post("/v1/events", event(org, talk, data=data))).status == 200
     assert (await client.wait_for("x:y")).data == data
 
 
-async def test_an_ephemeral_event_is_not_kept(api: Caller, replica: Replica, clients: Clients, org: str) -> None:
-    room = new_id()
-    client = await clients(replica.url, mint(None, org)).connect()
-    await client.join(room)
-    assert (await api.post("/v1/events", event(org, room, ephemeral=True))).status == 200
+async def test_an_ephemeral_event_is_not_kept(api: Caller, connect: Connect, org: str, talk: str) -> None:
+    client = await connect(join=talk)
+    assert (await api.post("/v1/events", event(org, talk, ephemeral=True))).status == 200
     assert (await client.wait_for("x:y")).offset is None
-    assert (await client.join(room, history=10))["events"] == []
+    assert (await client.join(talk, history=10))["events"] == []
 
 
 # -- the same keys as the publisher's
@@ -119,12 +107,10 @@ async def test_a_status_never_goes_back_whichever_way_it_comes(
 
 
 async def test_several_events_are_published_in_their_order(
-    api: Caller, replica: Replica, clients: Clients, org: str
+    api: Caller, connect: Connect, org: str, talk: str
 ) -> None:
-    room = new_id()
-    client = await clients(replica.url, mint(None, org)).connect()
-    await client.join(room)
-    batch = [event(org, room, data=n, key=f"k{n}") for n in range(100)]
+    client = await connect(join=talk)
+    batch = [event(org, talk, data=n, key=f"k{n}") for n in range(100)]
     answer = await api.post("/v1/events", batch)
     offsets = [receipt["offset"] for receipt in answer.body]
     assert (answer.status, sorted(offsets)) == (200, offsets)
@@ -157,7 +143,7 @@ async def test_nothing_of_a_batch_is_published_when_one_is_no_good(
 @pytest.mark.parametrize("count", [0, 101])
 async def test_a_batch_has_a_size(api: Caller, org: str, count: int) -> None:
     answer = await api.post("/v1/events", [{}] * count)
-    assert (answer.status, answer.body["message"]) == (400, f"send 1 to 100 at a time, not {count}")
+    assert (answer.status, answer.body["message"]) == (400, f"send an array of 1 to 100 objects, not {count}")
 
 
 # -- the other verbs
@@ -166,24 +152,12 @@ async def test_a_batch_has_a_size(api: Caller, org: str, count: int) -> None:
 def _verbs(org: str, who: str, room: str) -> dict[str, tuple[str, dict[str, Any], Any]]:
     """Return each verb with what a browser is to get of it."""
     message = {"id": new_id(), "conversation_id": room, "content": {"text": "Olá"}}
+    status = {"conversation_id": room, "message_id": message["id"], "status": "read"}
+    status["timestamp"] = "2026-01-01T00:00:00Z"
     campaign = new_id()
     return {
         "message_new": ("message:new", {"message": message}, message),
-        "message_status": (
-            "message:status",
-            {
-                "conversation_id": room,
-                "message_id": message["id"],
-                "status": "read",
-                "timestamp": "2026-01-01T00:00:00Z",
-            },
-            {
-                "conversation_id": room,
-                "message_id": message["id"],
-                "status": "read",
-                "timestamp": "2026-01-01T00:00:00Z",
-            },
-        ),
+        "message_status": ("message:status", status, status),
         "unread_update": (
             "conversation:unread_update",
             {"user_id": who, "conversation_id": room, "unread_count": 3},
@@ -204,12 +178,11 @@ def _verbs(org: str, who: str, room: str) -> dict[str, tuple[str, dict[str, Any]
 
 @pytest.mark.parametrize("verb", _verbs("", "", ""))
 async def test_a_verb_publishes_what_the_publishers_does(
-    api: Caller, replica: Replica, clients: Clients, org: str, verb: str
+    api: Caller, connect: Connect, org: str, talk: str, verb: str
 ) -> None:
-    who, room = new_id(), new_id()
-    name, body, expected = _verbs(org, who, room)[verb]
-    client = await clients(replica.url, mint(who, org)).connect()
-    await client.join(room)
+    who = new_id()
+    name, body, expected = _verbs(org, who, talk)[verb]
+    client = await connect(who, join=talk)
     if "campaign_id" in body:
         assert (await client.call("join_room", {"room": f"campaign:{body['campaign_id']}"}))["ok"]
     answer = await api.post(f"/v1/{verb}", {"organization_id": org, **body})
@@ -219,11 +192,9 @@ async def test_a_verb_publishes_what_the_publishers_does(
 
 
 @pytest.mark.parametrize("everyone", [True, False])
-async def test_an_inbox_is_told_of_a_message(
-    api: Caller, replica: Replica, clients: Clients, org: str, everyone: bool
-) -> None:
+async def test_an_inbox_is_told_of_a_message(api: Caller, connect: Connect, org: str, everyone: bool) -> None:
     alice, bruno, room = new_id(), new_id(), new_id()
-    told, other = [await clients(replica.url, mint(who, org)).connect() for who in (alice, bruno)]
+    told, other = [await connect(who) for who in (alice, bruno)]
     message = {"id": new_id(), "conversation_id": room, "content": {"text": "Olá"}}
     body = {"organization_id": org, "message": message, "inbox": True if everyone else [alice], "unread": 2}
     answer = await api.post("/v1/message_new", body)
@@ -235,21 +206,19 @@ async def test_an_inbox_is_told_of_a_message(
     assert (await api.post("/v1/message_new", body)).body["duplicate"]
 
 
-async def test_disconnect_closes_every_socket_of_a_user(
-    api: Caller, replica: Replica, clients: Clients, org: str
-) -> None:
+async def test_disconnect_closes_every_socket_of_a_user(api: Caller, connect: Connect, org: str) -> None:
     who = new_id()
-    mine = [await clients(replica.url, mint(who, org)).connect() for _ in range(2)]
-    other = await clients(replica.url, mint(None, org)).connect()
+    mine = [await connect(who) for _ in range(2)]
+    other = await connect()
     answer = await api.post("/v1/disconnect", {"organization_id": org, "user_id": who})
     assert answer.status == 200
     assert [await client.dropped() for client in mine] == ["io server disconnect"] * 2
     assert other.connected
 
 
-async def test_disconnect_can_void_tokens(api: Caller, replica: Replica, clients: Clients, org: str) -> None:
+async def test_disconnect_can_void_tokens(api: Caller, connect: Connect, org: str) -> None:
     who = new_id()
-    bad, good = [await clients(replica.url, mint(who, org, jti=jti)).connect() for jti in ("lost", "kept")]
+    bad, good = [await connect(who, jti=jti) for jti in ("lost", "kept")]
     body = {"organization_id": org, "user_id": who, "token_id": "lost"}
     assert (await api.post("/v1/disconnect", body)).status == 200
     await bad.dropped()
@@ -261,23 +230,20 @@ async def test_disconnect_can_void_tokens(api: Caller, replica: Replica, clients
     assert (naive.status, naive.body["errors"][0]["field"]) == (400, "issued_before")
 
 
-async def test_leave_takes_a_room_away(api: Caller, replica: Replica, clients: Clients, org: str) -> None:
-    who, room = new_id(), new_id()
-    client = await clients(replica.url, mint(who, org)).connect()
-    await client.join(room)
-    body = {"organization_id": org, "user_id": who, "room": conversation(room)}
+async def test_leave_takes_a_room_away(api: Caller, connect: Connect, org: str, talk: str) -> None:
+    who = new_id()
+    client = await connect(who, join=talk)
+    body = {"organization_id": org, "user_id": who, "room": conversation(talk)}
     assert (await api.post("/v1/leave", body)).status == 200
-    assert (await client.wait_for("left_conversation")).data == {"conversation_id": room}
-    await api.post("/v1/events", event(org, room))
+    assert (await client.wait_for("left_conversation")).data == {"conversation_id": talk}
+    await api.post("/v1/events", event(org, talk))
     await client.call("ping")
     assert not client.named("x:y")
 
 
-async def test_leave_holds_a_user_off_for_a_while(
-    api: Caller, replica: Replica, clients: Clients, org: str
-) -> None:
+async def test_leave_holds_a_user_off_for_a_while(api: Caller, connect: Connect, org: str) -> None:
     who, room = new_id(), new_id()
-    client = await clients(replica.url, mint(who, org)).connect()
+    client = await connect(who)
     body = {"organization_id": org, "user_id": who, "room": conversation(room)}
     for block_s, code in ((60, "forbidden"), (0, None), (1.5e1, "forbidden")):
         assert (await api.post("/v1/leave", body | {"block_s": block_s})).status == 200

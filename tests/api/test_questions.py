@@ -10,7 +10,7 @@ import redis.asyncio
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, Offset, campaign, conversation, parse_offset, user
-from tests.api.conftest import ON, Caller
+from tests.api.conftest import ON, Caller, Connect
 from tests.support.client import Clients
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint, new_id
@@ -28,11 +28,11 @@ async def online(api: Caller, org: str, **query: str) -> list[str]:
 
 
 async def test_a_user_is_online_while_one_of_their_sockets_is_there(
-    api: Caller, replica: Replica, clients: Clients, org: str
+    api: Caller, connect: Connect, org: str
 ) -> None:
     alice, bruno = sorted((new_id(), new_id()))
-    tabs = [await clients(replica.url, mint(alice, org)).connect() for _ in range(2)]
-    other = await clients(replica.url, mint(bruno, org)).connect()
+    tabs = [await connect(alice) for _ in range(2)]
+    other = await connect(bruno)
     assert await online(api, org) == [alice, bruno]
     assert await online(api, new_id()) == []
     await other.close()
@@ -46,10 +46,10 @@ async def online_is(api: Caller, org: str, users: list[str]) -> bool:
     return await online(api, org) == users
 
 
-async def test_some_users_can_be_asked_for(api: Caller, replica: Replica, clients: Clients, org: str) -> None:
+async def test_some_users_can_be_asked_for(api: Caller, connect: Connect, org: str) -> None:
     alice, bruno, nobody = new_id(), "bruno@example.com", new_id()
     for who in (alice, bruno):
-        await clients(replica.url, mint(who, org)).connect()
+        await connect(who)
     assert await online(api, org, user_ids=f"{alice},{nobody}") == [alice]
     assert await online(api, org, user_ids=f"{nobody},{bruno},{alice},{alice}") == sorted([alice, bruno])
     assert await online(api, org, user_ids=nobody) == []
@@ -59,9 +59,9 @@ async def test_some_users_can_be_asked_for(api: Caller, replica: Replica, client
 
 
 async def test_two_replicas_give_the_same_answer(
-    redis_server: EmbeddedRedis, replicas: Replicas, clients: Clients, http: aiohttp.ClientSession, org: str
+    new_replica: Replicas, clients: Clients, http: aiohttp.ClientSession, org: str
 ) -> None:
-    pair = [replicas(redis_server.url, **ON) for _ in range(2)]
+    pair = [new_replica(**ON) for _ in range(2)]
     users = sorted(new_id() for _ in pair)
     for replica, who in zip(pair, users, strict=True):
         await clients(replica.url, mint(who, org)).connect()
@@ -69,10 +69,10 @@ async def test_two_replicas_give_the_same_answer(
 
 
 async def test_a_browser_asks_for_its_own_organization(
-    api: Caller, replica: Replica, clients: Clients, org: str
+    replica: Replica, clients: Clients, connect: Connect
 ) -> None:
     alice, elsewhere = new_id(), new_id()
-    client = await clients(replica.url, mint(alice, org)).connect()
+    client = await connect(alice)
     await clients(replica.url, mint(elsewhere, new_id())).connect()
     assert await client.call("presence") == {"ok": True, "online": [alice]}
     assert await client.call("presence", {"user_ids": [elsewhere, alice]}) == {"ok": True, "online": [alice]}
@@ -80,10 +80,8 @@ async def test_a_browser_asks_for_its_own_organization(
 
 
 @pytest.mark.parametrize("user_ids", ["x", {}, 7, [7], [None], ["a b"], ["x" * 200], ["u"] * 1001])
-async def test_a_browser_that_asks_nonsense_is_told(
-    replica: Replica, clients: Clients, org: str, user_ids: Any
-) -> None:
-    client = await clients(replica.url, mint(None, org)).connect()
+async def test_a_browser_that_asks_nonsense_is_told(connect: Connect, user_ids: Any) -> None:
+    client = await connect()
     answer = await client.call("presence", {"user_ids": user_ids})
     assert (answer["ok"], answer["error"]["code"]) == (False, "bad_request")
     assert client.connected
@@ -105,9 +103,8 @@ async def test_a_question_that_is_no_good_names_the_field(api: Caller, query: di
 
 
 async def test_a_name_that_is_given_twice_is_no_good(api: Caller, org: str) -> None:
-    answer = await api.request(
-        "GET", "/v1/presence", params=[("organization_id", org), ("organization_id", new_id())]
-    )
+    twice = [("organization_id", org), ("organization_id", new_id())]
+    answer = await api.request("GET", "/v1/presence", params=twice)
     assert (answer.status, answer.body["errors"][0]["field"]) == (400, "organization_id")
 
 
@@ -115,12 +112,11 @@ async def test_a_name_that_is_given_twice_is_no_good(api: Caller, org: str) -> N
 
 
 async def test_a_room_shows_who_listens_and_what_is_kept(
-    api: Caller, replica: Replica, shared_redis_server: EmbeddedRedis, clients: Clients, org: str
+    api: Caller, shared_redis_server: EmbeddedRedis, connect: Connect, org: str, talk: str
 ) -> None:
-    room = conversation(new_id())
+    room = conversation(talk)
     for _ in range(2):
-        client = await clients(replica.url, mint(None, org)).connect()
-        await client.join(room.partition(":")[2])
+        await connect(join=talk)
     async with AsyncPublisher.from_url(shared_redis_server.url) as events:
         offsets = [(await events.emit(org, "n", {"n": n}, to=room)).offset for n in range(5)]
     now = (await api.get(f"/v1/rooms/{room}", organization_id=org)).body
@@ -130,9 +126,9 @@ async def test_a_room_shows_who_listens_and_what_is_kept(
 
 
 async def test_a_room_on_two_replicas_has_two(
-    redis_server: EmbeddedRedis, replicas: Replicas, clients: Clients, http: aiohttp.ClientSession, org: str
+    new_replica: Replicas, clients: Clients, http: aiohttp.ClientSession, org: str
 ) -> None:
-    pair, who = [replicas(redis_server.url, **ON) for _ in range(2)], new_id()
+    pair, who = [new_replica(**ON) for _ in range(2)], new_id()
     for replica in pair:
         await clients(replica.url, mint(who, org)).connect()
     for replica in pair:
@@ -150,16 +146,14 @@ async def test_a_room_that_nobody_ever_used_is_empty_and_asking_leaves_nothing_b
         assert await client.keys(f"rt:{{{org}}}:*") == []
 
 
-async def test_an_offset_is_where_a_join_can_begin(
-    api: Caller, replica: Replica, clients: Clients, org: str
-) -> None:
+async def test_an_offset_is_where_a_join_can_begin(api: Caller, connect: Connect, org: str) -> None:
     room = new_id()
     body = {"organization_id": org, "event": "x:y", "data": 1, "to": [conversation(room)]}
     await api.post("/v1/events", body)
     now = (await api.get(f"/v1/rooms/{conversation(room)}", organization_id=org)).body
     assert isinstance(parse_offset(now["offset"]), Offset)
     later = (await api.post("/v1/events", body)).body["offset"]
-    client = await clients(replica.url, mint(None, org)).connect()
+    client = await connect()
     joined = await client.join(room, since=now["offset"])
     assert [event["offset"] for event in joined["events"]] == [later]
 

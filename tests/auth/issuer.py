@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jwt.algorithms import get_default_algorithms
 
 from gateway.auth import Tokens
-from gateway.auth.keyset import KeySet
+from gateway.auth.jwks_document import KeySet
 from gateway.settings import load
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")

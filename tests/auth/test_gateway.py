@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.auth.issuer import SigningKey, document, files, known, usual
+from tests.metrics.page import page_of
 from tests.support.client import Clients, RawClient, Refused
 from tests.support.command_line import gateway
-from tests.support.replica import Replica, Replicas
+from tests.support.replica import Replicas
 from tests.support.tokens import SECRET, mint, new_id
 from tests.support.waiting import until
 from tests.support.web import Answer, Beside, WebServer
@@ -21,6 +23,13 @@ from tests.support.web import Answer, Beside, WebServer
 USER, ORG = new_id(), new_id()
 CLAIMS = usual(USER, ORG)
 NO_SECRET = {"JWT_SECRET_KEY": "", "JWT_ALGORITHM": "ES256"}
+
+
+@pytest.fixture
+def serve(redis_server: EmbeddedRedis, replicas_beside: Beside, web_server: WebServer) -> Beside:
+    """Start a replica that fetches its keys from the web server, which gives a known one at first."""
+    publish(web_server, known("ES256"))
+    return partial(replicas_beside, redis_server.url, GATEWAY_JWKS_URL=web_server.url, **NO_SECRET)
 
 
 def publish(server: WebServer, *keys: SigningKey) -> None:
@@ -33,35 +42,26 @@ async def refusal(client: RawClient) -> Any:
     return caught.value.code
 
 
-def metric(replica: Replica, name: str) -> float:
-    page: str = replica.get("/metrics")[1]
-    return next(float(line.split()[-1]) for line in page.splitlines() if line.startswith(name))
-
-
 # -- a JWKS URL
 
 
 async def test_a_key_that_appears_while_it_runs_is_fetched_when_somebody_comes_with_it(
-    clients: Clients, redis_server: EmbeddedRedis, replicas_beside: Beside, web_server: WebServer
+    clients: Clients, serve: Beside, web_server: WebServer
 ) -> None:
     new = SigningKey("ES256", "new")
-    publish(web_server, known("ES256"))
-    replica = await replicas_beside(redis_server.url, GATEWAY_JWKS_URL=web_server.url, **NO_SECRET)
+    replica = await serve()
     await clients(replica.url, known("ES256").sign(CLAIMS)).connect()
     publish(web_server, new)
     await clients(replica.url, new.sign(CLAIMS)).connect()
     assert await refusal(clients(replica.url, known("ES256").sign(CLAIMS))) == "token_invalid"
-    assert [(line["keys"], line["unusable"]) for line in replica.log_lines("token_keys_fetched")] == [
-        (1, 0),
-        (1, 0),
-    ]
+    fetched = replica.log_lines("token_keys_fetched")
+    assert [(line["keys"], line["unusable"]) for line in fetched] == [(1, 0), (1, 0)]
 
 
 async def test_forged_tokens_neither_hammer_the_url_nor_keep_others_out(
-    clients: Clients, redis_server: EmbeddedRedis, replicas_beside: Beside, web_server: WebServer
+    clients: Clients, serve: Beside, web_server: WebServer
 ) -> None:
-    publish(web_server, known("ES256"))
-    replica = await replicas_beside(redis_server.url, GATEWAY_JWKS_URL=web_server.url, **NO_SECRET)
+    replica = await serve()
     began = time.monotonic()
     forged = [known("ES256").sign(CLAIMS, kid=f"made up {i}") for i in range(100)]
     storm = asyncio.gather(*(refusal(clients(replica.url, token)) for token in forged))
@@ -71,50 +71,40 @@ async def test_forged_tokens_neither_hammer_the_url_nor_keep_others_out(
 
 
 async def test_without_keys_it_starts_is_not_ready_and_sends_clients_to_come_back(
-    clients: Clients, redis_server: EmbeddedRedis, replicas_beside: Beside, web_server: WebServer
+    clients: Clients, serve: Beside, web_server: WebServer
 ) -> None:
     await web_server.stop()
-    replica = await replicas_beside(redis_server.url, ready=False, GATEWAY_JWKS_URL=web_server.url, **NO_SECRET)
+    replica = await serve(ready=False)
     assert replica.get("/health/ready")[0] == 503
     assert "the keys of tokens can't be fetched" in replica.health()["findings"]
     client = clients(replica.url, known("ES256").sign(CLAIMS))
     with pytest.raises(ConnectionResetError):
         await client.connect()
     client.stay()
-    publish(web_server, known("ES256"))
     await web_server.start()
     await client.wait_for("connected")
     assert replica.get("/health/ready")[0] == 200
     assert [line["keys"] for line in replica.log_lines("jwks_unavailable")] == [0]
-    assert metric(replica, "gateway_token_keys ") == 1
-    assert metric(replica, 'gateway_token_keys_fetches_total{outcome="failed"}') >= 1
+    assert page_of(replica)("gateway_token_keys") == 1
+    assert page_of(replica)("gateway_token_keys_fetches_total", outcome="failed") >= 1
 
 
-async def test_with_old_keys_it_goes_on(
-    clients: Clients, redis_server: EmbeddedRedis, replicas_beside: Beside, web_server: WebServer
-) -> None:
-    publish(web_server, known("ES256"))
-    replica = await replicas_beside(
-        redis_server.url, GATEWAY_JWKS_URL=web_server.url, GATEWAY_JWKS_CACHE_S="1", **NO_SECRET
-    )
+async def test_with_old_keys_it_goes_on(clients: Clients, serve: Beside, web_server: WebServer) -> None:
+    replica = await serve(GATEWAY_JWKS_CACHE_S="1")
     await web_server.stop()
     await until(lambda: replica.log_lines("jwks_unavailable"), what="the URL to be missed")
     await clients(replica.url, known("ES256").sign(CLAIMS)).connect()
     assert replica.get("/health/ready")[0] == 200
-    assert metric(replica, "gateway_token_keys_age_seconds") > 0
+    assert page_of(replica)("gateway_token_keys_age_seconds") > 0
 
 
 # -- PEM files and secrets
 
 
-async def test_files_with_public_keys(
-    clients: Clients, redis_server: EmbeddedRedis, replicas: Replicas, tmp_path: Path
-) -> None:
+async def test_files_with_public_keys(clients: Clients, new_replica: Replicas, tmp_path: Path) -> None:
     old, new = SigningKey("EdDSA"), SigningKey("EdDSA")
     names = files(tmp_path, old, new)
-    replica = replicas(
-        redis_server.url, JWT_SECRET_KEY="", JWT_ALGORITHM="EdDSA", GATEWAY_JWT_PUBLIC_KEY_FILES=names
-    )
+    replica = new_replica(JWT_SECRET_KEY="", JWT_ALGORITHM="EdDSA", GATEWAY_JWT_PUBLIC_KEY_FILES=names)
     for key in (old, new):
         await clients(replica.url, key.sign(CLAIMS)).connect()
     for token in (SigningKey("EdDSA").sign(CLAIMS), mint(USER, ORG)):
@@ -124,25 +114,20 @@ async def test_files_with_public_keys(
 def test_a_file_without_a_key_is_one_line_and_status_2(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     path.write_bytes(known("ES256").private_pem())
-    done = gateway(
-        "serve", REDIS_URL=redis_server.url, JWT_ALGORITHM="ES256", GATEWAY_JWT_PUBLIC_KEY_FILES=str(path)
-    )
+    key: Any = {"REDIS_URL": redis_server.url, "JWT_ALGORITHM": "ES256", "GATEWAY_JWT_PUBLIC_KEY_FILES": str(path)}
+    done = gateway("serve", **key)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "holds no public key in PEM form" in done.stderr
-    checked = gateway(
-        "check", REDIS_URL=redis_server.url, JWT_ALGORITHM="ES256", GATEWAY_JWT_PUBLIC_KEY_FILES=str(path)
-    )
+    checked = gateway("check", **key)
     assert checked.returncode == 2
     assert "holds no public key in PEM form" in checked.stdout + checked.stderr
 
 
-async def test_a_secret_is_replaced_without_turning_anybody_away(
-    clients: Clients, redis_server: EmbeddedRedis, replicas: Replicas
-) -> None:
+async def test_a_secret_is_replaced_without_turning_anybody_away(clients: Clients, new_replica: Replicas) -> None:
     new = "new-" + SECRET
-    before = replicas(redis_server.url)
-    after = replicas(redis_server.url, JWT_SECRET_KEY=new, GATEWAY_JWT_PREVIOUS_SECRET_KEYS=SECRET)
+    before = new_replica()
+    after = new_replica(JWT_SECRET_KEY=new, GATEWAY_JWT_PREVIOUS_SECRET_KEYS=SECRET)
     client = await clients(before.url, mint(USER, ORG)).connect()
     await client.wait_for("connected")
     client.drop()
@@ -151,16 +136,9 @@ async def test_a_secret_is_replaced_without_turning_anybody_away(
     await clients(after.url, mint(USER, ORG, secret=new)).connect()
 
 
-async def test_audience_issuer_leeway_and_lifetime_are_looked_at(
-    clients: Clients, redis_server: EmbeddedRedis, replicas: Replicas
-) -> None:
-    replica = replicas(
-        redis_server.url,
-        GATEWAY_JWT_AUDIENCE="gateway",
-        GATEWAY_JWT_ISSUER="pytake",
-        GATEWAY_JWT_LEEWAY_S="30",
-        GATEWAY_TOKEN_MAX_LIFETIME_S="3600",
-    )
+async def test_audience_issuer_leeway_and_lifetime_are_looked_at(clients: Clients, new_replica: Replicas) -> None:
+    claims_wanted = {"GATEWAY_JWT_AUDIENCE": "gateway", "GATEWAY_JWT_ISSUER": "pytake"}
+    replica = new_replica(**claims_wanted, GATEWAY_JWT_LEEWAY_S="30", GATEWAY_TOKEN_MAX_LIFETIME_S="3600")
 
     def token(*, ttl_s: float = 900, **claims: Any) -> str:
         return mint(USER, ORG, ttl_s=ttl_s, **{"aud": "gateway", "iss": "pytake"} | claims)
@@ -177,11 +155,10 @@ async def test_audience_issuer_leeway_and_lifetime_are_looked_at(
 
 
 async def test_a_refresh_may_bring_a_key_that_is_not_known_yet(
-    clients: Clients, redis_server: EmbeddedRedis, replicas_beside: Beside, web_server: WebServer
+    clients: Clients, serve: Beside, web_server: WebServer
 ) -> None:
     new = SigningKey("ES256", "new")
-    publish(web_server, known("ES256"))
-    replica = await replicas_beside(redis_server.url, GATEWAY_JWKS_URL=web_server.url, **NO_SECRET)
+    replica = await serve()
     client = await clients(replica.url, known("ES256").sign(CLAIMS)).connect()
     publish(web_server, known("ES256"), new)
     answer = await client.call("auth:refresh", {"token": new.sign(usual(USER, ORG))})
@@ -196,9 +173,9 @@ async def test_a_refresh_may_bring_a_key_that_is_not_known_yet(
 
 
 async def test_a_socket_lives_as_long_as_its_token_would_be_let_in(
-    clients: Clients, redis_server: EmbeddedRedis, replicas: Replicas
+    clients: Clients, new_replica: Replicas
 ) -> None:
-    replica = replicas(redis_server.url, GATEWAY_JWT_LEEWAY_S="3")
+    replica = new_replica(GATEWAY_JWT_LEEWAY_S="3")
     client = await clients(replica.url, mint(USER, ORG, exp=time.time() - 1.0)).connect()
     await client.wait_for("auth:expiring")
     await client.join(new_id())
@@ -207,9 +184,9 @@ async def test_a_socket_lives_as_long_as_its_token_would_be_let_in(
 
 
 async def test_a_token_that_ends_no_later_is_not_warned_of_in_a_circle(
-    clients: Clients, replicas: Replicas, redis_server: EmbeddedRedis
+    clients: Clients, new_replica: Replicas
 ) -> None:
-    replica = replicas(redis_server.url)
+    replica = new_replica()
     token = mint(USER, ORG, ttl_s=4)
     client = await clients(replica.url, token).connect()
     await client.wait_for("auth:expiring")
@@ -220,9 +197,9 @@ async def test_a_token_that_ends_no_later_is_not_warned_of_in_a_circle(
 
 
 async def test_a_fresh_token_that_is_short_lived_is_warned_of_halfway(
-    clients: Clients, replicas: Replicas, redis_server: EmbeddedRedis
+    clients: Clients, new_replica: Replicas
 ) -> None:
-    client = await clients(replicas(redis_server.url).url, mint(USER, ORG, ttl_s=2)).connect()
+    client = await clients(new_replica().url, mint(USER, ORG, ttl_s=2)).connect()
     await client.wait_for("auth:expiring")
     fresh = mint(USER, ORG, ttl_s=4)
     began = time.monotonic()

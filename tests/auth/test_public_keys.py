@@ -190,5 +190,5 @@ def test_an_rsa_key_that_is_too_short_is_one_too(tmp_path: Path) -> None:
 
 
 def test_a_public_key_as_the_secret_is_one_too() -> None:
-    with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY is no secret for HS256"):
+    with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY can't be used with HS256"):
         Tokens(load(jwt_secret_key=known("RS256").pem().decode()))

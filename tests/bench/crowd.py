@@ -46,8 +46,7 @@ class Crowd:
         organizations: int = 1,
     ) -> None:
         self.rooms = [str(uuid.uuid5(uuid.UUID(organization_id), str(number))) for number in range(rooms)]
-        others = [str(uuid.uuid4()) for _ in range(organizations - 1)]
-        organization_ids = [organization_id, *others]
+        organization_ids = [organization_id, *(str(uuid.uuid4()) for _ in range(organizations - 1))]
         self._deflate = deflate
         self._at_once = at_once
         self._workers = [Worker("tests.bench.load") for _ in range(min(PROCESSES, sockets))]
@@ -68,12 +67,8 @@ class Crowd:
                 stack.enter_context(worker)
             count = len(self._workers)
             for number, worker in enumerate(self._workers):
-                worker.tell(
-                    "prepare",
-                    places=self._places[number::count],
-                    deflate=self._deflate,
-                    at_once=self._at_once // count,
-                )
+                places, at_once = self._places[number::count], self._at_once // count
+                worker.tell("prepare", places=places, deflate=self._deflate, at_once=at_once)
             for worker in self._workers:
                 worker.answer()
             self._stack = stack.pop_all()

@@ -33,15 +33,9 @@ class Load:
     async def prepare(self, places: list[Any], deflate: bool, at_once: int) -> None:
         """Make the clients: `places` has for each its number, organization, room and replica's port."""
         self._ports = [port for *_, port in places]
-        self._clients = [
-            Client(
-                mint(uuid.UUID(int=number + 1), organization, ttl_s=TOKEN_TTL_S),
-                room,
-                self._latencies_us,
-                deflate=deflate,
-            )
-            for number, organization, room, _ in places
-        ]
+        for number, organization, room, _ in places:
+            token = mint(uuid.UUID(int=number + 1), organization, ttl_s=TOKEN_TTL_S)
+            self._clients.append(Client(token, room, self._latencies_us, deflate=deflate))
         self._gate = asyncio.Semaphore(at_once)
         # No collection while we measure: its pauses would count as the server's.
         gc.disable()

@@ -71,13 +71,7 @@ def stage(
         Worker("tests.bench.publish", **publish, REDIS_URL=redis.url) as backend,
         Replicas(system, redis.url, replicas, Path(folder)) as servers,
         Crowd(
-            tenant,
-            servers.ports,
-            sockets,
-            rooms,
-            organizations=organizations,
-            deflate=deflate,
-            at_once=at_once,
+            tenant, servers.ports, sockets, rooms, organizations=organizations, deflate=deflate, at_once=at_once
         ) as crowd,
     ):
         yield Stage(redis, servers, crowd, backend)

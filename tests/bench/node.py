@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import subprocess
 from pathlib import Path
 
@@ -16,29 +14,7 @@ INSTALL_S = 600.0
 
 def installed() -> Path:
     """Install the packages unless they are there, and give `node`'s path; raises `RuntimeError`."""
-    tools = node.find()
-    stamp = FOLDER / "node_modules" / ".installed"
-    wanted = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
-    if not stamp.exists() or stamp.read_text() != wanted:
-        # The whole environment: proxies and registries are the machine's business.
-        environment = os.environ | {"PATH": f"{tools.node.parent}{os.pathsep}{os.environ['PATH']}"}
-        command = [*tools.npm, "ci", "--ignore-scripts"]
-        try:
-            done = subprocess.run(
-                command,
-                cwd=FOLDER,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=INSTALL_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise RuntimeError(f"npm ci took more than {INSTALL_S:.0f} s") from None
-        if done.returncode:
-            raise RuntimeError(f"npm ci failed:\n{done.stderr.strip()[-2000:]}")
-        stamp.write_text(wanted)
-    return tools.node
+    return node.installed(FOLDER, within_s=INSTALL_S)
 
 
 def loads(binary: Path, package: str) -> bool:

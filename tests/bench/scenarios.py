@@ -6,15 +6,10 @@ from typing import NamedTuple
 
 from tests.bench.measure import Storm, Traffic
 
-FAN_OUT, INBOX, REPLICAS, COMPRESSION, STORM, BIG_STORM = (
-    "fan-out",
-    "inbox",
-    "replicas",
-    "compression",
-    "storm",
-    "big-storm",
-)
-FASTEST = ("gateway", "python-socketio+uvloop", "node", "node-streams", "node+uws")
+FAN_OUT, INBOX, REPLICAS = "fan-out", "inbox", "replicas"
+COMPRESSION, STORM, BIG_STORM = "compression", "storm", "big-storm"
+BOTH = ("gateway", "python-socketio+uvloop")
+FASTEST = (*BOTH, "node", "node-streams", "node+uws")
 ALL = ("gateway", "python-socketio", *FASTEST[1:])
 # The one rival that can recover.
 RECOVERING = ("gateway", "node-streams")
@@ -47,9 +42,7 @@ SCENARIOS = (
         INBOX,
         "Inbox: many rooms of two",
         Course(Traffic(sockets=2000, rooms=1000, rate=400, rounds=3), ALL),
-        Course(
-            Traffic(sockets=1000, rooms=500, rate=400, rounds=2), ("gateway", "python-socketio+uvloop", "node")
-        ),
+        Course(Traffic(sockets=1000, rooms=500, rate=400, rounds=2), (*BOTH, "node")),
     ),
     Scenario(
         REPLICAS,
@@ -60,13 +53,8 @@ SCENARIOS = (
     Scenario(
         COMPRESSION,
         "Compression: clients that offer permessage-deflate, as browsers do",
-        Course(
-            Traffic(sockets=1000, rooms=10, rate=100, rounds=50, deflate=True),
-            ("gateway", "python-socketio+uvloop", "node", "node+uws"),
-        ),
-        Course(
-            Traffic(sockets=500, rooms=5, rate=100, rounds=20, deflate=True), ("gateway", "python-socketio+uvloop")
-        ),
+        Course(Traffic(sockets=1000, rooms=10, rate=100, rounds=50, deflate=True), (*BOTH, "node", "node+uws")),
+        Course(Traffic(sockets=500, rooms=5, rate=100, rounds=20, deflate=True), BOTH),
     ),
     Scenario(
         STORM,

@@ -19,11 +19,14 @@ from tests.browser import chromium, console, latencies
 from tests.browser.console import TryIt
 from tests.browser.site import Site
 from tests.browser.window import ARTEFACTS, Window, closed, opened
-from tests.e2e.conftest import Tenant
 from tests.support import node
 from tests.support.proxy import Proxy
+from tests.support.redis_server import stage_redis
 from tests.support.replica import Replica, replica_factory
+from tests.support.tenant import Tenant
 from tests.support.waiting import PATIENCE_S
+
+__all__ = ["stage_redis"]
 
 FAILED = pytest.StashKey[bool]()
 
@@ -92,19 +95,6 @@ async def windows(
 
 
 # -- the plain page
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    """An organization of the test's own."""
-    return Tenant()
-
-
-@pytest.fixture(scope="session")
-def stage_redis() -> Iterator[EmbeddedRedis]:
-    """The Redis that all tests share."""
-    with EmbeddedRedis() as server:
-        yield server
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from gateway.dev.embedded_redis import free_port
 from publisher import AsyncPublisher
-from tests.e2e.conftest import Tenant
 from tests.support import node
 from tests.support.pytake import as_seen, sent_message
+from tests.support.tenant import Tenant
 
 PAGES = Path(__file__).with_name("pytake")
 CLIENT = node.JS / "node_modules" / "socket.io-client-newest" / "dist" / "socket.io.min.js"

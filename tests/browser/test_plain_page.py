@@ -14,10 +14,10 @@ from tests.browser import latencies
 from tests.browser.conftest import Windows
 from tests.browser.site import Site
 from tests.browser.window import Window
-from tests.e2e.conftest import Tenant
 from tests.support.proxy import Proxy
 from tests.support.pytake import incoming_message
 from tests.support.replica import Replica, Replicas
+from tests.support.tenant import Tenant
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

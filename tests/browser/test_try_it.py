@@ -9,10 +9,10 @@ from gateway.console.demo_data import ALICE
 from publisher import AsyncPublisher
 from tests.browser import latencies
 from tests.browser.conftest import TryIts
-from tests.e2e.conftest import Tenant
 from tests.support.proxy import Proxy
 from tests.support.pytake import incoming_message
 from tests.support.replica import Replica
+from tests.support.tenant import Tenant
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -10,10 +10,10 @@ from publisher import AsyncPublisher
 from tests.browser import console
 from tests.browser.conftest import TryIts
 from tests.browser.console import Part
-from tests.e2e.conftest import Tenant
 from tests.support.client import Clients
 from tests.support.pytake import incoming_message
 from tests.support.replica import Replica
+from tests.support.tenant import Tenant
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import until
 
@@ -184,7 +184,7 @@ async def test_an_agent_whom_an_operator_disconnected_logs_in_again(try_it: TryI
     await disconnect(view.page, BRUNO)
     await view.bruno.says("An operator disconnected this agent.")
     await view.alice.sees("Bruno", "offline")
-    await expect(view.bruno.box.get_by_placeholder("Goes out once this agent is in again")).to_be_visible()
+    await expect(view.bruno.box.get_by_placeholder("Sent once this agent is logged in again")).to_be_visible()
     await view.bruno.write("Where was I?")
     await view.phone.write("Anybody there?")
     await view.alice.shows("Anybody there?")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -129,19 +128,10 @@ async def test_a_room_is_followed_as_it_is_published_to(
 
 async def published(page: Page, conversation_id: str, event: str, data: object) -> None:
     """Publish as a backend would."""
-    body = {
-        "organization_id": ORGANIZATION,
-        "event": event,
-        "data": data,
-        "to": [f"conversation:{conversation_id}"],
-    }
-    origin = page.url.partition("/console")[0]
-    answer = await page.request.post(
-        f"{origin}/api/v1/events",
-        data=json.dumps(body),
-        headers={"X-API-Key": console.API_KEY, "Content-Type": "application/json"},
-    )
-    assert answer.ok
+    to = [f"conversation:{conversation_id}"]
+    body = {"organization_id": ORGANIZATION, "event": event, "data": data, "to": to}
+    url = f"{page.url.partition('/console')[0]}/api/v1/events"
+    assert (await page.request.post(url, data=body, headers={"X-API-Key": console.API_KEY})).ok
 
 
 # -- use it
@@ -157,7 +147,7 @@ async def test_an_event_is_published_and_found_in_the_rooms_history(windows: Win
     receipt = publish.get_by_role("status").filter(has_text="Published")
     offset = await receipt.locator("code").inner_text()
     await history.get_by_role("button", name="Load").press("Enter")
-    row = history.get_by_role("button", name="Show what message:new carries")
+    row = history.get_by_role("button", name="Show the payload of message:new")
     await row.press("Enter")
     await expect(row).to_have_attribute("aria-expanded", "true")
     await expect(history).to_contain_text("Olá, mundo")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 
 import pytest
@@ -17,11 +16,7 @@ from tests.support.web import Answer, WebServer
 JWKS = {"JWT_ALGORITHM": "ES256"}
 
 
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("GATEWAY_") or name in ("REDIS_URL", "JWT_SECRET_KEY", "JWT_ALGORITHM"):
-            monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("unconfigured")
 
 
 async def found(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[Finding]:
@@ -37,21 +32,21 @@ async def test_nobody_is_asked_where_nobody_has_to_answer(monkeypatch: pytest.Mo
 async def test_keys_that_are_there_are_counted(monkeypatch: pytest.MonkeyPatch, web_server: WebServer) -> None:
     web_server.answer = lambda asked: Answer({"keys": [SigningKey().jwk(), SigningKey("RS256").jwk()]})
     (finding,) = await found(monkeypatch, **JWKS, GATEWAY_JWKS_URL=web_server.url)
-    assert finding == ("ok", "GATEWAY_JWKS_URL answers, keys for ES256: 1")
+    assert finding == ("ok", "GATEWAY_JWKS_URL answers; keys for ES256: 1")
     assert len(web_server.asked) == 1
 
 
 async def test_keys_that_do_not_come_are_a_warning(monkeypatch: pytest.MonkeyPatch, web_server: WebServer) -> None:
     web_server.answer = lambda asked: Answer({}, 404)
     (finding,) = await found(monkeypatch, **JWKS, GATEWAY_JWKS_URL=web_server.url)
-    assert finding == ("warn", "GATEWAY_JWKS_URL does not answer: status 404")
+    assert finding == ("warn", "the keys of GATEWAY_JWKS_URL can't be fetched: the answer has status 404, not 200")
 
 
 async def test_a_backend_that_is_there_is_knocked_at_and_asked_nothing(
     monkeypatch: pytest.MonkeyPatch, web_server: WebServer
 ) -> None:
     (finding,) = await found(monkeypatch, GATEWAY_AUTHORIZE_URL=web_server.url)
-    assert finding == ("ok", "GATEWAY_AUTHORIZE_URL takes connections")
+    assert finding == ("ok", "GATEWAY_AUTHORIZE_URL accepts connections")
     assert web_server.asked == []
 
 

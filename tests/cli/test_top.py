@@ -23,7 +23,7 @@ def node(at: float = 0.0, **figures: Any) -> dict[str, Any]:
 def looks(*nodes: dict[str, Any]) -> Looks:
     found = Looks()
     for said in nodes:
-        found.take({"n": said})
+        found.update({"n": said})
     return found
 
 
@@ -75,7 +75,9 @@ def test_a_process_that_begins_anew_has_no_negative_rate() -> None:
 
 def test_who_takes_no_clients_says_why() -> None:
     assert "draining" in table(looks(node(draining=True, ready=False)))
-    assert "redis can't be heard" in table(looks(node(ready=False, findings=["redis can't be heard"])))
+    assert "messages of Redis are not received" in table(
+        looks(node(ready=False, findings=["messages of Redis are not received"]))
+    )
 
 
 def test_a_process_of_an_older_version_is_shown_as_far_as_it_says() -> None:
@@ -94,7 +96,7 @@ def test_top_goes_on_when_redis_goes_and_comes_back(redis_server: EmbeddedRedis,
     with running(tmp_path, "top", REDIS_URL=redis_server.url) as command:
         command.printed("in all")
         redis_server.stop()
-        command.printed("as it was: Redis can't be reached")
+        command.printed("last known state: Redis can't be reached")
         redis_server.start()
         until_sync(lambda: "can't" not in command.output().rpartition("replica")[0].splitlines()[-1])
         assert command.interrupt() == 130

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +15,14 @@ import pytest_asyncio
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.client.pages import Page, Pages
-from tests.e2e.conftest import Tenant
 from tests.support import node
 from tests.support.environment import ROOT
 from tests.support.proxy import Proxy
-from tests.support.publisher_process import PublisherProcess
+from tests.support.publisher_process import backend
+from tests.support.redis_server import stage_redis
 from tests.support.replica import Replica, replica_factory
+
+__all__ = ["backend", "stage_redis"]
 
 CLIENT = ROOT / "gateway" / "client"
 OLDEST = 24
@@ -39,31 +41,19 @@ class Package(NamedTuple):
         """Run one of its tools, or a script with node; the caller judges its status."""
         tool = CLIENT / "node_modules" / ".bin" / command[0]
         arguments = [str(tool), *command[1:]] if tool.exists() else list(command)
-        path = f"{self.node.parent}{os.pathsep}{os.environ['PATH']}"
-        return subprocess.run(
-            [str(self.node), *arguments],
-            cwd=CLIENT,
-            env=os.environ | {"PATH": path, "NO_COLOR": "1"} | environment,
-            capture_output=True,
-            text=True,
-            timeout=BUILD_S,
-            check=False,
-        )
+        return self._run([str(self.node), *arguments], NO_COLOR="1", **environment)
 
     def npm(self, *arguments: str) -> str:
         """Run npm, without scripts; return what it printed."""
-        npm = node.find(OLDEST).npm
-        done = subprocess.run(
-            [*npm, *arguments, "--ignore-scripts"],
-            cwd=CLIENT,
-            env=os.environ | {"PATH": f"{self.node.parent}{os.pathsep}{os.environ['PATH']}"},
-            capture_output=True,
-            text=True,
-            timeout=BUILD_S,
-            check=False,
-        )
+        done = self._run([*node.find(OLDEST).npm, *arguments, "--ignore-scripts"])
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def _run(self, command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"PATH": f"{self.node.parent}{os.pathsep}{os.environ['PATH']}"} | environment
+        return subprocess.run(
+            command, cwd=CLIENT, env=env, capture_output=True, text=True, timeout=BUILD_S, check=False
+        )
 
 
 @pytest.fixture(scope="session")
@@ -88,19 +78,6 @@ def package() -> Package:
     return package
 
 
-@pytest.fixture
-def tenant() -> Tenant:
-    """An organization of the test's own."""
-    return Tenant()
-
-
-@pytest.fixture(scope="session")
-def stage_redis() -> Iterator[EmbeddedRedis]:
-    """The Redis that all tests share, each with a tenant of its own."""
-    with EmbeddedRedis() as server:
-        yield server
-
-
 @pytest.fixture(scope="session")
 def replica(stage_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
     """The replica that they share; people count as gone soon, and tokens end when they say."""
@@ -122,19 +99,11 @@ async def proxy(replica: Replica) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture(scope="session")
-def backend(stage_redis: EmbeddedRedis) -> Iterator[PublisherProcess]:
-    """A backend, in another process."""
-    process = PublisherProcess(stage_redis.url)
-    yield process
-    assert process.close() == 0
-
-
-@pytest.fixture(scope="session")
 def browser(package: Package) -> Iterator[Pages]:
     """The process in which all pages run."""
     process = Pages(package.node)
     yield process
-    process.close()
+    assert process.close() == 0, "the pages' process failed; its stderr says why"
 
 
 OpenPage = Callable[..., Page]
@@ -142,12 +111,20 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture
 def pages(browser: Pages) -> Iterator[OpenPage]:
-    """Open pages: `pages(url, typingCheckMs=500)`; they disconnect after the test."""
+    """Open pages: `pages(url, typingCheckMs=500)`; they disconnect after the test.
+
+    `token` or `tokens` has one connect at once, with that token or with a provider of these.
+    """
     opened: list[Page] = []
 
-    def open_page(url: str, **options: object) -> Page:
-        opened.append(browser.open(url, **options))
-        return opened[-1]
+    def open_page(url: str, token: str = "", tokens: Sequence[str | None] = (), **options: object) -> Page:
+        page = browser.open(url, **options)
+        opened.append(page)
+        if tokens:
+            page.connect_with(tokens)
+        elif token:
+            page.connect(token)
+        return page
 
     yield open_page
     for page in opened:

@@ -62,7 +62,9 @@ const commands = {
     pages.get(page).fallback(() => report(page, "polled", pages.get(page).state), everyMs);
   },
   load({ page, url, everyMs }) {
-    const load = () => fetch(url).then((response) => response.text());
+    const text = (response) => response.text();
+    // As a page would: once more, since a server may end an idle connection just as it is used again.
+    const load = () => fetch(url).then(text).catch(() => fetch(url).then(text)).catch((error) => report(page, "not loaded", error));
     pages.get(page).fallback(load, everyMs);
     pages.get(page).onGap(load);
   },

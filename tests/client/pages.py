@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import threading
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from tests.support.child import Child
 from tests.support.waiting import PATIENCE_S, until
 
 DRIVER = Path(__file__).with_name("driver.mjs")
@@ -28,16 +26,12 @@ class Refused(Exception):
         self.code = code
 
 
-class Pages:
+class Pages(Child):
     """The process that runs them."""
 
     def __init__(self, node: Path) -> None:
-        self._process = subprocess.Popen(
-            [str(node), str(DRIVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
         self._pages: dict[int, Page] = {}
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        super().__init__([str(node), DRIVER.name], DRIVER.parent)
 
     def open(self, url: str, **options: Any) -> Page:
         """Open a page; `options` are the client's. It connects when it is told to."""
@@ -48,29 +42,10 @@ class Pages:
 
     def command(self, do: str, page: Page, **facts: Any) -> None:
         """Tell the process to do something with a page."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": do, "page": page.ident, **facts}) + "\n")
+        self.tell({"do": do, "page": page.ident, **facts})
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            report = json.loads(line)
-            self._pages[report["page"]].reports.append((report["what"], report.get("data")))
-
-    def close(self) -> None:
-        """End the process; all its pages are gone."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.close()
-        try:
-            status = self._process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            status = self._process.wait()
-        self._reader.join(PATIENCE_S)
-        stdout.close()
-        assert status == 0, "the pages' process failed; its stderr says why"
+    def _hear(self, line: dict[str, Any]) -> None:
+        self._pages[line["page"]].reports.append((line["what"], line.get("data")))
 
 
 class Page:

@@ -60,9 +60,8 @@ def compiled(package: Package, source: Path, resolution: str) -> tuple[int, list
 def test_its_own_tests_pass(package: Package, replica: Replica, tmp_path: Path) -> None:
     gateway = {"GATEWAY_URL": replica.url, "GATEWAY_API_KEY": API_KEY, "JWT_SECRET_KEY": SECRET}
     report = tmp_path / "report.json"
-    done = package.run(
-        "vitest", "run", "--reporter=default", "--reporter=json", f"--outputFile={report}", **gateway
-    )
+    reporters = ("--reporter=default", "--reporter=json", f"--outputFile={report}")
+    done = package.run("vitest", "run", *reporters, **gateway)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(report.read_text())
     assert result["numPassedTests"] == result["numTotalTests"] > 20
@@ -88,10 +87,8 @@ def test_what_is_published_is_what_a_page_needs(tarball: Path) -> None:
 
 
 def test_publint_and_attw_find_nothing(package: Package, tarball: Path) -> None:
-    for command in (
-        ("publint", "run", str(tarball), "--strict"),
-        ("attw", str(tarball), "--profile", "esm-only", "--no-emoji"),
-    ):
+    publint, attw = ("publint", "run", "--strict"), ("attw", "--profile", "esm-only", "--no-emoji")
+    for command in ((*publint, str(tarball)), (*attw, str(tarball))):
         done = package.run(*command)
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -6,16 +6,15 @@ import pytest
 
 from tests.client.conftest import OpenPage
 from tests.client.pages import Page, Refused
-from tests.e2e.conftest import Tenant
 from tests.support.proxy import Proxy
 from tests.support.publisher_process import PublisherProcess
 from tests.support.replica import Replica
+from tests.support.tenant import Tenant
 
 
 async def opened(pages: OpenPage, url: str, tenant: Tenant, user: str, **options: object) -> Page:
     """Open a user's page with the tenant's conversation."""
-    page = pages(url, **options)
-    page.connect(tenant.token(user))
+    page = pages(url, tenant.token(user), **options)
     await page.call("joinConversation", tenant.conversation)
     return page
 
@@ -32,10 +31,7 @@ async def test_typing_is_told_once_and_ends_with_stop(pages: OpenPage, replica: 
         await alice.call("startTyping", tenant.conversation)
     await alice.call("stopTyping", tenant.conversation)
     await bruno.wait("user_typing", times=2)
-    assert bruno.seen("user_typing") == [
-        typing(tenant, tenant.alice, starts=True),
-        typing(tenant, tenant.alice, starts=False),
-    ]
+    assert bruno.seen("user_typing") == [typing(tenant, tenant.alice, starts=starts) for starts in (True, False)]
 
 
 async def test_typing_ends_by_itself(pages: OpenPage, replica: Replica, tenant: Tenant) -> None:
@@ -71,8 +67,7 @@ async def test_a_page_that_listens_late_knows_who_is_online_and_hears_of_changes
     pages: OpenPage, replica: Replica, tenant: Tenant
 ) -> None:
     bruno = await opened(pages, replica.url, tenant, tenant.bruno)
-    alice = pages(replica.url)
-    alice.connect(tenant.token(tenant.alice))
+    alice = pages(replica.url, tenant.token(tenant.alice))
     await alice.wait("connected")
     alice.listen()
     await alice.wait("user:status", lambda data: data == {"user_id": tenant.bruno, "status": "online"})
@@ -87,12 +82,10 @@ async def test_a_page_that_was_away_knows_who_went(
     pages: OpenPage, proxy: Proxy, replica: Replica, tenant: Tenant
 ) -> None:
     bruno = await opened(pages, replica.url, tenant, tenant.bruno)
-    alice = pages(proxy.http_url)
-    alice.connect(tenant.token(tenant.alice))
+    alice = pages(proxy.http_url, tenant.token(tenant.alice))
     alice.listen()
     await alice.wait("user:status", lambda data: data == {"user_id": tenant.bruno, "status": "online"})
-    witness = pages(replica.url)
-    witness.connect(tenant.token())
+    witness = pages(replica.url, tenant.token())
     witness.listen()
     await witness.wait("user:status", lambda data: data["user_id"] == tenant.bruno)
     await proxy.refuse()

@@ -10,10 +10,10 @@ from gateway.dev.embedded_redis import EmbeddedRedis
 from tests.client.conftest import OpenPage
 from tests.client.pages import Page
 from tests.client.test_rooms import assert_shown, gone, publish
-from tests.e2e.conftest import Tenant
 from tests.support.proxy import Proxy
 from tests.support.publisher_process import Publishers
 from tests.support.replica import Replica, Replicas
+from tests.support.tenant import Tenant
 from tests.support.waiting import until
 from tests.support.web import WebServer
 

@@ -8,14 +8,14 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from publisher import organization
+from publisher import conversation, organization, wire
 from tests.client.conftest import OpenPage
 from tests.client.pages import Page, Refused
-from tests.e2e.conftest import Tenant
 from tests.support.proxy import Proxy
 from tests.support.publisher_process import PublisherProcess, Publishers
 from tests.support.pytake import as_seen, incoming_message
 from tests.support.replica import Replica, Replicas
+from tests.support.tenant import Tenant
 from tests.support.tokens import new_id
 from tests.support.waiting import until
 
@@ -28,12 +28,26 @@ async def publish(backend: PublisherProcess, tenant: Tenant, count: int) -> list
     return [as_seen(message) for message in messages]
 
 
+async def in_conversation(page: Page, tenant: Tenant) -> Page:
+    """Connect a page, and have it join the tenant's conversation."""
+    page.connect(tenant.token())
+    await page.call("joinConversation", tenant.conversation)
+    return page
+
+
 async def assert_shown(page: Page, backend: PublisherProcess, tenant: Tenant, expected: list[Any]) -> None:
     """The page shows these messages, in this order, also once everything under way has arrived."""
     times = len(page.seen("end")) + 1
     await backend.acall("emit", tenant.id, "end", {}, to=[organization(tenant.id)])
     await page.wait("end", times=times)
     assert page.seen("message:new") == expected
+
+
+async def assert_not_in_it(page: Page, backend: PublisherProcess, tenant: Tenant) -> None:
+    """The page has left the conversation: it is asked behind its leave, and answered after it."""
+    await page.call("presence")
+    await publish(backend, tenant, 1)
+    await assert_shown(page, backend, tenant, [])
 
 
 async def sessions_are_over(redis: Redis, tenant: Tenant) -> bool:
@@ -49,8 +63,7 @@ async def gone(page: Page) -> None:
 async def test_a_join_right_after_connect_is_not_dropped(
     pages: OpenPage, replica: Replica, backend: PublisherProcess, tenant: Tenant
 ) -> None:
-    page = pages(replica.url)
-    page.connect(tenant.token())
+    page = pages(replica.url, tenant.token())
     joined = await page.call("joinConversation", tenant.conversation)
     assert joined["conversation_id"] == tenant.conversation
     await assert_shown(page, backend, tenant, await publish(backend, tenant, 3))
@@ -69,9 +82,7 @@ async def test_a_join_before_connect_is_made_once_there_is_a_connection(
 async def test_after_a_cut_everything_is_shown_once(
     pages: OpenPage, proxy: Proxy, backend: PublisherProcess, tenant: Tenant
 ) -> None:
-    page = pages(proxy.http_url)
-    page.connect(tenant.token())
-    await page.call("joinConversation", tenant.conversation)
+    page = await in_conversation(pages(proxy.http_url), tenant)
     shown = await publish(backend, tenant, 3)
     for times in (2, 3):
         await proxy.refuse()
@@ -87,8 +98,7 @@ async def test_after_a_cut_everything_is_shown_once(
 async def test_a_join_that_the_cut_swallowed_is_made_again(
     pages: OpenPage, proxy: Proxy, backend: PublisherProcess, tenant: Tenant
 ) -> None:
-    page = pages(proxy.http_url)
-    page.connect(tenant.token())
+    page = pages(proxy.http_url, tenant.token())
     await page.wait("connected")
     proxy.stall()
     ask = page.do("joinConversation", tenant.conversation)
@@ -103,18 +113,44 @@ async def test_a_join_that_the_cut_swallowed_is_made_again(
 async def test_what_was_left_during_a_cut_is_not_given_back(
     pages: OpenPage, proxy: Proxy, backend: PublisherProcess, tenant: Tenant
 ) -> None:
-    page = pages(proxy.http_url)
-    page.connect(tenant.token())
-    await page.call("joinConversation", tenant.conversation)
+    page = await in_conversation(pages(proxy.http_url), tenant)
     await proxy.refuse()
     await gone(page)
     await page.call("leaveConversation", tenant.conversation)
     await proxy.start()
     await page.wait("connected", times=2)
-    # Behind the leave, and answered after it.
-    await page.call("presence")
-    await publish(backend, tenant, 1)
-    await assert_shown(page, backend, tenant, [])
+    await assert_not_in_it(page, backend, tenant)
+
+
+async def test_a_leave_that_was_lost_with_the_connection_is_sent_again(
+    pages: OpenPage, proxy: Proxy, backend: PublisherProcess, tenant: Tenant
+) -> None:
+    page = await in_conversation(pages(proxy.http_url), tenant)
+    proxy.stall()
+    await page.call("leaveConversation", tenant.conversation)
+    await proxy.refuse()
+    proxy.resume()
+    await gone(page)
+    await proxy.start()
+    await page.wait("connected", times=2)
+    await assert_not_in_it(page, backend, tenant)
+
+
+async def test_such_a_leave_is_sent_again_also_after_a_loss_which_keeps_the_rooms(
+    pages: OpenPage, proxy: Proxy, backend: PublisherProcess, tenant: Tenant, stage_redis: EmbeddedRedis
+) -> None:
+    page = await in_conversation(pages(proxy.http_url), tenant)
+    proxy.stall()
+    await page.call("leaveConversation", tenant.conversation)
+    await publish(backend, tenant, 2)
+    async with Redis.from_url(stage_redis.url) as redis:
+        await redis.delete(wire.log_key(tenant.id, conversation(tenant.conversation)))
+    await proxy.refuse()
+    proxy.resume()
+    await gone(page)
+    await proxy.start()
+    assert (await page.wait("connected", times=2))["recovered"] is False
+    await assert_not_in_it(page, backend, tenant)
 
 
 async def test_after_the_window_a_room_is_joined_again_with_what_was_missed(
@@ -129,9 +165,7 @@ async def test_after_the_window_a_room_is_joined_again_with_what_was_missed(
     short = replicas(redis_server.url, GATEWAY_RECOVERY_WINDOW_S="0.05", GATEWAY_PRESENCE_GRACE_S="0")
     async with Proxy(short.port) as proxy:
         # It remembers next to nothing: only what it missed may be sent again.
-        page = pages(proxy.http_url, remember=1)
-        page.connect(tenant.token())
-        await page.call("joinConversation", tenant.conversation)
+        page = await in_conversation(pages(proxy.http_url, remember=1), tenant)
         shown = await publish(backend, tenant, 3)
         await page.wait("message:new", times=3)
         await proxy.refuse()
@@ -154,9 +188,7 @@ async def test_a_history_that_is_too_short_is_a_gap(
     backend = publishers(redis_server.url)
     short = replicas(redis_server.url, GATEWAY_HISTORY_SIZE="5", GATEWAY_HISTORY_MAX_EVENTS="5")
     async with Proxy(short.port) as proxy:
-        page = pages(proxy.http_url)
-        page.connect(tenant.token())
-        await page.call("joinConversation", tenant.conversation)
+        page = await in_conversation(pages(proxy.http_url), tenant)
         await publish(backend, tenant, 1)
         await page.wait("message:new")
         await proxy.refuse()
@@ -173,9 +205,7 @@ async def test_an_emptied_redis_is_a_gap(
 ) -> None:
     replica = replicas(redis_server.url)
     backend = publishers(redis_server.url)
-    page = pages(replica.url)
-    page.connect(tenant.token())
-    await page.call("joinConversation", tenant.conversation)
+    page = await in_conversation(pages(replica.url), tenant)
     before = await publish(backend, tenant, 1)
     await page.wait("message:new")
     replica.kill()
@@ -183,11 +213,8 @@ async def test_an_emptied_redis_is_a_gap(
     redis_server.start()
     await replica.restarted()
     gap = await page.wait("gap", lambda data: data.get("conversation_id") == tenant.conversation)
-    assert gap == {
-        "reason": "incomplete",
-        "room": f"conversation:{tenant.conversation}",
-        "conversation_id": tenant.conversation,
-    }
+    room = f"conversation:{tenant.conversation}"
+    assert gap == {"reason": "incomplete", "room": room, "conversation_id": tenant.conversation}
     assert page.seen("gap")[0] == {"reason": "epoch"}
     after = await publish(backend, tenant, 2)
     await assert_shown(page, backend, tenant, before + after)
@@ -196,9 +223,7 @@ async def test_an_emptied_redis_is_a_gap(
 async def test_a_message_that_is_published_twice_is_shown_once(
     pages: OpenPage, replica: Replica, backend: PublisherProcess, tenant: Tenant
 ) -> None:
-    page = pages(replica.url)
-    page.connect(tenant.token())
-    await page.call("joinConversation", tenant.conversation)
+    page = await in_conversation(pages(replica.url), tenant)
     message = incoming_message(tenant.conversation)
     room = f"conversation:{tenant.conversation}"
     first = await backend.acall("emit", tenant.id, "message:new", message, to=room)
@@ -211,8 +236,7 @@ async def test_history_that_is_asked_for_comes_before_what_is_live(
     pages: OpenPage, replica: Replica, backend: PublisherProcess, tenant: Tenant
 ) -> None:
     past = await publish(backend, tenant, 5)
-    page = pages(replica.url)
-    page.connect(tenant.token())
+    page = pages(replica.url, tenant.token())
     await page.call("joinConversation", tenant.conversation, {"history": 3})
     live = await publish(backend, tenant, 2)
     await assert_shown(page, backend, tenant, past[2:] + live)
@@ -222,8 +246,7 @@ async def test_history_comes_first_also_when_the_network_brings_all_at_once(
     pages: OpenPage, proxy: Proxy, replica: Replica, backend: PublisherProcess, tenant: Tenant
 ) -> None:
     past = await publish(backend, tenant, 3)
-    page = pages(proxy.http_url)
-    page.connect(tenant.token())
+    page = pages(proxy.http_url, tenant.token())
     await page.wait("connected")
     (link,) = proxy.links
     link.server.hold()
@@ -239,8 +262,7 @@ async def test_a_page_that_comes_back_to_a_conversation_gets_its_history_again(
     pages: OpenPage, replica: Replica, backend: PublisherProcess, tenant: Tenant
 ) -> None:
     past = await publish(backend, tenant, 2)
-    page = pages(replica.url)
-    page.connect(tenant.token())
+    page = pages(replica.url, tenant.token())
     for times in (1, 2):
         await page.call("joinConversation", tenant.conversation, {"history": 2})
         await assert_shown(page, backend, tenant, past * times)
@@ -250,8 +272,7 @@ async def test_a_page_that_comes_back_to_a_conversation_gets_its_history_again(
 async def test_a_join_that_is_refused_says_why_and_is_not_repeated(
     pages: OpenPage, replica: Replica, tenant: Tenant
 ) -> None:
-    page = pages(replica.url)
-    page.connect(tenant.token())
+    page = pages(replica.url, tenant.token())
     with pytest.raises(Refused) as refused:
         await page.call("joinConversation", "not a uuid")
     assert refused.value.code == "bad_request"
@@ -262,8 +283,7 @@ async def test_joins_that_can_be_tried_again_are(
     pages: OpenPage, replicas: Replicas, redis_server: EmbeddedRedis, tenant: Tenant
 ) -> None:
     slow = replicas(redis_server.url, GATEWAY_EVENTS_PER_S="5", GATEWAY_EVENTS_BURST="5")
-    page = pages(slow.url)
-    page.connect(tenant.token())
+    page = pages(slow.url, tenant.token())
     rooms = [new_id() for _ in range(8)]
     asks = [page.do("joinConversation", room) for room in rooms]
     assert [(await page.answer_to(ask))["conversation_id"] for ask in asks] == rooms
@@ -273,16 +293,12 @@ async def test_joins_that_can_be_tried_again_are(
 async def test_a_conversation_that_is_taken_away_is_not_joined_again(
     pages: OpenPage, proxy: Proxy, backend: PublisherProcess, tenant: Tenant
 ) -> None:
-    page = pages(proxy.http_url)
-    page.connect(tenant.token())
-    await page.call("joinConversation", tenant.conversation)
+    page = await in_conversation(pages(proxy.http_url), tenant)
     await backend.acall("leave_room", tenant.id, tenant.alice, f"conversation:{tenant.conversation}")
     await page.wait("left_conversation")
     proxy.cut()
     await page.wait("connected", times=2)
-    await page.call("presence")
-    await publish(backend, tenant, 1)
-    await assert_shown(page, backend, tenant, [])
+    await assert_not_in_it(page, backend, tenant)
     # Unless the page asks for it anew.
     await page.call("joinConversation", tenant.conversation)
     await assert_shown(page, backend, tenant, await publish(backend, tenant, 1))
@@ -291,8 +307,7 @@ async def test_a_conversation_that_is_taken_away_is_not_joined_again(
 async def test_a_room_of_another_kind_is_joined_again_too(
     pages: OpenPage, proxy: Proxy, backend: PublisherProcess, tenant: Tenant
 ) -> None:
-    page = pages(proxy.http_url)
-    page.connect(tenant.token())
+    page = pages(proxy.http_url, tenant.token())
     room = f"campaign:{new_id()}"
     joined = await page.call("joinRoom", room)
     assert joined["room"] == room

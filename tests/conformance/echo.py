@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.core.frames import Frame, encode
-from gateway.engine import Compression, EngineOptions, ProtocolViolation, handshake, kernel, replies
+from gateway.engine import Compression, EngineOptions, ProtocolViolation, handshake, replies, send_buffer
 from gateway.engine.context import EngineContext
 from gateway.engine.deflate import negotiate
 from gateway.engine.errors import BAD_REQUEST, CloseCode, CloseReason, Refusal
@@ -69,7 +69,7 @@ def _nothing(*args: Any) -> None:
 def echo() -> web.Application:
     """Return an app that echoes at every path."""
     options = EngineOptions(max_payload_bytes=MAX_BYTES, max_buffer_bytes=1 << 28, compression=COMPRESSION)
-    context = EngineContext(options, time.monotonic, _nothing, _nothing)
+    context: EngineContext[object] = EngineContext(options, time.monotonic, _nothing, _nothing)
 
     async def serve(request: web.Request) -> web.StreamResponse:
         key = handshake.accept_key(request) if handshake.wants_websocket(request) else BAD_REQUEST
@@ -95,7 +95,7 @@ async def serve_echo(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[in
     runner = web.AppRunner(echo(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
-    kernel.bound(runner.sites, 45.0)
+    send_buffer.bound(runner.sites, 45.0)
     try:
         yield int(runner.addresses[0][1])
     finally:

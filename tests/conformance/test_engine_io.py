@@ -7,9 +7,10 @@ import aiohttp
 import pytest
 
 from tests.conformance.app import PATIENT, QUICK
-from tests.conformance.clients import closed, receive, stays_open
-from tests.engine.wire import Peer, Poller, http_client, opened, polling, websocket
+from tests.conformance.clients import stays_open
+from tests.support.polling import http_client, polling
 from tests.support.waiting import PATIENCE_S, SLACK_S
+from tests.support.websocket import Peer, opened, websocket
 
 FACTS = {
     "pingInterval": PATIENT.ping_interval_s * 1000,
@@ -24,8 +25,8 @@ def path(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-async def status(http: aiohttp.ClientSession, url: str, method: str = "GET", body: str | None = None) -> int:
-    async with http.request(method, url, data=body) as response:
+async def status(http: aiohttp.ClientSession, url: str, method: str = "GET") -> int:
+    async with http.request(method, url) as response:
         return response.status
 
 
@@ -35,18 +36,14 @@ class TestHandshake:
             assert client.session == {"sid": client.sid, "upgrades": ["websocket"], **FACTS}
 
     async def test_a_websocket_opens_a_session(self, port: int, path: str) -> None:
-        async with opened(port, target=f"{path}?EIO=4&transport=websocket") as peer:
+        async with opened(port, path=path) as peer:
             assert peer.session == {"sid": peer.session["sid"], "upgrades": [], **FACTS}
 
     @pytest.mark.parametrize(
         "query",
         [
-            "transport={}",
-            "EIO=abc&transport={}",
-            "EIO=3&transport={}",
-            "EIO=4",
-            "EIO=4&transport=abc",
-            "EIO=4&transport={}&sid=unknown",
+            *("transport={}", "EIO=abc&transport={}", "EIO=3&transport={}"),
+            *("EIO=4", "EIO=4&transport=abc", "EIO=4&transport={}&sid=unknown"),
         ],
     )
     async def test_a_missing_or_wrong_parameter_is_refused(self, port: int, path: str, query: str) -> None:
@@ -58,8 +55,7 @@ class TestHandshake:
     @pytest.mark.parametrize("method", ["POST", "PUT"])
     async def test_other_methods_do_not_open_a_session(self, port: int, path: str, method: str) -> None:
         async with http_client() as http:
-            url = f"http://127.0.0.1:{port}{path}?EIO=4&transport=polling"
-            assert await status(http, url, method) == 400
+            assert await status(http, f"http://127.0.0.1:{port}{path}?EIO=4&transport=polling", method) == 400
 
     async def test_the_transport_must_match_the_request(self, port: int, path: str) -> None:
         async with http_client() as http:
@@ -96,14 +92,10 @@ class TestPollingMessages:
         async with polling(port) as client:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.poll(), 0.05)
-            await gone(client)
-
-
-async def gone(client: Poller) -> None:
-    """Wait until the server has noticed; until then a poll might still be answered."""
-    async with asyncio.timeout(PATIENCE_S):
-        while (await client.poll())[0] != 400:
-            pass
+            # Until the server has noticed, a poll might still be answered.
+            async with asyncio.timeout(PATIENCE_S):
+                while (await client.poll())[0] != 400:
+                    pass
 
 
 class TestWebsocketMessages:
@@ -111,12 +103,12 @@ class TestWebsocketMessages:
     async def test_packets_come_back(self, port: int, message: str | bytes) -> None:
         async with opened(port) as peer:
             peer.send(message)
-            assert await receive(peer) == message
+            assert await peer.message() == message
 
     async def test_an_invalid_packet_closes_the_session(self, port: int) -> None:
         async with opened(port) as peer:
             peer.send("abc")
-            assert await closed(peer) == 1002
+            assert await peer.close_code(pongs=True) == 1002
 
 
 class TestHeartbeat:
@@ -139,7 +131,7 @@ class TestHeartbeat:
         async with opened(quick_port) as peer:
             await stays_open(peer)
             peer.send("4x")
-            assert await receive(peer) == "4x"
+            assert await peer.message() == "4x"
 
     async def test_a_websocket_without_pongs_is_closed_in_time(self, quick_port: int) -> None:
         loop = asyncio.get_running_loop()
@@ -163,7 +155,7 @@ class TestClose:
     async def test_websocket(self, port: int) -> None:
         async with opened(port) as peer:
             peer.send("1")
-            assert await closed(peer) == 1000
+            assert await peer.close_code(pongs=True) == 1000
 
 
 class TestUpgrade:
@@ -177,7 +169,7 @@ class TestUpgrade:
             assert await client.poll() == (200, "6")
             peer.send("5")
             peer.send("4hello")
-            assert await receive(peer) == "4hello"
+            assert await peer.message() == "4hello"
 
     async def test_http_requests_of_a_moved_session_are_ignored(self, port: int) -> None:
         async with polling(port) as client, websocket(port, sid=client.sid) as peer:
@@ -187,7 +179,7 @@ class TestUpgrade:
             assert (await client.poll())[0] == 400
             assert (await client.post("4x"))[0] == 400
             peer.send("4hello")
-            assert await receive(peer) == "4hello"
+            assert await peer.message() == "4hello"
 
     async def test_a_second_websocket_of_a_moved_session_is_closed(self, port: int) -> None:
         async with polling(port) as client, websocket(port, sid=client.sid) as peer:
@@ -196,7 +188,7 @@ class TestUpgrade:
             async with websocket(port, sid=client.sid) as second:
                 await second.close_code()
             peer.send("4hello")
-            assert await receive(peer) == "4hello"
+            assert await peer.message() == "4hello"
 
     async def test_heartbeats_go_on_after_the_change(self, quick_port: int) -> None:
         async with polling(quick_port) as client, websocket(quick_port, sid=client.sid) as peer:

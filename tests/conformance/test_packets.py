@@ -33,10 +33,7 @@ TWO = {"_placeholder": True, "num": 1}
             '52-/admin,["baz",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]',
             Packet(PacketType.BINARY_EVENT, "/admin", None, ["baz", ONE, TWO], 2),
         ),
-        (
-            '61-15["bar",{"_placeholder":true,"num":0}]',
-            Packet(PacketType.BINARY_ACK, "/", 15, ["bar", ONE], 1),
-        ),
+        ('61-15["bar",{"_placeholder":true,"num":0}]', Packet(PacketType.BINARY_ACK, "/", 15, ["bar", ONE], 1)),
         ("1", Packet(PacketType.DISCONNECT)),
         ("1/admin,", Packet(PacketType.DISCONNECT, "/admin")),
         ('29007199254740992["a"]', Packet(PacketType.EVENT, id=2**53, data=["a"])),

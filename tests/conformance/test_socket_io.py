@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+from typing import ClassVar
 
 import pytest
 
 from tests.conformance.app import QUICK
-from tests.conformance.clients import closed, connected, engine_socket, receive, stays_open
-from tests.engine.wire import polling
+from tests.conformance.clients import connected, stays_open
+from tests.support.polling import polling
+from tests.support.websocket import opened
+
+PLACES = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}'
 
 
 class TestConnect:
@@ -21,35 +25,35 @@ class TestConnect:
         ],
     )
     async def test_a_namespace_is_joined(self, port: int, packet: str, prefix: str, auth: str) -> None:
-        async with engine_socket(port) as peer:
+        async with opened(port, path="/socket.io/") as peer:
             peer.send(packet)
-            answer = str(await receive(peer))
+            answer = str(await peer.message())
             assert answer.startswith(prefix)
             accepted = json.loads(answer.removeprefix(prefix))
             assert list(accepted) == ["sid"]
             assert accepted["sid"] != peer.session["sid"]
-            assert await receive(peer) == auth
+            assert await peer.message() == auth
 
     @pytest.mark.parametrize("packet", ["40/random", "40/random,"])
     async def test_an_unknown_namespace_is_refused_with_an_object(self, port: int, packet: str) -> None:
-        async with engine_socket(port) as peer:
+        async with opened(port, path="/socket.io/") as peer:
             peer.send(packet)
-            assert await receive(peer) == '44/random,{"message":"Invalid namespace"}'
+            assert await peer.message() == '44/random,{"message":"Invalid namespace"}'
 
     @pytest.mark.parametrize(
         "packet", ["4abc", '42["message"]', "41", "43[]", "4", "40[]", '40"x"', "44{}", '40{"a"', "400{}"]
     )
     async def test_whoever_does_not_connect_first_is_closed(self, port: int, packet: str) -> None:
-        async with engine_socket(port) as peer:
+        async with opened(port, path="/socket.io/") as peer:
             peer.send(packet)
-            assert await closed(peer) == 1002
+            assert await peer.close_code(pongs=True) == 1002
 
     async def test_a_session_that_never_connects_is_closed_although_it_answers_pings(
         self, quick_port: int
     ) -> None:
         started = asyncio.get_running_loop().time()
-        async with engine_socket(quick_port) as peer:
-            await closed(peer)
+        async with opened(quick_port, path="/socket.io/") as peer:
+            await peer.close_code(pongs=True)
             assert asyncio.get_running_loop().time() - started > QUICK.connect_timeout_s * 0.8
 
     async def test_one_that_connected_stays(self, quick_port: int) -> None:
@@ -60,7 +64,7 @@ class TestConnect:
     async def test_connecting_twice_is_an_error(self, port: int) -> None:
         async with connected(port) as peer:
             peer.send("40")
-            assert await closed(peer) == 1002
+            assert await peer.close_code(pongs=True) == 1002
 
 
 class TestDisconnect:
@@ -72,41 +76,39 @@ class TestDisconnect:
     async def test_leaving_another_namespace_leaves_the_main_one_alone(self, port: int) -> None:
         async with connected(port) as peer:
             peer.send("40/custom")
-            assert str(await receive(peer)).startswith("40/custom,")
-            assert await receive(peer) == '42/custom,["auth",{}]'
+            assert str(await peer.message()).startswith("40/custom,")
+            assert await peer.message() == '42/custom,["auth",{}]'
             peer.send("41/custom")
             peer.send('42["message","message to main namespace"]')
-            assert await receive(peer) == '42["message-back","message to main namespace"]'
+            assert await peer.message() == '42["message-back","message to main namespace"]'
 
 
 class TestMessages:
     async def test_plain_text(self, port: int) -> None:
         async with connected(port) as peer:
             peer.send('42["message",1,"2",{"3":[true]}]')
-            assert await receive(peer) == '42["message-back",1,"2",{"3":[true]}]'
+            assert await peer.message() == '42["message-back",1,"2",{"3":[true]}]'
 
     async def test_attachments(self, port: int) -> None:
         async with connected(port) as peer:
-            peer.send('452-["message",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]')
+            peer.send(f'452-["message",{PLACES}]')
             peer.send(b"\x01\x02\x03")
             peer.send(b"\x04\x05\x06")
-            placeholders = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}'
-            assert await receive(peer) == f'452-["message-back",{placeholders}]'
-            assert [await receive(peer), await receive(peer)] == [b"\x01\x02\x03", b"\x04\x05\x06"]
+            assert await peer.message() == f'452-["message-back",{PLACES}]'
+            assert [await peer.message(), await peer.message()] == [b"\x01\x02\x03", b"\x04\x05\x06"]
 
     async def test_an_acknowledgement(self, port: int) -> None:
         async with connected(port) as peer:
             peer.send('42456["message-with-ack",1,"2",{"3":[false]}]')
-            assert await receive(peer) == '43456[1,"2",{"3":[false]}]'
+            assert await peer.message() == '43456[1,"2",{"3":[false]}]'
 
     async def test_an_acknowledgement_with_attachments(self, port: int) -> None:
         async with connected(port) as peer:
-            placeholders = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}'
-            peer.send(f'452-789["message-with-ack",{placeholders}]')
+            peer.send(f'452-789["message-with-ack",{PLACES}]')
             peer.send(b"\x01\x02\x03")
             peer.send(b"\x04\x05\x06")
-            assert await receive(peer) == f"462-789[{placeholders}]"
-            assert [await receive(peer), await receive(peer)] == [b"\x01\x02\x03", b"\x04\x05\x06"]
+            assert await peer.message() == f"462-789[{PLACES}]"
+            assert [await peer.message(), await peer.message()] == [b"\x01\x02\x03", b"\x04\x05\x06"]
 
     async def test_the_same_over_polling(self, port: int) -> None:
         async with polling(port, "/socket.io/") as client:
@@ -117,10 +119,7 @@ class TestMessages:
             assert opening.startswith('40{"sid":')
             assert opening.endswith('\x1e42["auth",{}]')
             await client.post('451-["message",{"_placeholder":true,"num":0}]\x1ebAQID')
-            assert await client.poll() == (
-                200,
-                '451-["message-back",{"_placeholder":true,"num":0}]\x1ebAQID',
-            )
+            assert await client.poll() == (200, '451-["message-back",{"_placeholder":true,"num":0}]\x1ebAQID')
 
 
 class TestMalformed:
@@ -129,55 +128,32 @@ class TestMalformed:
     @pytest.mark.parametrize(
         "packet",
         [
-            "4abc",
-            "47",
-            "42{}",
-            "42",
-            "42[]",
-            "42[null]",
-            '42"message"',
-            '42["message"',
-            '42["message"] ]',
-            '42["message",NaN]',
+            *("4abc", "47", "42{}", "42", "42[]", "42[null]", "43[]", "431{}", "41{}", '44{"message":"x"}'),
+            *('42"message"', '42["message"', '42["message"] ]', '42["message",NaN]', "42" + "[" * 100_000),
             '42abc["message-with-ack",1,"2",{"3":[false]}]',
-            '42-1["message"]',
-            '4299999999999999999999["message"]',
-            '42["connect"]',
-            '42["disconnect"]',
-            '42["disconnecting"]',
-            "43[]",
-            "431{}",
-            "41{}",
-            '45["message"]',
-            '45-["message"]',
-            '4511-["message"]',
-            '45x-["message"]',
-            '44{"message":"x"}',
-            "42" + "[" * 100_000,
+            *('42-1["message"]', '4299999999999999999999["message"]'),
+            *('42["connect"]', '42["disconnect"]', '42["disconnecting"]'),
+            *('45["message"]', '45-["message"]', '4511-["message"]', '45x-["message"]'),
         ],
         ids=lambda packet: packet[:24],
     )
     async def test_a_malformed_packet_closes_a_socket_that_answers_its_pings(self, port: int, packet: str) -> None:
         async with connected(port) as peer:
             peer.send(packet)
-            assert await closed(peer) == 1002
+            assert await peer.close_code(pongs=True) == 1002
 
-    async def test_bytes_that_nobody_announced(self, port: int) -> None:
-        async with connected(port) as peer:
-            peer.send(b"\x01")
-            assert await closed(peer) == 1002
+    ATTACHMENTS: ClassVar[dict[str, list[str | bytes]]] = {
+        "bytes that nobody announced": [b"\x01"],
+        "text in the place of bytes": ['451-["message",{"_placeholder":true,"num":0}]', '42["message"]'],
+        "a place that does not exist": ['451-["message",{"_placeholder":true,"num":7}]', b"\x01"],
+    }
 
-    async def test_text_in_place_of_an_announced_attachment(self, port: int) -> None:
+    @pytest.mark.parametrize("sent", ATTACHMENTS.values(), ids=ATTACHMENTS)
+    async def test_attachments_that_do_not_fit_close_a_socket(self, port: int, sent: list[str | bytes]) -> None:
         async with connected(port) as peer:
-            peer.send('451-["message",{"_placeholder":true,"num":0}]')
-            peer.send('42["message"]')
-            assert await closed(peer) == 1002
-
-    async def test_a_placeholder_for_an_attachment_that_does_not_exist(self, port: int) -> None:
-        async with connected(port) as peer:
-            peer.send('451-["message",{"_placeholder":true,"num":7}]')
-            peer.send(b"\x01")
-            assert await closed(peer) == 1002
+            for message in sent:
+                peer.send(message)
+            assert await peer.close_code(pongs=True) == 1002
 
     async def test_a_bad_payload_over_polling(self, port: int) -> None:
         async with polling(port, "/socket.io/") as client:

@@ -80,6 +80,12 @@ def replica(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> Re
 
 
 @pytest.fixture
+def own_replica(redis_server: EmbeddedRedis, replicas: Replicas) -> Replica:
+    """A replica with the console on a Redis of the test's own, which mints nothing."""
+    return replicas(redis_server.url, **ON)
+
+
+@pytest.fixture
 def org() -> str:
     """An organization of the test's own."""
     return new_id()

@@ -46,7 +46,7 @@ def test_without_any_it_is_one_line_that_says_what_to_do(tmp_path: Path, monkeyp
 
 def test_in_a_wheel_there_is_nothing_to_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "WEB", tmp_path / "web")
-    with pytest.raises(build.BuildError, match="built in a checkout"):
+    with pytest.raises(build.BuildError, match="only in a checkout"):
         build.build()
 
 

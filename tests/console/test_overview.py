@@ -10,10 +10,11 @@ import redis.asyncio
 from gateway.app.status import FIGURES
 from gateway.console.overview import FRESH_S
 from gateway.dev.embedded_redis import EmbeddedRedis
-from gateway.peers.registry import FORGOTTEN_S, INDEX
+from gateway.peers.keys import INDEX
+from gateway.peers.registry import FORGOTTEN_S
 from tests.console.conftest import ON, Reader
 from tests.support.client import Clients
-from tests.support.replica import Replicas
+from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint
 from tests.support.waiting import until
 
@@ -37,7 +38,6 @@ async def test_any_replica_answers_for_all(
 ) -> None:
     one, other = replicas(redis_server.url, **ON), replicas(redis_server.url, **ON)
     await clients(one.url, mint()).connect()
-
     for url in (one.url, other.url):
         nodes = await seen_from(reader, url, {one.url, other.url}, one.url)
         assert nodes[other.url]["sockets"] == 0
@@ -53,32 +53,26 @@ async def test_any_replica_answers_for_all(
     await until(alone, what="the replica that stopped to be gone")
 
 
-async def test_histograms_come_with_their_bounds(
-    reader: Reader, redis_server: EmbeddedRedis, replicas: Replicas
-) -> None:
-    overview = (await reader.get(f"{replicas(redis_server.url, **ON).url}/console/api/overview")).body
+async def test_histograms_come_with_their_bounds(reader: Reader, own_replica: Replica) -> None:
+    overview = (await reader.get(f"{own_replica.url}/console/api/overview")).body
     (node,) = overview["nodes"]
     assert {"gateway_delivery_latency_seconds", "gateway_loop_lag_seconds"} < overview["bounds"].keys()
     for name, bounds in overview["bounds"].items():
         assert len(node["figures"][name]) == len(bounds) + 1
 
 
-async def test_who_asks_often_costs_redis_nothing_more(
-    reader: Reader, redis_server: EmbeddedRedis, replicas: Replicas
-) -> None:
-    url = f"{replicas(redis_server.url, **ON).url}/console/api/overview"
+async def test_who_asks_often_costs_redis_nothing_more(reader: Reader, own_replica: Replica) -> None:
     begun = time.monotonic()
-    at = {(await reader.get(url)).body["nodes"][0]["at"] for _ in range(10)}
+    at = {(await reader.get(f"{own_replica.url}/console/api/overview")).body["nodes"][0]["at"] for _ in range(10)}
     # On a slow machine they take longer than one look holds.
     assert len(at) <= 1 + (time.monotonic() - begun) / FRESH_S
 
 
-async def test_without_redis_it_says_so(reader: Reader, redis_server: EmbeddedRedis, replicas: Replicas) -> None:
-    url = f"{replicas(redis_server.url, **ON).url}/console/api/overview"
+async def test_without_redis_it_says_so(reader: Reader, redis_server: EmbeddedRedis, own_replica: Replica) -> None:
     redis_server.kill()
 
     async def refused() -> bool:
-        answer = await reader.get(url)
+        answer = await reader.get(f"{own_replica.url}/console/api/overview")
         return answer.status == 503 and answer.body["code"] == "unavailable"
 
     await until(refused, what="503")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,10 @@ def dist(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest_asyncio.fixture
-async def url(dist: Path) -> AsyncIterator[str]:
-    """Where these files are served."""
-    shell = Shell(dist)
+@asynccontextmanager
+async def served(folder: Path) -> AsyncIterator[str]:
+    """Serve the files of a folder; return the address."""
+    shell = Shell(folder)
 
     async def answer(request: web.Request) -> web.Response:
         return shell.answer(request, request.match_info["name"] or INDEX)
@@ -42,6 +43,13 @@ async def url(dist: Path) -> AsyncIterator[str]:
     app.router.add_get("/{name:.*}", answer)
     async with TestServer(app) as server:
         yield str(server.make_url("/"))
+
+
+@pytest_asyncio.fixture
+async def url(dist: Path) -> AsyncIterator[str]:
+    """Where the build's files are served."""
+    async with served(dist) as url:
+        yield url
 
 
 async def test_the_page_is_asked_for_each_time_and_what_it_names_never_again(reader: Reader, url: str) -> None:
@@ -77,13 +85,8 @@ async def test_head_says_what_get_would(reader: Reader, url: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "../secret.txt",
-        "..%2fsecret.txt",
-        "%2e%2e/secret.txt",
-        "assets/../../secret.txt",
-        "/etc/passwd",
-        "assets",
-        "%00",
+        *("../secret.txt", "..%2fsecret.txt", "%2e%2e/secret.txt", "assets/../../secret.txt"),
+        *("/etc/passwd", "assets", "%00"),
     ],
 )
 async def test_nothing_beside_the_folder_is_served(reader: Reader, url: str, name: str) -> None:
@@ -119,17 +122,9 @@ def test_a_host_that_is_none_gets_nothing_into_the_policy(host: str) -> None:
 
 
 async def test_a_checkout_that_was_not_built_says_how_and_works_once_it_is(
-    reader: Reader, url: str, dist: Path, tmp_path: Path
+    reader: Reader, dist: Path, tmp_path: Path
 ) -> None:
-    shell = Shell(tmp_path / "missing")
-
-    async def answer(request: web.Request) -> web.Response:
-        return shell.answer(request, INDEX)
-
-    app = web.Application()
-    app.router.add_get("/", answer)
-    async with TestServer(app) as server:
-        where = str(server.make_url("/"))
+    async with served(tmp_path / "missing") as where:
         missing = await reader.get(where)
         assert missing.status == 503
         assert "make console" in missing.text

@@ -14,8 +14,8 @@ from gateway.console.tail import KEPT, MAX_DATA_BYTES, MOST, Lines, told
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, conversation, organization
 from publisher.rooms import Room
-from tests.console.conftest import KEY, ON, Reader
-from tests.support.replica import Replica, Replicas
+from tests.console.conftest import KEY, Reader
+from tests.support.replica import Replica
 from tests.support.tokens import new_id
 from tests.support.waiting import PATIENCE_S, until
 
@@ -116,10 +116,9 @@ async def test_a_question_that_is_wrong_is_refused_by_field(
 
 
 async def test_so_many_may_follow_and_one_more_is_told_so(
-    reader: Reader, redis_server: EmbeddedRedis, replicas: Replicas, org: str, room: Room
+    reader: Reader, own_replica: Replica, org: str, room: Room
 ) -> None:
-    url = replicas(redis_server.url, **ON).url
-    query = f"{url}/console/api/tail?organization_id={org}&room={room}"
+    query = f"{own_replica.url}/console/api/tail?organization_id={org}&room={room}"
     headers = {"X-API-Key": KEY}
     readers = [await reader.http.get(query, headers=headers) for _ in range(MOST)]
     for answer in readers:
@@ -138,20 +137,19 @@ async def test_so_many_may_follow_and_one_more_is_told_so(
 
 
 async def test_it_ends_with_a_word_when_the_replica_drains(
-    reader: Reader, redis_server: EmbeddedRedis, replicas: Replicas, org: str, room: Room
+    reader: Reader, own_replica: Replica, org: str, room: Room
 ) -> None:
-    replica = replicas(redis_server.url, **ON)
-    async with tail(reader, replica.url, org, room) as heard:
-        replica.terminate()
+    async with tail(reader, own_replica.url, org, room) as heard:
+        own_replica.terminate()
         assert await heard.next() == {"type": "end", "why": "draining"}
         assert await heard.is_over()
-    assert await replica.ended() == 0
+    assert await own_replica.ended() == 0
 
 
 async def test_it_ends_with_a_word_when_redis_goes(
-    reader: Reader, redis_server: EmbeddedRedis, replicas: Replicas, org: str, room: Room
+    reader: Reader, redis_server: EmbeddedRedis, own_replica: Replica, org: str, room: Room
 ) -> None:
-    async with tail(reader, replicas(redis_server.url, **ON).url, org, room) as heard:
+    async with tail(reader, own_replica.url, org, room) as heard:
         redis_server.kill()
         assert await heard.next() == {"type": "end", "why": "redis"}
         assert await heard.is_over()
@@ -172,10 +170,10 @@ async def test_a_slow_reader_loses_the_oldest_and_is_told_how_many() -> None:
 
 async def test_what_redis_refuses_is_the_end() -> None:
     lines = Lines(payload=False)
-    lines.take([b"subscribe", b"channel", 1])
+    lines.on_push([b"subscribe", b"channel", 1])
     assert lines.began.is_set()
     assert not lines.is_lost
-    lines.take([b"sunsubscribe", b"channel", 0])
+    lines.on_push([b"sunsubscribe", b"channel", 0])
     assert lines.is_lost
 
 
@@ -190,9 +188,7 @@ def test_what_is_too_long_is_left_out() -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b"nonsense",
-        b'4e1a-1795416139993970 0 r -\n["a:b",{]',
-        b'4e1a-1795416139993970 0 r -\n["a:b"]',
+        *(b"nonsense", b'4e1a-1795416139993970 0 r -\n["a:b",{]', b'4e1a-1795416139993970 0 r -\n["a:b"]'),
         b'4e1a-1795416139993970 0 r -\n["a:b",1}\n{"type":"end"]',
         b'4e1a-%s 0 r -\n["a:b",{}]' % (b"9" * 400),
     ],

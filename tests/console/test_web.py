@@ -12,6 +12,7 @@ import pytest
 from gateway.console.build import WEB
 from tests.client.conftest import NO_REGISTRY
 from tests.support import node
+from tests.support.environment import finished
 
 OLDEST = 20
 """Of Node, as for the build."""
@@ -31,15 +32,8 @@ def program() -> Path:
 
 def run(program: Path, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a tool of the page's packages."""
-    return subprocess.run(
-        [str(program), str(WEB / "node_modules" / tool), *arguments],
-        cwd=WEB,
-        env=os.environ | {"NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=TIME_S,
-        check=False,
-    )
+    command = [str(program), str(WEB / "node_modules" / tool), *arguments]
+    return finished(command, cwd=WEB, env=os.environ | {"NO_COLOR": "1"}, timeout=TIME_S)
 
 
 def test_the_types_hold(program: Path) -> None:

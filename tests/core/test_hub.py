@@ -20,6 +20,11 @@ def world() -> World:
     return World()
 
 
+@pytest.fixture
+def room(world: World) -> RoomState:
+    return world.room()
+
+
 def test_an_event_goes_to_the_members_of_its_room_and_to_nobody_else(world: World) -> None:
     room, other = world.room("user:a"), world.room("user:b")
     _, first = world.member(room)
@@ -36,8 +41,7 @@ def test_a_room_of_the_same_name_under_another_tenant_is_another_room(world: Wor
     assert ours.data == []
 
 
-def test_all_members_are_given_the_same_bytes(world: World) -> None:
-    room = world.room()
+def test_all_members_are_given_the_same_bytes(world: World, room: RoomState) -> None:
     sockets = [world.member(room)[1] for _ in range(3)]
     world.receive(room, 5, data={"a": "ü"})
     assert len({id(socket.frames[0]) for socket in sockets}) == 1
@@ -72,16 +76,14 @@ def test_the_senders_own_socket_is_left_out_in_every_room(world: World) -> None:
     assert (sender.data, other.data) == ([6], [5, 6])
 
 
-def test_what_a_socket_had_before_is_not_for_it_any_more(world: World) -> None:
-    room = world.room()
+def test_what_a_socket_had_before_is_not_for_it_any_more(world: World, room: RoomState) -> None:
     _, socket = world.member(room, last_seq=5)
     for seq in (4, 5, 6):
         world.receive(room, seq)
     assert socket.data == [6]
 
 
-def test_a_corked_member_keeps_its_events_and_their_order(world: World) -> None:
-    room = world.room()
+def test_a_corked_member_keeps_its_events_and_their_order(world: World, room: RoomState) -> None:
     member, socket = world.member(room)
     member.hold()
     world.receive(room, 5)
@@ -103,8 +105,7 @@ def test_a_cork_that_grows_without_end_closes_its_socket() -> None:
     assert socket.closed
 
 
-def test_a_member_that_left_gets_nothing_more(world: World) -> None:
-    room = world.room()
+def test_a_member_that_left_gets_nothing_more(world: World, room: RoomState) -> None:
     member, socket = world.member(room)
     world.receive(room, 5)
     assert room.remove(member)
@@ -113,8 +114,7 @@ def test_a_member_that_left_gets_nothing_more(world: World) -> None:
     assert socket.data == [5]
 
 
-def test_two_sockets_of_one_session_are_two_members(world: World) -> None:
-    room = world.room()
+def test_two_sockets_of_one_session_are_two_members(world: World, room: RoomState) -> None:
     first, socket = world.member(room, sid="same")
     _, second = world.member(room, sid="same")
     room.remove(first)
@@ -125,8 +125,7 @@ def test_two_sockets_of_one_session_are_two_members(world: World) -> None:
 # -- large rooms
 
 
-def test_a_large_room_is_served_in_pieces_and_in_order(world: World) -> None:
-    room = world.room()
+def test_a_large_room_is_served_in_pieces_and_in_order(world: World, room: RoomState) -> None:
     sockets = [world.member(room)[1] for _ in range(2 * LIMITS.fan_out_sockets + 1)]
     rest = world.hub.receive(room.channel, world.message(room, 5))
     served = []
@@ -158,22 +157,12 @@ def test_a_message_for_nobody_is_counted_and_costs_nothing(world: World) -> None
     assert world.hub.stats.unheard == 1
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"",
-        b"nonsense",
-        b"\x80\x04pickle",
-        b'e1-9 0 r \xff\n["e",1]',
-        b'\xff-9 0 r -\n["e",1]',
-        b"e1-9 0 r -\n",
-        b"e1-9 0 r -\n{}",
-        b'e1-9 0 x -\n["e",1]',
-        b'e1-99999999999999999999999 0 r\n["e",1]',
-    ],
-)
-def test_a_malformed_message_is_counted_and_stops_nobody(world: World, raw: bytes) -> None:
-    room = world.room()
+NO_MESSAGES = [b"", b"nonsense", b"\x80\x04pickle", b"e1-9 0 r -\n", b"e1-9 0 r -\n{}"]
+BAD_HEADERS = [b"e1-9 0 r \xff", b"\xff-9 0 r -", b"e1-9 0 x -", b"e1-99999999999999999999999 0 r"]
+
+
+@pytest.mark.parametrize("raw", [*NO_MESSAGES, *(header + b'\n["e",1]' for header in BAD_HEADERS)])
+def test_a_malformed_message_is_counted_and_stops_nobody(world: World, room: RoomState, raw: bytes) -> None:
     _, socket = world.member(room)
     world.receive(room, 5)
     assert world.hub.receive(room.channel, raw) is None
@@ -225,32 +214,28 @@ def test_an_event_that_does_not_know_the_one_before_it_has_the_logs_looked_up(wo
     assert (socket.data, world.troubles.gaps) == ([5, 8], [room])
 
 
-def test_a_first_event_after_a_long_silence_names_none_before_it(world: World) -> None:
-    room = world.room()
+def test_a_first_event_after_a_long_silence_names_none_before_it(world: World, room: RoomState) -> None:
     _, socket = world.member(room)
     world.receive(room, 5)
     world.receive(room, 8, previous=0)
     assert (socket.data, world.troubles.gaps) == ([5, 8], [])
 
 
-def test_what_was_handed_out_already_is_no_hole_and_no_event(world: World) -> None:
-    room = world.room()
+def test_what_was_handed_out_already_is_no_hole_and_no_event(world: World, room: RoomState) -> None:
     _, socket = world.member(room)
     world.receive(room, 5)
     world.receive(room, 5, previous=4)
     assert (socket.data, world.hub.stats.repeated, world.troubles.gaps) == ([5], 1, [])
 
 
-def test_another_epoch_is_noticed_before_anybody_gets_anything_of_it(world: World) -> None:
-    room = world.room()
+def test_another_epoch_is_noticed_before_anybody_gets_anything_of_it(world: World, room: RoomState) -> None:
     _, socket = world.member(room)
     world.receive(room, 5)
     world.receive(room, 2, epoch="e2", previous=0)
-    assert (socket.data, world.troubles.gaps, world.hub.stats.epochs) == ([5], [room], 1)
+    assert (socket.data, world.troubles.gaps, world.hub.stats.gaps) == ([5], [room], 0)
 
 
-def test_control_messages_are_passed_on_and_reach_no_browser(world: World) -> None:
-    room = world.room()
+def test_control_messages_are_passed_on_and_reach_no_browser(world: World, room: RoomState) -> None:
     _, socket = world.member(room)
     world.receive(room, 5, flag="c", previous=0, body='{"do":"x"}')
     assert (world.troubles.controls, socket.data) == ([b'{"do":"x"}'], [])
@@ -271,6 +256,20 @@ def test_the_position_is_the_last_seq_that_was_handed_out(world: World) -> None:
     world.receive(first, 5)
     world.receive(second, 7)
     assert (world.tenant.position, first.last_seq, second.last_seq) == (6, 5, 7)
+
+
+def test_who_joins_behind_a_control_message_has_joined_later(world: World) -> None:
+    room = world.room("user:a")
+    world.receive(room, 5, flag="c", previous=0, body='{"do":"leave"}')
+    assert world.tenant.position == 5
+    world.receive(room, 7, flag="c", previous=0, body='{"do":"leave"}', epoch="another")
+    assert world.tenant.position == 5
+
+
+def test_a_control_message_that_overtakes_events_moves_no_position(world: World) -> None:
+    world.tenant.overrun = True
+    world.receive(world.room("user:a"), 5, flag="c", previous=0, body='{"do":"leave"}')
+    assert world.tenant.position == 0
 
 
 def test_nothing_is_left_of_a_tenant_that_nobody_is_in(world: World) -> None:
@@ -299,15 +298,14 @@ def test_merging_gives_each_event_once_for_each_of_its_rooms_in_order(world: Wor
     live = [*messages(second, 4, 6), *messages(first, 5, 7)]
     random.Random(7).shuffle(logged)
     merged = merge(live, logged)
-    assert [(room.name[-1], message.seq) for room, message in merged] == [
-        ("a", 1),
-        ("a", 3),
-        ("b", 3),
-        ("b", 4),
-        ("a", 5),
-        ("b", 6),
-        ("a", 7),
-    ]
+    found = [f"{room.name[-1]}{message.seq}" for room, message in merged]
+    assert found == ["a1", "a3", "b3", "b4", "a5", "b6", "a7"]
+
+
+def test_control_messages_have_the_seq_of_an_event_and_of_each_other_and_none_is_left_out(world: World) -> None:
+    room = world.room()
+    event, evicted = messages(room, 5), messages(room, 5, flag="c")
+    assert merge([*event, *evicted, *evicted], messages(room, 5)) == [*event, *evicted, *evicted]
 
 
 def test_an_event_too_large_for_any_socket_is_a_gap_of_its_room() -> None:

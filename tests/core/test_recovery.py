@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.core.history import Log, StreamPosition
-from gateway.core.recovery import RESUME, Decision, Session, Wanted, decide, decide_again
+from gateway.core.recovery import RESUME, Decision, Session, Wanted, decide, decide_again, removed_since
 from publisher import Offset, conversation
 from publisher.offsets import SEQ_PER_S
 
@@ -90,3 +90,11 @@ def log(*, complete: bool) -> Log:
 )
 def test_what_was_read_is_all_or_the_session_is_lost(read: str, logs: list[Log], decision: Decision) -> None:
     assert decide_again("now", read, logs) == decision
+
+
+def test_a_client_is_told_of_rooms_that_were_taken_where_it_may_not_have_heard_of_it() -> None:
+    """Access may have been revoked while it was away: it would wait for events of the room for ever."""
+    other = conversation("0e0f8b11-2c6f-4d43-8f7e-6c3b5a4d2e1f")
+    found = session(removed=((other, NOW - 20 * SEQ_PER_S), (ROOM, NOW)))
+    assert removed_since(found, NOW - 21 * SEQ_PER_S) == [other]
+    assert removed_since(found, NOW - 20 * SEQ_PER_S) == []

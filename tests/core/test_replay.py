@@ -11,16 +11,9 @@ from hypothesis import strategies as st
 
 from gateway.core.frames import Frame
 from gateway.core.history import Entry, Log
-from gateway.core.model import MAX_STAYS, Identity, Member, QueuedFrame, RoomState, Stay, Tenant
-from gateway.core.replay import (
-    MissedEvent,
-    event_frame,
-    in_order,
-    missed_events,
-    newest,
-    not_had,
-    split_body,
-)
+from gateway.core.model import Identity, Member, QueuedFrame, RoomState, Tenant
+from gateway.core.replay import MissedEvent, event_frame, in_order, missed_events, newest, not_had, split_body
+from gateway.core.stays import MAX_STAYS, Stay
 from publisher import Room
 from publisher.envelope import EVENT_NAME, encode_event
 

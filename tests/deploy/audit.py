@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.deploy.images import unpinned
-from tests.support.environment import ROOT
+from tests.support.environment import ROOT, finished
 
 LOCKS = (*sorted((ROOT / "deploy").glob("*.lock")), ROOT / "tests/requirements.lock")
 TIMEOUT_S = 15
@@ -52,9 +51,7 @@ def audit(lock: Path, service: str) -> Verdict | None:
     """Audit one lock file by its pins alone, installing nothing; None where the service can't be reached."""
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(lock), "--require-hashes", "--disable-pip"]
     command += ["--vulnerability-service", service, "--timeout", str(TIMEOUT_S)]
-    done = subprocess.run(
-        [*command, "--progress-spinner", "off", "--format", "json"], capture_output=True, text=True, check=False
-    )
+    done = finished([*command, "--progress-spinner", "off", "--format", "json"])
     # It ends with 1 for a vulnerability, which it tells, and for any error, of which it tells a traceback.
     return judge(json.loads(done.stdout)) if done.stdout.startswith("{") else None
 

@@ -24,9 +24,9 @@ def proxy_kind(request: pytest.FixtureRequest) -> type[Proxy]:
     return KINDS[request.param]
 
 
-def only(kind: type[Proxy]) -> pytest.MarkDecorator:
-    """Run the test with this kind of proxy alone."""
-    return pytest.mark.parametrize("proxy_kind", [kind], ids=[kind.name])
+def only(*kinds: type[Proxy]) -> pytest.MarkDecorator:
+    """Run the test with these kinds of proxies alone."""
+    return pytest.mark.parametrize("proxy_kind", kinds, ids=[kind.name for kind in kinds])
 
 
 @pytest.fixture

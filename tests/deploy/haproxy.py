@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 from typing import ClassVar
 
 from tests.deploy.proxy import Changes, Proxy
-from tests.support.environment import ROOT
+from tests.support.environment import ROOT, finished
 
 FILE = "haproxy.cfg"
-(TLS_LINE,) = re.findall(r"^ *#bind .+$", (ROOT / "deploy/haproxy" / FILE).read_text(), re.M)
+SWITCHES = re.findall(r"^ *#bind .+$", (ROOT / "deploy/haproxy" / FILE).read_text(), re.M)
+assert len(SWITCHES) == 1
 
 
 class Haproxy(Proxy):
     """One HAProxy."""
 
+    switches = SWITCHES
     name = "haproxy"
     package = "apt-get install haproxy"
     short: ClassVar[Changes] = {
-        f"timeout {side} 75s": f"timeout {side} 1s" for side in ("client", "server", "tunnel")
+        f"timeout {one} 75s": f"timeout {one} 1s" for one in ("client", "server", "tunnel")
     }
 
     def _places(self) -> Changes:
@@ -38,11 +39,6 @@ class Haproxy(Proxy):
         assert named == 3
         file.write_text(text + "".join(f"    server r{port} 127.0.0.1:{port}\n" for port in ports))
 
-    @classmethod
-    def tls_on(cls) -> Changes:
-        """Return the changes that take the comment sign away."""
-        return {TLS_LINE: TLS_LINE.replace("#", "", 1)}
-
     def place_certificate(self, cert: Path, key: Path) -> None:
         """Put a certificate where the configuration looks for one."""
         (self.folder / "site.pem").write_bytes(cert.read_bytes() + key.read_bytes())
@@ -53,5 +49,5 @@ class Haproxy(Proxy):
 
     def check(self) -> tuple[int, str]:
         """Run `haproxy -c`; return its status and what it prints, warnings included."""
-        done = subprocess.run(self.command("-c", "-dW"), capture_output=True, text=True, check=False)
+        done = finished(self.command("-c", "-dW"))
         return done.returncode, done.stdout + done.stderr

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.support.environment import ROOT
+from tests.support.environment import ROOT, finished
 
 IMAGES = {
     "PYTHON_IMAGE": "python:3.13-slim",
@@ -39,7 +39,7 @@ def _is_pinned(tag: str, image: str) -> bool:
 def ask(tag: str) -> str:
     """Ask the registry for the digest of a tag, for all of its platforms; raises `OSError` where it can't say."""
     command = ["docker", "buildx", "imagetools", "inspect", tag, "--format", "{{.Manifest.Digest}}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = finished(command, timeout=60)
     digest = done.stdout.strip()
     if done.returncode or DIGEST.fullmatch(digest) is None:
         raise OSError(f"{tag}: {done.stderr.strip() or 'no digest'}")

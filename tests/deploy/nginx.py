@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-from pathlib import Path
 from typing import ClassVar
 
 from tests.deploy.proxy import Changes, Proxy
-from tests.support.environment import ROOT
+from tests.support.environment import ROOT, finished
 
 SOURCE = ROOT / "deploy" / "nginx"
 REPLICAS = "gateway/replicas.conf"
@@ -18,18 +16,16 @@ REPLICAS = "gateway/replicas.conf"
 # pytest's folders are closed to the user that nginx's workers become when root starts it.
 AS_ROOT = "user root;" if os.geteuid() == 0 else ""
 # Prose has one blank after the #; what can be switched on has none, or its indentation.
-TLS_OFF = re.findall(r"^ *#(?:    )*\S.*$", (SOURCE / "nginx.conf").read_text(), re.M)
+SWITCHES = re.findall(r"^ *#(?:    )*\S.*$", (SOURCE / "nginx.conf").read_text(), re.M)
 
 
 class Nginx(Proxy):
     """One nginx."""
 
+    switches = SWITCHES
     name = "nginx"
     package = "apt-get install nginx"
-    short: ClassVar[Changes] = {
-        "proxy_read_timeout 75s": "proxy_read_timeout 1s",
-        "proxy_send_timeout 75s": "proxy_send_timeout 1s",
-    }
+    short: ClassVar[Changes] = {f"proxy_{one}_timeout 75s": f"proxy_{one}_timeout 1s" for one in ("read", "send")}
 
     def _places(self) -> Changes:
         return {
@@ -45,16 +41,6 @@ class Nginx(Proxy):
         lines = (REPLICA.replace("10.0.0.11:8080", f"127.0.0.1:{port}") for port in ports)
         (self.folder / REPLICAS).write_text("".join(lines))
 
-    @classmethod
-    def tls_on(cls) -> Changes:
-        """Return the changes that take the comment signs away."""
-        return {line: line.replace("#", "", 1) for line in TLS_OFF}
-
-    def place_certificate(self, cert: Path, key: Path) -> None:
-        """Put a certificate where the configuration looks for one."""
-        (self.folder / "fullchain.pem").write_bytes(cert.read_bytes())
-        (self.folder / "privkey.pem").write_bytes(key.read_bytes())
-
     def access_log(self) -> str:
         """Return its lines about requests."""
         return (self.folder / "access.log").read_text()
@@ -66,5 +52,5 @@ class Nginx(Proxy):
 
     def check(self) -> tuple[int, str]:
         """Run `nginx -t`; return its status and what it prints."""
-        done = subprocess.run(self.command("-t"), capture_output=True, text=True, check=False)
+        done = finished(self.command("-t"))
         return done.returncode, done.stderr

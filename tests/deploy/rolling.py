@@ -121,10 +121,9 @@ def _summary(stage: Stage) -> str:
     crowds: dict[str, Sequence[object]] = {
         "websocket": stage.watchers[stage.scale.polling :],
         "polling": polling,
-        **{
-            f"pages by {kind}": [page for page in stage.pages if page.name.startswith(kind)] for kind in TRANSPORTS
-        },
     }
+    for kind in TRANSPORTS:
+        crowds[f"pages by {kind}"] = [page for page in stage.pages if page.name.startswith(kind)]
     return "; ".join(
         f"{len(crowd)} {name} came back {sum(client.comebacks for client in crowd)} times"  # type: ignore[attr-defined]
         for name, crowd in crowds.items()

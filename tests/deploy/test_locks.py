@@ -42,30 +42,23 @@ def test_everything_is_hashed_and_nothing_is_an_address(lock: Path) -> None:
     assert not re.search(r"://|@|--(extra-)?index|--find-links|\.(org|com|io)\b", text)
 
 
-def test_the_service_is_what_a_backend_and_the_gateway_need() -> None:
-    assert names(PROJECT["project"]["dependencies"], EXTRAS["gateway"]) <= set(pins(SERVICE))
+DEPENDENCIES, BUILD = PROJECT["project"]["dependencies"], PROJECT["build-system"]["requires"]
+NEEDED: dict[str, tuple[Path, list[list[str]]]] = {
+    "the service, as a backend and the gateway": (SERVICE, [DEPENDENCIES, EXTRAS["gateway"]]),
+    "a checkout, the build backend and the embedded server besides": (CHECKOUT, [BUILD, EXTRAS["embedded"]]),
+    "the relay, the outbox and a driver": (RELAY, [EXTRAS["outbox"], ["asyncpg"]]),
+    "what is traced, to be sent": (TRACING, [EXTRAS["tracing"]]),
+    "the tests, everything": (TESTS, [DEPENDENCIES, BUILD, *EXTRAS.values()]),
+}
 
 
-def test_a_checkout_needs_the_build_backend_and_the_embedded_server_besides() -> None:
-    assert names(PROJECT["build-system"]["requires"], EXTRAS["embedded"]) <= set(pins(CHECKOUT))
-
-
-def test_the_relay_has_what_the_outbox_needs_and_a_driver() -> None:
-    assert names(EXTRAS["outbox"]) < set(pins(RELAY))
-    assert "asyncpg" in pins(RELAY)
-
-
-def test_what_is_traced_can_be_sent() -> None:
-    assert names(EXTRAS["tracing"]) <= set(pins(TRACING))
+@pytest.mark.parametrize(("lock", "requirements"), NEEDED.values(), ids=NEEDED)
+def test_each_has_what_it_needs(lock: Path, requirements: list[list[str]]) -> None:
+    assert names(*requirements) <= set(pins(lock))
 
 
 def test_the_image_holds_no_tools_and_no_server() -> None:
     assert not names(EXTRAS["dev"], EXTRAS["embedded"]) & set(pins(SERVICE))
-
-
-def test_the_tests_need_everything() -> None:
-    groups = [PROJECT["project"]["dependencies"], PROJECT["build-system"]["requires"], *EXTRAS.values()]
-    assert names(*groups) <= set(pins(TESTS))
 
 
 @pytest.mark.parametrize("lock", [SERVICE, CHECKOUT, RELAY, TRACING], ids=lambda lock: lock.stem)

@@ -7,24 +7,28 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
 from gateway.dev.embedded_redis import EmbeddedRedis
+from tests.deploy.conftest import only
+from tests.deploy.nginx import Nginx
 from tests.deploy.proxy import Proxies, Proxy, ask
+from tests.deploy.traefik import Traefik
 from tests.deploy.upstream import Upstreams
-from tests.support.channels import HandshakeRefused
 from tests.support.client import Clients, RawClient
+from tests.support.polling import Poller
 from tests.support.publisher_process import Publishers
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import until
+from tests.support.websocket import HandshakeRefused
 from tests.tls.authority import Authority
 
-POLLING = "/socket.io/?EIO=4&transport=polling"
+BASE = "/socket.io/?EIO=4"
+POLLING = f"{BASE}&transport=polling"
 WEBSOCKET = "/socket.io/?EIO=4&transport=websocket"
 BEHIND = {"GATEWAY_TRUSTED_PROXIES": "127.0.0.1"}
 
@@ -132,9 +136,9 @@ async def test_an_upgrade_reaches_the_replica_of_its_polls(three: list[Replica],
     proxy = proxies(ports(three))
     async with aiohttp.ClientSession(proxy.url) as http:
         for _ in range(6):
-            async with http.get(POLLING) as opened:
-                sid = json.loads((await opened.text())[1:])["sid"]
-            async with http.ws_connect(f"{WEBSOCKET}&sid={sid}") as websocket:
+            poller = Poller(http, BASE)
+            await poller.open()
+            async with http.ws_connect(f"{WEBSOCKET}&sid={poller.sid}") as websocket:
                 await websocket.send_str("2probe")
                 assert await websocket.receive_str() == "3probe"
                 await websocket.send_str("5")
@@ -160,18 +164,16 @@ async def test_an_idle_poll_outlives_the_proxys_timeouts_by_its_heartbeats(
 ) -> None:
     proxy = proxies([beating.port], proxy_kind.short)
     async with aiohttp.ClientSession(proxy.url) as http:
-        async with http.get(POLLING) as opened:
-            url = f"{POLLING}&sid={json.loads((await opened.text())[1:])['sid']}"
-        async with http.post(url, data="40" + json.dumps({"token": mint()})) as posted:
-            assert posted.status == 200
+        poller = Poller(http, BASE)
+        await poller.open()
+        assert (await poller.post("40" + json.dumps({"token": mint()})))[0] == 200
         pings = 0
         while pings < 4:
-            async with http.get(url) as polled:
-                assert polled.status == 200
-                if (await polled.text()).endswith("2"):
-                    pings += 1
-                    async with http.post(url, data="3") as answered:
-                        assert answered.status == 200
+            status, body = await poller.poll()
+            assert status == 200
+            if body.endswith("2"):
+                pings += 1
+                assert (await poller.post("3"))[0] == 200
 
 
 async def test_the_clients_address_reaches_the_replica_and_a_forged_one_does_not(
@@ -202,10 +204,10 @@ async def test_the_replicas_log_names_the_client_behind_the_proxy(
                 await websocket.send_str(auth)
                 await until(lambda: gateway.log_lines("socket_refused"))
         else:
-            async with http.get(POLLING) as opened:
-                sid = json.loads((await opened.text())[1:])["sid"]
-            async with http.post(f"{POLLING}&sid={sid}", data=auth):
-                await until(lambda: gateway.log_lines("socket_refused"))
+            poller = Poller(http, BASE)
+            await poller.open()
+            await poller.post(auth)
+            await until(lambda: gateway.log_lines("socket_refused"))
     (line,) = gateway.log_lines("socket_refused")
     assert line["remote"] == "127.0.0.5"
 
@@ -307,7 +309,12 @@ async def test_replicas_that_were_all_down_get_clients_when_they_are_back(
     await until(both_have_some, what="both replicas to get clients")
 
 
-@both_transports
+# `test_rolling.py` has the other proxies, with clients of both transports at once.
+@pytest.mark.parametrize(
+    ("proxy_kind", "transport"),
+    [(Nginx, "polling"), (Traefik, "websocket")],
+    ids=["nginx-polling", "traefik-websocket"],
+)
 async def test_a_rolling_restart_behind_the_proxy_misses_nothing(
     redis_server: EmbeddedRedis,
     replicas: Replicas,
@@ -334,7 +341,7 @@ async def test_a_rolling_restart_behind_the_proxy_misses_nothing(
     await restarted
     for browser in browsers:
         await browser.wait_for("message:new", lambda event: event.data["id"] == published[-1])
-        assert _messages(browser) == published
+        assert [event.data["id"] for event in browser.named("message:new")] == published
     assert any(browser.recoveries for browser in browsers)
     assert all(all(browser.recoveries) for browser in browsers)
 
@@ -346,10 +353,7 @@ async def _restart_all(gateways: Sequence[Replica]) -> None:
         await gateway.restarted()
 
 
-def _messages(browser: RawClient) -> list[Any]:
-    return [event.data["id"] for event in browser.named("message:new")]
-
-
+@only(Nginx, Traefik)
 async def test_a_polling_client_whose_replica_drains_connects_while_it_does(
     redis_server: EmbeddedRedis, replicas: Replicas, proxies: Proxies, clients: Clients
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.cli.main import cli
 from gateway.settings import Settings, variable_names
-from tests.support.environment import ROOT
+from tests.support.environment import ROOT, finished
 
 UNIT = ROOT / "deploy" / "systemd" / "gateway@.service"
 TEXT = UNIT.read_text()
@@ -26,8 +26,7 @@ def value(name: str) -> str:
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed: `apt-get install systemd`")
-    command = ["systemd-analyze", "--no-pager", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60.0)
+    return finished(["systemd-analyze", "--no-pager", *arguments], timeout=60.0)
 
 
 @pytest.fixture(params=["serve", "relay"])

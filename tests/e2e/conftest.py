@@ -6,54 +6,21 @@ its own with `redis_server` and `replicas`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import organization
-from tests.support.browsers import Browser, Node, now
+from tests.support.browsers import Browser, now
 from tests.support.publisher_process import PublisherProcess
+from tests.support.redis_server import stage_redis
 from tests.support.replica import Replica, replica_factory
-from tests.support.tokens import mint, new_id
+from tests.support.tokens import new_id
+
+__all__ = ["stage_redis"]
 
 _latencies: list[float] = []
-
-
-@dataclass
-class Tenant:
-    """An organization with two agents and a conversation."""
-
-    id: str = field(default_factory=new_id)
-    alice: str = field(default_factory=new_id)
-    bruno: str = field(default_factory=new_id)
-    conversation: str = field(default_factory=new_id)
-
-    def token(self, user: str | None = None) -> str:
-        """Mint a token for one of them, Alice by default."""
-        return mint(user or self.alice, self.id)
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    """An organization of the test's own."""
-    return Tenant()
-
-
-@pytest.fixture(scope="session")
-def node() -> Iterator[Node]:
-    """The process in which all browsers run."""
-    process = Node()
-    yield process
-    process.close()
-
-
-@pytest.fixture(scope="session")
-def stage_redis() -> Iterator[EmbeddedRedis]:
-    """The Redis of the shared stage."""
-    with EmbeddedRedis() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
@@ -80,24 +47,6 @@ def _publishing(process: PublisherProcess) -> Iterator[PublisherProcess]:
     process.call("emit", nobody, "warming:up", {}, to=organization(nobody))
     yield process
     assert process.close() == 0
-
-
-Browsers = Callable[..., Browser]
-
-
-@pytest.fixture
-def browsers(node: Node) -> Iterator[Browsers]:
-    """Open pages: `browsers(url, token, version="4.0", transports=["polling"])`; closed after the test."""
-    opened: list[Browser] = []
-
-    def open_page(*args: object, **options: object) -> Browser:
-        browser = node.open(*args, **options)  # type: ignore[arg-type]
-        opened.append(browser)
-        return browser
-
-    yield open_page
-    for browser in opened:
-        browser.close()
 
 
 def note_latency(began: float, *browsers: Browser, event: str) -> None:

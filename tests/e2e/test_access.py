@@ -7,9 +7,10 @@ from pathlib import Path
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import campaign, organization
 from tests.auth.issuer import SigningKey, files, usual
-from tests.e2e.conftest import Browsers, Tenant
+from tests.support.browsers import Browsers
 from tests.support.publisher_process import PublisherProcess
 from tests.support.replica import Replicas
+from tests.support.tenant import Tenant
 from tests.support.tokens import mint, new_id
 
 
@@ -18,9 +19,8 @@ def test_a_page_with_a_token_of_a_private_key_connects_and_one_with_a_forged_one
 ) -> None:
     ours, theirs = SigningKey("ES256"), SigningKey("ES256")
     names = files(tmp_path, ours)
-    replica = replicas(
-        stage_redis.url, JWT_SECRET_KEY="", JWT_ALGORITHM="ES256", GATEWAY_JWT_PUBLIC_KEY_FILES=names
-    )
+    keys = {"JWT_SECRET_KEY": "", "JWT_ALGORITHM": "ES256", "GATEWAY_JWT_PUBLIC_KEY_FILES": names}
+    replica = replicas(stage_redis.url, **keys)
     claims = usual(tenant.alice, tenant.id)
     browsers(replica.url, ours.sign(claims)).connected()
     for forged in (theirs.sign(claims), tenant.token()):
@@ -28,11 +28,7 @@ def test_a_page_with_a_token_of_a_private_key_connects_and_one_with_a_forged_one
 
 
 def test_a_page_whose_role_changes_leaves_the_rooms_of_the_old_one_for_good(
-    browsers: Browsers,
-    replicas: Replicas,
-    stage_redis: EmbeddedRedis,
-    backend: PublisherProcess,
-    tenant: Tenant,
+    browsers: Browsers, replicas: Replicas, stage_redis: EmbeddedRedis, backend: PublisherProcess, tenant: Tenant
 ) -> None:
     replica = replicas(stage_redis.url, GATEWAY_ROOM_ROLES="campaign:admin")
     page = browsers(replica.url, mint(tenant.alice, tenant.id, role="admin"))

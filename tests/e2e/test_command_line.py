@@ -10,7 +10,9 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -19,12 +21,13 @@ from gateway.cli.main import cli
 from gateway.console.demo_data import sample_message
 from gateway.dev.embedded_redis import EmbeddedRedis, free_port
 from publisher import conversation
-from tests.e2e.conftest import Browsers, Tenant
+from tests.support.browsers import Browser, Browsers
 from tests.support.client import Clients
 from tests.support.command_line import Running, environment, gateway, running
 from tests.support.publisher_process import PublisherProcess
 from tests.support.pytake import incoming_message
 from tests.support.replica import Replica, get_json
+from tests.support.tenant import Tenant
 from tests.support.tokens import SECRET, new_id
 from tests.support.waiting import PATIENCE_S, until_sync
 
@@ -43,34 +46,43 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield command
 
 
+def _found(pattern: str, output: str) -> str:
+    found = re.search(pattern, output, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
 def _url(dev: Running) -> str:
-    found = re.search(r"The gateway is at (http://127\.0\.0\.1:\d+) ", dev.output())
-    assert found is not None
-    return found[1]
+    return _found(r"The gateway is at (http://127\.0\.0\.1:\d+) ", dev.output())
 
 
-def _value(dev: Running, name: str) -> str:
-    found = re.search(rf"^\s+{name}\s+(\S+)$", dev.output(), re.MULTILINE)
-    assert found is not None
-    return found[1]
+def _pages(dev: Running, browsers: Browsers, **options: Any) -> list[Browser]:
+    """Open a page for each token that `gateway dev` printed."""
+    pages = [browsers(_url(dev), token, **options) for token in TOKEN.findall(dev.output())]
+    for page in pages:
+        page.connected()
+    return pages
+
+
+@contextmanager
+def _own_dev(folder: Path) -> Iterator[tuple[Running, int]]:
+    """Run a `gateway dev` of one's own; yield the port of its Redis, too."""
+    with running(folder, "dev", "--port", "0") as command:
+        yield command, int(_found(r"redis://127\.0\.0\.1:(\d+)/0", command.printed("Ctrl-C ends it.")))
 
 
 def test_dev_prints_two_tokens_that_connect_two_users_of_one_organization(
     dev: Running, browsers: Browsers
 ) -> None:
-    alice, bruno = TOKEN.findall(dev.output())
-    pages = [browsers(_url(dev), token, headers={"Origin": "http://any.example"}) for token in (alice, bruno)]
-    for page in pages:
-        page.connected()
+    pages = _pages(dev, browsers, headers={"Origin": "http://any.example"})
     one, other = (page.events("connected")[0]["user_id"] for page in pages)
     assert one != other
 
 
 def test_devs_publish_line_works_as_it_is_printed(dev: Running, browsers: Browsers) -> None:
-    pages = [browsers(_url(dev), token) for token in TOKEN.findall(dev.output())]
+    pages, talk = _pages(dev, browsers), _found(r"^\s+conversation\s+(\S+)$", dev.output())
     for page in pages:
-        page.connected()
-        page.join(_value(dev, "conversation"))
+        page.join(talk)
     (line,) = re.findall(r"^\s+(gateway publish .+)$", dev.output(), re.MULTILINE)
     done = subprocess.run(
         line, shell=True, env=environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False
@@ -80,7 +92,7 @@ def test_devs_publish_line_works_as_it_is_printed(dev: Running, browsers: Browse
     for page in pages:
         message = page.wait_for("message:new")
         assert message["content"] == {"text": "Olá!"}
-        assert message["conversation_id"] == _value(dev, "conversation")
+        assert message["conversation_id"] == talk
         assert page.report_of("message:new")["args"][1] == receipt["offset"]
 
 
@@ -88,9 +100,8 @@ def test_what_devs_page_may_publish_reaches_both_users(dev: Running, browsers: B
     with urllib.request.urlopen(f"{_url(dev)}/console/api/session") as answer:
         session = json.loads(answer.read())
     demo = session["demo"]
-    pages = [browsers(_url(dev), token) for token in TOKEN.findall(dev.output())]
+    pages = _pages(dev, browsers)
     for browser in pages:
-        browser.connected()
         assert browser.wait_for("connected")["user_id"] in [person["user_id"] for person in demo["people"]]
         browser.join(demo["conversation_id"])
     message = sample_message(demo["conversation_id"], "Bom dia")
@@ -111,8 +122,7 @@ def test_dev_is_healthy(dev: Running) -> None:
 
 
 def test_ctrl_c_ends_dev_and_its_redis(tmp_path: Path) -> None:
-    with running(tmp_path, "dev", "--port", "0") as command:
-        redis = int(re.findall(r"redis://127\.0\.0\.1:(\d+)/0", command.printed("Ctrl-C ends it."))[0])
+    with _own_dev(tmp_path) as (command, redis):
         assert command.interrupt() == 0
         assert "Traceback" not in command.errors()
     with EmbeddedRedis(redis):
@@ -120,8 +130,7 @@ def test_ctrl_c_ends_dev_and_its_redis(tmp_path: Path) -> None:
 
 
 def test_a_terminal_that_is_closed_ends_dev_and_its_redis(tmp_path: Path) -> None:
-    with running(tmp_path, "dev", "--port", "0") as command:
-        redis = int(re.findall(r"redis://127\.0\.0\.1:(\d+)/0", command.printed("Ctrl-C ends it."))[0])
+    with _own_dev(tmp_path) as (command, redis):
         assert command.end(signal.SIGHUP) == 0
         assert "gateway_stopped" in command.errors()
     until_sync(lambda: _is_free(redis), what="its Redis to end")
@@ -129,8 +138,7 @@ def test_a_terminal_that_is_closed_ends_dev_and_its_redis(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system can't be told")
 def test_devs_redis_does_not_outlive_a_dev_that_is_killed(tmp_path: Path) -> None:
-    with running(tmp_path, "dev", "--port", "0") as command:
-        redis = int(re.findall(r"redis://127\.0\.0\.1:(\d+)/0", command.printed("Ctrl-C ends it."))[0])
+    with _own_dev(tmp_path) as (command, redis):
         command.end(signal.SIGKILL)
         until_sync(lambda: _is_free(redis), what="its Redis to end")
 
@@ -147,7 +155,7 @@ def test_devs_port_may_stand_in_the_environment_and_one_that_is_taken_is_said(de
     assert done.returncode == 2
     said = done.stderr.splitlines()[-1]
     assert said.startswith(f"gateway: can't listen on 127.0.0.1:{port}")
-    assert said.endswith(f"; another one: gateway dev --port {int(port) + 1}")
+    assert said.endswith(f"; use another port: gateway dev --port {int(port) + 1}")
     assert "Traceback" not in done.stderr
 
 
@@ -202,7 +210,7 @@ NOWHERE = f"redis://127.0.0.1:{free_port()}/0"
 PUBLISH = ["publish", "--org", new_id(), "--conversation", new_id(), "{}"]
 TAIL = ["tail", "--org", new_id()]
 MISTAKES = {
-    "no room": (["publish", "--org", new_id()], "say where to"),
+    "no room": (["publish", "--org", new_id()], "the room is missing"),
     "no organization": (["publish", "--to", "x:y"], "--org"),
     "a bad organization": ([*PUBLISH, "--org", "1"], "organization_id must be a UUID"),
     "a bad room": ([*PUBLISH, "--to", "x"], "a room is named"),
@@ -210,7 +218,7 @@ MISTAKES = {
     "data that is no JSON": ([*PUBLISH[:-1], "{"], "not JSON"),
     "no Redis": ([*PUBLISH, "--redis-url", NOWHERE], "Redis can't be reached"),
     "no address": ([*PUBLISH, "--redis-url", "localhost"], "Redis' URL begins with"),
-    "nothing to publish": (PUBLISH[:-1], "say what"),
+    "nothing to publish": (PUBLISH[:-1], "the payload is missing"),
     "two things to publish": ([*PUBLISH, "--text", "Olá"], "not both"),
     "no Redis to listen to": ([*TAIL, "--redis-url", NOWHERE], "Redis can't be reached"),
     "no address to listen to": ([*TAIL, "--redis-url", "localhost"], "Redis' URL begins with"),

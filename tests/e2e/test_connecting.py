@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Browsers, Tenant
-from tests.support.browsers import TRANSPORTS, VERSIONS, Version
+from tests.support.browsers import TRANSPORTS, VERSIONS, Browsers, Version
 from tests.support.client import Clients, Refused
 from tests.support.replica import Replica
+from tests.support.tenant import Tenant
 from tests.support.tokens import SECRET, mint, new_id
 from tests.support.waiting import until_sync
 

@@ -8,27 +8,25 @@ from typing import Any
 import pytest
 
 from publisher import parse_offset
-from tests.e2e.conftest import Browsers, Tenant
-from tests.support.browsers import TRANSPORTS, VERSIONS, Browser, Version
+from tests.support.browsers import TRANSPORTS, VERSIONS, Browser, Browsers, Version
 from tests.support.publisher_process import PublisherProcess
 from tests.support.pytake import incoming_message
 from tests.support.replica import Replica
+from tests.support.tenant import Tenant
 from tests.support.tokens import new_id
 
 MATRIX = [(version, transport) for version in VERSIONS for transport in TRANSPORTS]
+Pages = tuple[Browser, Browser, Browser]
 CAMPAIGN = f"campaign:{new_id()}"
 
 
 @pytest.fixture(params=MATRIX, ids=["-".join(pair) for pair in MATRIX])
-def pages(
-    request: pytest.FixtureRequest, browsers: Browsers, replica: Replica, tenant: Tenant
-) -> tuple[Browser, Browser, Browser]:
+def pages(request: pytest.FixtureRequest, browsers: Browsers, replica: Replica, tenant: Tenant) -> Pages:
     """Two pages of Alice's and one of Bruno's, over every client and transport."""
     version, transport = request.param
     chosen = {"version": version, "transports": TRANSPORTS[transport]}
-    alice, other, bruno = (
-        browsers(replica.url, tenant.token(who), **chosen) for who in (tenant.alice, tenant.alice, tenant.bruno)
-    )
+    users = (tenant.alice, tenant.alice, tenant.bruno)
+    alice, other, bruno = (browsers(replica.url, tenant.token(who), **chosen) for who in users)
     for page in (alice, other, bruno):
         page.connected()
     return alice, other, bruno
@@ -42,9 +40,7 @@ def page(browsers: Browsers, replica: Replica, tenant: Tenant) -> Browser:
     return page
 
 
-def test_typing_is_seen_by_the_others_and_in_no_tab_of_the_typist(
-    pages: tuple[Browser, Browser, Browser], tenant: Tenant
-) -> None:
+def test_typing_is_seen_by_the_others_and_in_no_tab_of_the_typist(pages: Pages, tenant: Tenant) -> None:
     for page in pages:
         page.join(tenant.conversation)
     alice, other, bruno = pages
@@ -65,9 +61,7 @@ def test_typing_is_seen_by_the_others_and_in_no_tab_of_the_typist(
     assert bruno.events("user_typing") == by_alice
 
 
-def test_every_event_answers_by_its_acknowledgement(
-    pages: tuple[Browser, Browser, Browser], tenant: Tenant
-) -> None:
+def test_every_event_answers_by_its_acknowledgement(pages: Pages, tenant: Tenant) -> None:
     page, conversation = pages[0], {"conversation_id": tenant.conversation}
     joined = page.call("join_conversation", conversation)
     assert joined["ok"] is True
@@ -84,16 +78,11 @@ def test_every_event_answers_by_its_acknowledgement(
     pong = page.call("ping", {})
     assert pong["ok"] is True
     assert datetime.fromisoformat(pong["timestamp"]).tzinfo
-    assert {report["event"] for report in page.seen("event")} <= {
-        "connected",
-        "conversation:viewers",
-        "user:status",
-    }
+    told = {report["event"] for report in page.seen("event")}
+    assert told <= {"connected", "conversation:viewers", "user:status"}
 
 
-def test_every_event_answers_by_an_event_where_there_is_no_acknowledgement(
-    pages: tuple[Browser, Browser, Browser], tenant: Tenant
-) -> None:
+def test_every_event_answers_by_an_event_where_there_is_no_acknowledgement(pages: Pages, tenant: Tenant) -> None:
     page, conversation = pages[0], {"conversation_id": tenant.conversation}
     page.emit("join_conversation", conversation)
     joined = page.wait_for("joined_conversation")

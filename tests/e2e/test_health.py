@@ -6,11 +6,11 @@ import os
 import signal
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from tests.e2e.conftest import Tenant
 from tests.support.client import Clients
 from tests.support.publisher_process import Publishers
 from tests.support.pytake import incoming_message
 from tests.support.replica import Replica, Replicas
+from tests.support.tenant import Tenant, member
 from tests.support.waiting import until
 
 
@@ -27,12 +27,12 @@ async def test_health_counts_what_goes_on(
     redis_server: EmbeddedRedis, replicas: Replicas, publishers: Publishers, clients: Clients, tenant: Tenant
 ) -> None:
     replica, publisher = replicas(redis_server.url), publishers(redis_server.url)
-    pages = [await clients(replica.url, tenant.token(who)).connect() for who in (tenant.alice, tenant.bruno)]
-    for page in pages:
-        await page.join(tenant.conversation)
-        await publisher.acall("message_new", tenant.id, incoming_message(tenant.conversation))
-    for page, count in zip(pages, (2, 1), strict=True):
-        await page.wait_for("message:new", count=count)
+    alice = await member(clients, replica.url, tenant)
+    await publisher.acall("message_new", tenant.id, incoming_message(tenant.conversation))
+    bruno = await member(clients, replica.url, tenant, tenant.bruno)
+    await publisher.acall("message_new", tenant.id, incoming_message(tenant.conversation))
+    await alice.wait_for("message:new", count=2)
+    await bruno.wait_for("message:new")
     health = replica.health()
     counts = {name: health[name] for name in ("sockets", "tenants", "rooms", "events", "deliveries")}
     # Two users' rooms, the organization's, the conversation's.

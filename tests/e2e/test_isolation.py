@@ -8,14 +8,15 @@ import pytest
 import redis
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from publisher import campaign, conversation, organization, user
-from tests.e2e.conftest import Browsers, Tenant
-from tests.support.browsers import VERSIONS, Browser, Version
+from publisher import campaign, conversation, organization, parse_offset, user
+from tests.support.browsers import VERSIONS, Browser, Browsers, Version
 from tests.support.publisher_process import Failed, PublisherProcess
 from tests.support.pytake import as_seen, incoming_message
 from tests.support.replica import Replica
+from tests.support.tenant import Tenant
 from tests.support.tokens import mint, new_id
 
+Pages = tuple[Browser, Browser]
 OF_PEOPLE = ("conversation:viewers", "user:status", "user:statuses")
 
 
@@ -28,7 +29,7 @@ def theirs(tenant: Tenant) -> Tenant:
 @pytest.fixture(params=VERSIONS)
 def pages(
     request: pytest.FixtureRequest, browsers: Browsers, replica: Replica, tenant: Tenant, theirs: Tenant
-) -> tuple[Browser, Browser]:
+) -> Pages:
     """Our page and theirs, both in the conversation as far as they can tell."""
     version: Version = request.param
     ours, spy = (browsers(replica.url, mint(tenant.alice, t.id), version=version) for t in (tenant, theirs))
@@ -49,7 +50,7 @@ def assert_untouched(spy: Browser, backend: PublisherProcess, theirs: Tenant) ->
 
 
 def test_joining_another_tenants_conversation_gives_none_of_its_events(
-    pages: tuple[Browser, Browser], backend: PublisherProcess, tenant: Tenant, theirs: Tenant
+    pages: Pages, backend: PublisherProcess, tenant: Tenant, theirs: Tenant
 ) -> None:
     ours, spy = pages
     message, campaign_id = incoming_message(tenant.conversation), new_id()
@@ -67,7 +68,7 @@ def test_joining_another_tenants_conversation_gives_none_of_its_events(
 
 
 def test_raw_publishes_reach_the_tenant_in_the_channels_name_and_nobody_else(
-    pages: tuple[Browser, Browser],
+    pages: Pages,
     backend: PublisherProcess,
     stage_redis: EmbeddedRedis,
     tenant: Tenant,
@@ -80,25 +81,19 @@ def test_raw_publishes_reach_the_tenant_in_the_channels_name_and_nobody_else(
     with redis.Redis.from_url(stage_redis.url) as raw:
         for flag in "erc?":
             for room in rooms:
-                epoch, _, seq = backend.call("emit", tenant.id, "tick", {}, to=user(new_id())).offset.partition(
-                    "-"
-                )
-                header = f"{epoch}-{int(seq) + 1} 0 {flag} -\n".encode()
+                last = parse_offset(backend.call("emit", tenant.id, "tick", {}, to=user(new_id())).offset)
+                header = f"{last.epoch}-{last.seq + 1} 0 {flag} -\n".encode()
                 assert raw.publish(f"rt:{{{tenant.id}}}:room:{room}", header + body) == 1
-        for channel in (
-            f"rt:{tenant.id}:room:{rooms[0]}",
-            f"rt:{{{theirs.id}}}:room:{organization(tenant.id)}",
-            f"rt:{{*}}:room:{rooms[0]}",
-            f"{rooms[0]}",
-            "socketio",
-        ):
+        foreign = f"rt:{{{theirs.id}}}:room:{organization(tenant.id)}"
+        unbraced, of_all = f"rt:{tenant.id}:room:{rooms[0]}", f"rt:{{*}}:room:{rooms[0]}"
+        for channel in (unbraced, foreign, of_all, str(rooms[0]), "socketio"):
             assert raw.publish(channel, b"0-0 0 e -\n" + body) == 0
     ours.wait_for("message:new", times=6)
     assert_untouched(spy, backend, theirs)
 
 
 def test_the_history_of_another_tenants_conversation_is_empty(
-    pages: tuple[Browser, Browser], backend: PublisherProcess, tenant: Tenant, theirs: Tenant
+    pages: Pages, backend: PublisherProcess, tenant: Tenant, theirs: Tenant
 ) -> None:
     ours, spy = pages
     receipt = backend.call("message_new", tenant.id, incoming_message(tenant.conversation))
@@ -112,7 +107,7 @@ def test_the_history_of_another_tenants_conversation_is_empty(
 
 
 def test_typing_stays_in_the_tenant(
-    pages: tuple[Browser, Browser], backend: PublisherProcess, tenant: Tenant, theirs: Tenant
+    pages: Pages, backend: PublisherProcess, tenant: Tenant, theirs: Tenant
 ) -> None:
     ours, spy = pages
     assert ours.call("typing_start", {"conversation_id": tenant.conversation})["ok"]
@@ -122,7 +117,7 @@ def test_typing_stays_in_the_tenant(
 
 
 def test_disconnecting_a_user_leaves_the_namesake_of_another_tenant(
-    pages: tuple[Browser, Browser], backend: PublisherProcess, tenant: Tenant, theirs: Tenant
+    pages: Pages, backend: PublisherProcess, tenant: Tenant, theirs: Tenant
 ) -> None:
     ours, spy = pages
     backend.call("leave_room", tenant.id, tenant.alice, conversation(tenant.conversation))

@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from publisher import Receipt, campaign, conversation, organization, user
-from tests.e2e.conftest import Browsers, Tenant, note_latency
-from tests.support.browsers import TRANSPORTS, VERSIONS, Browser, Version, now
+from tests.e2e.conftest import note_latency
+from tests.support.browsers import TRANSPORTS, VERSIONS, Browser, Browsers, Version, now
 from tests.support.publisher_process import Failed, PublisherProcess
 from tests.support.pytake import as_seen, incoming_message, sent_message
 from tests.support.replica import Replica
+from tests.support.tenant import Tenant
 from tests.support.tokens import new_id
 
 MATRIX = [(version, transport) for version in VERSIONS for transport in TRANSPORTS]
@@ -136,13 +137,8 @@ def test_skip_sid_leaves_out_the_senders_page_alone(room: Room, publisher: Publi
 
 def test_overlapping_rooms_give_one_event(quick_room: Room, publisher: PublisherProcess) -> None:
     tenant = quick_room.tenant
-    to = [
-        conversation(tenant.conversation),
-        organization(tenant.id),
-        user(tenant.alice),
-        user(tenant.bruno),
-        conversation(new_id()),
-    ]
+    talks, users = map(conversation, (tenant.conversation, new_id())), map(user, (tenant.alice, tenant.bruno))
+    to = [*talks, organization(tenant.id), *users]
     publisher.call("emit", tenant.id, "message:new", {"n": 1}, to=to)
     assert_seen_once(quick_room.pages, publisher, tenant, [{"n": 1}])
 
@@ -163,9 +159,8 @@ def test_a_users_events_reach_all_pages_of_that_user_and_nobody_else(
     publisher.call("notification_new", tenant.id, tenant.alice, notification)
     for page in (quick_room.alice, quick_room.alices_other):
         page.wait_for("notification:new")
-        assert page.events("conversation:unread_update") == [
-            {"conversation_id": tenant.conversation, "unread_count": 3}
-        ]
+        unread = {"conversation_id": tenant.conversation, "unread_count": 3}
+        assert page.events("conversation:unread_update") == [unread]
         seen = page.events("notification:new")[0]
         assert seen["notification_id"] == str(notification["notification_id"])
         assert seen["metadata"] == {"conversation_id": tenant.conversation}

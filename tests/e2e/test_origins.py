@@ -7,12 +7,12 @@ import http.client
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from tests.e2e.conftest import Browsers, Tenant
-from tests.support.browsers import VERSIONS, Version
-from tests.support.channels import HandshakeRefused
+from tests.support.browsers import VERSIONS, Browsers, Version
 from tests.support.client import Clients, Transport
 from tests.support.replica import Replica, Replicas
+from tests.support.tenant import Tenant
 from tests.support.waiting import PATIENCE_S
+from tests.support.websocket import HandshakeRefused
 
 ALLOWED = ["https://app.pytake.example", "http://localhost:3000"]
 FOREIGN = [
@@ -43,10 +43,8 @@ def listed(stage_redis: EmbeddedRedis, shared_replicas: Replicas) -> Replica:
 def test_a_listed_origin_connects(
     browsers: Browsers, listed: Replica, tenant: Tenant, version: Version, origin: str, transport: str
 ) -> None:
-    page = browsers(
-        listed.url, tenant.token(), version=version, transports=[transport], headers={"Origin": origin}
-    )
-    page.connected()
+    chosen = {"version": version, "transports": [transport], "headers": {"Origin": origin}}
+    browsers(listed.url, tenant.token(), **chosen).connected()
 
 
 @pytest.mark.parametrize("transport", BOTH)
@@ -63,12 +61,8 @@ async def test_another_origin_is_refused(
 async def test_forwarded_headers_do_not_make_an_origin_ones_own(
     clients: Clients, listed: Replica, tenant: Tenant, transport: Transport
 ) -> None:
-    forged = {
-        "Origin": "https://evil.example",
-        "Host": "evil.example",
-        "X-Forwarded-Host": "evil.example",
-        "X-Forwarded-Proto": "https",
-    }
+    host = "evil.example"
+    forged = {"Origin": f"https://{host}", "Host": host, "X-Forwarded-Host": host, "X-Forwarded-Proto": "https"}
     with pytest.raises(HandshakeRefused) as refused:
         await clients(listed.url, tenant.token(), transport=transport, headers=forged).connect()
     assert refused.value.status == 403

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-import aiohttp
 import pytest
 
-from tests.e2e.conftest import Browsers, Tenant
-from tests.support.browsers import VERSIONS, Version
+from tests.support.browsers import VERSIONS, Browsers, Version
+from tests.support.polling import packets_of, payload_of, polling
 from tests.support.replica import Replica
-from tests.support.waiting import PATIENCE_S, until_sync
+from tests.support.tenant import Tenant
+from tests.support.waiting import until_sync
 
 PACKETS = 100
 
@@ -18,20 +18,15 @@ PACKETS = 100
 async def test_a_post_of_many_packets_is_answered_packet_by_packet_and_in_order(
     replica: Replica, tenant: Tenant
 ) -> None:
-    timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
-    async with aiohttp.ClientSession(replica.url, timeout=timeout) as http:
-        path = "/socket.io/?EIO=4&transport=polling"
-        async with http.get(path) as opened:
-            path += f"&sid={json.loads((await opened.text())[1:])['sid']}"
+    async with polling(replica.port, "/socket.io/") as poller:
         connect = "40" + json.dumps({"token": tenant.token()})
         asked = [f'42{number}["ping"]' for number in range(PACKETS)]
-        async with http.post(path, data="\x1e".join([connect, *asked])) as posted:
-            assert (posted.status, await posted.text()) == (200, "ok")
+        assert await poller.post(payload_of([connect, *asked])) == (200, "ok")
         answers: list[str] = []
         while len(answers) < PACKETS:
-            async with http.get(path) as polled:
-                assert polled.status == 200
-                answers += [packet for packet in (await polled.text()).split("\x1e") if packet[:2] == "43"]
+            status, body = await poller.poll()
+            assert status == 200
+            answers += [packet for packet in packets_of(body) if packet[:2] == "43"]
     assert [int(answer[2 : answer.index("[")]) for answer in answers] == list(range(PACKETS))
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from publisher import organization
-from tests.e2e.conftest import Browsers, Tenant
-from tests.support.browsers import TRANSPORTS, Browser, Version
+from tests.support.browsers import TRANSPORTS, Browser, Browsers, Version
 from tests.support.publisher_process import PublisherProcess
 from tests.support.pytake import as_seen, incoming_message
 from tests.support.replica import Replica
+from tests.support.tenant import Tenant
 
 AWAY_MS = 250
 """Long enough that what is published meanwhile is missed."""
@@ -19,14 +19,8 @@ OLD: list[Version] = ["4.0", "4.5"]
 
 
 def _open(browsers: Browsers, replica: Replica, tenant: Tenant, version: Version, transport: str) -> Browser:
-    page = browsers(
-        replica.url,
-        tenant.token(),
-        version=version,
-        transports=TRANSPORTS[transport],
-        reconnectionDelay=AWAY_MS,
-        reconnectionDelayMax=AWAY_MS,
-    )
+    away = {"reconnectionDelay": AWAY_MS, "reconnectionDelayMax": AWAY_MS}
+    page = browsers(replica.url, tenant.token(), version=version, transports=TRANSPORTS[transport], **away)
     page.connected()
     return page
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation, organization, user
-from tests.e2e.conftest import Browsers, Tenant
-from tests.support.browsers import TRANSPORTS, VERSIONS, Browser, Version
+from tests.support.browsers import TRANSPORTS, VERSIONS, Browser, Browsers, Version
 from tests.support.client import Clients
 from tests.support.publisher_process import PublisherProcess, Publishers
 from tests.support.pytake import as_seen, incoming_message, sent_message
 from tests.support.replica import Replica, Replicas
+from tests.support.tenant import Tenant, member
 from tests.support.tokens import new_id
 
 Cluster = tuple[Replica, Replica]
@@ -151,11 +149,9 @@ async def test_a_client_moves_to_the_other_replica_and_misses_nothing(
 ) -> None:
     first, second = replicas(redis_server.url), replicas(redis_server.url)
     publisher = publishers(redis_server.url)
-    client = await clients(first.url, tenant.token()).connect()
-    await client.join(tenant.conversation)
+    client = await member(clients, first.url, tenant)
     sid = client.sid
-    ends: dict[str, Callable[[], None]] = {"drop": client.drop, "kill": first.kill}
-    ends[end]()
+    {"drop": client.drop, "kill": first.kill}[end]()
     await client.dropped()
     missed = incoming_message(tenant.conversation)
     await publisher.acall("message_new", tenant.id, missed)

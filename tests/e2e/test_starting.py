@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis, free_port
+from tests.support import fork_server
 from tests.support.environment import clean_environment
 from tests.support.replica import Replicas
 from tests.support.tokens import SECRET
@@ -51,15 +51,8 @@ Done = Future[subprocess.CompletedProcess[str]]
 
 
 def _start(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", "serve"],
-        env=clean_environment(**GOOD | environment),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    env = clean_environment(**GOOD | environment)
+    return fork_server.finished("gateway", ["serve"], env=env, cwd=folder, within_s=PATIENCE_S)
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], says: str) -> None:

@@ -8,13 +8,13 @@ import time
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from tests.e2e.conftest import Browsers, Tenant
-from tests.support.browsers import TRANSPORTS, VERSIONS
-from tests.support.channels import HandshakeRefused
+from tests.support.browsers import TRANSPORTS, VERSIONS, Browsers
 from tests.support.client import Clients
 from tests.support.idlers import open_idlers
 from tests.support.replica import Replica, Replicas
+from tests.support.tenant import Tenant
 from tests.support.waiting import SLACK_S, until, until_sync
+from tests.support.websocket import HandshakeRefused
 
 GRACE_S = 1.5
 

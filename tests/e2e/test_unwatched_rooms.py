@@ -10,10 +10,10 @@ import redis
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import Room, conversation, wire
-from tests.e2e.conftest import Tenant
 from tests.support.client import Clients
 from tests.support.publisher_process import PublisherProcess, Publishers
 from tests.support.replica import Replica, Replicas
+from tests.support.tenant import Tenant, member
 from tests.support.tokens import new_id
 from tests.support.waiting import until
 
@@ -70,8 +70,7 @@ async def test_no_message_goes_to_a_replica_without_a_member(
     stage: Stage, clients: Clients, tenant: Tenant
 ) -> None:
     watching, idle, publisher, meter = stage
-    client = await clients(watching.url, tenant.token()).connect()
-    await client.join(tenant.conversation)
+    client = await member(clients, watching.url, tenant)
     # A page of the same tenant, elsewhere: its own rooms are heard there, the conversation is not.
     await clients(idle.url, tenant.token(tenant.bruno)).connect()
     room = conversation(tenant.conversation)
@@ -106,8 +105,7 @@ async def test_a_room_is_given_up_after_its_last_member(
     stage: Stage, clients: Clients, tenant: Tenant, leave: str
 ) -> None:
     replica, _, publisher, meter = stage
-    client = await clients(replica.url, tenant.token()).connect()
-    await client.join(tenant.conversation)
+    client = await member(clients, replica.url, tenant)
     room = conversation(tenant.conversation)
     assert meter.subscribers(tenant, room) == 1
     if leave == "leaves":

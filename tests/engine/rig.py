@@ -1,5 +1,8 @@
 """An engine on a real port, with an upper layer that echoes and takes notes."""
 
+import asyncio
+import hashlib
+import inspect
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -8,8 +11,10 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.engine import EngineOptions, EngineServer, EngineSocket, kernel
+from gateway.engine import EngineOptions, EngineServer, EngineSocket, send_buffer
 from gateway.engine.http_limits import HttpLimits, LimitedRunner
+from tests.support.polling import Poller
+from tests.support.waiting import until
 
 
 @dataclass
@@ -58,6 +63,11 @@ class Rig:
         self.notes.logged.append((event, fields))
 
     @property
+    def polling_url(self) -> str:
+        """Where a session of long-polling is asked for."""
+        return f"http://127.0.0.1:{self.port}/engine.io/?EIO=4&transport=polling"
+
+    @property
     def socket(self) -> EngineSocket:
         """The session that was opened last."""
         return self.notes.opened[-1]
@@ -70,14 +80,27 @@ class Rig:
         """Whether nothing is left of any session, and its end was reported."""
         context = self.engine._context
         reported = self.engine.options.closer != self.closer or len(self.reasons) == context.stats.closed.total()
-        return reported and not (
-            context.sockets
-            or context.closing
-            or context.parting
-            or context.upgrading
-            or context.tasks
-            or len(context.timers)
+        tables = (
+            context.sockets,
+            context.closing,
+            context.parting,
+            context.upgrading,
+            context.tasks,
+            context.timers,
         )
+        return reported and not any(tables)
+
+
+async def waiting_poll(rig: Rig, client: Poller) -> asyncio.Task[tuple[int, str]]:
+    """Begin a poll, and wait until the latest session waits with it."""
+    poll = asyncio.create_task(client.poll())
+    await until(lambda: getattr(rig.socket.channel, "_poll", None) is not None)
+    return poll
+
+
+def digest_of(method: Any) -> str:
+    """Return what tells whether a method of aiohttp is the one that was read."""
+    return hashlib.sha256(inspect.getsource(method).encode()).hexdigest()[:16]
 
 
 @asynccontextmanager
@@ -97,7 +120,7 @@ async def serve(
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    kernel.bound(runner.sites, 45.0)
+    send_buffer.bound(runner.sites, 45.0)
     rig.port = runner.addresses[0][1]
     try:
         yield rig

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from tests.engine.rig import serve
-from tests.engine.wire import polling, websocket
-from tests.support.waiting import PATIENCE_S
+from tests.support import raw_http
+from tests.support.polling import polling
+from tests.support.websocket import websocket
 
 UPGRADE = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -25,14 +24,7 @@ ANNOUNCED = [
 
 async def exchange(port: int, request: str, behind: str = HELLO) -> str:
     """Send a request with another one behind it; return all that comes until the server closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write((request + behind).encode())
-        async with asyncio.timeout(PATIENCE_S):
-            return (await reader.read()).decode()
-    finally:
-        writer.transport.abort()
-        await asyncio.sleep(0)
+    return (await raw_http.exchange(port, (request + behind).encode())).decode()
 
 
 @pytest.mark.parametrize("announced", ANNOUNCED)
@@ -73,12 +65,8 @@ async def test_a_body_of_no_bytes_is_none() -> None:
 
 async def test_more_websockets_of_one_session_are_connects() -> None:
     asked: list[str] = []
-
-    def admit(remote: str) -> None:
-        asked.append(remote)
-
     async with (
-        serve(admit=admit) as rig,
+        serve(admit=asked.append) as rig,
         polling(rig.port) as poller,
         websocket(rig.port, sid=poller.sid) as upgrade,
     ):

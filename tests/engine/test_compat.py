@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import socketio
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from gateway.engine import EngineOptions, EngineServer
-from tests.engine.wire import eventually
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until
 
 
 class SocketIO(socketio.AsyncServer):  # type: ignore[misc]
@@ -23,14 +23,11 @@ class SocketIO(socketio.AsyncServer):  # type: ignore[misc]
 async def serve(sio: SocketIO) -> AsyncIterator[str]:
     app = web.Application()
     sio.attach(app)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await sio.shutdown()
-        await runner.cleanup()
+    async with TestServer(app) as server:
+        try:
+            yield str(server.make_url(""))
+        finally:
+            await sio.shutdown()
 
 
 def make(**options: Any) -> SocketIO:
@@ -60,7 +57,7 @@ async def test_events_acks_and_attachments(transports: list[str]) -> None:
             session["user"] = "me"
         assert await sio.get_session(client.sid) == {"user": "me"}
         assert sio.get_environ(client.sid)["REMOTE_ADDR"] == "127.0.0.1"
-    await eventually(lambda: ended)
+    await until(lambda: ended)
 
 
 async def test_a_server_side_disconnect_reaches_the_client_and_the_tables() -> None:
@@ -68,8 +65,8 @@ async def test_a_server_side_disconnect_reaches_the_client_and_the_tables() -> N
     async with serve(sio) as url, socketio.AsyncSimpleClient() as client:
         await client.connect(url, transports=["websocket"])
         await sio.disconnect(client.sid)
-        await eventually(lambda: not client.connected)
-        await eventually(lambda: not sio.eio.sockets)
+        await until(lambda: not client.connected)
+        await until(lambda: not sio.eio.sockets)
 
 
 async def test_rooms_and_broadcasts() -> None:
@@ -79,11 +76,7 @@ async def test_rooms_and_broadcasts() -> None:
     async def join(sid: str, room: str) -> None:
         await sio.enter_room(sid, room)
 
-    async with (
-        serve(sio) as url,
-        socketio.AsyncSimpleClient() as a,
-        socketio.AsyncSimpleClient() as b,
-    ):
+    async with serve(sio) as url, socketio.AsyncSimpleClient() as a, socketio.AsyncSimpleClient() as b:
         await a.connect(url, transports=["websocket"])
         await b.connect(url, transports=["polling"])
         await asyncio.gather(a.call("join", "x"), b.call("join", "x"))

@@ -9,14 +9,11 @@ from gateway.engine import CloseCode, CloseReason, Compression
 from gateway.engine.reader import CONTINUATION, TEXT
 from gateway.engine.websocket import WebSocket
 from tests.engine.rig import serve
-from tests.engine.wire import Peer, eventually, frame, opened
+from tests.support.waiting import until
+from tests.support.websocket import Peer, frame, opened, packed
 
 OFFER = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
-
-
-def deflate(data: bytes) -> bytes:
-    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return (stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+OF_STRANGERS: dict[str, Any] = {"compression": Compression(), "max_stranger_bytes": 16_384}
 
 
 async def inflated(peer: Peer) -> tuple[int, bytes]:
@@ -27,7 +24,7 @@ async def inflated(peer: Peer) -> tuple[int, bytes]:
 async def test_it_is_off_unless_asked_for() -> None:
     async with serve() as rig, opened(rig.port, headers=OFFER) as peer:
         assert "sec-websocket-extensions" not in peer.headers
-        peer.raw(frame(TEXT, deflate(b"4x"), rsv=0x40))
+        peer.raw(frame(TEXT, packed(b"4x"), rsv=0x40))
         assert await peer.close_code() == CloseCode.PROTOCOL
 
 
@@ -43,7 +40,7 @@ async def test_both_directions_are_compressed_and_a_frame_only_once() -> None:
             assert await plain.receive() == shared.packet.decode()
         rig.notes.opened[0].send_frames([shared])
         assert await inflated(peer) == (0xC1, shared.packet)
-        peer.raw(frame(TEXT, deflate(b"4" + b"echo " * 200), rsv=0x40))
+        peer.raw(frame(TEXT, packed(b"4" + b"echo " * 200), rsv=0x40))
         assert await inflated(peer) == (0xC1, b"4" + b"echo " * 200)
         peer.send("4plain")
         assert await peer.receive() == "4plain"
@@ -52,25 +49,23 @@ async def test_both_directions_are_compressed_and_a_frame_only_once() -> None:
 async def test_a_bomb_does_not_go_off() -> None:
     options: dict[str, Any] = {"compression": Compression(), "max_payload_bytes": 10_000}
     async with serve(**options) as rig, opened(rig.port, headers=OFFER) as peer:
-        peer.raw(frame(TEXT, deflate(b"4" + bytes(5_000_000)), rsv=0x40))
+        peer.raw(frame(TEXT, packed(b"4" + bytes(5_000_000)), rsv=0x40))
         assert await peer.close_code() == CloseCode.TOO_BIG
 
 
 async def test_a_stranger_sends_no_more_packed_than_plain() -> None:
-    options: dict[str, Any] = {"compression": Compression(), "max_stranger_bytes": 16_384}
-    async with serve(**options) as rig, opened(rig.port, headers=OFFER) as peer:
-        peer.raw(frame(TEXT, deflate(b"4" + b"x" * 16_383), rsv=0x40))
+    async with serve(**OF_STRANGERS) as rig, opened(rig.port, headers=OFFER) as peer:
+        peer.raw(frame(TEXT, packed(b"4" + b"x" * 16_383), rsv=0x40))
         assert len(await inflated(peer)) == 2
-        peer.raw(frame(TEXT, deflate(b"4" + b"x" * 900_000), rsv=0x40))
+        peer.raw(frame(TEXT, packed(b"4" + b"x" * 900_000), rsv=0x40))
         assert await peer.close_code() == CloseCode.TOO_BIG
         assert [len(message) for message in rig.notes.received] == [16_383]
 
 
 async def test_a_member_sends_as_much_as_it_may() -> None:
-    options: dict[str, Any] = {"compression": Compression(), "max_stranger_bytes": 16_384}
-    async with serve(**options) as rig, opened(rig.port, headers=OFFER) as peer:
+    async with serve(**OF_STRANGERS) as rig, opened(rig.port, headers=OFFER) as peer:
         rig.socket.vouch()
-        peer.raw(frame(TEXT, deflate(b"4" + b"x" * 900_000), rsv=0x40))
+        peer.raw(frame(TEXT, packed(b"4" + b"x" * 900_000), rsv=0x40))
         first, data = await inflated(peer)
         assert (first, len(data)) == (0xC1, 900_001)
 
@@ -79,7 +74,7 @@ async def test_a_member_sends_as_much_as_it_may() -> None:
 async def test_a_message_that_takes_long_lets_others_have_their_turn(fragments: int) -> None:
     async with serve(compression=Compression()) as rig, opened(rig.port, headers=OFFER) as peer:
         text = b"4" + random.Random(8).randbytes(499_999).hex().encode()
-        data = deflate(text)
+        data = packed(text)
         size = len(data) // fragments + 1
         channel = rig.socket.channel
         assert isinstance(channel, WebSocket)
@@ -98,4 +93,4 @@ async def test_what_it_takes_to_unpack_is_counted() -> None:
         # A million bytes of blocks without content: 61 steps, and a message of nothing.
         peer.raw(frame(TEXT, b"\x00\x00\x00\xff\xff" * 199_998 + b"\x00", rsv=0x40))
         assert await peer.close_code() == CloseCode.POLICY
-        await eventually(lambda: rig.reasons == [CloseReason.FLOOD])
+        await until(lambda: rig.reasons == [CloseReason.FLOOD])

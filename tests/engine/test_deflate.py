@@ -8,7 +8,7 @@ from gateway.core.frames import BinaryFrame, Frame, payload_offset
 from gateway.engine import CloseCode, Compression, ProtocolViolation
 from gateway.engine.control_frames import PING
 from gateway.engine.deflate import Deflater, Inflation, negotiate
-from tests.engine.wire import without_content
+from tests.support.websocket import packed, without_content
 
 TEXT = b'["message:new",' + b'{"a":"some words that come again, some words"}' * 10 + b"]"
 PLAIN = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
@@ -37,16 +37,6 @@ def test_bytes_are_compressed_too() -> None:
 @pytest.mark.parametrize("frame", [Frame(b"x" * 100), PING, BinaryFrame(bytes(range(256)) * 1)])
 def test_what_is_small_or_does_not_shrink_stays_plain(frame: Frame) -> None:
     assert Deflater(Compression(threshold_bytes=200)).wire(frame) == frame.wire
-
-
-def deflate(data: bytes, mode: int = zlib.Z_SYNC_FLUSH, *, wbits: int = -15) -> bytes:
-    stream = zlib.compressobj(9, zlib.DEFLATED, wbits)
-    return stream.compress(data) + stream.flush(mode)
-
-
-def packed(data: bytes) -> bytes:
-    """Return a message as a client sends it."""
-    return deflate(data).removesuffix(b"\x00\x00\xff\xff")
 
 
 def unpack(payload: bytes, max_bytes: int = 1000) -> tuple[bytes, int]:
@@ -115,7 +105,7 @@ def test_the_examples_of_the_document(payload: str, data: bytes) -> None:
 
 
 def test_what_follows_a_block_that_says_to_be_the_last_is_not_lost() -> None:
-    first, second = deflate(TEXT, zlib.Z_FINISH), packed(TEXT)
+    first, second = zlib.compress(TEXT, 9, wbits=-15), packed(TEXT)
     assert unpack(first)[0] == TEXT
     assert unpack(first + second)[0] == TEXT * 2
     # The window goes on as well.
@@ -125,7 +115,7 @@ def test_what_follows_a_block_that_says_to_be_the_last_is_not_lost() -> None:
 
 
 def test_last_blocks_without_end_are_refused() -> None:
-    code, _, steps = refused(deflate(b"x", zlib.Z_FINISH) * 5000, 100_000)
+    code, _, steps = refused(zlib.compress(b"x", 9, wbits=-15) * 5000, 100_000)
     assert (code, steps) == (CloseCode.POLICY, 64)
 
 

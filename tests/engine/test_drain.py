@@ -5,15 +5,17 @@ import pytest
 
 from gateway.engine import CloseCode, CloseReason, EngineSocket
 from gateway.engine.drain import batches
-from tests.engine.rig import Rig, serve
-from tests.engine.wire import eventually, opened, polling, websocket
+from tests.engine.rig import serve, waiting_poll
+from tests.support.polling import polling
+from tests.support.waiting import until
+from tests.support.websocket import opened, websocket
 
 
 async def test_draining_closes_in_even_steps_and_refuses_newcomers() -> None:
     async with serve() as rig, AsyncExitStack() as stack:
         peers = [await stack.enter_async_context(opened(rig.port)) for _ in range(20)]
         drain = asyncio.create_task(rig.engine.drain(0.5))
-        await eventually(lambda: rig.reasons)
+        await until(lambda: rig.reasons)
         assert len(rig.engine.sockets) > 10
         async with websocket(rig.port) as late:
             assert late.status == 503
@@ -25,8 +27,7 @@ async def test_draining_closes_in_even_steps_and_refuses_newcomers() -> None:
 
 async def test_a_waiting_poll_is_answered_when_draining() -> None:
     async with serve() as rig, polling(rig.port) as client:
-        poll = asyncio.create_task(client.poll())
-        await eventually(lambda: getattr(rig.socket.channel, "_poll", None))
+        poll = await waiting_poll(rig, client)
         await rig.engine.drain(0.05)
         assert await poll == (200, "1")
 
@@ -50,7 +51,7 @@ async def test_an_upgrade_that_is_not_completed_holds_a_drain_up_for_so_long_onl
         peer.send("2probe")
         assert await peer.receive() == "3probe"
         await rig.engine.drain(0.0, upgrades_s=0.05)
-        await eventually(lambda: rig.reasons == [CloseReason.SHUTDOWN])
+        await until(lambda: rig.reasons == [CloseReason.SHUTDOWN])
 
 
 async def test_no_upgrade_begins_while_draining() -> None:
@@ -82,23 +83,23 @@ async def test_a_session_that_is_being_opened_when_draining_begins_is_sent_away(
         rig.notes.opened.append(socket)
         await gate.wait()
 
+    async def drained() -> None:
+        await until(lambda: rig.notes.opened)
+        await rig.engine.drain(0.05)
+        gate.set()
+
     async with serve(opener=think) as rig:
-        drain = asyncio.create_task(drained(rig, gate))
+        drain = asyncio.create_task(drained())
         async with websocket(rig.port) as peer:
             assert peer.status == 503
         await drain
 
 
-async def drained(rig: Rig, gate: asyncio.Event) -> None:
-    await eventually(lambda: rig.notes.opened)
-    await rig.engine.drain(0.05)
-    gate.set()
-
-
 async def test_shutdown_leaves_nothing() -> None:
     async with serve() as rig, opened(rig.port) as peer, polling(rig.port):
-        await rig.engine.shutdown()
-        assert await peer.close_code() == CloseCode.GOING_AWAY
+        # At the same time: a peer that does not answer the close in time is reset.
+        _, code = await asyncio.gather(rig.engine.shutdown(), peer.close_code())
+        assert code == CloseCode.GOING_AWAY
         await peer.eof()
         assert not rig.engine.sockets
         assert not rig.engine._context.closing

@@ -9,7 +9,8 @@ from gateway.engine import EngineSocket
 from gateway.engine.fairness import TURN, share
 from gateway.engine.reader import CONTINUATION, TEXT
 from tests.engine.rig import serve
-from tests.engine.wire import eventually, frame, opened
+from tests.support.waiting import until
+from tests.support.websocket import frame, opened
 
 SMALL = frame(TEXT, b"4x")
 LARGE = frame(TEXT, b"4" + b"x" * 20_000)
@@ -40,7 +41,7 @@ async def test_the_others_get_their_turn(message: bytes, most: int) -> None:
     async with serve(receiver=receiver) as rig, opened(rig.port) as peer:
         ticking = [asyncio.get_running_loop().call_soon(tick)]
         peer.raw(message * 100)
-        await eventually(lambda: seen.total() == 100)
+        await until(lambda: seen.total() == 100)
         ticking[0].cancel()
         # What was held up and what has just come may be in one turn of the loop.
         assert max(seen.values()) <= 2 * most

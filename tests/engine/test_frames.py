@@ -45,14 +45,8 @@ def test_a_close_reason_is_cut_to_fit_and_stays_text() -> None:
 @pytest.mark.parametrize(
     ("payload", "answer"),
     [
-        (b"", 1000),
-        (b"\x03\xe9", 1001),
-        ((4001).to_bytes(2, "big") + b"why", 4001),
-        (b"\x03", 1002),
-        ((1005).to_bytes(2, "big"), 1002),
-        ((1006).to_bytes(2, "big"), 1002),
-        ((999).to_bytes(2, "big"), 1002),
-        ((2000).to_bytes(2, "big"), 1002),
+        *((b"", 1000), (b"\x03\xe9", 1001), ((4001).to_bytes(2, "big") + b"why", 4001), (b"\x03", 1002)),
+        *((code.to_bytes(2, "big"), 1002) for code in (1005, 1006, 999, 2000)),
     ],
 )
 def test_a_close_frame_is_answered_with_its_code_or_told_off(payload: bytes, answer: int) -> None:

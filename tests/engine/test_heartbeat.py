@@ -4,8 +4,9 @@ from typing import Any
 
 from gateway.engine import CloseReason, EngineSocket
 from tests.engine.rig import serve
-from tests.engine.wire import eventually, opened, polling
-from tests.support.waiting import SLACK_S
+from tests.support.polling import polling
+from tests.support.waiting import SLACK_S, until
+from tests.support.websocket import opened
 
 FAST: dict[str, Any] = {"ping_interval_s": 0.1, "ping_timeout_s": 1.5}
 
@@ -25,7 +26,7 @@ async def test_a_client_that_does_not_answer_is_closed_with_a_reason() -> None:
         await peer.close_code()
         assert peer.reason == CloseReason.PING_TIMEOUT
         assert FAST["ping_timeout_s"] < asyncio.get_running_loop().time() - started < SLACK_S
-        await eventually(rig.idle)
+        await until(rig.idle)
         assert rig.reasons == [CloseReason.PING_TIMEOUT]
 
 
@@ -33,7 +34,7 @@ async def test_messages_are_no_substitute_for_a_pong() -> None:
     async with serve(**FAST) as rig, opened(rig.port) as peer:
         assert await peer.receive() == "2"
         peer.send("4hello")
-        await eventually(lambda: rig.reasons == [CloseReason.PING_TIMEOUT])
+        await until(lambda: rig.reasons == [CloseReason.PING_TIMEOUT])
 
 
 async def test_pongs_that_nobody_asked_for_change_nothing() -> None:
@@ -41,7 +42,7 @@ async def test_pongs_that_nobody_asked_for_change_nothing() -> None:
         for _ in range(5):
             peer.send("3")
         assert await peer.receive() == "2"
-        await eventually(lambda: rig.reasons == [CloseReason.PING_TIMEOUT])
+        await until(lambda: rig.reasons == [CloseReason.PING_TIMEOUT])
 
 
 async def test_a_polling_client_is_pinged_by_its_poll() -> None:
@@ -56,7 +57,7 @@ async def test_a_polling_client_that_vanished_is_dropped() -> None:
     async with serve(**FAST) as rig:
         async with polling(rig.port):
             pass
-        await eventually(rig.idle)
+        await until(rig.idle)
         assert rig.reasons == [CloseReason.PING_TIMEOUT]
 
 
@@ -69,7 +70,7 @@ async def test_a_client_whose_messages_we_do_not_read_is_not_blamed() -> None:
     async with serve(**FAST, receiver=slow, inbox_messages=2) as rig, opened(rig.port) as peer:
         for number in range(6):
             peer.send(f"4{number}")
-        await eventually(lambda: rig.socket.full)
+        await until(lambda: rig.socket.full)
         assert await peer.receive() == "2"
         peer.send("3")
         passed = asyncio.Event()
@@ -86,9 +87,9 @@ async def test_call_later_calls_once_and_can_be_cancelled() -> None:
         started = time.monotonic()
         rig.engine.call_later(0.05, lambda: called.append("a"))
         rig.engine.call_later(0.05, lambda: called.append("b")).cancel()
-        await eventually(lambda: called == ["a"])
+        await until(lambda: called == ["a"])
         assert time.monotonic() - started >= 0.05
-        await eventually(rig.idle)
+        await until(rig.idle)
 
 
 async def test_a_timer_that_raises_stops_no_other() -> None:
@@ -96,5 +97,5 @@ async def test_a_timer_that_raises_stops_no_other() -> None:
         called: list[str] = []
         rig.engine.call_later(0.01, lambda: 1 // 0)
         rig.engine.call_later(0.01, lambda: called.append("a"))
-        await eventually(lambda: called == ["a"])
+        await until(lambda: called == ["a"])
         assert rig.notes.logged == [("engine_timer_failed", {"error": "ZeroDivisionError"})]

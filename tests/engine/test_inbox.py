@@ -5,7 +5,9 @@ import pytest
 from gateway.engine import CloseCode, CloseReason, EngineSocket, ProtocolViolation
 from gateway.engine.reader import TEXT
 from tests.engine.rig import serve
-from tests.engine.wire import eventually, frame, opened, polling
+from tests.support.polling import polling
+from tests.support.waiting import until
+from tests.support.websocket import frame, opened
 
 
 class Gate:
@@ -30,8 +32,8 @@ async def test_messages_of_one_socket_are_handled_one_after_the_other() -> None:
         await peer.pong()
         assert gate.begun == ["0"]
         gate.open.set()
-        await eventually(lambda: gate.done == [str(number) for number in range(20)])
-        await eventually(lambda: not rig.engine._context.tasks)
+        await until(lambda: gate.done == [str(number) for number in range(20)])
+        await until(lambda: not rig.engine._context.tasks)
 
 
 async def test_handlers_that_wait_and_handlers_that_do_not_keep_their_order() -> None:
@@ -50,7 +52,7 @@ async def test_handlers_that_wait_and_handlers_that_do_not_keep_their_order() ->
     async with serve(receiver=receiver) as rig, opened(rig.port) as peer:
         for number in range(500):
             peer.send(f"4{number}")
-        await eventually(lambda: done == [str(number) for number in range(500)])
+        await until(lambda: done == [str(number) for number in range(500)])
 
 
 async def test_a_full_inbox_stops_reading_and_bounds_memory() -> None:
@@ -65,13 +67,13 @@ async def test_a_full_inbox_stops_reading_and_bounds_memory() -> None:
                 await peer.writer.drain()
 
         sender = asyncio.create_task(send_all())
-        await eventually(lambda: rig.socket.full)
-        await eventually(lambda: peer.writer.transport.get_write_buffer_size() > 0)
+        await until(lambda: rig.socket.full)
+        await until(lambda: peer.writer.transport.get_write_buffer_size() > 0)
         assert not sender.done()
         assert len(rig.socket._inbox._queue) == 8  # type: ignore[union-attr]
         gate.open.set()
         await sender
-        await eventually(lambda: len(gate.done) == total // 10_000)
+        await until(lambda: len(gate.done) == total // 10_000)
 
 
 async def test_the_inbox_is_bounded_by_bytes_too() -> None:
@@ -79,37 +81,36 @@ async def test_the_inbox_is_bounded_by_bytes_too() -> None:
     async with serve(receiver=gate, inbox_bytes=1000) as rig, opened(rig.port) as peer:
         for _ in range(10):
             peer.send("4" + "x" * 400)
-        await eventually(lambda: rig.socket.full)
+        await until(lambda: rig.socket.full)
         assert len(rig.socket._inbox._queue) == 3  # type: ignore[union-attr]
         gate.open.set()
-        await eventually(lambda: len(gate.done) == 10)
+        await until(lambda: len(gate.done) == 10)
 
 
 async def test_a_post_waits_for_the_inbox() -> None:
     gate = Gate()
     async with serve(receiver=gate, inbox_messages=4) as rig, polling(rig.port) as client:
         post = asyncio.create_task(client.post("\x1e".join(f"4{number}" for number in range(50))))
-        await eventually(lambda: rig.socket.full)
+        await until(lambda: rig.socket.full)
         assert not post.done()
         gate.open.set()
         assert await post == (200, "ok")
-        await eventually(lambda: gate.done == [str(number) for number in range(50)])
+        await until(lambda: gate.done == [str(number) for number in range(50)])
 
 
 async def test_a_burst_of_one_socket_does_not_keep_the_others_waiting() -> None:
-    turns: list[str] = []
-
-    def receiver(socket: EngineSocket, data: str | bytes) -> None:
-        turns.append(socket.sid)
-
-    async with serve(receiver=receiver) as rig, opened(rig.port) as loud, opened(rig.port) as quiet:
-        loud_sid, quiet_sid = loud.session["sid"], quiet.session["sid"]
+    turns: list[str | bytes] = []
+    async with (
+        serve(receiver=lambda socket, data: turns.append(data)) as rig,
+        opened(rig.port) as loud,
+        opened(rig.port) as quiet,
+    ):
         for _ in range(5000):
             loud.send("4x")
         quiet.send("4y")
-        await eventually(lambda: len(turns) == 5001)
-        assert turns.index(quiet_sid) < 4000
-        assert turns.count(loud_sid) == 5000
+        await until(lambda: len(turns) == 5001)
+        assert turns.index("y") < 4000
+        assert turns.count("x") == 5000
 
 
 async def test_large_messages_take_turns_one_by_one() -> None:
@@ -125,7 +126,7 @@ async def test_large_messages_take_turns_one_by_one() -> None:
     async with serve(receiver=lambda socket, data: handled_in.append(turns)) as rig, opened(rig.port) as peer:
         count_turns()
         peer.raw(frame(TEXT, b"4" + b"x" * 70_000) * 6)
-        await eventually(lambda: len(handled_in) == 6)
+        await until(lambda: len(handled_in) == 6)
         assert len(set(handled_in)) == 6
 
 
@@ -147,7 +148,7 @@ async def test_what_a_client_sent_before_it_left_is_handled_before_its_end() -> 
         assert rig.socket.closed
         assert order == []
         gate.open.set()
-        await eventually(lambda: order == ["a", "b", CloseReason.CLIENT])
+        await until(lambda: order == ["a", "b", CloseReason.CLIENT])
 
 
 async def test_what_waits_behind_our_own_close_is_dropped() -> None:
@@ -158,7 +159,7 @@ async def test_what_waits_behind_our_own_close_is_dropped() -> None:
         await peer.pong()
         rig.socket.close()
         gate.open.set()
-        await eventually(lambda: rig.reasons == [CloseReason.SERVER])
+        await until(lambda: rig.reasons == [CloseReason.SERVER])
         assert gate.begun == ["a"]
 
 
@@ -166,7 +167,7 @@ async def test_the_end_is_never_reported_from_within_a_call() -> None:
     async with serve() as rig, opened(rig.port):
         rig.socket.close()
         assert rig.reasons == []
-        await eventually(lambda: rig.reasons == [CloseReason.SERVER])
+        await until(lambda: rig.reasons == [CloseReason.SERVER])
 
 
 async def test_a_closer_may_wait_and_may_fail() -> None:
@@ -176,7 +177,7 @@ async def test_a_closer_may_wait_and_may_fail() -> None:
 
     async with serve(closer=closer) as rig, opened(rig.port):
         rig.socket.close()
-        await eventually(lambda: [event for event, _ in rig.notes.logged] == ["engine_closer_failed"])
+        await until(lambda: [event for event, _ in rig.notes.logged] == ["engine_closer_failed"])
 
 
 @pytest.mark.parametrize("awaits", [False, True])

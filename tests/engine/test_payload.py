@@ -22,11 +22,8 @@ def test_a_body_must_be_utf8() -> None:
 @pytest.mark.parametrize(
     ("message", "packet"),
     [
-        ("4hello", (MESSAGE, "hello")),
-        ("4", (MESSAGE, "")),
-        ("3", (PONG, "")),
-        ("1", (CLOSE, "")),
-        ("6", (NOOP, "")),
+        *(("4hello", (MESSAGE, "hello")), ("4", (MESSAGE, ""))),
+        *(("3", (PONG, "")), ("1", (CLOSE, "")), ("6", (NOOP, ""))),
         ("bAQIDBA==", (MESSAGE, b"\x01\x02\x03\x04")),
         (b"4abc", (MESSAGE, b"4abc")),
     ],

@@ -7,8 +7,10 @@ import pytest
 
 from gateway.core.frames import Frame
 from gateway.engine import CloseReason, EngineSocket
-from tests.engine.rig import serve
-from tests.engine.wire import eventually, http_client, polling
+from tests.engine.rig import serve, waiting_poll
+from tests.support.polling import http_client, polling
+from tests.support.raw_http import ask, connection, head
+from tests.support.waiting import until
 
 
 async def test_packets_come_with_the_next_poll() -> None:
@@ -22,16 +24,10 @@ async def test_packets_come_with_the_next_poll() -> None:
 
 async def test_a_poll_waits_for_packets() -> None:
     async with serve() as rig, polling(rig.port) as client:
-        poll = asyncio.create_task(client.poll())
-        await eventually(lambda: waiting(rig.socket))
+        poll = await waiting_poll(rig, client)
         rig.socket.send_text("a")
         rig.socket.send_text("b")
         assert await poll == (200, "4a\x1e4b")
-
-
-def waiting(socket: EngineSocket) -> bool:
-    channel = socket.channel
-    return getattr(channel, "_poll", None) is not None
 
 
 async def test_answers_have_the_headers_of_the_reference() -> None:
@@ -86,24 +82,19 @@ async def test_an_oversized_post_without_a_length_is_refused() -> None:
 async def test_a_refused_post_whose_body_never_comes_leaves_nothing_behind(query: str, stays: bool) -> None:
     async with serve(max_payload_bytes=1000, close_timeout_s=0.1) as rig, polling(rig.port) as client:
         before = len(asyncio.all_tasks())
-        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
         target = f"/engine.io/?EIO=4&transport=polling{query.format(sid=client.sid)}"
-        writer.write(f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n4x".encode())
-        assert b" 4" in await reader.readline()
-        if stays:
-            await eventually(lambda: len(asyncio.all_tasks()) <= before)
-        writer.transport.abort()
-        await eventually(lambda: len(asyncio.all_tasks()) <= before)
+        async with connection(rig.port) as (reader, writer):
+            writer.write(head("POST", target, {"Content-Length": "5000"}) + b"4x")
+            assert b" 4" in await reader.readline()
+            if stays:
+                await until(lambda: len(asyncio.all_tasks()) <= before)
+        await until(lambda: len(asyncio.all_tasks()) <= before)
 
 
 async def test_a_post_that_stalls_is_given_up() -> None:
     async with serve(body_timeout_s=0.05) as rig, polling(rig.port) as client:
-        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
-        head = f"POST /engine.io/?EIO=4&transport=polling&sid={client.sid} HTTP/1.1\r\nHost: x\r\n"
-        writer.write(head.encode() + b"Content-Length: 10\r\n\r\n4half")
-        assert b" 408 " in await reader.readline()
-        writer.transport.abort()
-        await asyncio.sleep(0)
+        target = f"/engine.io/?EIO=4&transport=polling&sid={client.sid}"
+        assert await ask(rig.port, head("POST", target, {"Content-Length": "10"}) + b"4half") == 408
         assert rig.notes.received == []
 
 
@@ -112,7 +103,7 @@ async def test_a_malformed_post_closes_the_session(body: bytes) -> None:
     async with serve() as rig, polling(rig.port) as client:
         assert (await client.post(body))[0] == 400
         assert (await client.poll())[0] == 400
-        await eventually(rig.idle)
+        await until(rig.idle)
         assert rig.reasons == [CloseReason.PROTOCOL]
 
 
@@ -124,11 +115,10 @@ async def test_packets_before_a_malformed_one_are_handled() -> None:
 
 async def test_two_polls_at_a_time_close_the_session() -> None:
     async with serve() as rig, polling(rig.port) as client:
-        first = asyncio.create_task(client.poll())
-        await eventually(lambda: waiting(rig.socket))
+        first = await waiting_poll(rig, client)
         assert (await client.poll())[0] == 400
         assert await first == (200, "1")
-        await eventually(rig.idle)
+        await until(rig.idle)
 
 
 async def test_two_posts_at_a_time_close_the_session() -> None:
@@ -139,11 +129,11 @@ async def test_two_posts_at_a_time_close_the_session() -> None:
 
     async with serve(receiver=slow, inbox_messages=1) as rig, polling(rig.port) as client:
         first = asyncio.create_task(client.post("4a\x1e4b\x1e4c"))
-        await eventually(lambda: rig.socket.full)
+        await until(lambda: rig.socket.full)
         assert (await client.post("4d"))[0] == 400
         release.set()
         await first
-        await eventually(rig.idle)
+        await until(rig.idle)
 
 
 async def test_a_post_that_waits_is_let_go_when_the_session_ends() -> None:
@@ -153,37 +143,34 @@ async def test_a_post_that_waits_is_let_go_when_the_session_ends() -> None:
     release = asyncio.Event()
     async with serve(receiver=stuck, inbox_messages=2) as rig, polling(rig.port) as client:
         post = asyncio.create_task(client.post("\x1e".join(["4x"] * 50)))
-        poll = asyncio.create_task(client.poll())
-        await eventually(lambda: rig.socket.full and waiting(rig.socket))
+        poll = await waiting_poll(rig, client)
+        await until(lambda: rig.socket.full)
         poll.cancel()
         await post
         release.set()
-        await eventually(rig.idle)
+        await until(rig.idle)
 
 
 async def test_a_poll_that_breaks_off_closes_the_session() -> None:
     async with serve() as rig, polling(rig.port) as client:
-        poll = asyncio.create_task(client.poll())
-        await eventually(lambda: waiting(rig.socket))
+        poll = await waiting_poll(rig, client)
         poll.cancel()
-        await eventually(rig.idle)
+        await until(rig.idle)
         assert rig.reasons == [CloseReason.TRANSPORT_CLOSE]
 
 
 async def test_the_clients_close_answers_its_poll_with_a_noop() -> None:
     async with serve() as rig, polling(rig.port) as client:
-        poll = asyncio.create_task(client.poll())
-        await eventually(lambda: waiting(rig.socket))
+        poll = await waiting_poll(rig, client)
         assert await client.post("1") == (200, "ok")
         assert await poll == (200, "6")
         assert (await client.poll())[0] == 400
-        await eventually(lambda: rig.reasons == [CloseReason.CLIENT])
+        await until(lambda: rig.reasons == [CloseReason.CLIENT])
 
 
 async def test_our_close_answers_a_waiting_poll() -> None:
     async with serve() as rig, polling(rig.port) as client:
-        poll = asyncio.create_task(client.poll())
-        await eventually(lambda: waiting(rig.socket))
+        poll = await waiting_poll(rig, client)
         rig.socket.send_text("last words")
         rig.socket.close()
         assert await poll == (200, "4last words")
@@ -201,7 +188,7 @@ async def test_last_words_wait_for_the_next_poll_but_not_for_ever() -> None:
         await client.open()
         rig.socket.send_text("unheard")
         rig.socket.close()
-        await eventually(rig.idle)
+        await until(rig.idle)
 
 
 async def test_a_payload_keeps_to_the_announced_maximum() -> None:
@@ -216,7 +203,7 @@ async def test_a_client_that_does_not_poll_is_cut() -> None:
     async with serve(max_buffer_bytes=10_000) as rig, polling(rig.port) as client:
         for _ in range(300):
             rig.socket.send_text("x" * 100)
-        await eventually(rig.idle)
+        await until(rig.idle)
         assert rig.reasons == [CloseReason.SLOW]
         assert rig.engine.stats.slow_cut == 1
         assert (await client.poll())[0] == 400
@@ -226,7 +213,7 @@ async def test_the_number_of_waiting_packets_is_bounded_too() -> None:
     async with serve(max_poll_packets=10) as rig, polling(rig.port):
         for _ in range(11):
             rig.socket.send_text("x")
-        await eventually(lambda: rig.reasons == [CloseReason.SLOW])
+        await until(lambda: rig.reasons == [CloseReason.SLOW])
 
 
 async def test_answers_are_compressed_for_those_who_accept_it_where_asked_for() -> None:
@@ -242,16 +229,14 @@ async def test_answers_are_compressed_for_those_who_accept_it_where_asked_for() 
 
 async def test_other_methods_are_refused() -> None:
     async with serve() as rig, polling(rig.port) as client:
-        async with client.http.put(client.url, data="4x") as response:
-            assert response.status == 400
-        async with client.http.delete(client.url) as response:
-            assert response.status == 400
+        for method in ("PUT", "DELETE"):
+            async with client.http.request(method, client.url, data="4x") as response:
+                assert response.status == 400
 
 
 async def test_polling_can_be_switched_off() -> None:
     async with serve(allow_polling=False) as rig, http_client() as http:
-        response = await http.get(f"http://127.0.0.1:{rig.port}/engine.io/?EIO=4&transport=polling")
-        assert response.status == 400
+        assert (await http.get(rig.polling_url)).status == 400
 
 
 async def test_a_poll_that_comes_again_ends_the_session_as_its_answer_was_lost() -> None:
@@ -263,7 +248,7 @@ async def test_a_poll_that_comes_again_ends_the_session_as_its_answer_was_lost()
         rig.socket.send_text("more")
         async with client.http.get(f"{client.url}&t=b") as response:
             assert (response.status, (await response.json())["code"]) == (400, 1)
-        await eventually(lambda: rig.reasons == [CloseReason.TRANSPORT_ERROR])
+        await until(lambda: rig.reasons == [CloseReason.TRANSPORT_ERROR])
 
 
 async def test_a_post_that_comes_again_ends_the_session_and_is_taken_once() -> None:
@@ -276,7 +261,7 @@ async def test_a_post_that_comes_again_ends_the_session_and_is_taken_once() -> N
             async with client.http.post(f"{client.url}&t=a", data="4once") as response:
                 assert response.status == status
         assert rig.notes.received == ["once"]
-        await eventually(lambda: rig.reasons == [CloseReason.TRANSPORT_ERROR])
+        await until(lambda: rig.reasons == [CloseReason.TRANSPORT_ERROR])
 
 
 async def test_clients_that_tell_no_requests_apart_are_served() -> None:

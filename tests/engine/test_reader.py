@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.engine.errors import CloseCode, ProtocolViolation
 from gateway.engine.reader import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WORKED, FrameReader, Message
-from tests.engine.wire import frame
+from tests.support.websocket import frame
 
 
 def messages(reader: FrameReader, data: bytes) -> Iterator[Message]:
@@ -52,54 +52,49 @@ def test_fragments_become_one_message_with_control_frames_between() -> None:
     assert read(data) == [(PING, b"p"), (TEXT, "4h€llo"), (PONG, b"")]
 
 
-def test_a_close_frame_gives_its_payload() -> None:
-    assert read(frame(CLOSE, b"\x03\xe8bye")) == [(CLOSE, b"\x03\xe8bye")]
+@pytest.mark.parametrize(
+    ("opcode", "payload"), [(CLOSE, b"\x03\xe8bye"), (BINARY, b"\xff\xfe")], ids=["close", "bytes"]
+)
+def test_what_is_no_text_need_not_be_utf8(opcode: int, payload: bytes) -> None:
+    assert read(frame(opcode, payload)) == [(opcode, payload)]
 
 
-def test_an_oversized_message_is_refused_from_its_header_on() -> None:
-    head = frame(TEXT, b"x" * 1001)[:4]
-    assert violation(head) == CloseCode.TOO_BIG
-    assert violation(b"\x81\xff" + (2**63 - 1).to_bytes(8, "big")) == CloseCode.TOO_BIG
+BEYOND = {
+    "a header that is too large": (frame(TEXT, b"x" * 1001)[:4], CloseCode.TOO_BIG),
+    "the largest header": (b"\x81\xff" + (2**63 - 1).to_bytes(8, "big"), CloseCode.TOO_BIG),
+    "fragments together": (
+        frame(TEXT, b"x" * 600, fin=False) + frame(CONTINUATION, b"x" * 401)[:4],
+        CloseCode.TOO_BIG,
+    ),
+    "empty fragments": (
+        frame(TEXT, b"", fin=False) + frame(CONTINUATION, b"", fin=False) * 2000,
+        CloseCode.POLICY,
+    ),
+    "no UTF-8": (frame(TEXT, b"4\xff\xfe"), CloseCode.BAD_TEXT),
+}
 
 
-def test_fragments_are_bounded_together() -> None:
-    data = frame(TEXT, b"x" * 600, fin=False) + frame(CONTINUATION, b"x" * 401)[:4]
-    assert violation(data) == CloseCode.TOO_BIG
-
-
-def test_endless_empty_fragments_are_refused() -> None:
-    data = frame(TEXT, b"", fin=False) + frame(CONTINUATION, b"", fin=False) * 2000
-    assert violation(data) == CloseCode.POLICY
+@pytest.mark.parametrize(("data", "code"), BEYOND.values(), ids=BEYOND)
+def test_what_is_beyond_the_limits_or_no_text_is_refused_with_its_code(data: bytes, code: int) -> None:
+    assert violation(data) == code
 
 
 @pytest.mark.parametrize(
     "data",
     [
         frame(TEXT, b"x", masked=False),
-        frame(TEXT, b"x", rsv=0x40),
-        frame(TEXT, b"x", rsv=0x20),
-        frame(TEXT, b"x", rsv=0x10),
-        frame(PING, b"x", rsv=0x40),
-        frame(0x3, b"x"),
-        frame(0xB, b"x"),
-        frame(PING, b"x" * 126)[:4],
-        b"\x89\xff" + bytes(8) + b"mask",
-        b"\x89\xfe\x00\x01maskx",
+        *(frame(TEXT, b"x", rsv=bit) for bit in (0x40, 0x20, 0x10)),
+        *(frame(PING, b"x", rsv=0x40), frame(0x3, b"x"), frame(0xB, b"x"), frame(PING, b"x" * 126)[:4]),
+        *(b"\x89\xff" + bytes(8) + b"mask", b"\x89\xfe\x00\x01maskx"),
         b"\x81\xfe\x00\x7dmask" + b"x" * 125,
         b"\x81\xff" + (0xFFFF).to_bytes(8, "big") + b"mask",
-        frame(PING, b"x", fin=False),
-        frame(CLOSE, b"x", fin=False),
-        frame(CONTINUATION, b"x"),
+        *(frame(PING, b"x", fin=False), frame(CLOSE, b"x", fin=False), frame(CONTINUATION, b"x")),
         frame(TEXT, b"x", fin=False) + frame(TEXT, b"x"),
     ],
     ids=map(str, range(99)),
 )
 def test_what_the_rfc_forbids_is_a_protocol_error(data: bytes) -> None:
     assert violation(data) == CloseCode.PROTOCOL
-
-
-def test_text_must_be_utf8() -> None:
-    assert violation(frame(TEXT, b"4\xff\xfe")) == CloseCode.BAD_TEXT
 
 
 # As Autobahn's cases 6.4: a valid beginning, a code point that there is not, and a valid end.
@@ -135,9 +130,8 @@ def test_bad_text_is_refused_before_its_frame_is_whole() -> None:
 
 def test_text_that_came_in_pieces_is_whole() -> None:
     reader, text = FrameReader(10_000), "4" + "κόσμε" * 200
-    data = (
-        frame(TEXT, text.encode()[:501], fin=False) + frame(PING, b"") + frame(CONTINUATION, text.encode()[501:])
-    )
+    first, rest = text.encode()[:501], text.encode()[501:]
+    data = frame(TEXT, first, fin=False) + frame(PING, b"") + frame(CONTINUATION, rest)
     got = [message for at in range(len(data)) for message in messages(reader, data[at : at + 1])]
     assert got == [(PING, b""), (TEXT, text)]
 
@@ -151,10 +145,6 @@ def test_small_fragments_of_a_large_message_are_taken_step_by_step() -> None:
         assert reader.next() == (WORKED, b"")
     assert reader.next() == (BINARY, b"x" * (1 << 20))
     assert reader.fragments == count
-
-
-def test_bytes_need_not_be_utf8() -> None:
-    assert read(frame(BINARY, b"\xff\xfe")) == [(BINARY, b"\xff\xfe")]
 
 
 def test_messages_before_a_violation_are_given() -> None:

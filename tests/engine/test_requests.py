@@ -5,7 +5,10 @@ import pytest
 from gateway.engine import EngineSocket
 from gateway.engine.errors import Refusal, unavailable
 from tests.engine.rig import serve
-from tests.engine.wire import eventually, http_client, opened, polling, websocket
+from tests.support.polling import http_client, polling
+from tests.support.raw_http import ask, connection, exchange, head, status, upgrade
+from tests.support.waiting import until
+from tests.support.websocket import opened, websocket
 
 PAGE = "https://app.example"
 
@@ -17,16 +20,10 @@ def allow(origin: str | None) -> bool:
 @pytest.mark.parametrize(
     ("query", "code"),
     [
-        ("", 0),
-        ("EIO=4", 0),
-        ("EIO=4&transport=abc", 0),
-        ("transport=polling", 5),
-        ("EIO=3&transport=polling", 5),
-        ("EIO=abc&transport=polling", 5),
-        ("EIO=4&transport=websocket", 3),
-        ("EIO=4&transport=polling&j=0", 3),
-        ("EIO=4&transport=polling&sid=unknown", 1),
-        ("EIO=4&transport=polling&sid=", 1),
+        *(("", 0), ("EIO=4", 0), ("EIO=4&transport=abc", 0)),
+        *(("transport=polling", 5), ("EIO=3&transport=polling", 5), ("EIO=abc&transport=polling", 5)),
+        *(("EIO=4&transport=websocket", 3), ("EIO=4&transport=polling&j=0", 3)),
+        *(("EIO=4&transport=polling&sid=unknown", 1), ("EIO=4&transport=polling&sid=", 1)),
     ],
 )
 async def test_a_wrong_request_is_told_why(query: str, code: int) -> None:
@@ -41,17 +38,14 @@ async def test_a_wrong_request_is_told_why(query: str, code: int) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_a_session_is_opened_by_get_only(method: str) -> None:
-    async with serve() as rig, http_client() as http:
-        url = f"http://127.0.0.1:{rig.port}/engine.io/?EIO=4&transport=polling"
-        async with http.request(method, url) as response:
-            assert (response.status, (await response.json())["code"]) == (400, 2)
+    async with serve() as rig, http_client() as http, http.request(method, rig.polling_url) as response:
+        assert (response.status, (await response.json())["code"]) == (400, 2)
 
 
 async def test_a_foreign_page_is_refused_on_both_transports() -> None:
     async with serve(allow_origin=allow) as rig, http_client() as http:
-        url = f"http://127.0.0.1:{rig.port}/engine.io/?EIO=4&transport=polling"
         for origin in ("https://evil.example", "null", PAGE + ".evil.example"):
-            async with http.get(url, headers={"Origin": origin}) as response:
+            async with http.get(rig.polling_url, headers={"Origin": origin}) as response:
                 assert (response.status, (await response.json())["code"]) == (403, 4)
                 assert "Access-Control-Allow-Origin" not in response.headers
             async with websocket(rig.port, headers={"Origin": origin}) as peer:
@@ -61,14 +55,13 @@ async def test_a_foreign_page_is_refused_on_both_transports() -> None:
 
 async def test_an_allowed_page_may_read_the_answers() -> None:
     async with serve(allow_origin=allow) as rig, http_client() as http:
-        url = f"http://127.0.0.1:{rig.port}/engine.io/?EIO=4&transport=polling"
         for headers in ({"Origin": PAGE}, {"Origin": PAGE, "X": "1"}):
-            async with http.get(url, headers=headers) as response:
+            async with http.get(rig.polling_url, headers=headers) as response:
                 assert response.status == 200
                 assert response.headers["Access-Control-Allow-Origin"] == PAGE
                 assert response.headers["Access-Control-Allow-Credentials"] == "true"
                 assert response.headers["Vary"] == "Origin"
-        async with http.get(url + "&sid=unknown", headers={"Origin": PAGE}) as response:
+        async with http.get(rig.polling_url + "&sid=unknown", headers={"Origin": PAGE}) as response:
             assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (400, PAGE)
         async with opened(rig.port, headers={"Origin": PAGE}):
             pass
@@ -76,14 +69,13 @@ async def test_an_allowed_page_may_read_the_answers() -> None:
 
 async def test_a_preflight_is_answered_by_the_same_policy() -> None:
     async with serve(allow_origin=allow) as rig, http_client() as http:
-        url = f"http://127.0.0.1:{rig.port}/engine.io/?EIO=4&transport=polling"
         asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
-        async with http.options(url, headers={"Origin": PAGE, **asked}) as response:
+        async with http.options(rig.polling_url, headers={"Origin": PAGE, **asked}) as response:
             assert response.status == 204
             assert response.headers["Access-Control-Allow-Origin"] == PAGE
             assert response.headers["Access-Control-Allow-Headers"] == "authorization"
             assert "POST" in response.headers["Access-Control-Allow-Methods"]
-        async with http.options(url, headers={"Origin": "https://evil.example", **asked}) as response:
+        async with http.options(rig.polling_url, headers={"Origin": "https://evil.example", **asked}) as response:
             assert response.status == 403
 
 
@@ -102,7 +94,7 @@ async def test_new_sessions_can_be_turned_away_before_anything_is_made() -> None
         return unavailable("too many connects", retry_after_s=7, limit="connects_per_s")
 
     async with serve(admit=admit) as rig, http_client() as http:
-        async with http.get(f"http://127.0.0.1:{rig.port}/engine.io/?EIO=4&transport=polling") as response:
+        async with http.get(rig.polling_url) as response:
             assert (response.status, response.headers["Retry-After"]) == (503, "7")
             body = await response.json()
             assert (body["message"], body["limit"]) == ("too many connects", "connects_per_s")
@@ -121,7 +113,7 @@ async def test_the_upper_layer_can_refuse_a_session() -> None:
 
     async with serve(opener=refuse) as rig, websocket(rig.port) as peer:
         assert peer.status == 403
-        await eventually(rig.idle)
+        await until(rig.idle)
 
 
 async def test_an_upper_layer_that_fails_at_the_door_prints_one_line() -> None:
@@ -130,7 +122,7 @@ async def test_an_upper_layer_that_fails_at_the_door_prints_one_line() -> None:
 
     async with serve(opener=fail) as rig, websocket(rig.port) as peer:
         assert peer.status == 503
-        await eventually(rig.idle)
+        await until(rig.idle)
         assert [event for event, _ in rig.notes.logged] == ["engine_handler_failed"]
 
 
@@ -142,39 +134,26 @@ async def test_a_client_that_leaves_while_the_upper_layer_thinks_is_forgotten() 
         await gate.wait()
 
     async with serve(opener=think) as rig:
-        _, writer = await asyncio.open_connection("127.0.0.1", rig.port)
-        writer.write(
-            b"GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        await eventually(lambda: rig.notes.opened)
-        writer.transport.abort()
-        await asyncio.sleep(0)
+        async with connection(rig.port) as (_, writer):
+            writer.write(head("GET", "/engine.io/?EIO=4&transport=websocket", upgrade()))
+            await until(lambda: rig.notes.opened)
         gate.set()
-        await eventually(rig.idle)
+        await until(rig.idle)
 
 
 async def test_two_origins_are_one_too_many() -> None:
     async with serve(allow_origin=allow) as rig:
-        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
-        writer.write(
-            f"GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n"
-            f"Origin: {PAGE}\r\nOrigin: {PAGE}\r\n\r\n".encode()
-        )
-        assert b" 403 " in await reader.readline()
-        writer.transport.abort()
-        await asyncio.sleep(0)
+        begin = head("GET", "/engine.io/?EIO=4&transport=polling", {"Origin": PAGE})
+        twice = begin.removesuffix(b"\r\n") + f"Origin: {PAGE}\r\n\r\n".encode()
+        assert await ask(rig.port, twice) == 403
 
 
 async def test_a_declined_upgrade_ends_the_connection_and_not_the_session() -> None:
     async with serve() as rig, polling(rig.port) as client:
-        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
-        request = f"GET /engine.io/?EIO=4&transport={{}}&sid={client.sid} HTTP/1.1\r\nHost: x\r\n"
-        writer.write((request.format("polling") + "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n").encode())
-        assert b" 400 " in await reader.readline()
-        await reader.readuntil(b"}")
-        assert await reader.read() == b""
-        writer.transport.abort()
+        wanted = {"Upgrade": "websocket", "Connection": "Upgrade"}
+        begin = head("GET", f"/engine.io/?EIO=4&transport=polling&sid={client.sid}", wanted)
+        answer = await exchange(rig.port, begin)
+        assert status(answer) == 400
+        assert answer.endswith(b"}")
         rig.socket.send_text("x")
         assert await client.poll() == (200, "4x")

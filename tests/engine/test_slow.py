@@ -1,7 +1,8 @@
 from gateway.core.frames import Frame
 from gateway.engine import CloseReason
 from tests.engine.rig import serve
-from tests.engine.wire import eventually, opened
+from tests.support.waiting import until
+from tests.support.websocket import opened
 
 
 async def test_a_client_that_stops_reading_is_cut_and_the_others_miss_nothing() -> None:
@@ -18,7 +19,7 @@ async def test_a_client_that_stops_reading_is_cut_and_the_others_miss_nothing() 
                 text = str(await healthy.receive())
                 assert text.startswith(f"4{sent - 1:08d}")
             assert rig.engine.stats.slow_cut == 1
-            await eventually(lambda: rig.reasons == [CloseReason.SLOW])
+            await until(lambda: rig.reasons == [CloseReason.SLOW])
             healthy.send("4fine")
             assert await healthy.receive() == "4fine"
 
@@ -29,4 +30,4 @@ async def test_being_cut_does_not_disturb_the_loop_that_sends() -> None:
         for _ in range(500):
             rig.socket.send_frame(frame)
         assert not rig.socket.closed
-        await eventually(lambda: rig.reasons == [CloseReason.SLOW])
+        await until(lambda: rig.reasons == [CloseReason.SLOW])

@@ -8,8 +8,9 @@ import pytest
 from gateway.engine import CloseCode
 from gateway.engine.reader import CONTINUATION, TEXT
 from tests.engine.rig import serve
-from tests.engine.wire import eventually, frame, opened, polling, websocket
-from tests.support.waiting import PATIENCE_S
+from tests.support.polling import polling
+from tests.support.waiting import PATIENCE_S, until
+from tests.support.websocket import frame, opened, websocket
 
 LIMITS: dict[str, Any] = {"max_stranger_bytes": 1000, "max_payload_bytes": 50_000}
 LARGE = b"4" + b"x" * 20_000
@@ -17,10 +18,7 @@ LARGE = b"4" + b"x" * 20_000
 
 @pytest.mark.parametrize(
     "data",
-    [
-        frame(TEXT, LARGE)[:4],
-        frame(TEXT, b"4" + b"x" * 999, fin=False) + frame(CONTINUATION, b"x")[:2],
-    ],
+    [frame(TEXT, LARGE)[:4], frame(TEXT, b"4" + b"x" * 999, fin=False) + frame(CONTINUATION, b"x")[:2]],
     ids=["at once", "in parts"],
 )
 async def test_a_large_message_is_refused_before_it_has_come(data: bytes) -> None:
@@ -62,7 +60,7 @@ async def test_it_holds_through_an_upgrade(when: str) -> None:
             peer.send("2probe")
             assert await peer.receive() == "3probe"
             peer.send("5")
-            await eventually(lambda: rig.socket.transport == "websocket")
+            await until(lambda: rig.socket.transport == "websocket")
             if when == "after":
                 rig.socket.vouch()
             peer.raw(frame(TEXT, LARGE))

@@ -1,13 +1,12 @@
 import asyncio
 import gc
-import hashlib
-import inspect
 import shutil
 import ssl
 import subprocess
 import weakref
 from collections import Counter
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,11 @@ from gateway.engine import EngineSocket
 from gateway.engine.reader import FrameReader
 from gateway.engine.takeover import HANDLER_INTERNALS, Taken
 from gateway.engine.websocket import WebSocket
-from tests.engine.rig import serve
-from tests.engine.wire import eventually, opened, polling
+from tests.engine.rig import digest_of, serve, waiting_poll
+from tests.support.polling import polling
+from tests.support.raw_http import connection, head, upgrade
+from tests.support.waiting import until
+from tests.support.websocket import opened
 
 # What takeover.py relies on, as it read when it was last checked. When one of these fails: read the changed
 # method, see that takeover.py still holds, then renew the digest.
@@ -51,8 +53,7 @@ def test_the_internals_are_there(name: str) -> None:
 
 @pytest.mark.parametrize("method", DIGESTS, ids=lambda method: method.__qualname__)
 def test_the_internals_are_what_they_were(method: Any) -> None:
-    digest = hashlib.sha256(inspect.getsource(method).encode()).hexdigest()[:16]
-    assert digest == DIGESTS[method], f"{method.__qualname__} of aiohttp changed: see the comment above"
+    assert digest_of(method) == DIGESTS[method], f"{method.__qualname__} of aiohttp changed: see the comment above"
 
 
 def alive() -> Counter[str]:
@@ -60,15 +61,24 @@ def alive() -> Counter[str]:
     return Counter(type(thing).__name__ for thing in gc.get_objects() if type(thing) in OF_A_REQUEST)
 
 
+@contextmanager
+def no_collector() -> Iterator[None]:
+    """Collect what is garbage by now, and nothing from then on."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 async def settled(tasks: int) -> None:
-    await eventually(lambda: len(asyncio.all_tasks()) <= tasks)
+    await until(lambda: len(asyncio.all_tasks()) <= tasks)
 
 
 async def test_nothing_of_a_request_outlives_its_handshake_and_no_garbage_is_made() -> None:
     async with serve() as rig, AsyncExitStack() as stack:
-        gc.collect()
-        gc.disable()
-        try:
+        with no_collector():
             before, tasks = alive(), len(asyncio.all_tasks())
             for _ in range(20):
                 await stack.enter_async_context(opened(rig.port))
@@ -76,15 +86,11 @@ async def test_nothing_of_a_request_outlives_its_handshake_and_no_garbage_is_mad
             for socket in rig.notes.opened:
                 socket.forget_handshake()
             assert alive() == before
-        finally:
-            gc.enable()
 
 
 async def test_nothing_of_a_session_outlives_its_end_and_no_garbage_is_made() -> None:
     async with serve() as rig:
-        gc.collect()
-        gc.disable()
-        try:
+        with no_collector():
             gone = []
             for number in range(9):
                 async with opened(rig.port) as peer:
@@ -99,53 +105,38 @@ async def test_nothing_of_a_session_outlives_its_end_and_no_garbage_is_made() ->
                         rig.socket.close()
                         await peer.close_code()
                 rig.notes.opened.clear()
-            await eventually(rig.idle)
-            await eventually(lambda: not [ref for ref in gone if ref() is not None])
-        finally:
-            gc.enable()
+            await until(rig.idle)
+            await until(lambda: not [ref for ref in gone if ref() is not None])
 
 
 async def test_polls_and_posts_make_no_garbage_either() -> None:
     async with serve() as rig, polling(rig.port) as client:
         await client.post("4x")
         await client.poll()
-        gc.collect()
-        gc.disable()
-        try:
+        with no_collector():
             before = alive()
             for _ in range(10):
-                poll = asyncio.create_task(client.poll())
-                await eventually(lambda: getattr(rig.socket.channel, "_poll", None))
+                poll = await waiting_poll(rig, client)
                 rig.socket.send_text("x")
                 await poll
                 await client.post("4x")
                 await client.poll()
-            await eventually(lambda: alive() <= before)
-        finally:
-            gc.enable()
+            await until(lambda: alive() <= before)
 
 
 async def test_a_post_that_breaks_off_is_not_held_until_the_collector_comes_by() -> None:
     async with serve() as rig:
-        gc.collect()
-        gc.disable()
-        try:
+        with no_collector():
             before = alive()
             for _ in range(5):
                 async with polling(rig.port) as client:
-                    _, writer = await asyncio.open_connection("127.0.0.1", rig.port)
-                    writer.write(
-                        f"POST /engine.io/?EIO=4&transport=polling&sid={client.sid} HTTP/1.1\r\nHost: x\r\n"
-                        "Content-Length: 900000\r\n\r\n".encode()
-                        + bytes(200_000)
-                    )
-                    await writer.drain()
-                    await eventually(lambda: getattr(rig.socket.channel, "_posting", False))
-                    writer.transport.abort()
-                    await eventually(lambda: not getattr(rig.socket.channel, "_posting", False))
-            await eventually(lambda: alive() <= before)
-        finally:
-            gc.enable()
+                    target = f"/engine.io/?EIO=4&transport=polling&sid={client.sid}"
+                    async with connection(rig.port) as (_, writer):
+                        writer.write(head("POST", target, {"Content-Length": "900000"}) + bytes(200_000))
+                        await writer.drain()
+                        await until(lambda: getattr(rig.socket.channel, "_posting", False))
+                    await until(lambda: not getattr(rig.socket.channel, "_posting", False))
+            await until(lambda: alive() <= before)
 
 
 async def test_aiohttp_forgets_the_connection() -> None:
@@ -177,7 +168,7 @@ async def test_it_works_the_same_over_tls(tmp_path: Path) -> None:
         rig.socket.close()
         assert await peer.close_code() == 1000
         peer.abort()
-        await eventually(rig.idle)
+        await until(rig.idle)
 
 
 async def test_a_slow_client_is_cut_over_tls_too(tmp_path: Path) -> None:
@@ -186,7 +177,7 @@ async def test_a_slow_client_is_cut_over_tls_too(tmp_path: Path) -> None:
     async with serve(**options) as rig, opened(rig.port, tls=client_side, limit=1024):
         for _ in range(200):
             rig.socket.send_text("x" * 100_000)
-        await eventually(lambda: rig.reasons == ["slow"])
+        await until(lambda: rig.reasons == ["slow"])
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
@@ -197,11 +188,8 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     key, cert = folder / "key.pem", folder / "cert.pem"
     options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
     names = "subjectAltName=DNS:localhost"
-    subprocess.run(
-        [openssl, *options.split(), "-addext", names, "-keyout", str(key), "-out", str(cert)],
-        check=True,
-        capture_output=True,
-    )
+    command = [openssl, *options.split(), "-addext", names, "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(cert, key)
     return server, ssl.create_default_context(cafile=str(cert))
@@ -209,17 +197,10 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 async def test_an_upgrade_behind_a_pipelined_request_waits_its_turn() -> None:
     async with serve() as rig, polling(rig.port) as client:
-        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
-        poll = f"GET /engine.io/?EIO=4&transport=polling&sid={client.sid} HTTP/1.1\r\nHost: x\r\n\r\n"
-        upgrade = (
-            "GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        writer.write((poll + upgrade).encode())
-        rig.socket.send_text("x")
-        assert b" 200 " in await reader.readline()
-        assert b"4x" in await reader.readuntil(b"4x")
-        assert b" 101 " in await reader.readline()
-        writer.transport.abort()
-        await asyncio.sleep(0)
+        poll = head("GET", f"/engine.io/?EIO=4&transport=polling&sid={client.sid}")
+        async with connection(rig.port) as (reader, writer):
+            writer.write(poll + head("GET", "/engine.io/?EIO=4&transport=websocket", upgrade()))
+            rig.socket.send_text("x")
+            assert b" 200 " in await reader.readline()
+            assert b"4x" in await reader.readuntil(b"4x")
+            assert b" 101 " in await reader.readline()

@@ -2,7 +2,7 @@ import asyncio
 import socket
 
 from gateway.engine.timers import Timers
-from tests.engine.wire import eventually
+from tests.support.waiting import until
 
 
 class Clock:
@@ -31,7 +31,7 @@ async def test_a_process_that_stood_still_reads_its_sockets_before_it_judges_the
         theirs.send(b"pong")
         clock.now += 60.0
         timers._turn()
-        await eventually(lambda: len(order) == 2)
+        await until(lambda: len(order) == 2)
     assert order == ["pong", "timer"]
 
 
@@ -41,7 +41,7 @@ async def test_deadlines_that_come_due_together_fire_in_order() -> None:
     for number in (3, 1, 2):
         timers.call_later(number * 0.02, lambda number=number: order.append(number))  # type: ignore[misc]
     clock.now += 0.2
-    await eventually(lambda: order == [1, 2, 3])
+    await until(lambda: order == [1, 2, 3])
 
 
 async def test_a_cancelled_call_is_released_at_once() -> None:

@@ -4,9 +4,10 @@ import pytest
 
 from gateway.engine import CloseReason
 from gateway.engine.reader import TEXT
-from tests.engine.rig import serve
-from tests.engine.test_polling import waiting
-from tests.engine.wire import Peer, eventually, frame, polling, websocket
+from tests.engine.rig import serve, waiting_poll
+from tests.support.polling import packets_of, polling
+from tests.support.waiting import until
+from tests.support.websocket import Peer, frame, websocket
 
 
 async def probe(peer: Peer) -> None:
@@ -15,25 +16,22 @@ async def probe(peer: Peer) -> None:
 
 
 async def test_a_session_moves_to_the_websocket() -> None:
-    async with serve() as rig, polling(rig.port) as client:
-        async with websocket(rig.port, sid=client.sid) as peer:
-            await probe(peer)
-            assert await client.poll() == (200, "6")
-            peer.send("5")
-            peer.send("4hello")
-            assert await peer.receive() == "4hello"
-            assert rig.socket.transport == "websocket"
-            assert (await client.poll())[0] == 400
-            assert (await client.post("4x"))[0] == 400
-            peer.send("4still")
-            assert await peer.receive() == "4still"
-        assert rig.engine.stats.upgraded == 1
+    async with serve() as rig, polling(rig.port) as client, websocket(rig.port, sid=client.sid) as peer:
+        await probe(peer)
+        assert await client.poll() == (200, "6")
+        peer.send("5")
+        peer.send("4hello")
+        assert await peer.receive() == "4hello"
+        assert rig.socket.transport == "websocket"
+        assert (await client.poll())[0] == 400
+        assert (await client.post("4x"))[0] == 400
+        peer.send("4still")
+        assert await peer.receive() == "4still"
 
 
 async def test_a_waiting_poll_is_answered_with_a_noop() -> None:
     async with serve() as rig, polling(rig.port) as client:
-        poll = asyncio.create_task(client.poll())
-        await eventually(lambda: waiting(rig.socket))
+        poll = await waiting_poll(rig, client)
         async with websocket(rig.port, sid=client.sid) as peer:
             await probe(peer)
             assert await poll == (200, "6")
@@ -74,13 +72,14 @@ async def test_nothing_is_lost_or_doubled_under_traffic() -> None:
         async def polls() -> None:
             while True:
                 _, body = await client.poll()
-                got.extend(packet[1:] for packet in body.split("\x1e") if packet[0] == "4")
+                got.extend(packet[1:] for packet in packets_of(body) if packet[0] == "4")
                 if paused.is_set():
                     return
 
         paused = asyncio.Event()
         source, loop = asyncio.create_task(traffic()), asyncio.create_task(polls())
-        await eventually(lambda: sent > 500)
+        while sent <= 500:
+            await asyncio.sleep(0)
         async with websocket(rig.port, sid=client.sid) as peer:
             await probe(peer)
             paused.set()
@@ -98,7 +97,7 @@ async def test_messages_before_and_after_the_change_are_handled_in_order() -> No
         await probe(peer)
         await client.post("4c")
         peer.raw(frame(TEXT, b"5") + frame(TEXT, b"4d"))
-        await eventually(lambda: rig.notes.received == ["a", "b", "c", "d"])
+        await until(lambda: rig.notes.received == ["a", "b", "c", "d"])
 
 
 @pytest.mark.parametrize("messages", [["4x"], ["5"], ["2probe", "2probe"], ["3probe"], ["2probe", "4x"]])
@@ -118,9 +117,8 @@ async def test_an_upgrade_that_breaks_off_leaves_the_session_polling() -> None:
         async with websocket(rig.port, sid=client.sid) as peer:
             await probe(peer)
             peer.abort()
-            await eventually(lambda: rig.socket.candidate is None)
-        poll = asyncio.create_task(client.poll())
-        await eventually(lambda: waiting(rig.socket))
+            await until(lambda: rig.socket.candidate is None)
+        poll = await waiting_poll(rig, client)
         rig.socket.send_text("a")
         assert await poll == (200, "4a")
         async with websocket(rig.port, sid=client.sid) as peer:
@@ -152,7 +150,7 @@ async def test_the_websocket_goes_with_the_session() -> None:
         rig.socket.close()
         await peer.close_code()
         await peer.eof()
-        await eventually(rig.idle)
+        await until(rig.idle)
         assert rig.reasons == [CloseReason.SERVER]
 
 

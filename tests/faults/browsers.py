@@ -24,18 +24,13 @@ class Page:
         """Join its conversation."""
         await until(lambda: self.browser.seen("connect"), what=f"{self.name} to be connected")
         self.browser.emit("join_conversation", {"conversation_id": conversation_id})
-        await until(
-            lambda: self.browser.seen("event", lambda report: report["event"] == "joined_conversation"),
-            what=f"{self.name} to have joined",
-        )
+        await until(lambda: self.browser.events("joined_conversation"), what=f"{self.name} to have joined")
 
     @property
     def is_connected(self) -> bool:
         """Whether the last that happened to its connection is that it came about."""
-        changes = [
-            report["what"] for report in self.browser.reports if report["what"] in ("connect", "disconnect")
-        ]
-        return changes[-1:] == ["connect"]
+        kinds = [report["what"] for report in self.browser.reports]
+        return [what for what in kinds if what in ("connect", "disconnect")][-1:] == ["connect"]
 
     @property
     def comebacks(self) -> int:

@@ -4,7 +4,7 @@ A client is owed every acknowledged event for one of its rooms that was publishe
 to its join (for its own two rooms: `connected`) names, once, in the order of the seqs. Where it was told that
 its history is gone (`recovered: false`), what came after the last event that it got is forgiven, and its rooms
 begin anew. What it must never get: an event of a room that it is not in, of another tenant, of a time before
-its join, or one that it was left out of by `skip_sid`.
+its join or behind the answer to its leave, or one that it was left out of by `skip_sid`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ class Published:
     at: float
     offset: str | None
     skip_sid: str | None = None
+    is_owed: bool = True
+    """False for one that Redis has lost again: who got it has it, nobody misses it."""
+    conflate: str | None = None
+    """A key of which only the latest counts: who got a later one is not owed this one."""
 
 
 class Connected(NamedTuple):
@@ -63,6 +67,19 @@ class Left(NamedTuple):
     room: str
 
 
+class Out(NamedTuple):
+    """The leave was answered: of what is published from here on, it may get nothing of this room."""
+
+    room: str
+    at: float
+
+
+class Taken(NamedTuple):
+    """The room was taken from the client, maybe while it was away: of this room it is owed nothing behind that."""
+
+    room: str
+
+
 class Got(NamedTuple):
     """A published event, as it came."""
 
@@ -71,19 +88,21 @@ class Got(NamedTuple):
     at: float
 
 
-Entry = Connected | Joined | Asked | Left | Got
+Entry = Connected | Joined | Asked | Left | Out | Taken | Got
 
 
 @dataclass(slots=True)
 class Diary:
     """All that a client saw, over all its connections, in order.
 
-    `ended` says that it does not mean to come back: it is owed nothing behind the last event it got.
+    `ended` says that it does not mean to come back: it is owed nothing behind the last event it got. `ahead_s` is
+    by how much its clock is ahead of that of `Published.at`.
     """
 
     name: str
     entries: list[Entry] = field(default_factory=list)
     ended: bool = False
+    ahead_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -146,9 +165,8 @@ def seq_of(offset: str) -> int:
 def judge(published: Iterable[Published], diaries: Sequence[Diary]) -> Verdict:
     """Judge all clients, and the order in which each publisher's events were published."""
     events = {event.ident: event for event in published}
-    verdict = Verdict()
     _learn_offsets(events, diaries)
-    verdict.disordered += _out_of_turn(events.values())
+    verdict = Verdict(disordered=_out_of_turn(events.values()))
     for diary in diaries:
         verdict.add(judge_one(events, diary))
     return verdict
@@ -173,7 +191,11 @@ class _Reader:
         self._stays: dict[str, list[Stay]] = {}
         self._may: dict[str, int] = {}
         """Rooms of which it may get something, each with the seq from which on."""
+        self._out: dict[str, float] = {}
+        """Rooms that it has left, each with the moment at which it knew."""
         self._got: dict[str, int] = {}
+        self._states: dict[tuple[str, str], int] = {}
+        """The seq of the latest conflated event that came, by its tenant and key."""
         self._last = 0
         """The highest seq that the client has seen."""
         self._last_at = 0.0
@@ -188,7 +210,12 @@ class _Reader:
         elif isinstance(entry, Joined):
             self._enter(entry.room, seq_of(entry.offset), entry.at)
         elif isinstance(entry, Asked):
+            self._out.pop(entry.room, None)
             self._may.setdefault(entry.room, self._last)
+        elif isinstance(entry, Out):
+            self._out[entry.room] = entry.at - self._diary.ahead_s
+        elif isinstance(entry, Taken):
+            self._lose_room(entry.room)
         else:
             self._leave(entry.room)
 
@@ -210,6 +237,7 @@ class _Reader:
         self._last, self._last_at = max(self._last, seq), entry.at
 
     def _enter(self, room: str, seq: int, at: float) -> None:
+        self._out.pop(room, None)
         stays = self._stays.setdefault(room, [])
         if not stays or stays[-1].until != OPEN:
             stays.append(Stay(seq, at))
@@ -219,6 +247,15 @@ class _Reader:
         for stay in self._stays[room]:
             if stay.until == OPEN:
                 stay.until, stay.until_at = max(self._last, stay.since), self._last_at
+
+    def _lose_room(self, room: str) -> None:
+        here = {ident for ident, event in self._events.items() if event.rooms == (room,)}
+        got = [seq for ident, seq in self._got.items() if ident in here]
+        # The last stay, even if the client has left by itself in the moment before it heard of it.
+        for stay in self._stays.get(room, ())[-1:]:
+            until = max([stay.since, *got])
+            if until < stay.until:
+                stay.until, stay.until_at = until, stay.since_at
 
     def _take(self, entry: Got) -> None:
         name, seq = self._diary.name, seq_of(entry.offset)
@@ -230,25 +267,30 @@ class _Reader:
         if seq <= self._last:
             self.verdict.disordered.append(f"{name} got {entry.ident} at {entry.offset}, after {self._last}")
         self._last, self._last_at = max(self._last, seq), entry.at
+        if event is not None and event.conflate is not None:
+            self._states[_key_of(event)] = seq
         if event is None:
             self.verdict.strange.append(f"{name} got {entry.ident}, which nobody published")
         elif event.offset != entry.offset:
             self.verdict.strange.append(f"{name} got {entry.ident} at {entry.offset}, not {event.offset}")
         elif event.skip_sid in self._sids:
             self.verdict.strange.append(f"{name} got {entry.ident}, which it was left out of")
-        elif not any(room in self._may and self._may[room] < seq for room in event.rooms):
+        elif not (may := [room for room in event.rooms if room in self._may and self._may[room] < seq]):
             rooms = {room: self._may.get(room) for room in event.rooms}
             self.verdict.strange.append(f"{name} got {entry.ident} at {entry.offset}, in {rooms} only from there")
+        elif all(self._out.get(room, event.at) < event.at for room in may):
+            left = {room: self._out[room] for room in may}
+            self.verdict.strange.append(f"{name} got {entry.ident} of {event.at}, and was out: {left}")
 
     def finish(self) -> None:
         if self._diary.ended:
             for room in self._stays:
                 self._leave(room)
         for event in self._events.values():
-            if event.skip_sid in self._sids or not self._is_owed(event):
+            if not event.is_owed or event.skip_sid in self._sids or not self._is_due(event):
                 continue
             self.verdict.owed += 1
-            if event.ident not in self._got:
+            if event.ident not in self._got and not self._got_later(event):
                 where = f"{event.ident} at {event.offset} of {event.rooms}"
                 self.verdict.lost.append(f"{self._diary.name} never got {where}, {self._around(event)}")
 
@@ -259,9 +301,30 @@ class _Reader:
         after = [e for e in self._diary.entries if isinstance(e, Connected | Got) and seq_of(e.offset) > seq][:2]
         return f"published at {event.at:.3f}, between {before} and {after}"
 
-    def _is_owed(self, event: Published) -> bool:
+    def _got_later(self, event: Published) -> bool:
+        """Return whether a later state came, of which this event is an earlier one."""
+        if event.conflate is None or event.offset is None:
+            return False
+        key, seq = _key_of(event), seq_of(event.offset)
+        if self._states.get(key, 0) > seq:
+            return True
+        # Of what a client has missed it gets the latest state alone, in its place: this one ended before.
+        return self._diary.ended and any(self._waits(later, key) for later in self._events.values())
+
+    def _waits(self, event: Published, key: tuple[str, str]) -> bool:
+        """Return whether an event is a state of a key, and behind the last that came of the client's rooms."""
+        if event.conflate is None or event.offset is None or _key_of(event) != key:
+            return False
+        return seq_of(event.offset) > self._last and any(room in self._stays for room in event.rooms)
+
+    def _is_due(self, event: Published) -> bool:
         seq = None if event.offset is None else seq_of(event.offset)
         return any(stay.has(event, seq) for room in event.rooms for stay in self._stays.get(room, ()))
+
+
+def _key_of(event: Published) -> tuple[str, str]:
+    """Return what says of which state an event is one: its tenant, and its key."""
+    return event.rooms[0].partition("/")[0], event.conflate or ""
 
 
 def _learn_offsets(events: Mapping[str, Published], diaries: Iterable[Diary]) -> None:

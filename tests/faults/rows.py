@@ -27,7 +27,8 @@ class Row:
     """One fault. `tells` are the reasons for which clients may be told instead of recovered.
 
     `harmless` rows do nothing to the servers, so that others can share these; `long` ones take their time and
-    are begun first.
+    are begun first. `make test` runs the `real` ones, in a short version: they need real sockets, processes and
+    servers, or do what `tests/simulation` does not. `make faults` runs all.
     """
 
     fault: str
@@ -36,6 +37,7 @@ class Row:
     tells: frozenset[str]
     harmless: bool
     long: bool
+    real: bool = False
 
     @property
     def name(self) -> str:
@@ -69,13 +71,14 @@ def row(
     tells: tuple[str, ...] = (),
     harmless: bool = False,
     long: bool = False,
+    real: bool = False,
     **terrain: object,
 ) -> Callable[[Play], Play]:
     """Register a row; `terrain` are the fields of `Terrain`."""
 
     def register(play: Play) -> Play:
         ground = Terrain(**terrain)  # type: ignore[arg-type]
-        ROWS.append(Row(fault, play, ground, frozenset(tells), harmless, long))
+        ROWS.append(Row(fault, play, ground, frozenset(tells), harmless, long, real))
         return play
 
     return register
@@ -85,10 +88,11 @@ async def run(row: Row, scale: Scale, seed: int, folder: Path, *, ground: Ground
     """Run a row, on `ground` if that is given; what goes wrong is in the result, nothing is raised."""
     asyncio.get_running_loop().set_debug(False)  # a crowd under load
     result, began = Result(row, seed), time.monotonic()
-    own = Ground(folder, row.terrain) if ground is None else None
+    here = ground or Ground(folder, row.terrain)
     stage: Stage | None = None
     try:
-        here = ground or await (own or Ground(folder, row.terrain)).start()
+        if ground is None:
+            await here.start()
         stage = Stage(here, scale, seed)
         await row.play(stage)
         await stage.curtain()
@@ -96,13 +100,10 @@ async def run(row: Row, scale: Scale, seed: int, folder: Path, *, ground: Ground
         result.troubles.append(f"{type(error).__name__}: {error}")
     if stage is not None:
         await _take_down(result, stage)
-    if own is not None:
-        own.sample()
-        result.peak_mib = own.peak_kib / 1024
-        result.troubles += await own.stop()
-    elif ground is not None:
-        ground.sample()
-        result.peak_mib = ground.peak_kib / 1024
+    here.sample()
+    result.peak_mib = here.peak_kib / 1024
+    if ground is None:
+        result.troubles += await here.stop()
     if result.peak_mib > PEAK_MIB:
         result.troubles.append(f"a replica took {result.peak_mib:.0f} MiB")
     result.took_s = time.monotonic() - began

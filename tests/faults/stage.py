@@ -20,6 +20,7 @@ from tests.faults.checker import Diary, Published, Verdict, judge
 from tests.faults.ground import Ground
 from tests.faults.watcher import Watcher, closed
 from tests.support.browsers import Node
+from tests.support.client import Transport
 from tests.support.proxy import Proxy
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import PATIENCE_S, until
@@ -91,7 +92,7 @@ class Stage:
         await self._start_backends()
         await self.publish(rate)
         for i in range(self.scale.clients if clients is None else clients):
-            transport = "polling" if i < self.scale.polling else "websocket"
+            transport: Transport = "polling" if i < self.scale.polling else "websocket"
             url = self.ground.urls[i % len(self.ground.urls)]
             self.add(url, user=self.cast.users[i % len(self.cast.users)], transport=transport)
         self.add(self.ground.urls[0], user=self.cast.users[0], tenant=self.cast.foreign)
@@ -101,16 +102,21 @@ class Stage:
                 self.let_stay(watcher)
         await self._open_pages()
 
+    async def open_behind_proxy(self) -> Proxy:
+        """Do as `open` does, with a proxy between the backends and Redis."""
+        self.proxies.append(await Proxy(self.ground.redis.port).start())
+        self.redis_url_of_backends = self.proxies[0].url
+        await self.open()
+        return self.proxies[0]
+
     def add(
-        self, url: str, *, user: str | None = None, tenant: str | None = None, transport: str = "websocket"
+        self, url: str, *, user: str | None = None, tenant: str | None = None, transport: Transport = "websocket"
     ) -> Watcher:
         """Make a client, which is not connected yet."""
         user, tenant = user or new_id(), tenant or self.cast.tenant
         token = mint(user, tenant)
         name = f"client-{len(self.watchers)}"
-        watcher = Watcher(
-            name, url, token, tenant, user, transport="polling" if transport == "polling" else "websocket"
-        )
+        watcher = Watcher(name, url, token, tenant, user, transport=transport)
         self.watchers.append(watcher)
         return watcher
 
@@ -125,15 +131,12 @@ class Stage:
     def let_stay(self, watcher: Watcher) -> None:
         """Have it come back by itself whenever its connection ends, to any replica."""
         at = self.ground.urls.index(watcher.url)
-        urls = [*self.ground.urls[at + 1 :], *self.ground.urls[: at + 1]]
-        watcher.stay(*urls)
+        watcher.stay(*self.ground.urls[at + 1 :], *self.ground.urls[: at + 1])
 
     async def _settle_in(self, watcher: Watcher) -> None:
         await watcher.connect()
-        talks = self.random.sample(self.cast.conversations, 3)
-        rooms = [f"conversation:{talk}" for talk in talks]
-        rooms.append(f"campaign:{self.random.choice(self.cast.campaigns)}")
-        await watcher.enter(rooms)
+        rooms = [f"conversation:{talk}" for talk in self.random.sample(self.cast.conversations, 3)]
+        await watcher.enter([*rooms, f"campaign:{self.random.choice(self.cast.campaigns)}"])
 
     async def _open_pages(self) -> None:
         assert self.ground.front is not None
@@ -150,9 +153,9 @@ class Stage:
         await page.enter(self.random.choice(self.cast.conversations))
 
     async def _start_backends(self) -> None:
+        cast = self.cast
+        tenants = (cast.tenant, cast.tenant, cast.tenant, cast.foreign)
         for i in range(2):
-            cast = self.cast
-            tenants = (cast.tenant, cast.tenant, cast.tenant, cast.foreign)
             plan = Plan(
                 *(f"backend{i}", tenants, cast.users, cast.conversations, cast.campaigns),
                 rate=self.scale.rate / 2,
@@ -206,9 +209,7 @@ class Stage:
     async def silence(self) -> None:
         """Stop publishing, and wait until everyone has everything."""
         await self.publish(0)
-        for tenant in (self.cast.tenant, self.cast.foreign):
-            last = await self.backends[0].emit(tenant, f"organization:{tenant}")
-            await self._arrived(last, tenant)
+        await self._all_arrived()
 
     async def flush_redis(self) -> None:
         """Have Redis forget everything, without ending a connection."""
@@ -228,9 +229,7 @@ class Stage:
         await asyncio.gather(*(backend.flushed() for backend in self.backends))
         await self.all_connected()
         for _ in range(2):
-            for tenant in (self.cast.tenant, self.cast.foreign):
-                last = await self.backends[0].emit(tenant, f"organization:{tenant}")
-                await self._arrived(last, tenant)
+            await self._all_arrived()
         await self._look_up_queued()
         self.verdict = judge(self._published(), [client.diary for client in self.clients()])
 
@@ -248,12 +247,15 @@ class Stage:
                         if event is not None:
                             event.offset = f"{epoch}-{ident.partition(b'-')[0].decode()}"
 
-    async def _arrived(self, last: Published, tenant: str) -> None:
-        waiting = [client for client in self.everyone() if client.tenant == tenant]
-        deadline = time.monotonic() + PATIENCE_S
-        while waiting and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
-            waiting = [client for client in waiting if not _has(client.diary, last.ident)]
+    async def _all_arrived(self) -> None:
+        """Publish an event to everyone, and wait until it has arrived: it comes behind all others."""
+        for tenant in (self.cast.tenant, self.cast.foreign):
+            last = await self.backends[0].emit(tenant, f"organization:{tenant}")
+            waiting = [client for client in self.everyone() if client.tenant == tenant]
+            deadline = time.monotonic() + PATIENCE_S
+            while waiting and time.monotonic() < deadline:
+                await asyncio.sleep(0.05)
+                waiting = [client for client in waiting if not _has(client.diary, last.ident)]
 
     def clients(self) -> list[Watcher | Page]:
         """Return all clients, the ones that ended, too."""

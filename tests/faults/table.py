@@ -7,18 +7,8 @@ from collections.abc import Iterable
 from tests.faults.rows import Result
 
 HEAD = (
-    "fault",
-    "acknowledged",
-    "owed to clients",
-    "lost",
-    "twice",
-    "out of order",
-    "came back",
-    "recovered",
-    "told",
-    "peak MiB",
-    "s",
-    "seed",
+    *("fault", "acknowledged", "owed to clients", "lost", "twice", "out of order"),
+    *("came back", "recovered", "told", "peak MiB", "s", "seed"),
 )
 
 
@@ -39,13 +29,9 @@ def cells(result: Result) -> list[str]:
     verdict = result.verdict
     return [
         ("" if result.holds else "**FAILED** ") + result.row.fault,
-        str(result.acknowledged),
-        str(verdict.owed),
-        str(len(verdict.lost)),
-        str(len(verdict.twice)),
-        str(len(verdict.disordered)),
-        str(result.comebacks),
-        str(verdict.recovered),
+        *map(str, (result.acknowledged, verdict.owed)),
+        *(str(len(found)) for found in (verdict.lost, verdict.twice, verdict.disordered)),
+        *map(str, (result.comebacks, verdict.recovered)),
         ", ".join(f"{count} {reason}" for reason, count in verdict.reasons.items()) or "0",
         f"{result.peak_mib:.0f}",
         f"{result.took_s:.1f}",

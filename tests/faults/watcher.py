@@ -162,13 +162,11 @@ class Watcher(RawClient):
         """Read nothing any more, with little room for what comes: over a websocket, or by not polling."""
         channel = self.channel
         if isinstance(channel, WebSocketChannel):
-            assert channel._transport is not None
-            raw = channel._transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            channel.raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
             channel.pause()
         elif isinstance(channel, PollingChannel):
             self._polls_held = asyncio.Event()
-            channel._get = _held(channel._get, self._polls_held)  # type: ignore[method-assign]
+            channel.poller.poll = _held(channel.poller.poll, self._polls_held)  # type: ignore[method-assign]
 
     def hear_again(self) -> None:
         """Read on."""

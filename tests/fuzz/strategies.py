@@ -7,8 +7,8 @@ import json
 from hypothesis import strategies as st
 
 from gateway.engine.reader import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from tests.engine.wire import frame
 from tests.support.tokens import new_id
+from tests.support.websocket import frame
 
 ODD_TEXT = st.one_of(
     st.text(max_size=40),
@@ -28,7 +28,7 @@ EVENTS = st.sampled_from(
 KNOWN_ID = new_id()
 ROOMISH = st.one_of(
     st.sampled_from(
-        [KNOWN_ID, f"campaign:{KNOWN_ID}", f"conversation:{KNOWN_ID}", f"user:{KNOWN_ID}", "campaign:"]
+        [KNOWN_ID, "campaign:", *(f"{kind}:{KNOWN_ID}" for kind in ("campaign", "conversation", "user"))]
     ),
     ODD_TEXT,
     JSON,
@@ -122,7 +122,7 @@ _HEADERS = st.lists(
         st.sampled_from(HEADERS),
         st.one_of(
             st.sampled_from(
-                ["websocket", "Upgrade", "keep-alive, Upgrade", "close", "13", "8", "0", "5", "-1", "chunked"]
+                ["websocket", "Upgrade", "keep-alive, Upgrade", "close", "chunked", "13", "8", "0", "5", "-1"]
             )
             | st.sampled_from(["dGhlIHNhbXBsZSBub25jZQ==", "AA==", "https://evil.example", "null", "100-continue"])
             | st.sampled_from(["gzip", "identity", "permessage-deflate; x=1", "Bearer x", "127.0.0.1", ",,;;=="]),

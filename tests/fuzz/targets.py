@@ -18,7 +18,7 @@ from typing import Any, cast
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.auth.keyset import KeySet
+from gateway.auth.jwks_document import KeySet
 from gateway.auth.tokens import Tokens
 from gateway.core.frames import SEPARATOR
 from gateway.engine import handshake, payload
@@ -127,21 +127,11 @@ def polling_payloads(data: bytes) -> None:
 def handshakes(data: bytes) -> None:
     """Headers of websocket handshakes: refused, or answered without a byte that would break out of its line."""
     offers, key, connection, upgrade = (*as_text(data).split("\n", 3), "", "", "")[:4]
-    headers = CIMultiDict(
-        {
-            "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": key,
-            "Connection": connection,
-            "Upgrade": upgrade,
-            "X_Sent": offers,
-        }
-    )
-    request = cast(
-        web.Request,
-        SimpleNamespace(
-            headers=headers, method="GET", path="/", query_string=offers, version=SimpleNamespace(major=1, minor=1)
-        ),
-    )
+    fields = {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": key, "Connection": connection}
+    headers = CIMultiDict(fields | {"Upgrade": upgrade, "X_Sent": offers})
+    version = SimpleNamespace(major=1, minor=1)
+    parts = SimpleNamespace(headers=headers, method="GET", path="/", query_string=offers, version=version)
+    request = cast(web.Request, parts)
     extension = negotiate(offers, Compression())
     assert extension is None or extension.isascii()
     accept = handshake.accept_key(request)

@@ -11,15 +11,18 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.engine.errors import CloseCode
 from gateway.engine.reader import CLOSE, PING
 from gateway.errors import CODES
-from tests.engine.wire import Peer, frame, polling
 from tests.fuzz.conftest import Port, fuzzing
 from tests.fuzz.strategies import BODIES, EVENTS, FRAMES, ODD_TEXT, PACKETS, PAYLOADS, REQUESTS
-from tests.hostile.attacker import connecting, opening, status
+from tests.hostile.attacker import connecting, opening
+from tests.support.polling import polling
+from tests.support.raw_http import connection, status
 from tests.support.waiting import PATIENCE_S
+from tests.support.websocket import Peer, frame
 
 # 500 and 504 are nobody's fault but ours.
 STATUSES = {0, 101, 200, 204, 400, 403, 404, 405, 408, 413, 414, 415, 417, 426, 431, 503}
@@ -46,9 +49,7 @@ async def settled(peer: Peer) -> int:
 
 @pytest.mark.parametrize("enter", [opening, connecting], ids=["a stranger", "a user"])
 @fuzzing
-@given(
-    frames=FRAMES.map(lambda data: [data]) | FRAMES.flatmap(lambda first: FRAMES.map(lambda then: [first, then]))
-)
+@given(frames=st.lists(FRAMES, min_size=1, max_size=2))
 async def test_frames_are_taken_or_close_the_socket(unharmed: Port, enter: Any, frames: list[bytes]) -> None:
     async with enter(unharmed()) as peer:
         peer.raw(b"".join(frames))
@@ -108,8 +109,7 @@ async def test_bodies_of_polls_are_taken_or_refused(unharmed: Port, body: bytes)
 @fuzzing
 @given(request=REQUESTS)
 async def test_requests_are_answered_or_the_connection_is_closed(unharmed: Port, request: bytes) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", unharmed())
-    try:
+    async with connection(unharmed()) as (reader, writer):
         writer.write(request)
         writer.write_eof()
         try:
@@ -117,6 +117,3 @@ async def test_requests_are_answered_or_the_connection_is_closed(unharmed: Port,
         except ConnectionError:
             answer = b""
         assert status(answer) in STATUSES, (status(answer), request)
-    finally:
-        writer.transport.abort()
-        await asyncio.sleep(0)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from gateway.engine.errors import CloseCode
-from tests.engine.wire import Peer
 from tests.fuzz.conftest import Port, fuzzing
 from tests.hostile.arena import Arena
-from tests.hostile.attacker import answer, connect, opening
+from tests.hostile.attacker import connect, opening
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import until_sync
+from tests.support.websocket import Peer
 
 T = TypeVar("T")
 TALKS = st.sampled_from([new_id() for _ in range(3)])
@@ -52,9 +52,9 @@ class Session(RuleBasedStateMachine):
             assert self.run(self.peer.close_code()) == CloseCode.PROTOCOL
             self.gone()
             return None
-        packet = self.run(answer(self.peer))
+        packet = self.run(self.peer.packet())
         while not packet.startswith("431["):
-            packet = self.run(answer(self.peer))
+            packet = self.run(self.peer.packet())
         ack: dict[str, Any] = json.loads(packet[3:])[0]
         return ack
 
@@ -85,7 +85,7 @@ class Session(RuleBasedStateMachine):
     def log_in_with_a_bad_token(self) -> None:
         assert self.peer is not None
         self.peer.send("40" + json.dumps({"token": mint(type="refresh")}))
-        packet = self.run(answer(self.peer))
+        packet = self.run(self.peer.packet())
         assert json.loads(packet[2:])["data"]["code"] == "token_invalid"
         # As often as that one may try; where it ends is another test's.
         self.gone()
@@ -130,10 +130,8 @@ class Session(RuleBasedStateMachine):
 
     @invariant()
     def it_is_counted_while_it_is_connected(self) -> None:
-        expected = self.others + self.connected
-        until_sync(
-            lambda: self.arena.metric("gateway_sockets") == expected, what=f"{expected} sockets to be counted"
-        )
+        count = self.others + self.connected
+        until_sync(lambda: self.arena.metric("gateway_sockets") == count, what=f"{count} sockets to be counted")
 
     def teardown(self) -> None:
         self.gone()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.targets import TARGETS
-from tests.support.environment import clean_environment
+from tests.support.environment import clean_environment, finished
 
 RUNS = 50_000
 
@@ -37,8 +36,6 @@ def test_hypothesis_finds_nothing(name: str) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris has no wheel for this platform")
 def test_atheris_finds_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz", "all", "--runs", str(RUNS), "--seed", "7"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False
-    )
+    done = finished(command, cwd=tmp_path, env=clean_environment())
     assert done.returncode == 0, done.stderr[-8000:]
     assert f"Done {RUNS} runs" in done.stderr

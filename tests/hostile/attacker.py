@@ -1,4 +1,4 @@
-"""What attackers are made of: raw websockets at the gateway, and raw bytes at its port."""
+"""What attackers are made of: websockets at the gateway that connect or do not, and bytes at its port."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.engine.reader import CLOSE, TEXT
-from tests.engine.wire import Peer, Poller, frame, opened
+from tests.support.raw_http import connection
 from tests.support.tokens import mint
 from tests.support.waiting import PATIENCE_S
+from tests.support.websocket import OPCODE, Peer, frame, opened
 
-TARGET = "/socket.io/?EIO=4&transport=websocket"
 KEPT = 20
 
 
-@asynccontextmanager
-async def opening(port: int, headers: Mapping[str, str] | None = None) -> AsyncIterator[Peer]:
+def opening(port: int, headers: Mapping[str, str] | None = None) -> AbstractAsyncContextManager[Peer]:
     """Open a websocket that has not authenticated."""
-    async with opened(port, target=TARGET, headers=headers) as peer:
-        yield peer
+    return opened(port, path="/socket.io/", headers=headers)
 
 
 @asynccontextmanager
@@ -42,23 +40,13 @@ async def connect(peer: Peer, token: str, **auth: Any) -> dict[str, Any]:
     peer.send("40" + json.dumps({"token": token} | auth))
     said: dict[str, Any] = {}
     while True:
-        packet = await answer(peer)
+        packet = await peer.packet()
         if packet.startswith("40"):
             said = json.loads(packet[2:])
         elif packet.startswith('42["connected"'):
             return said
         else:
             assert not packet.startswith("44"), packet
-
-
-async def answer(peer: Peer) -> str:
-    """Return the next packet that is no heartbeat; heartbeats are answered."""
-    while True:
-        packet = await peer.receive()
-        assert isinstance(packet, str)
-        if packet != "2":
-            return packet
-        peer.send("3")
 
 
 @dataclass
@@ -87,20 +75,21 @@ async def until_closed(peer: Peer, within_s: float = PATIENCE_S) -> End:
     return end
 
 
-async def poll_for(poller: Poller, text: str) -> str:
-    """Poll until something comes that has this in it, and give that; fails when the session has ended."""
-    while True:
-        code, body = await poller.poll()
-        assert code == 200, body
-        if text in body:
-            return body
+async def end_of(entering: AbstractAsyncContextManager[Peer], data: str | bytes) -> End:
+    """Open a websocket, send a text or bytes as they are, and read on until the server closes."""
+    async with entering as peer:
+        if isinstance(data, str):
+            peer.send(data)
+        else:
+            peer.raw(data)
+        return await until_closed(peer)
 
 
 def _take(peer: Peer, end: End, first: int, payload: bytes) -> None:
-    if first & 0x0F == CLOSE:
+    if first & OPCODE == CLOSE:
         end.code, end.reason = int.from_bytes(payload[:2], "big"), payload[2:].decode()
         peer.raw(frame(CLOSE, payload[:2]))
-    elif payload == b"2" and first & 0x0F == TEXT:
+    elif payload == b"2" and first & OPCODE == TEXT:
         peer.send("3")
     else:
         end.messages += 1
@@ -111,57 +100,13 @@ def _take(peer: Peer, end: End, first: int, payload: bytes) -> None:
 
 async def say(port: int, *parts: bytes, within_s: float = PATIENCE_S, pause_s: float = 0.05) -> bytes:
     """Send bytes to the port, with pauses between `parts`; return what comes back until the server closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
+    got = b""
+    async with connection(port) as (reader, writer):
         for i, part in enumerate(parts):
             await asyncio.sleep(pause_s if i else 0)
             writer.write(part)
-        async with asyncio.timeout(within_s):
-            return await _rest(reader)
-    finally:
-        writer.transport.abort()
-        await asyncio.sleep(0)
-
-
-async def _rest(reader: asyncio.StreamReader) -> bytes:
-    got = b""
-    try:
-        while data := await reader.read(1 << 16):
-            got = (got + data)[: 1 << 20]
-    except ConnectionError:
-        pass
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(within_s):
+                while data := await reader.read(1 << 16):
+                    got = (got + data)[: 1 << 20]
     return got
-
-
-async def ask(port: int, data: bytes, within_s: float = PATIENCE_S) -> int:
-    """Send a request; return the status of the answer, 0 where the connection is closed without one.
-
-    The server may go on reading for a while so that the answer arrives: nobody waits for that here.
-    """
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(data)
-        async with asyncio.timeout(within_s):
-            return status(await reader.readline())
-    except ConnectionError:
-        return 0
-    finally:
-        writer.transport.abort()
-        await asyncio.sleep(0)
-
-
-def request(method: str, path: str, body: bytes = b"", /, **headers: str) -> bytes:
-    """Write an HTTP request; of the names of `headers` underscores are hyphens."""
-    fields = {"Host": "localhost", "Connection": "close"} | {
-        name.replace("_", "-"): value for name, value in headers.items()
-    }
-    if body and "Transfer-Encoding" not in fields:
-        fields.setdefault("Content-Length", str(len(body)))
-    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-def status(answer: bytes) -> int:
-    """Return the status of an HTTP answer, 0 if it is none."""
-    words = answer.split(b" ", 2)
-    return int(words[1]) if answer.startswith(b"HTTP/1.") and len(words) > 1 else 0

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+from publisher import AsyncPublisher
 from tests.hostile.arena import Arena, Cost
+from tests.support.client import RawClient
+from tests.support.tokens import mint
 
 # Ten times what the slowest attack does on a busy machine, a fraction of what it does to plain python-socketio.
 WORST_MS = 1000.0
@@ -33,6 +38,19 @@ class Stage:
     def port(self) -> int:
         """Where the replica listens."""
         return self.arena.replica.port
+
+    def backend(self, **options: Any) -> AsyncPublisher:
+        """Return somebody who publishes, until it is left as a context."""
+        return AsyncPublisher.from_url(self.arena.redis.url, **options)
+
+    @asynccontextmanager
+    async def client(self, token: str | None = None, **options: Any) -> AsyncIterator[RawClient]:
+        """Connect somebody, of a tenant of its own without a token, who leaves in good order at the end."""
+        client = RawClient(self.arena.replica.url, token or mint(), **options)
+        try:
+            yield await client.connect()
+        finally:
+            await client.close()
 
     def note(self, text: str) -> None:
         """Say something for the table."""

@@ -71,6 +71,8 @@ class Crowd:
         self._numbered = 0
         self._settled = 0
         self._drops = 0
+        self._rejoined = 0
+        """Drops after which everybody has joined again."""
         self._pings_ms: list[float] = []
         self._waited_s = 0.0
         self._quiet = asyncio.Event()
@@ -121,14 +123,21 @@ class Crowd:
 
     async def report(self) -> Report:
         """Let everything arrive that was published, and say what did since the last report."""
-        if self._drops_so_far() > self._drops:
+        drops = self._drops_so_far()
+        if drops > self._rejoined:
             await self._join_again()
+            self._rejoined = drops
         await until(lambda: self._numbered >= self._settled + LEAST, PATIENCE_S, "events to be published")
         self._quiet.clear()
         await asyncio.sleep(EVENT_EVERY_S * 2)
         first, last = self._settled + 1, self._numbered
+
+        def is_over() -> bool:
+            # Who was disconnected meanwhile is in no room, perhaps, until the next report has it join again.
+            return self._drops_so_far() > drops or all(_numbers(client)[-1:] == [last] for client in self.clients)
+
         with contextlib.suppress(AssertionError):  # the figures say so
-            await until(lambda: all(_numbers(client)[-1:] == [last] for client in self.clients), PATIENCE_S)
+            await until(is_over, PATIENCE_S)
         seen = Report(published=last - first + 1, pings_ms=[round(ms, 2) for ms in self._pings_ms])
         wanted = set(range(first, last + 1))
         for client in self.clients:

@@ -35,7 +35,7 @@ class Arenas:
         """Return the arena with these settings."""
         key = frozenset(settings.items())
         arena = self._arenas.get(key)
-        if arena is not None and arena.neighbours.are_gone:
+        if arena is not None and not arena.neighbours.is_running:
             # One case has failed by that; the others are to be judged by themselves.
             del self._arenas[key]
             arena.close()

@@ -7,15 +7,8 @@ from collections.abc import Iterable
 from tests.hostile.cases import Outcome
 
 HEAD = (
-    "#",
-    "case",
-    "plain python-socketio",
-    "here",
-    "memory peak, kept",
-    "CPU, waiting for one",
-    "neighbours: p99, longest wait",
-    "lost",
-    "log",
+    *("#", "case", "plain python-socketio", "here", "memory peak, kept", "CPU, waiting for one"),
+    *("neighbours: p99, longest wait", "lost", "log"),
 )
 
 

@@ -7,23 +7,16 @@ client can read why it is refused) and `test_origins`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation, organization
-from tests.support.browsers import Node
+from tests.support.browsers import Browsers
 from tests.support.publisher_process import Publishers
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint, new_id
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    process = Node()
-    yield process
-    process.close()
+from tests.support.waiting import until_sync
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +26,11 @@ def replica(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> Re
 
 
 def test_a_page_that_joins_another_tenants_conversation_gets_nothing_of_it(
-    node: Node, replica: Replica, shared_redis_server: EmbeddedRedis, publishers: Publishers
+    browsers: Browsers, replica: Replica, shared_redis_server: EmbeddedRedis, publishers: Publishers
 ) -> None:
     ours, theirs, talk = new_id(), new_id(), new_id()
     backend = publishers(shared_redis_server.url, "async")
-    spy = node.open(replica.url, mint(organization_id=theirs))
+    spy = browsers(replica.url, mint(organization_id=theirs))
     spy.connected()
     spy.join(talk)
     for _ in range(10):
@@ -45,47 +38,45 @@ def test_a_page_that_joins_another_tenants_conversation_gets_nothing_of_it(
     backend.call("emit", theirs, "end", {}, to=conversation(talk))
     spy.wait_for("end")
     assert spy.events("secret") == []
-    spy.close()
 
 
-def test_a_page_does_not_outlive_its_token(node: Node, replica: Replica) -> None:
+def test_a_page_does_not_outlive_its_token(browsers: Browsers, replica: Replica) -> None:
     ends_at = time.time() + 2
-    page = node.open(replica.url, mint(exp=ends_at))
+    page = browsers(replica.url, mint(exp=ends_at))
     page.connected()
     page.wait_for("auth:expiring")
     # The transport ends, not the connection for good: the page comes back by itself, and is told why it may not.
     assert page.wait("disconnect")["reason"] == "transport close"
     assert time.time() >= ends_at
     assert page.refused()["data"] == {"code": "token_expired"}
-    page.close()
 
 
-def test_a_page_that_joins_without_end_is_told_so(node: Node, replica: Replica) -> None:
-    page = node.open(replica.url, mint())
+def test_a_page_that_joins_without_end_is_told_so(browsers: Browsers, replica: Replica) -> None:
+    page = browsers(replica.url, mint())
     page.connected()
     answers = [page.call("join_conversation", {"conversation_id": new_id()}) for _ in range(8)]
     assert answers[0]["ok"]
     assert answers[-1]["error"]["code"] == "too_many_rooms"
     assert not page.seen("disconnect")
-    page.close()
 
 
-def test_a_page_that_sends_without_end_is_told_so_and_then_closed(node: Node, replica: Replica) -> None:
-    page = node.open(replica.url, mint(), reconnection=False)
+def test_a_page_that_sends_without_end_is_told_so_and_then_closed(browsers: Browsers, replica: Replica) -> None:
+    page = browsers(replica.url, mint(), reconnection=False)
     page.connected()
-    for _ in range(40):
-        page.emit("ping")
-    page.wait_for("error", lambda error: error["code"] == "rate_limited")
-    for _ in range(200):
-        page.emit("ping")
+
+    def closed_after_more() -> object:
+        for _ in range(100):
+            page.emit("ping")
+        return page.seen("disconnect")
+
+    until_sync(closed_after_more)
     assert page.wait("disconnect")["reason"] == "transport close"
-    page.close()
+    page.wait_for("error", lambda error: error["code"] == "rate_limited")
 
 
-def test_a_page_that_claims_to_be_connected_already_runs_nothing(node: Node, replica: Replica) -> None:
+def test_a_page_that_claims_to_be_connected_already_runs_nothing(browsers: Browsers, replica: Replica) -> None:
     # socket.io-client refuses to send reserved events; a changed one does.
-    page = node.open(replica.url, mint(), reconnection=False)
+    page = browsers(replica.url, mint(), reconnection=False)
     page.connected()
     answer = page.call("connected", {"user_id": new_id()})
     assert answer["error"]["code"] == "unknown_event"
-    page.close()

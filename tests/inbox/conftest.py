@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from tests.e2e.conftest import Browsers, browsers, node
 from tests.recovery.conftest import behind_proxy
-from tests.support.browsers import Browser
-from tests.support.publisher_process import PublisherProcess
+from tests.support.browsers import Browser, Browsers
+from tests.support.publisher_process import PublisherProcess, backend
+from tests.support.redis_server import stage_redis
 from tests.support.replica import Replica, replica_factory
-from tests.support.tokens import mint, new_id
+from tests.support.tenant import Tenant
+from tests.support.tokens import new_id
 
-__all__ = ["behind_proxy", "browsers", "node"]
+__all__ = ["backend", "behind_proxy", "stage_redis"]
 
 HISTORY = 20
 """Events kept a room: a tenth of what a campaign reports in a second."""
 
 
-@dataclass
-class Office:
-    """An organization with two agents, a conversation and a campaign."""
+@dataclass(kw_only=True)
+class Office(Tenant):
+    """An organization with two agents, a conversation and a campaign, its backend and its agents' pages."""
 
-    id: str = field(default_factory=new_id)
-    ana: str = field(default_factory=new_id)
-    rui: str = field(default_factory=new_id)
-    talk: str = field(default_factory=new_id)
+    backend: PublisherProcess
+    browsers: Browsers
     drive: str = field(default_factory=new_id)
 
-    def token(self, user: str | None = None) -> str:
-        """Mint a token for an agent, Ana by default."""
-        return mint(user or self.ana, self.id)
+    def publish(self, verb: str, *args: Any, **more: Any) -> Any:
+        """Have the backend publish for the organization; return the receipt."""
+        return self.backend.call(verb, self.id, *args, **more)
+
+    def page(self, url: str, user: str | None = None, **options: object) -> Browser:
+        """Open a page of an agent: `office.page(replica.url, office.bruno, transports=["polling"])`."""
+        opened = self.browsers(url, self.token(user), **options)
+        opened.connected()
+        return opened
 
 
 @pytest.fixture
-def office() -> Office:
+def office(backend: PublisherProcess, browsers: Browsers) -> Office:
     """An office of the test's own."""
-    return Office()
-
-
-@pytest.fixture(scope="package")
-def stage_redis() -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis() as server:
-        yield server
+    return Office(backend=backend, browsers=browsers)
 
 
 @pytest.fixture(scope="package")
@@ -54,26 +54,3 @@ def pair(stage_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -
     for start in replica_factory(tmp_path_factory.mktemp("inbox")):
         kept = {"GATEWAY_HISTORY_SIZE": str(HISTORY), "GATEWAY_HISTORY_MAX_EVENTS": str(HISTORY)}
         yield [start(stage_redis.url, **kept) for _ in range(2)]
-
-
-@pytest.fixture(scope="package")
-def backend(stage_redis: EmbeddedRedis) -> Iterator[PublisherProcess]:
-    """A backend that publishes to them."""
-    process = PublisherProcess(stage_redis.url)
-    yield process
-    assert process.close() == 0
-
-
-Open = Callable[..., Browser]
-
-
-@pytest.fixture
-def page(browsers: Browsers, office: Office) -> Open:
-    """Open a page of an agent: `page(replica.url, user, transports=["polling"])`."""
-
-    def open_page(url: str, user: str | None = None, **options: object) -> Browser:
-        opened = browsers(url, office.token(user), **options)
-        opened.connected()
-        return opened
-
-    return open_page

@@ -36,6 +36,8 @@ const commands = {
       report(browser, "open", { transport: transport() });
       socket.io.engine.on("upgrade", () => report(browser, "upgrade", { transport: transport() }));
     });
+    socket.io.on("reconnect_attempt", (number) => report(browser, "reconnect_attempt", { number }));
+    socket.io.on("reconnect_failed", () => report(browser, "reconnect_failed"));
     socket.onAny((event, ...args) => report(browser, "event", { event, args }));
     socket.on("connect", () => {
       const { id, recovered = false, _pid: pid = null } = socket;

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.e2e.conftest import browsers, node
 from tests.support.replica import Replica
-
-__all__ = ["browsers", "node"]
 
 SOCKETIO = "/socket.io/?EIO=4&transport="
 

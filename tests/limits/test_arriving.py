@@ -13,27 +13,21 @@ import aiohttp
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from tests.e2e.conftest import Browsers
-from tests.engine.wire import Peer, opened
 from tests.limits.conftest import SOCKETIO, limited
-from tests.support.channels import HandshakeRefused
+from tests.support.browsers import Browsers
 from tests.support.client import Clients
+from tests.support.raw_http import upgrade
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint
 from tests.support.waiting import SLACK_S, until
+from tests.support.websocket import HandshakeRefused, Peer, opened
 
 RETRY_S = 0.3
 
 
 async def refusal(replica: Replica, transport: str = "polling") -> tuple[int, dict[str, str], dict[str, Any]]:
     """Ask for a session that is refused; return status, headers and body."""
-    upgrade = {
-        "Upgrade": "websocket",
-        "Connection": "Upgrade",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    }
-    headers = upgrade if transport == "websocket" else {}
+    headers = upgrade() if transport == "websocket" else {}
     async with (
         aiohttp.ClientSession() as http,
         http.get(f"{replica.url}{SOCKETIO}{transport}", headers=headers) as response,
@@ -45,8 +39,7 @@ async def refusal(replica: Replica, transport: str = "polling") -> tuple[int, di
 async def strangers(replica: Replica, count: int) -> AsyncIterator[list[Peer]]:
     """So many websockets that have not authenticated."""
     async with AsyncExitStack() as stack:
-        target = f"{SOCKETIO}websocket"
-        yield [await stack.enter_async_context(opened(replica.port, target=target)) for _ in range(count)]
+        yield [await stack.enter_async_context(opened(replica.port, path="/socket.io/")) for _ in range(count)]
 
 
 async def test_a_storm_is_metered_and_everybody_gets_in(

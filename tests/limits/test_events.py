@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from tests.e2e.conftest import Browsers
 from tests.limits.conftest import limited
+from tests.support.browsers import Browsers
 from tests.support.channels import WebSocketChannel
 from tests.support.client import Clients, RawClient
 from tests.support.replica import Replica, Replicas
@@ -22,15 +22,21 @@ PER_S, BURST = 10, 20
 
 @pytest.fixture(scope="module")
 def replica(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> Replica:
-    return shared_replicas(
-        shared_redis_server.url, GATEWAY_EVENTS_PER_S=str(PER_S), GATEWAY_EVENTS_BURST=str(BURST)
-    )
+    limits = {"GATEWAY_EVENTS_PER_S": str(PER_S), "GATEWAY_EVENTS_BURST": str(BURST)}
+    return shared_replicas(shared_redis_server.url, **limits)
 
 
 async def answers(client: RawClient, count: int) -> list[dict[str, Any]]:
     """Send so many events at once, each with an acknowledgement; return those."""
     calls = [client.call("typing_stop", {"conversation_id": ""}) for _ in range(count)]
     return list(await asyncio.gather(*calls))
+
+
+async def flood(client: RawClient) -> None:
+    """Send far too much, until the connection is cut."""
+    for _ in range(1000):
+        client.emit("ping")
+    await client.dropped()
 
 
 def codes(acks: list[dict[str, Any]]) -> list[str]:
@@ -77,9 +83,7 @@ async def test_who_goes_on_is_cut_and_comes_back_as_it_was(clients: Clients, rep
     client = await clients(replica.url, mint()).connect()
     await client.wait_for("connected")
     sid, before = client.sid, limited(replica).get("events_burst", 0)
-    for _ in range(1000):
-        client.emit("ping")
-    await client.dropped()
+    await flood(client)
     assert isinstance(client.channel, WebSocketChannel)
     assert client.channel.close_code == 1008
     assert len(client.named("pong")) <= BURST + PER_S
@@ -120,23 +124,20 @@ def test_a_browser_may_send_what_piled_up_while_it_was_offline(
 
 async def test_one_clients_flood_is_no_other_clients_limit(clients: Clients, replica: Replica) -> None:
     loud, calm = [await clients(replica.url, mint()).connect() for _ in range(2)]
-    for _ in range(1000):
-        loud.emit("ping")
-    await loud.dropped()
+    await flood(loud)
     assert codes(await answers(calm, 5)) == ["bad_request"] * 5
 
 
-@pytest.mark.parametrize(
-    "packet",
-    [
-        '2["no such event"]',
-        '2/elsewhere,["ping"]',
-        "3123[]",
-        '51-["upload",{"_placeholder":true,"num":0}]',
-        '2["ping"]',
-    ],
-    ids=["unknown event", "unknown namespace", "unasked acknowledgement", "attachments", "event"],
-)
+PACKETS = {
+    "unknown event": '2["no such event"]',
+    "unknown namespace": '2/elsewhere,["ping"]',
+    "unasked acknowledgement": "3123[]",
+    "attachments": '51-["upload",{"_placeholder":true,"num":0}]',
+    "event": '2["ping"]',
+}
+
+
+@pytest.mark.parametrize("packet", PACKETS.values(), ids=PACKETS)
 async def test_everything_counts(clients: Clients, replica: Replica, packet: str) -> None:
     client = await clients(replica.url, mint()).connect()
     channel = client.channel
@@ -144,7 +145,7 @@ async def test_everything_counts(clients: Clients, replica: Replica, packet: str
     for _ in range(3 * BURST):
         channel.send(packet)
         if packet.startswith("5"):
-            channel._frame(2, b"x")
+            channel.send_frame(2, b"x")
     await client.dropped()
     assert channel.close_code == 1008
 
@@ -152,9 +153,7 @@ async def test_everything_counts(clients: Clients, replica: Replica, packet: str
 async def test_a_flood_is_one_line_in_the_log(clients: Clients, replica: Replica) -> None:
     user = new_id()
     client = await clients(replica.url, mint(user)).connect()
-    for _ in range(1000):
-        client.emit("ping")
-    await client.dropped()
+    await flood(client)
     await until(lambda: [line for line in replica.log_lines("socket_disconnected") if line["user"] == user])
     lines = [line for line in replica.log_lines("engine_bad_peer") if line["reason"] == "too many messages"]
     assert {line["remote"] for line in lines} == {"127.0.0.1"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -13,13 +14,15 @@ import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.engine.reader import BINARY, CONTINUATION, TEXT
-from tests.e2e.conftest import Browsers
-from tests.engine.wire import Peer, opened
-from tests.limits.conftest import SOCKETIO, limited
+from tests.limits.conftest import limited
+from tests.support.browsers import Browsers
 from tests.support.client import Clients
+from tests.support.polling import Poller
+from tests.support.raw_http import ask, head
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint
 from tests.support.waiting import SLACK_S, until
+from tests.support.websocket import Peer, frame_head, opened
 
 MOST = 100_000
 
@@ -34,17 +37,15 @@ def replica(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> Re
     )
 
 
-def head(opcode: int, size: int, *, fin: bool = True) -> bytes:
+def begin(opcode: int, size: int, *, fin: bool = True) -> bytes:
     """The head of a client's frame, with a mask that changes nothing."""
-    first = bytes([(0x80 if fin else 0) | opcode])
-    length = bytes([0x80 | size]) if size < 126 else b"\xff" + size.to_bytes(8, "big")
-    return first + length + bytes(4)
+    return frame_head(opcode, size, fin=fin) + bytes(4)
 
 
 @asynccontextmanager
 async def member(replica: Replica) -> AsyncIterator[Peer]:
     """A socket that has authenticated; strangers may send even less."""
-    async with opened(replica.port, target=f"{SOCKETIO}websocket") as peer:
+    async with opened(replica.port, path="/socket.io/") as peer:
         peer.send("40" + json.dumps({"token": mint()}))
         while not str(await peer.receive()).startswith('42["connected"'):
             pass
@@ -53,41 +54,37 @@ async def member(replica: Replica) -> AsyncIterator[Peer]:
 
 async def session(http: aiohttp.ClientSession, replica: Replica) -> str:
     """Open a long-polling session that has authenticated; return its address."""
-    async with http.get(f"{replica.url}{SOCKETIO}polling") as response:
-        url = f"{replica.url}{SOCKETIO}polling&sid={json.loads((await response.text())[1:])['sid']}"
-    await http.post(url, data="40" + json.dumps({"token": mint()}))
-    async with http.get(url) as response:
-        assert (await response.text()).startswith("40")
-    return url
+    poller = Poller(http, f"{replica.url}/socket.io/?EIO=4")
+    await poller.open()
+    await poller.post("40" + json.dumps({"token": mint()}))
+    assert (await poller.poll())[1].startswith("40")
+    return poller.url
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.parametrize("size", [MOST + 1, 1 << 62])
 async def test_an_oversized_frame_is_refused_by_its_head_alone(replica: Replica, opcode: int, size: int) -> None:
     async with member(replica) as peer:
-        peer.raw(head(opcode, size))
+        peer.raw(begin(opcode, size))
         assert await peer.close_code() == 1009
         assert peer.reason == "message too big"
 
 
 async def test_nor_does_it_come_in_parts(replica: Replica) -> None:
     async with member(replica) as peer:
-        peer.raw(head(TEXT, MOST - 1, fin=False) + b"4" * (MOST - 1) + head(CONTINUATION, 2))
+        peer.raw(begin(TEXT, MOST - 1, fin=False) + b"4" * (MOST - 1) + begin(CONTINUATION, 2))
         assert await peer.close_code() == 1009
 
 
 async def test_what_is_sent_all_the_same_takes_no_memory(replica: Replica) -> None:
     async with member(replica) as peer:
         before = replica.memory_kib()
-        peer.raw(head(TEXT, 1 << 40))
+        peer.raw(begin(TEXT, 1 << 40))
         assert await peer.close_code() == 1009
-        chunk = bytes(1 << 20)
-        try:
+        with contextlib.suppress(ConnectionError):
             for _ in range(100):
-                peer.raw(chunk)
+                peer.raw(bytes(1 << 20))
                 await peer.writer.drain()
-        except ConnectionError:
-            pass
         assert replica.memory_kib() - before < 5000
 
 
@@ -116,17 +113,16 @@ async def test_a_poll_that_is_too_large_is_answered_with_the_limit(replica: Repl
     async with aiohttp.ClientSession() as http:
         url = await session(http, replica)
         async with http.post(url, data=b"4" + bytes(MOST)) as response:
-            assert (response.status, await response.json()) == (
-                413,
-                {"code": 6, "message": "Payload too large", "limit": "max_payload_bytes"},
-            )
+            assert response.status == 413
+            said = {"code": 6, "message": "Payload too large", "limit": "max_payload_bytes"}
+            assert await response.json() == said
 
 
 async def test_each_refusal_is_counted(replica: Replica) -> None:
     before = limited(replica).get("max_payload_bytes", 0)
     async with aiohttp.ClientSession() as http, member(replica) as peer:
         await http.post(await session(http, replica), data=bytes(MOST + 1))
-        peer.raw(head(TEXT, MOST + 1))
+        peer.raw(begin(TEXT, MOST + 1))
         await peer.close_code()
     assert limited(replica)["max_payload_bytes"] == before + 2
 
@@ -148,19 +144,10 @@ async def test_a_body_that_does_not_come_is_given_up_in_time(replica: Replica) -
 async def test_two_thousand_oversized_posts_leave_nothing_behind(replica: Replica) -> None:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=50)) as http:
         url = await session(http, replica)
-        head = f"POST {url.removeprefix(replica.url)} HTTP/1.1\r\nHost: x\r\nContent-Length: {MOST + 1}\r\n\r\n"
+        post = head("POST", url.removeprefix(replica.url), {"Content-Length": str(MOST + 1)}) + b"4x"
         before = replica.memory_kib()
-
-        async def oversized(_: int) -> bytes:
-            reader, writer = await asyncio.open_connection("127.0.0.1", replica.port)
-            writer.write(head.encode() + b"4x")
-            status = await reader.readline()
-            writer.transport.abort()
-            await asyncio.sleep(0)
-            return status.split()[1]
-
-        for begin in range(0, 2000, 50):
-            assert set(await asyncio.gather(*map(oversized, range(begin, begin + 50)))) == {b"413"}
+        for _ in range(0, 2000, 50):
+            assert set(await asyncio.gather(*(ask(replica.port, post) for _ in range(50)))) == {413}
         await until(lambda: replica.memory_kib() - before < 3000)
         async with http.post(url, data=b'42["ping"]') as response:
             assert response.status == 200

@@ -1,5 +1,6 @@
-"""Requests that do not come to an end, or are too large, against a running gateway; the rest is in
-tests/engine/test_http_limits.py.
+"""Requests that do not come to an end, or are too large, against a running gateway.
+
+The rest is in `tests/engine/test_http_limits.py` and `tests/engine/test_http_sizes.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import time
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from tests.engine.test_http_limits import line
+from tests.engine.line import line
 from tests.limits.conftest import SOCKETIO, limited
 from tests.support.client import Clients
 from tests.support.replica import Replica, Replicas

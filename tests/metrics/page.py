@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from tests.support.replica import Replica
-
-
-class Sample(NamedTuple):
-    name: str
-    labels: dict[str, str]
-    value: float
 
 
 class Page:
     """One look at the page."""
 
     def __init__(self, text: str) -> None:
-        self.samples = [
-            Sample(sample.name, sample.labels, sample.value)
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        ]
+        self.samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
     def __call__(self, name: str, **labels: str) -> float:
         """Add up the samples of a name that have these labels; 0 where there are none."""

@@ -47,30 +47,25 @@ def dashboard_queries() -> list[str]:
 QUERIES = [*dashboard_queries(), *(alert.expr for alert in ALERTS)]
 
 
-def selectors(expr: Expr) -> list[VectorSelector]:
-    """Return what an expression selects, at any depth."""
-    found: list[VectorSelector] = []
+def nodes(expr: Expr) -> list[Expr]:
+    """Return an expression and all that it consists of, at any depth."""
+    found: list[Expr] = []
 
     def visit(node: Expr) -> None:
         # The parser's walk does not enter the argument of a range.
-        if isinstance(node, MatrixSelector):
-            found.append(node.vector_selector)
-        elif isinstance(node, VectorSelector):
-            found.append(node)
+        found.append(node.vector_selector if isinstance(node, MatrixSelector) else node)
 
     promql_parser.walk(expr, visit)
-    return list({id(selector): selector for selector in found}.values())
+    return list({id(node): node for node in found}.values())
+
+
+def selectors(expr: Expr) -> list[VectorSelector]:
+    """Return what an expression selects."""
+    return [node for node in nodes(expr) if isinstance(node, VectorSelector)]
 
 
 def aggregations(expr: Expr) -> list[AggregateExpr]:
-    found: list[AggregateExpr] = []
-
-    def visit(node: Expr) -> None:
-        if isinstance(node, AggregateExpr):
-            found.append(node)
-
-    promql_parser.walk(expr, visit)
-    return found
+    return [node for node in nodes(expr) if isinstance(node, AggregateExpr)]
 
 
 @pytest.fixture(scope="module")

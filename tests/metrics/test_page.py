@@ -7,12 +7,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.metrics.catalogue import CATALOGUE
 from gateway.metrics.endpoint import merged
-from tests.e2e.conftest import Tenant
 from tests.metrics.page import Page, page_of
 from tests.support.client import Clients
 from tests.support.publisher_process import Publishers
 from tests.support.pytake import incoming_message
 from tests.support.replica import Replicas
+from tests.support.tenant import Tenant, member
 from tests.support.waiting import until
 
 ENDS = {"counter": "_total", "gauge": "", "histogram": ""}
@@ -41,8 +41,7 @@ async def test_no_label_names_a_tenant_a_user_or_a_room(
     redis_server: EmbeddedRedis, replicas: Replicas, publishers: Publishers, clients: Clients, tenant: Tenant
 ) -> None:
     replica, publisher = replicas(redis_server.url), publishers(redis_server.url)
-    client = await clients(replica.url, tenant.token()).connect()
-    await client.join(tenant.conversation)
+    client = await member(clients, replica.url, tenant)
     await publisher.acall("message_new", tenant.id, incoming_message(tenant.conversation))
     await client.wait_for("message:new")
     text = replica.get("/metrics")[1]
@@ -56,9 +55,7 @@ async def test_events_and_deliveries_are_counted_and_timed(
     redis_server: EmbeddedRedis, replicas: Replicas, publishers: Publishers, clients: Clients, tenant: Tenant
 ) -> None:
     replica, publisher = replicas(redis_server.url), publishers(redis_server.url)
-    pages = [await clients(replica.url, tenant.token(who)).connect() for who in (tenant.alice, tenant.bruno)]
-    for page in pages:
-        await page.join(tenant.conversation)
+    pages = [await member(clients, replica.url, tenant, who) for who in (tenant.alice, tenant.bruno)]
     for _ in range(10):
         await publisher.acall("message_new", tenant.id, incoming_message(tenant.conversation))
     for page in pages:
@@ -103,8 +100,7 @@ async def test_what_was_missed_and_given_is_counted(
     redis_server: EmbeddedRedis, replicas: Replicas, publishers: Publishers, clients: Clients, tenant: Tenant
 ) -> None:
     replica, publisher = replicas(redis_server.url), publishers(redis_server.url)
-    client = await clients(replica.url, tenant.token()).connect()
-    await client.join(tenant.conversation)
+    client = await member(clients, replica.url, tenant)
     client.drop()
     await client.dropped()
     for _ in range(3):
@@ -120,8 +116,7 @@ async def test_who_does_not_read_shows_before_being_cut(
     redis_server: EmbeddedRedis, replicas: Replicas, publishers: Publishers, clients: Clients, tenant: Tenant
 ) -> None:
     replica, publisher = replicas(redis_server.url), publishers(redis_server.url)
-    client = await clients(replica.url, tenant.token()).connect()
-    await client.join(tenant.conversation)
+    client = await member(clients, replica.url, tenant)
     client.pause()
     limit = page_of(replica)("gateway_unsent_limit_bytes")
     big = incoming_message(tenant.conversation) | {"content": {"text": "x" * 60_000}}

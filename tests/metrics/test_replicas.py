@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from tests.e2e.conftest import Tenant
 from tests.metrics.page import page_of
 from tests.support.client import Clients
 from tests.support.publisher_process import Publishers
 from tests.support.pytake import incoming_message
 from tests.support.replica import Replicas
+from tests.support.tenant import Tenant
 from tests.support.tokens import new_id
 from tests.support.waiting import until
 
@@ -28,9 +28,8 @@ async def test_four_replicas_with_disjoint_rooms_each_handle_a_quarter(
         client = await clients(replica.url, tenant.token(new_id())).connect()
         await client.join(conversation)
         watching.append(client)
-    sent = [
-        publisher.send("message_new", tenant.id, incoming_message(conversations[i % 4])) for i in range(EVENTS)
-    ]
+    messages = [incoming_message(conversations[i % 4]) for i in range(EVENTS)]
+    sent = [publisher.send("message_new", tenant.id, message) for message in messages]
     await asyncio.gather(*map(asyncio.wrap_future, sent))
     for client in watching:
         await client.wait_for("message:new", count=EVENTS // 4)

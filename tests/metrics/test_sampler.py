@@ -12,7 +12,7 @@ from gateway.app.sampler import Vitals
 
 
 def test_running_out_of_files_is_said_and_counted() -> None:
-    vitals = Vitals(cast(Any, None))
+    vitals = Vitals(cast(Any, None), 0.1)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with capture_logs() as lines:
         vitals.look_for_files()

@@ -12,22 +12,18 @@ from gateway.app.metrics import values
 from gateway.app.replica import Gateway
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.settings import Settings
-from tests.e2e.conftest import Tenant
 from tests.metrics.page import Page, page_of
 from tests.support.client import Clients
 from tests.support.replica import Replicas
+from tests.support.tenant import Tenant
 from tests.support.tokens import SECRET
 from tests.support.waiting import until
 
 CUTS = int(os.environ.get("ABRUPT_CUTS", "400"))
 AT_ONCE = 100
 TABLES = (
-    "gateway_sockets",
-    "gateway_engine_sessions",
-    "gateway_rooms",
-    "gateway_tenants",
-    "gateway_subscriptions",
-    "gateway_users",
+    *("gateway_sockets", "gateway_engine_sessions", "gateway_rooms"),
+    *("gateway_tenants", "gateway_subscriptions", "gateway_users"),
 )
 
 
@@ -48,9 +44,8 @@ async def test_gauges_equal_the_tables_after_many_abrupt_cuts(
         whose = [tenants[i % len(tenants)] for i in range(AT_ONCE)]
         crowd = [clients(replica.url, tenant.token()) for tenant in whose]
         await asyncio.gather(*(client.connect() for client in crowd))
-        await asyncio.gather(
-            *(client.join(tenant.conversation) for client, tenant in list(zip(crowd, whose, strict=True))[::2])
-        )
+        joining = list(zip(crowd, whose, strict=True))[::2]
+        await asyncio.gather(*(client.join(tenant.conversation) for client, tenant in joining))
         assert page_of(replica)("gateway_sockets") == AT_ONCE + 1
         for client in crowd:
             client.drop()

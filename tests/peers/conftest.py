@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 
 from gateway.dev.embedded_redis import EmbeddedRedis
+from gateway.redis.cluster.commands import commands_of, source_of
+from gateway.redis.commands import Commands
 from tests.deploy.conftest import make_proxy, proxies, proxy_kind
-from tests.e2e.conftest import Tenant, browsers, node, tenant
 from tests.support.publisher_process import PublisherProcess
-from tests.support.replica import Replica, replica_factory
+from tests.support.replica import Replica, Replicas
+from tests.support.tenant import Tenant
 
-__all__ = ["Tenant", "browsers", "make_proxy", "node", "proxies", "proxy_kind", "tenant"]
+__all__ = ["Tenant", "make_proxy", "proxies", "proxy_kind"]
 
 Trio = list[Replica]
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis() as server:
-        yield server
-
-
 MAX_BODY_BYTES = 8_000_000
+ORIGIN = "https://app.example.com"
 
 
 @pytest.fixture(scope="module")
-def trio(stage: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
+def trio(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas) -> Trio:
     """Three replicas, which take bodies of up to `MAX_BODY_BYTES`."""
-    settings = {
-        "GATEWAY_CORS_ORIGINS": "https://app.example.com",
-        "GATEWAY_MAX_PAYLOAD_BYTES": str(MAX_BODY_BYTES),
-    }
-    for start in replica_factory(Path(tmp_path_factory.mktemp("trio"))):
-        yield [start(stage.url, **settings) for _ in range(3)]
+    settings = {"GATEWAY_CORS_ORIGINS": ORIGIN, "GATEWAY_MAX_PAYLOAD_BYTES": str(MAX_BODY_BYTES)}
+    return [shared_replicas(shared_redis_server.url, **settings) for _ in range(3)]
 
 
 @pytest.fixture(scope="module")
-def backend(stage: EmbeddedRedis) -> Iterator[PublisherProcess]:
+def backend(shared_redis_server: EmbeddedRedis) -> Iterator[PublisherProcess]:
     """A backend that publishes to them."""
-    process = PublisherProcess(stage.url)
+    process = PublisherProcess(shared_redis_server.url)
     yield process
     assert process.close() == 0
+
+
+@pytest_asyncio.fixture
+async def commands(redis_server: EmbeddedRedis) -> AsyncIterator[Commands]:
+    """Something to ask Redis with."""
+    commands = commands_of(source_of(redis_server.url, name="test"))
+    await commands.start()
+    yield commands
+    await commands.stop()

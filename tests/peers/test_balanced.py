@@ -10,9 +10,8 @@ from publisher import organization
 from tests.deploy.conftest import only
 from tests.deploy.nginx import Nginx
 from tests.deploy.proxy import Proxies, Proxy
-from tests.e2e.conftest import Browsers
 from tests.peers.conftest import Tenant, Trio
-from tests.support.browsers import TRANSPORTS, VERSIONS, Version
+from tests.support.browsers import TRANSPORTS, VERSIONS, Browsers, Version
 from tests.support.publisher_process import PublisherProcess
 from tests.support.waiting import until_sync
 

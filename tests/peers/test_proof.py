@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 import redis.asyncio
 
-from gateway.dev.embedded_redis import EmbeddedRedis
-from gateway.peers.proof import KEY, ROTATE_S, Passed, Proof
-from gateway.redis.cluster.commands import commands_of, source_of
+from gateway.peers.keys import SIGNING_KEY
+from gateway.peers.proof import ROTATE_S, Passed, Proof
 from gateway.redis.commands import Commands
 
 TARGET = "/socket.io/?EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA"
 PASSED = Passed("2001:db8::1", 1)
-
-
-@pytest_asyncio.fixture
-async def commands(redis_server: EmbeddedRedis) -> AsyncIterator[Commands]:
-    commands = commands_of(source_of(redis_server.url, name="test"))
-    await commands.start()
-    yield commands
-    await commands.stop()
 
 
 class Process:
@@ -60,10 +49,8 @@ async def test_nothing_counts_that_is_not_what_was_signed(commands: Commands) ->
         f"{int(period) + 1};{signature};{hops};{remote}",
         f"{period};{signature};{hops};{remote}\n",
         f"{period};é;{hops};{remote}",
-        f"-{good}",
         f"{'9' * 400};{signature};{hops};{remote}",
-        "",
-        ";;;",
+        *(f"-{good}", "", ";;;"),
         f"{period};{signature};٣;{remote}",
     ):
         assert there.reads(value) is None, value
@@ -90,7 +77,7 @@ async def test_keys_change_and_neither_a_late_process_nor_a_wrong_clock_is_a_str
     there.now += 2 * ROTATE_S
     await there.proof.refresh()
     assert there.reads(before) is None
-    for key in await redis_client.keys(f"{KEY}*"):
+    for key in await redis_client.keys(f"{SIGNING_KEY}*"):
         assert 0 < await redis_client.ttl(key) <= 4 * ROTATE_S
 
 
@@ -116,6 +103,6 @@ async def test_a_key_that_anybody_could_guess_is_none(
     here = Process(commands)
     period = int(here.now // ROTATE_S)
     for number in (period - 1, period, period + 1):
-        await redis_client.set(f"{KEY}{number}", value)
+        await redis_client.set(f"{SIGNING_KEY}{number}", value)
     await here.proof.refresh()
     assert here.proof.sign("GET", TARGET, PASSED) == ()

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest_asyncio
 import redis.asyncio
 from structlog.testing import capture_logs
 
-from gateway.dev.embedded_redis import EmbeddedRedis
-from gateway.peers.registry import INDEX, KEY, Registry
-from gateway.redis.cluster.commands import commands_of, source_of
+from gateway.peers.keys import INDEX, KEY
+from gateway.peers.registry import Registry
 from gateway.redis.commands import Commands
 from tests.support.waiting import until
-
-
-@pytest_asyncio.fixture
-async def commands(redis_server: EmbeddedRedis) -> AsyncIterator[Commands]:
-    commands = commands_of(source_of(redis_server.url, name="test"))
-    await commands.start()
-    yield commands
-    await commands.stop()
 
 
 async def test_an_entry_that_is_none_hides_no_other(commands: Commands) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 import ssl
@@ -14,13 +13,16 @@ import pytest
 import redis.asyncio
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from gateway.peers.registry import KEY, Peer
+from gateway.peers.keys import KEY
+from gateway.peers.registry import Peer
 from gateway.peers.tls import Tls
 from tests.deploy.proxy import ask as request
-from tests.engine.wire import polling, websocket
 from tests.metrics.page import page_of
+from tests.support.polling import Poller, http_client, polling
+from tests.support.raw_http import exchange, head, upgrade
 from tests.support.replica import Replica, Replicas
-from tests.support.waiting import PATIENCE_S, until
+from tests.support.waiting import until
+from tests.support.websocket import websocket
 
 UPGRADE = "/socket.io/?EIO=4&transport=websocket&sid="
 POLLING = "/socket.io/?EIO=4&transport=polling&sid="
@@ -59,31 +61,15 @@ async def impostor(client: redis.asyncio.Redis, answer: bytes) -> AsyncIterator[
     fake = Impostor(answer)
     server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    await enter(client, url=f"http://127.0.0.1:{port}", socket="", host="")
+    await client.set(KEY + NAME, json.dumps({"url": f"http://127.0.0.1:{port}", "socket": "", "host": ""}))
     async with server:
         yield fake
 
 
-async def enter(client: redis.asyncio.Redis, **entry: object) -> None:
-    await client.set(KEY + NAME, json.dumps(entry))
-
-
 async def ask(port: int, tail: bytes = b"") -> bytes:
     """Ask for a websocket of `SID`; return all that comes until the connection ends."""
-    key = base64.b64encode(os.urandom(16)).decode()
-    head = (
-        f"GET {UPGRADE}{SID} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
-        "X-Odd: y\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"
-    )
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(head.encode() + tail)
-        async with asyncio.timeout(PATIENCE_S):
-            return await reader.read()
-    finally:
-        writer.transport.abort()
-        await asyncio.sleep(0)
+    odd = {"X-Odd": "y", "X-Forwarded-For": "203.0.113.9"}
+    return await exchange(port, head("GET", UPGRADE + SID, upgrade() | odd) + tail)
 
 
 @pytest.fixture
@@ -100,8 +86,7 @@ def replica(redis_server: EmbeddedRedis, replicas: Replicas) -> Replica:
         (SWITCHED + b"Sec-WebSocket-Accept: AAAA\r\n\r\nleaked", 503),
         (SWITCHED + b"\r\nleaked", 503),
         (b"nonsense\r\n\r\n", 503),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", 503),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", 503),
+        *((b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\n" % length, 503) for length in (b"-1", b"99999999")),
         (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20_000, 503),
         (b"", 503),
     ],
@@ -128,14 +113,9 @@ async def test_no_byte_goes_through_before_the_other_process_has_switched(
 @pytest.mark.parametrize(
     "entry",
     [
-        {"url": "http://127.0.0.1:99999", "socket": "", "host": ""},
-        {"url": "http://[::1", "socket": "", "host": ""},
-        {"url": "ftp://127.0.0.1", "socket": "", "host": ""},
-        {"url": "", "socket": "", "host": ""},
-        {"url": 7, "socket": "", "host": ""},
-        {"url": "http://127.0.0.1:1/elsewhere", "socket": "", "host": ""},
-        {},
-        [],
+        *({"url": url, "socket": "", "host": ""} for url in ("http://127.0.0.1:99999", "http://[::1", "", 7)),
+        *({"url": url, "socket": "", "host": ""} for url in ("ftp://127.0.0.1", "http://127.0.0.1:1/elsewhere")),
+        *({}, []),
     ],
 )
 async def test_an_entry_that_says_nowhere_is_nobodys(
@@ -182,10 +162,7 @@ def pair(redis_server: EmbeddedRedis, replicas: Replicas) -> list[Replica]:
 async def test_each_is_a_connect_of_its_clients_address(pair: list[Replica]) -> None:
     holder, way = pair
     async with AsyncExitStack() as stack:
-        sids = []
-        for number in range(FEW + 3):
-            poller = await stack.enter_async_context(polling_from(holder.port, f"203.0.113.{number}"))
-            sids.append(poller)
+        sids = [await polling_from(holder.port, f"203.0.113.{number}") for number in range(FEW + 3)]
         client = {"X-Forwarded-For": "198.51.100.7"}
         statuses = []
         for sid in sids:
@@ -193,27 +170,21 @@ async def test_each_is_a_connect_of_its_clients_address(pair: list[Replica]) -> 
             statuses.append(peer.status)
         assert statuses == [101] * FEW + [503] * 3
         assert page_of(way)("gateway_tunnels") == FEW
-        other = await stack.enter_async_context(
-            websocket(way.port, target=UPGRADE + sids[-1], headers={"X-Forwarded-For": "198.51.100.8"})
-        )
-        assert other.status == 101
+        another = {"X-Forwarded-For": "198.51.100.8"}
+        peer = await stack.enter_async_context(websocket(way.port, target=UPGRADE + sids[-1], headers=another))
+        assert peer.status == 101
         # Nobody of them authenticates: the process that holds the sessions ends them.
         await until(lambda: page_of(way)("gateway_tunnels") == 0, what="the tunnels to end")
     (line, *_) = way.log_lines("connect_limited")
     assert (line["limit"], line["remote"]) == ("max_sockets_per_address", "198.51.100.7")
 
 
-@asynccontextmanager
-async def polling_from(port: int, address: str) -> AsyncIterator[str]:
+async def polling_from(port: int, address: str) -> str:
     """Open a long-polling session from an address; return its id."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    target = "/socket.io/?EIO=4&transport=polling"
-    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n".encode())
-    async with asyncio.timeout(PATIENCE_S):
-        await reader.readuntil(b"\r\n\r\n")
-        body = await reader.readuntil(b"}")
-    writer.transport.abort()
-    yield str(json.loads(body[1:])["sid"])
+    async with http_client(headers={"X-Forwarded-For": address}) as http:
+        poller = Poller(http, f"http://127.0.0.1:{port}/socket.io/?EIO=4")
+        await poller.open()
+        return poller.sid
 
 
 async def test_no_more_of_them_a_second_than_connects(redis_server: EmbeddedRedis, replicas: Replicas) -> None:

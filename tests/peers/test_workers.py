@@ -30,11 +30,9 @@ def crew(redis_server: EmbeddedRedis, replicas: Replicas) -> Replica:
     return crew
 
 
-async def _everywhere(crew: Replica, clients: Clients, tenant: Tenant, number: int = 12) -> list[RawClient]:
+async def _everywhere(crew: Replica, clients: Clients, tenant: Tenant) -> list[RawClient]:
     """Connect so many clients that each worker is sure to have some."""
-    made = [
-        clients(crew.url, tenant.token(), transport="polling" if i % 2 else "websocket") for i in range(number)
-    ]
+    made = [clients(crew.url, tenant.token(), transport=kind) for kind in ("websocket", "polling") * 6]
     for client in made:
         await client.connect()
         await client.join(tenant.conversation)

@@ -10,15 +10,15 @@ import pytest
 import pytest_asyncio
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from tests.e2e.conftest import browsers, node
 from tests.recovery.conftest import behind_proxy
 from tests.redis.conftest import commands, limits, redis_proxy, source
 from tests.support.browsers import Browser
 from tests.support.client import Clients, RawClient
+from tests.support.redis_server import stage_redis
 from tests.support.replica import Replica, Replicas, replica_factory
 from tests.support.tokens import mint, new_id
 
-__all__ = ["behind_proxy", "browsers", "commands", "limits", "node", "redis_proxy", "source"]
+__all__ = ["behind_proxy", "commands", "limits", "redis_proxy", "source", "stage_redis"]
 
 LEASE_S, GRACE_S, TYPING_S = 6.0, 2.5, 2.0
 TIMES = {
@@ -58,12 +58,6 @@ class Office:
 @pytest.fixture
 def office() -> Office:
     return Office()
-
-
-@pytest.fixture(scope="package")
-def stage_redis() -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis() as server:
-        yield server
 
 
 @pytest.fixture(scope="package")

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from tests.e2e.conftest import Browsers
 from tests.presence.conftest import GRACE_S, LEASE_S, TIMES, Connect, Office, is_told, statuses
-from tests.support.browsers import Browser
+from tests.support.browsers import Browser, Browsers
 from tests.support.proxy import Proxy
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import mint, new_id
@@ -123,12 +122,10 @@ def test_a_page_that_is_reloaded_ten_times_does_not_flicker(
     assert [told for told in statuses(observer) if told[0] == office.ann] == [(office.ann, "online")]
 
 
-async def test_a_black_holed_client_is_noticed(
-    connect: Connect, office: Office, redis_server: EmbeddedRedis, replicas: Replicas
-) -> None:
+async def test_a_black_holed_client_is_noticed(connect: Connect, office: Office, new_replica: Replicas) -> None:
     interval_s, timeout_s = 0.3, 0.7
     heartbeat = {"GATEWAY_PING_INTERVAL_S": str(interval_s), "GATEWAY_PING_TIMEOUT_S": str(timeout_s)}
-    replica = replicas(redis_server.url, **TIMES, **heartbeat)
+    replica = new_replica(**TIMES, **heartbeat)
     observer = await connect(replica.url, office.bob)
     async with Proxy(replica.port) as network:
         await connect(network.http_url, office.ann)
@@ -141,10 +138,10 @@ async def test_a_black_holed_client_is_noticed(
 
 
 def test_presence_is_read_from_redis_and_not_from_peers(
-    browsers: Browsers, redis_server: EmbeddedRedis, replicas: Replicas, office: Office
+    browsers: Browsers, new_replica: Replicas, office: Office
 ) -> None:
     # What the silent one said last is true for long.
-    asked, silent = (replicas(redis_server.url, GATEWAY_PRESENCE_LEASE_S="600") for _ in range(2))
+    asked, silent = (new_replica(GATEWAY_PRESENCE_LEASE_S="600") for _ in range(2))
     opened(browsers, silent, office, office.ann)
     page = opened(browsers, asked, office, office.bob)
     silent.pause()
@@ -188,9 +185,8 @@ async def test_nobody_flickers_when_redis_was_away_for_longer_than_the_lease(
 ) -> None:
     pair = [replicas(lasting_redis_server.url, **TIMES) for _ in range(2)]
     observer = await connect(pair[0].url, office.bob)
-    others = [
-        await connect(replica.url, user) for replica, user in zip(pair, (office.ann, office.cid), strict=True)
-    ]
+    people = zip(pair, (office.ann, office.cid), strict=True)
+    others = [await connect(replica.url, user) for replica, user in people]
     await until(is_told(observer, office.cid, "online"))
     lasting_redis_server.stop()
     await asyncio.sleep(LEASE_S + 1)  # what this is about
@@ -202,14 +198,12 @@ async def test_nobody_flickers_when_redis_was_away_for_longer_than_the_lease(
 
 
 async def test_presence_heals_when_redis_lost_its_data(
-    connect: Connect, office: Office, redis_server: EmbeddedRedis, replicas: Replicas
+    connect: Connect, office: Office, redis_server: EmbeddedRedis, new_replica: Replicas
 ) -> None:
-    pair = [replicas(redis_server.url, may_log=("history_lost",), **TIMES) for _ in range(2)]
+    pair = [new_replica(may_log=("history_lost",), **TIMES) for _ in range(2)]
     observer = await connect(pair[0].url, office.bob, join=True)
-    others = [
-        await connect(replica.url, user, join=True)
-        for replica, user in zip(pair, (office.ann, office.cid), strict=True)
-    ]
+    people = zip(pair, (office.ann, office.cid), strict=True)
+    others = [await connect(replica.url, user, join=True) for replica, user in people]
     for client in (observer, *others):
         client.stay(pair[0].url, pair[1].url)
     redis_server.kill()
@@ -257,9 +251,9 @@ async def test_who_comes_back_is_told_who_came_and_went_without_asking(
 
 
 async def test_who_can_not_be_recovered_is_told_as_well(
-    connect: Connect, office: Office, redis_server: EmbeddedRedis, replicas: Replicas
+    connect: Connect, office: Office, new_replica: Replicas
 ) -> None:
-    replica = replicas(redis_server.url, **TIMES)
+    replica = new_replica(**TIMES)
     client = await connect(replica.url, office.bob, join=True)
     client.drop()
     await connect(replica.url, office.ann, join=True)
@@ -272,12 +266,12 @@ async def test_who_can_not_be_recovered_is_told_as_well(
 
 
 async def test_a_crowd_that_comes_at_once_is_told_in_a_few_events(
-    connect: Connect, office: Office, redis_server: EmbeddedRedis, replicas: Replicas
+    connect: Connect, office: Office, new_replica: Replicas
 ) -> None:
     asyncio.get_running_loop().set_debug(False)
     # A grace within which a crowd is back on any machine.
     grace = {"GATEWAY_PRESENCE_GRACE_S": "10"}
-    pair = [replicas(redis_server.url, **TIMES | grace) for _ in range(2)]
+    pair = [new_replica(**TIMES | grace) for _ in range(2)]
     observer = await connect(pair[0].url, office.bob, statuses=True)
     pages = [await connect(pair[0].url, office.bob, transport=kind) for kind in ("websocket", "polling")]
     crowd = [new_id() for _ in range(120)]

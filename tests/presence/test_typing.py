@@ -7,10 +7,9 @@ import time
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
-from tests.e2e.conftest import Browsers
 from tests.presence.conftest import LEASE_S, TIMES, TYPING_S, Connect, Office
 from tests.recovery.conftest import Behind
-from tests.support.browsers import Node
+from tests.support.browsers import Browsers, Node
 from tests.support.client import RawClient
 from tests.support.replica import Replica, Replicas
 from tests.support.waiting import SLACK_S, until
@@ -64,9 +63,9 @@ async def test_several_typists_are_told_apart(connect: Connect, office: Office, 
 
 @pytest.mark.parametrize("how", ["leaves", "closes", "drops"])
 async def test_typing_ends_with_the_socket(
-    connect: Connect, office: Office, replicas: Replicas, redis_server: EmbeddedRedis, how: str
+    connect: Connect, office: Office, new_replica: Replicas, how: str
 ) -> None:
-    pair = [replicas(redis_server.url, GATEWAY_TYPING_TIMEOUT_S="60") for _ in range(2)]
+    pair = [new_replica(GATEWAY_TYPING_TIMEOUT_S="60") for _ in range(2)]
     ann, bob = await connect(pair[0].url, office.ann, join=True), await connect(pair[1].url, office.bob, join=True)
     ann.emit("typing_start", {"conversation_id": office.talk})
     if how == "leaves":
@@ -84,10 +83,8 @@ async def test_typing_ends_with_the_socket(
     await until(lambda: told(bob)[-1] == (office.ann, False))
 
 
-def test_typing_ends_with_the_typists_process(
-    browsers: Browsers, office: Office, replicas: Replicas, redis_server: EmbeddedRedis
-) -> None:
-    pair = [replicas(redis_server.url, GATEWAY_TYPING_TIMEOUT_S="60") for _ in range(2)]
+def test_typing_ends_with_the_typists_process(browsers: Browsers, office: Office, new_replica: Replicas) -> None:
+    pair = [new_replica(GATEWAY_TYPING_TIMEOUT_S="60") for _ in range(2)]
     observer = browsers(pair[0].url, office.token(office.bob))
     observer.connected()
     observer.join(office.talk)
@@ -116,9 +113,9 @@ async def test_typing_ends_though_the_typists_replica_was_killed(
 
 
 async def test_own_tabs_hear_of_it_only_where_they_are_to(
-    connect: Connect, office: Office, replicas: Replicas, redis_server: EmbeddedRedis
+    connect: Connect, office: Office, new_replica: Replicas
 ) -> None:
-    replica = replicas(redis_server.url, **TIMES, GATEWAY_TYPING_TO_OWN_TABS="true")
+    replica = new_replica(**TIMES, GATEWAY_TYPING_TO_OWN_TABS="true")
     ann, tab = await connect(replica.url, office.ann, join=True), await connect(replica.url, office.ann, join=True)
     await type(ann, office)
     await tab.wait_for("user_typing", count=2)
@@ -152,9 +149,9 @@ async def test_who_joins_is_told_who_types(connect: Connect, office: Office, pai
 
 
 async def test_one_who_came_back_can_stop_what_it_began_before(
-    connect: Connect, office: Office, replicas: Replicas, redis_server: EmbeddedRedis
+    connect: Connect, office: Office, new_replica: Replicas
 ) -> None:
-    here, there = (replicas(redis_server.url, GATEWAY_TYPING_TIMEOUT_S="60") for _ in range(2))
+    here, there = (new_replica(GATEWAY_TYPING_TIMEOUT_S="60") for _ in range(2))
     ann, bob = await connect(here.url, office.ann, join=True), await connect(there.url, office.bob, join=True)
     await type(ann, office)
     await bob.wait_for("user_typing")
@@ -170,8 +167,8 @@ async def test_one_who_came_back_can_stop_what_it_began_before(
 async def test_what_ends_while_a_replica_does_not_hear_is_told_when_it_does(
     connect: Connect, office: Office, redis_server: EmbeddedRedis, replicas: Replicas, behind_proxy: Behind
 ) -> None:
+    replica = replicas(redis_server.url)  # before the proxy, which is on this loop
     proxy, deaf = await behind_proxy(redis_server.port)
-    replica = replicas(redis_server.url)
     ann, bob = await connect(replica.url, office.ann, join=True), await connect(deaf.url, office.bob, join=True)
     cid = await connect(replica.url, office.cid, join=True)
     await type(ann, office)

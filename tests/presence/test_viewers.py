@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation
-from tests.e2e.conftest import Browsers
 from tests.presence.conftest import Connect, Office
+from tests.support.browsers import Browsers
 from tests.support.publisher_process import Publishers
 from tests.support.replica import Replica
 from tests.support.tokens import new_id

@@ -14,10 +14,13 @@ from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import Receipt, conversation
 from tests.support.client import Clients, RawClient
 from tests.support.proxy import Proxy
-from tests.support.publisher_process import PublisherProcess
+from tests.support.publisher_process import PublisherProcess, backend
 from tests.support.pytake import sent_message
+from tests.support.redis_server import stage_redis
 from tests.support.replica import Replica, alive, replica_factory
 from tests.support.tokens import mint, new_id
+
+__all__ = ["backend", "stage_redis"]
 
 
 @dataclass
@@ -28,9 +31,9 @@ class Team:
     agent: str = field(default_factory=new_id)
     talk: str = field(default_factory=new_id)
 
-    def token(self, user: str | None = None) -> str:
+    def token(self, user: str | None = None, **claims: Any) -> str:
         """Mint a token for one of its users, the agent by default."""
-        return mint(user or self.agent, self.id)
+        return mint(user or self.agent, self.id, **claims)
 
     async def say(self, backend: PublisherProcess, text: str, **more: Any) -> Receipt:
         """Publish a message to the conversation."""
@@ -39,9 +42,8 @@ class Team:
 
     async def note(self, backend: PublisherProcess, number: int) -> Receipt:
         """Publish a numbered event to the conversation."""
-        receipt: Receipt = await backend.acall(
-            "emit", self.id, "test:event", {"n": number}, to=conversation(self.talk)
-        )
+        data, room = {"n": number}, conversation(self.talk)
+        receipt: Receipt = await backend.acall("emit", self.id, "test:event", data, to=room)
         return receipt
 
 
@@ -50,15 +52,23 @@ def numbers(client: RawClient) -> list[int]:
     return [event.data["n"] for event in client.named("test:event")]
 
 
+async def comes_back_trimmed(client: RawClient) -> None:
+    """Reconnect; the client is told that a part of its history is gone."""
+    await client.reconnect()
+    greeting = await client.wait_for("connected", count=2)
+    assert (greeting.data["recovered"], greeting.data["reason"]) == (False, "trimmed")
+
+
+async def type_both_ways(one: RawClient, other: RawClient, team: Team) -> None:
+    """Have two members of the conversation see each other type."""
+    for typist, reader in ((one, other), (other, one)):
+        typist.emit("typing_start", {"conversation_id": team.talk})
+        await reader.wait_for("user_typing")
+
+
 @pytest.fixture
 def team() -> Team:
     return Team()
-
-
-@pytest.fixture(scope="package")
-def stage_redis() -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis() as server:
-        yield server
 
 
 @pytest.fixture(scope="package")
@@ -66,14 +76,6 @@ def replica_pair(stage_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFa
     """Two replicas that nobody is to break."""
     for start in replica_factory(tmp_path_factory.mktemp("pair")):
         yield [start(stage_redis.url), start(stage_redis.url)]
-
-
-@pytest.fixture(scope="package")
-def backend(stage_redis: EmbeddedRedis) -> Iterator[PublisherProcess]:
-    """A backend that publishes to them."""
-    process = PublisherProcess(stage_redis.url)
-    yield process
-    assert process.close() == 0
 
 
 Join = Callable[..., Awaitable[RawClient]]

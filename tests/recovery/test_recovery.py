@@ -8,8 +8,8 @@ import redis.asyncio
 
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import conversation, user
-from tests.recovery.conftest import Join, Team, numbers
-from tests.support.client import Clients
+from tests.recovery.conftest import Join, Team, comes_back_trimmed, numbers
+from tests.support.client import Clients, RawClient
 from tests.support.publisher_process import PublisherProcess, Publishers
 from tests.support.redis_server import RedisServers
 from tests.support.replica import Replica, Replicas
@@ -96,11 +96,8 @@ async def test_many_that_return_to_a_long_history_do_not_fill_redis(
     for client in crowd:
         client.drop()
     room, events = conversation(team.talk), 200
-    sending = (
-        backend.acall("emit", team.id, "test:event", {"n": number, "pad": "x" * 10_000}, to=room)
-        for number in range(events)
-    )
-    await asyncio.gather(*sending)
+    large = [{"n": number, "pad": "x" * 10_000} for number in range(events)]
+    await asyncio.gather(*(backend.acall("emit", team.id, "test:event", data, to=room) for data in large))
     await asyncio.gather(*(client.reconnect() for client in crowd))
     await asyncio.gather(*(client.wait_for("test:event", count=events) for client in crowd))
     assert all(numbers(client) == list(range(events)) for client in crowd)
@@ -176,6 +173,11 @@ async def test_a_client_without_recovery_asks_for_what_it_missed_when_it_joins(
     assert [event["data"]["n"] for event in answer["events"]] == [5, 6]
 
 
+async def has_all_since(offset: str | None, client: RawClient, team: Team) -> bool:
+    """Return whether the answer to a join from an offset says that it is complete."""
+    return bool((await client.join(team.talk, since=offset))["complete"])
+
+
 async def test_trimmed_history_is_told_to_both_kinds_of_client(
     agent: Join,
     clients: Clients,
@@ -192,12 +194,8 @@ async def test_trimmed_history_is_told_to_both_kinds_of_client(
     client.drop()
     for number in range(1, 8):
         await team.note(backend, number)
-    await client.reconnect()
-    greeting = await client.wait_for("connected", count=2)
-    assert (greeting.data["recovered"], greeting.data["reason"]) == (False, "trimmed")
-    other = await clients(replica.url, team.token()).connect()
-    answer = await other.join(team.talk, since=last)
-    assert not answer["complete"]
+    await comes_back_trimmed(client)
+    assert not await has_all_since(last, await clients(replica.url, team.token()).connect(), team)
 
 
 async def test_flushed_history_is_told_to_both_kinds_of_client(
@@ -218,8 +216,21 @@ async def test_flushed_history_is_told_to_both_kinds_of_client(
     await team.note(backend, 1)
     client.stay()
     await until(lambda: any(event.data.get("reason") == "epoch" for event in client.named("connected")))
-    other = await clients(replica.url, team.token()).connect()
-    answer = await other.join(team.talk, since=last)
-    assert not answer["complete"]
+    assert not await has_all_since(last, await clients(replica.url, team.token()).connect(), team)
     await team.note(backend, 2)
     await until(lambda: numbers(client)[-1:] == [2], what="the room to be kept")
+
+
+async def test_a_room_that_was_taken_and_joined_again_is_kept(
+    agent: Join, team: Team, backend: PublisherProcess, replica_pair: list[Replica]
+) -> None:
+    # Another agent holds the room on this replica, so the rejoin does not ask Redis for its place.
+    client, _ = await agent(replica_pair[0].url), await agent(replica_pair[0].url, new_id())
+    await backend.acall("leave_room", team.id, team.agent, conversation(team.talk))
+    await client.wait_for("left_conversation")
+    await client.join(team.talk)
+    client.drop()
+    await team.note(backend, 1)
+    await client.reconnect(replica_pair[1].url)
+    await client.wait_for("test:event")
+    assert client.recovered

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import hiredis
 import pytest
+import pytest_asyncio
 
 from gateway.redis.commands import OPEN_ERRORS
 from gateway.redis.connection import TURN_S, AnswerLost, Connection, RedisUnavailable, ReplyError, Source
@@ -36,6 +37,13 @@ async def opened(source: Source, lost: Losses, **more: Any) -> Connection:
     connection = Connection(source, on_lost=lost, **more)
     await connection.open()
     return connection
+
+
+@pytest_asyncio.fixture
+async def connection(source: Source, lost: Losses) -> AsyncIterator[Connection]:
+    connection = await opened(source, lost)
+    yield connection
+    await connection.close()
 
 
 # -- what it takes over from redis-py
@@ -86,15 +94,12 @@ async def test_a_connection_that_lost_its_inside_fails_at_the_start(
 # -- asking
 
 
-async def test_answers_come_in_the_order_of_the_questions(source: Source, lost: Losses) -> None:
-    connection = await opened(source, lost)
+async def test_answers_come_in_the_order_of_the_questions(connection: Connection) -> None:
     asked = [connection.ask("ECHO", str(i)) for i in range(500)]
     assert await asyncio.gather(*asked) == [str(i).encode() for i in range(500)]
-    await connection.close()
 
 
-async def test_questions_of_one_turn_share_one_write(source: Source, lost: Losses, redis_client: Client) -> None:
-    connection = await opened(source, lost)
+async def test_questions_of_one_turn_share_one_write(connection: Connection) -> None:
     await connection.ask("PING")
     writes: list[bytes] = []
     transport: Any = connection._transport
@@ -111,31 +116,24 @@ async def test_questions_of_one_turn_share_one_write(source: Source, lost: Losse
     await asyncio.gather(*(connection.ask("PING") for _ in range(50)))
     assert len(writes) == 1
     connection._transport = transport
-    await connection.close()
 
 
-async def test_words_may_be_text_bytes_and_numbers(source: Source, lost: Losses) -> None:
-    connection = await opened(source, lost)
+async def test_words_may_be_text_bytes_and_numbers(connection: Connection) -> None:
     assert await connection.ask("SET", b"k\x00", "ü", "PX", 60_000) == b"OK"
     assert await connection.ask("GET", b"k\x00") == "ü".encode()
     assert await connection.ask("INCRBYFLOAT", "n", 0.5) == b"0.5"
-    await connection.close()
 
 
-async def test_an_error_answer_raises_with_redis_own_words(source: Source, lost: Losses) -> None:
-    connection = await opened(source, lost)
+async def test_an_error_answer_raises_with_redis_own_words(connection: Connection) -> None:
     with pytest.raises(ReplyError, match=r"^NOSCRIPT"):
         await connection.ask("EVALSHA", "0" * 40, 0)
     assert await connection.ask("PING") == b"PONG"
-    await connection.close()
 
 
-async def test_a_question_that_nobody_waits_for_any_more_shifts_no_answer(source: Source, lost: Losses) -> None:
-    connection = await opened(source, lost)
+async def test_a_question_that_nobody_waits_for_any_more_shifts_no_answer(connection: Connection) -> None:
     first, second = connection.ask("ECHO", "1"), connection.ask("ECHO", "2")
     first.cancel()
     assert await second == b"2"
-    await connection.close()
 
 
 # -- the end

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -124,6 +126,16 @@ class Flow:
         for client in clients:
             await client.wait_for("test:event", count=self.sent, within_s=within_s)
             assert numbers(client) == list(range(self.sent))
+
+
+async def falls_silent_and_comes_back(master: EmbeddedRedis, flow: Flow, client: RawClient) -> None:
+    """Stop a master until another has taken its place; events go on, and it comes back as a replica."""
+    os.kill(master.pid, signal.SIGSTOP)
+    await flow.flows(client)
+    os.kill(master.pid, signal.SIGCONT)
+    await until(lambda: has_stepped_down(master))
+    await flow.arrived(client)
+    assert client.recoveries == []
 
 
 Flows = Callable[[str, Team], Flow]

@@ -14,6 +14,7 @@ from publisher.wire import meta_key
 from tests.recovery.conftest import Behind, Team, behind_proxy, numbers
 from tests.redis_modes.conftest import joined
 from tests.support.client import Clients
+from tests.support.proxy import Proxy
 from tests.support.redis_cluster import ask, is_in_sync
 from tests.support.redis_server import RedisServers
 from tests.support.waiting import until
@@ -46,6 +47,12 @@ async def cut_off(standby: EmbeddedRedis, primary: EmbeddedRedis) -> None:
     await asyncio.to_thread(ask, standby, "REPLICAOF", "NO", "ONE")
 
 
+def fail_over(primary: EmbeddedRedis, standby: EmbeddedRedis, proxy: Proxy) -> None:
+    primary.kill()
+    proxy.point_to(standby.port)
+    proxy.cut()
+
+
 async def test_events_that_only_the_old_master_had_are_told_and_later_ones_delivered(
     redis_server: EmbeddedRedis, standby: EmbeddedRedis, behind_proxy: Behind, clients: Clients
 ) -> None:
@@ -60,9 +67,7 @@ async def test_events_that_only_the_old_master_had_are_told_and_later_ones_deliv
         await note(events, team, 2)
         await client.wait_for("test:event", count=2)
         client.stay()
-        redis_server.kill()
-        proxy.point_to(standby.port)
-        proxy.cut()
+        fail_over(redis_server, standby, proxy)
         await until(lambda: client.recoveries == [False])
         away.stay()
         await until(lambda: away.recoveries == [False])
@@ -93,9 +98,7 @@ async def test_a_new_master_whose_clock_is_behind_hides_nothing(
         await note(events, team, 2)
         await client.wait_for("test:event", count=2)
         client.stay()
-        redis_server.kill()
-        proxy.point_to(standby.port)
-        proxy.cut()
+        fail_over(redis_server, standby, proxy)
         await until(lambda: client.recoveries == [False])
         await client.join(team.talk)
         await note(events, team, 3)
@@ -113,9 +116,7 @@ async def test_a_failover_that_loses_nothing_tells_nobody(
         await note(events, team, 1, 2)
         await client.wait_for("test:event", count=2)
         await cut_off(standby, redis_server)
-        redis_server.kill()
-        proxy.point_to(standby.port)
-        proxy.cut()
+        fail_over(redis_server, standby, proxy)
         await until(lambda: bool(replica.log_lines("tenant_resynced")))
         await note(events, team, 3)
     await client.wait_for("test:event", count=3)

@@ -15,13 +15,11 @@ from publisher.rooms import Room
 from tests.outbox.conftest import Relays, relays
 from tests.outbox.databases import BackendDatabase
 from tests.recovery.conftest import Team
-from tests.redis_modes.test_cluster import Fault, failed_over, killed, migrated, team_on
+from tests.redis_modes.test_cluster import Fault, failed_over, kill_shard, killed, migrated, team_on
 from tests.support.redis_cluster import RedisCluster, ask
-from tests.support.waiting import PATIENCE_S, until
+from tests.support.waiting import until
 
 __all__ = ["relays"]
-
-FAILOVER_S = PATIENCE_S
 
 
 @pytest.fixture
@@ -60,7 +58,7 @@ async def test_rows_go_on_where_their_slot_is_by_now_each_once_and_in_order(
     await asyncio.to_thread(fault, cluster, here)
     for team in (here, there):
         add(database, team, 3, 4)
-    await until(database.is_empty, FAILOVER_S)
+    await until(database.is_empty)
     for team in (here, there):
         assert published(cluster, team) == [1, 2, 3, 4]
     await until(lambda: relay.counters.relayed == 8, what="the relay to have counted all")
@@ -70,14 +68,12 @@ async def test_a_shard_that_is_away_holds_up_no_other_tenants_rows(
     cluster: RedisCluster, relays: Relays, database: BackendDatabase
 ) -> None:
     away, there = team_on(cluster, 0), team_on(cluster, 1)
-    lost = cluster.owner(away.id)
-    cluster.replica_of(lost).kill()
-    lost.kill()
+    kill_shard(cluster, away)
     for number in range(3):
         for team in (away, there):
             add(database, team, number)
     relay = relays(database.url, cluster.url)
-    await until(lambda: relay.counters.relayed == 3, FAILOVER_S)
+    await until(lambda: relay.counters.relayed == 3)
     assert published(cluster, there) == [0, 1, 2]
     assert database.count() == 3
 

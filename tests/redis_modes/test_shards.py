@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 from gateway.core.clock import ServerClock
 from gateway.redis.cluster.commands import ClusterCommands, ClusterSource
 from gateway.redis.cluster.subscriber import ClusterSubscriber
-from gateway.redis.subscriber import Subscriber
 from publisher import wire
 from publisher.address import parse_address
 from publisher.rooms import Room
@@ -19,24 +19,8 @@ from tests.support.redis_cluster import RedisCluster, ask
 from tests.support.tokens import new_id
 from tests.support.waiting import PATIENCE_S, until
 
-
-class Nobody:
-    """A listener that has no logs to read."""
-
-    def lost(self, ear: Subscriber) -> None:
-        pass
-
-    async def back(self, ear: Subscriber) -> None:
-        pass
-
-    def moving(self, channels: object) -> None:
-        pass
-
-    async def moved(self, channels: object) -> None:
-        pass
-
-    def gone(self, ear: Subscriber) -> None:
-        pass
+# A listener that has no logs to read.
+NOBODY = Mock(back=AsyncMock(), moved=AsyncMock())
 
 
 async def test_a_subscription_that_ends_while_it_is_being_taken_over_is_asked_for_again(
@@ -46,11 +30,9 @@ async def test_a_subscription_that_ends_while_it_is_being_taken_over_is_asked_fo
     commands = ClusterCommands(ClusterSource(parse_address(cluster.url), name="test"))
     await commands.start()
     heard: list[bytes] = []
+    clock = ServerClock(time.monotonic)
     front = ClusterSubscriber(
-        commands,
-        on_message=lambda _, data: heard.append(data),
-        listener=Nobody(),
-        clock=ServerClock(time.monotonic),
+        commands, on_message=lambda _, data: heard.append(data), listener=NOBODY, clock=clock
     )
     await front.start()
     try:

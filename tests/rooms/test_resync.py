@@ -1,158 +1,24 @@
-"""The resyncs of many tenants: how many at a time, in which order, and what one that fails takes from the others.
+"""The resyncs of many tenants: how many at a time, in which order, what one that fails takes from the others.
 
-Redis is a stand-in that answers when the test says so: each answer is one round trip.
+`test_heard_until.py` has up to when a replica has heard everything.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from gateway.core.history import Entry, Log, Retention
-from gateway.core.hub import Hub
-from gateway.core.limits import LIMITS, Limits
-from gateway.core.model import RoomState, Tenant
+from gateway.core.history import Entry
+from gateway.core.limits import Limits
 from gateway.redis.connection import RedisUnavailable, ReplyError
-from gateway.rooms.logs import Snapshot
-from gateway.rooms.resync import AT_ONCE, ENTRY_BYTES, Resync
-from publisher import Room
+from gateway.rooms.resync import AT_ONCE, ENTRY_BYTES
 from publisher.wire import parse_message
-from tests.core.parts import Troubles
+from tests.rooms.ground import EPOCH, Ground
 from tests.support.waiting import until
 
-ROOM = Room("organization:all")
-EPOCH = "e1"
 BROKEN = ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")
-
-
-class Redis:
-    """What a resync asks: the logs, the connection that hears, and the one that asks."""
-
-    publishing = "PUBLISH"
-
-    retention = Retention(500, 3600.0)
-
-    def __init__(self) -> None:
-        self.server = "the master"
-        """Where we hear; what asks is somewhere else where the test says so."""
-        self.asks: Any = self
-        self.heard_until = 1
-        self.asked: list[str] = []
-        """Tenants whose logs were asked for, in order."""
-        self.most = 0
-        """Questions that waited for their answer at a time, at the most."""
-        self.round_trips = 0
-        self.drops = 0
-        self.events: dict[str, int] = {}
-        self.entries: tuple[Entry, ...] = ()
-        """What every log holds, in place of so many `events`."""
-        self.broken: dict[str, Exception] = {}
-        self._waiting: list[asyncio.Future[None]] = []
-        self._loop = asyncio.get_running_loop()
-
-    # -- as History
-
-    async def read(self, tenant: str, after: Mapping[Room, int], **_: object) -> Snapshot:
-        self.asked.append(tenant)
-        await self._answer()
-        if tenant in self.broken:
-            raise self.broken[tenant]
-        seqs = range(2, 2 + self.events.get(tenant, 0))
-        entries = self.entries or tuple(Entry(seq, seq - 1, b'["e",%d]' % seq) for seq in seqs)
-        log = Log(1, entries, 1000, complete=True, tail=1000, horizon=1000)
-        logs = {room: log._replace(after=seq) for room, seq in after.items()}
-        return Snapshot(EPOCH, 1000, logs)
-
-    async def _answer(self) -> None:
-        answer = self._loop.create_future()
-        self._waiting.append(answer)
-        self.most = max(self.most, len(self._waiting))
-        await answer
-
-    # -- as Subscriber and Commands
-
-    @property
-    def commands(self) -> Any:
-        return self.asks
-
-    def of(self, tenant: str) -> Redis:
-        return self
-
-    async def wait_up(self, timeout_s: float) -> None:
-        """It is."""
-
-    async def fence(self) -> None:
-        await self._answer()
-
-    def drop(self) -> None:
-        self.drops += 1
-
-    def ask(self, *words: object) -> asyncio.Future[Any]:
-        asked: asyncio.Future[Any] = self._loop.create_future()
-        asked.set_result(0)
-        return asked
-
-    # -- what the test does
-
-    async def answer(self) -> None:
-        """Answer all that is asked: one round trip."""
-        waiting, self._waiting = self._waiting, []
-        self.round_trips += bool(waiting)
-        for each in waiting:
-            if not each.done():
-                each.set_result(None)
-        for _ in range(5):
-            await asyncio.sleep(0)
-
-    async def answer_until(self, task: asyncio.Future[Any]) -> None:
-        for _ in range(100_000):
-            if task.done():
-                return
-            await self.answer()
-        raise AssertionError("it never ends")
-
-
-class Ground:
-    """A replica's resyncs, with tenants of one room each."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.redis = Redis()
-        self.hub = Hub(Troubles(), limits=limits)
-        redis: Any = self.redis
-        self.resync = Resync(self.hub, redis, redis, redis.of)
-
-    def tenants(self, count: int) -> list[Tenant]:
-        found = [self.hub.tenant(f"t{i}") for i in range(count)]
-        for tenant in found:
-            tenant.epoch = EPOCH
-            self.room(tenant).last_seq = 1
-        return found
-
-    def room(self, tenant: Tenant) -> RoomState:
-        return self.hub.room(tenant, ROOM)
-
-    def break_and_mend(self) -> asyncio.Task[None]:
-        """Lose the connection, and have it back."""
-        ear: Any = self.redis
-        self.resync.lost(ear)
-        return asyncio.create_task(self.resync.back(ear))
-
-
-@pytest.fixture
-def limits() -> Limits:
-    return LIMITS
-
-
-@pytest_asyncio.fixture
-async def ground(limits: Limits) -> AsyncIterator[Ground]:
-    asyncio.get_running_loop().set_debug(False)  # thousands of tasks
-    ground = Ground(limits)
-    yield ground
-    await ground.resync.stop()
 
 
 async def test_thousands_of_tenants_are_resynced_many_at_a_time(ground: Ground) -> None:
@@ -319,84 +185,3 @@ async def test_redis_away_for_all_ends_it_at_once(ground: Ground) -> None:
     (error,) = await asyncio.gather(back, return_exceptions=True)
     assert isinstance(error, RedisUnavailable)
     assert len(ground.redis.asked) <= 2 * AT_ONCE
-
-
-# -- up to when everything was heard
-
-
-class Recipients:
-    """Takes note of since when each recheck asks, and waits with it where the test says so."""
-
-    def __init__(self, may_go_on: asyncio.Event) -> None:
-        self.since: list[int | None] = []
-        self.rechecks = 0
-        self._may_go_on = may_go_on
-
-    async def recheck(self, tenant: Tenant) -> None:
-        self.rechecks += 1
-        await self._may_go_on.wait()
-        self.since.append(tenant.heard_until)
-
-
-class Hearing:
-    """One tenant, of which everything had been heard up to 100 when the connection broke."""
-
-    def __init__(self, ground: Ground) -> None:
-        self.ground = ground
-        (self.tenant,) = ground.tenants(1)
-        self.may_go_on = asyncio.Event()
-        self.recipients = Recipients(self.may_go_on)
-        recipients: Any = self.recipients
-        ground.resync.recipients = recipients
-        ground.redis.heard_until = 100
-
-    def break_and_mend(self) -> asyncio.Task[None]:
-        """Break; on the new connection a probe comes back before anything is made good."""
-        back = self.ground.break_and_mend()
-        self.ground.redis.heard_until += 100
-        return back
-
-    async def answer_until_recheck(self, count: int) -> None:
-        while self.recipients.rechecks < count:
-            await self.ground.redis.answer()
-
-    async def end(self, back: asyncio.Future[None]) -> None:
-        self.may_go_on.set()
-        await self.ground.redis.answer_until(back)
-        await until(lambda: not self.ground.resync._under_way)
-
-
-@pytest_asyncio.fixture
-async def hearing(ground: Ground) -> Hearing:
-    return Hearing(ground)
-
-
-async def test_a_resync_that_is_asked_for_in_the_middle_of_one_hides_nothing(hearing: Hearing) -> None:
-    back = hearing.break_and_mend()
-    await until(lambda: bool(hearing.ground.redis.asked))
-    hearing.ground.resync.start(hearing.tenant)
-    await hearing.end(back)
-    assert hearing.recipients.since == [100]
-
-
-async def test_a_gap_while_a_break_is_looked_back_at_hides_nothing(hearing: Hearing) -> None:
-    back = hearing.break_and_mend()
-    await hearing.answer_until_recheck(1)
-    hearing.ground.resync.start(hearing.tenant)
-    await hearing.end(back)
-    assert hearing.recipients.since == [100, 100]
-
-
-async def test_a_break_while_another_is_looked_back_at_hides_nothing(hearing: Hearing) -> None:
-    first = hearing.break_and_mend()
-    await hearing.answer_until_recheck(1)
-    again = hearing.break_and_mend()
-    await asyncio.gather(first, return_exceptions=True)
-    await hearing.end(again)
-    assert hearing.recipients.since == [100]
-
-
-async def test_what_was_looked_back_at_is_not_looked_back_at_again(hearing: Hearing) -> None:
-    await hearing.end(hearing.break_and_mend())
-    await hearing.end(hearing.break_and_mend())
-    assert hearing.recipients.since == [100, 200]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Literal
 
-from tests.support import node
+import pytest
+
+from tests.support.child import Child
+from tests.support.node import JS, installed
 from tests.support.waiting import PATIENCE_S, until_sync
 
 Version = Literal["4.0", "4.5", "newest"]
@@ -27,22 +27,13 @@ Matching = Callable[[Any], bool]
 QUICK = {"reconnectionDelay": 20, "reconnectionDelayMax": 200, "randomizationFactor": 0}
 
 
-class Node:
+class Node(Child):
     """The process that runs the browsers."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [str(node.installed()), "driver.mjs"],
-            cwd=node.JS,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-        )
         self._ids = count(1)
         self._browsers: dict[int, Browser] = {}
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        super().__init__([str(installed()), "driver.mjs"], JS)
 
     def open(
         self,
@@ -72,38 +63,10 @@ class Node:
 
     def command(self, do: str, browser: Browser, **facts: Any) -> None:
         """Tell the process to do something with a browser."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": do, "browser": browser.ident, **facts}) + "\n")
+        self.tell({"do": do, "browser": browser.ident, **facts})
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            report = json.loads(line)
-            self._browsers[report["browser"]].reports.append(report)
-
-    def kill(self) -> None:
-        """End the process with SIGKILL: its pages can't say goodbye."""
-        self._process.kill()
-        self._process.wait()
-        self._reader.join(PATIENCE_S)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-
-    def close(self) -> None:
-        """End the process; all its pages are gone."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.close()
-        try:
-            status = self._process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            status = self._process.wait()
-        self._reader.join(PATIENCE_S)
-        stdout.close()
-        assert status == 0, "the browsers' process failed; its stderr says why"
+    def _hear(self, line: Report) -> None:
+        self._browsers[line["browser"]].reports.append(line)
 
 
 class Browser:
@@ -186,7 +149,7 @@ class Browser:
 
     def events(self, event: str, where: Matching | None = None) -> list[Any]:
         """Return the first arguments of all events of one name."""
-        return [report["args"][0] for report in self._named(event, where)]
+        return [report["args"][0] for report in self.seen("event", _named(event, where))]
 
     def wait_for(self, event: str, where: Matching | None = None, *, times: int = 1) -> Any:
         """Wait for the n-th event of a name, `where` its first argument is such; return that argument."""
@@ -194,19 +157,38 @@ class Browser:
 
     def report_of(self, event: str, where: Matching | None = None, *, times: int = 1) -> Report:
         """Do as `wait_for` does, and give the whole report."""
-        return self.wait(
-            "event",
-            lambda report: report["event"] == event and (where is None or where(report["args"][0])),
-            times=times,
-        )
+        return self.wait("event", _named(event, where), times=times)
 
-    def _named(self, event: str, where: Matching | None) -> list[Report]:
-        return self.seen(
-            "event",
-            lambda report: report["event"] == event and (where is None or where(report["args"][0])),
-        )
+
+def _named(event: str, where: Matching | None) -> Matching:
+    return lambda report: report["event"] == event and (where is None or where(report["args"][0]))
 
 
 def now() -> float:
     """Return the time by the clock of the reports."""
     return time.monotonic()
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Node]:
+    """The process in which all browsers run."""
+    process = Node()
+    yield process
+    assert process.close() == 0, "the browsers' process failed; its stderr says why"
+
+
+Browsers = Callable[..., Browser]
+
+
+@pytest.fixture
+def browsers(node: Node) -> Iterator[Browsers]:
+    """Open pages: `browsers(url, token, version="4.0", transports=["polling"])`; closed after the test."""
+    opened: list[Browser] = []
+
+    def open_page(*args: object, **options: object) -> Browser:
+        opened.append(node.open(*args, **options))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield open_page
+    for browser in opened:
+        browser.close()

@@ -10,9 +10,10 @@ from typing import Any, Literal, Self
 
 import pytest_asyncio
 
-from tests.support.channels import Channel, HandshakeRefused, PollingChannel, WebSocketChannel
+from tests.support.channels import Channel, PollingChannel, WebSocketChannel
 from tests.support.inbox import Inbox, Received
 from tests.support.waiting import PATIENCE_S
+from tests.support.websocket import HandshakeRefused
 
 PACKETS_KEPT = 8
 Transport = Literal["websocket", "polling"]
@@ -61,7 +62,7 @@ class RawClient(Inbox):
         self.channel: Channel | None = None
         self._transport = transport
         self._headers = dict(headers or {})
-        self._query = query
+        self._query = f"&{query}" if query else ""
         self._tls = tls
         self._statuses = statuses or None
         self._channels: list[Channel] = []
@@ -99,7 +100,7 @@ class RawClient(Inbox):
         wanted = {"token": self.token, "pid": pid, "offset": offset, "statuses": self._statuses} | auth
         packet = "0" + json.dumps({name: value for name, value in wanted.items() if value is not None})
         try:
-            await channel.open(f"{self.url}/socket.io/?{self._query}", self._headers)
+            await channel.open(f"{self.url}/socket.io/?EIO=4{self._query}", self._headers)
             channel.send(packet)
             async with asyncio.timeout(PATIENCE_S):
                 await connecting
@@ -255,9 +256,8 @@ async def clients() -> AsyncIterator[Clients]:
     made: list[RawClient] = []
 
     def make(url: str, token: str | None, **options: Any) -> RawClient:
-        client = RawClient(url, token, **options)
-        made.append(client)
-        return client
+        made.append(RawClient(url, token, **options))
+        return made[-1]
 
     yield make
     for client in made:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support import fork_server
 from tests.support.environment import clean_environment
 from tests.support.waiting import PATIENCE_S, until_sync
 
@@ -23,21 +24,14 @@ def environment(**names: str) -> dict[str, str]:
 
 def gateway(*args: str, within_s: float = PATIENCE_S, **names: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with these environment variables."""
-    return subprocess.run(
-        ["gateway", *args],
-        executable=SCRIPTS / "gateway",
-        env=environment(**names),
-        capture_output=True,
-        text=True,
-        timeout=within_s,
-        check=False,
-    )
+    folder, env = Path.cwd(), environment(**names)
+    return fork_server.finished("gateway", args, env=env, cwd=folder, within_s=within_s, as_script=True)
 
 
 class Running:
     """A command that goes on until it is interrupted; what it has printed so far is in `output()`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], stdout: Path, stderr: Path) -> None:
+    def __init__(self, process: fork_server.Forked | subprocess.Popen[str], stdout: Path, stderr: Path) -> None:
         self._process = process
         self._stdout = stdout
         self._stderr = stderr
@@ -65,31 +59,19 @@ class Running:
 
 
 @contextmanager
-def _at_a_terminal() -> Iterator[None]:
-    """Have what is started meanwhile heed Ctrl-C and the end of its terminal, also where these tests do not."""
-    before = {
-        number: signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        for number in (signal.SIGINT, signal.SIGHUP)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
 def running(folder: Path, *args: str, **names: str) -> Iterator[Running]:
     """Run a command in the background; it is ended at the end if it still runs."""
     stdout, stderr = folder / "stdout", folder / "stderr"
-    with stdout.open("wb") as out, stderr.open("wb") as err, _at_a_terminal():
-        process = subprocess.Popen(
-            ["gateway", *args],
-            executable=SCRIPTS / "gateway",
+    with stdout.open("wb") as out, stderr.open("wb") as err, open(os.devnull) as nothing:
+        process = fork_server.start(
+            "gateway",
+            args,
             env=environment(**names),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
+            cwd=Path.cwd(),
+            as_script=True,
+            stdin=nothing.fileno(),
+            stdout=out.fileno(),
+            stderr=err.fileno(),
         )
     try:
         yield Running(process, stdout, stderr)

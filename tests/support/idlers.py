@@ -6,15 +6,11 @@ import asyncio
 
 import aiohttp
 
+from tests.support.polling import Poller
 from tests.support.replica import Replica
 
 
 async def open_idlers(replica: Replica, count: int) -> None:
     """Open so many sockets by long-polling that never authenticate: a drain takes ten milliseconds for each."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=20)) as http:
-
-        async def open_one() -> None:
-            async with http.get(f"{replica.url}/socket.io/?EIO=4&transport=polling") as answer:
-                assert answer.status == 200
-
-        await asyncio.gather(*(open_one() for _ in range(count)))
+        await asyncio.gather(*(Poller(http, f"{replica.url}/socket.io/?EIO=4").open() for _ in range(count)))

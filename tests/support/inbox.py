@@ -67,9 +67,8 @@ class Inbox:
                     await waiter
             except TimeoutError:
                 seen = [(event.name, event.args) for event in self.events[-10:]]
-                raise AssertionError(
-                    f"waited {within_s:g} s in vain for {count} {name}; last came {seen}"
-                ) from None
+                why = f"waited {within_s:g} s in vain for {count} {name}; last came {seen}"
+                raise AssertionError(why) from None
             finally:
                 self._waiting.remove((is_met, waiter))
         return self.named(name, where)[count - 1]

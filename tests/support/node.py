@@ -46,8 +46,11 @@ def _version(node: str) -> int:
         return 0
 
 
-def installed(folder: Path = JS, oldest: int = OLDEST) -> Path:
-    """Install what a folder's package-lock.json pins, unless it is there already; return `node`'s path."""
+def installed(folder: Path = JS, oldest: int = OLDEST, within_s: float = INSTALL_S) -> Path:
+    """Install what a folder's package-lock.json pins, unless it is there already; return `node`'s path.
+
+    Raises `RuntimeError`.
+    """
     tools = find(oldest)
     stamp = folder / "node_modules" / ".installed"
     wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
@@ -55,15 +58,19 @@ def installed(folder: Path = JS, oldest: int = OLDEST) -> Path:
         if not stamp.exists() or stamp.read_text() != wanted:
             # The whole environment: proxies and registries are the machine's business.
             environment = os.environ | {"PATH": f"{tools.node.parent}{os.pathsep}{os.environ['PATH']}"}
-            done = subprocess.run(
-                [*tools.npm, "ci", "--ignore-scripts"],
-                cwd=folder,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=INSTALL_S,
-                check=False,
-            )
+            command = [*tools.npm, "ci", "--ignore-scripts"]
+            try:
+                done = subprocess.run(
+                    command,
+                    cwd=folder,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    timeout=within_s,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                raise RuntimeError(f"npm ci took more than {within_s:.0f} s") from None
             if done.returncode:
                 raise RuntimeError(f"npm ci failed:\n{done.stdout}{done.stderr}")
             stamp.write_text(wanted)

@@ -41,10 +41,10 @@ class Socket:
 class Office:
     """One tenant. `told` is everything that was told since it was asked last."""
 
-    def __init__(self, commands: Commands, client: Any, *, most: int = 0) -> None:
+    def __init__(self, commands: Commands, client: Any, *, most: int = 0, times: PresenceTimes = TIMES) -> None:
         self.tenant = new_id()
         self.talk = conversation(new_id())
-        self.presence = PresenceStore(commands, TIMES)
+        self.presence = PresenceStore(commands, times)
         self.delays: list[int] = []
         self.sessions = Sessions(
             commands,
@@ -52,7 +52,7 @@ class Office:
             renew_every_s=60.0,
             unnoticed_s=1.0,
             kept=Retention(50, 600.0),
-            presence=TIMES,
+            presence=times,
             most_sockets=most,
             due=self._due,
         )
@@ -65,6 +65,11 @@ class Office:
     def _due(self, tenant: str, delay_ms: int) -> None:
         if delay_ms >= 0:
             self.delays.append(delay_ms)
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The field by which an event names the conversation."""
+        return {"conversation_id": self.talk.partition(":")[2]}
 
     async def open(self) -> Office:
         """Begin to listen."""

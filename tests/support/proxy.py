@@ -196,13 +196,14 @@ class Proxy:
         self.port = self._listener.sockets[0].getsockname()[1]
         return self
 
-    async def refuse(self) -> None:
-        """Cut everything and refuse new connections, until `start`."""
+    async def refuse(self, *, cut: bool = True) -> None:
+        """Refuse new connections, until `start`; without `cut` those that are there stay."""
         self._refusing = True
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        self.cut([*self.links, *self.abandoned])
+        if cut:
+            self.cut([*self.links, *self.abandoned])
         await asyncio.sleep(0)
 
     async def stop(self) -> None:

@@ -8,11 +8,9 @@ The test's process sends JSON lines on stdin, `{"id": 1, "verb": "message_new", 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +22,9 @@ from uuid import UUID
 
 import pytest
 
+from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, Counters, Publisher, Receipt
+from tests.support.child import Child
 from tests.support.environment import ROOT, clean_environment
 from tests.support.waiting import PATIENCE_S
 
@@ -41,32 +41,20 @@ class Failed(Exception):
         self.kind = kind
 
 
-class PublisherProcess:
-    """A process that publishes. Calls are made there in the order in which they are made here."""
+class PublisherProcess(Child):
+    """A process that publishes. Calls are made there in the order in which they are made here.
+
+    When it is closed it sends what is left.
+    """
 
     def __init__(self, redis_url: str, kind: Kind = "async", **options: Any) -> None:
         # Options are those of `from_url`: strict, timeout_s. By default a busy machine gives receipts, too.
         options.setdefault("timeout_s", ANSWER_S)
-        command = [sys.executable, "-m", "tests.support.publisher_process", kind, redis_url, json.dumps(options)]
-        self._process = subprocess.Popen(
-            command,
-            env=clean_environment(),
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-        )
         self._waiting: dict[int, Future[Any]] = {}
         self._next = 0
         self._lock = threading.Lock()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
+        command = [sys.executable, "-m", "tests.support.publisher_process", kind, redis_url, json.dumps(options)]
+        super().__init__(command, ROOT, clean_environment())
 
     def send(self, verb: str, *args: Any, **kwargs: Any) -> Future[Any]:
         """Make a call without waiting; await the outcome with `asyncio.wrap_future`, or take `.result()`.
@@ -77,8 +65,7 @@ class PublisherProcess:
             self._next += 1
             future = self._waiting[self._next] = Future()
             line = {"id": self._next, "verb": verb, "args": args, "kwargs": kwargs}
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(line, default=_tagged) + "\n")
+            self.tell(line, _tagged)
         return future
 
     def call(self, verb: str, *args: Any, **kwargs: Any) -> Any:
@@ -90,40 +77,18 @@ class PublisherProcess:
         async with asyncio.timeout(PATIENCE_S):
             return await asyncio.wrap_future(self.send(verb, *args, **kwargs))
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            answer = json.loads(line)
-            future = self._waiting.pop(answer["id"])
-            if "error" in answer:
-                future.set_exception(Failed(answer["error"], answer["message"]))
-            elif "value" in answer:
-                future.set_result(answer["value"])
-            else:
-                future.set_result(Receipt(answer["offset"], answer["duplicate"], answer["queued"]))
+    def _hear(self, line: dict[str, Any]) -> None:
+        future = self._waiting.pop(line["id"])
+        if "error" in line:
+            future.set_exception(Failed(line["error"], line["message"]))
+        elif "value" in line:
+            future.set_result(line["value"])
+        else:
+            future.set_result(Receipt(line["offset"], line["duplicate"], line["queued"]))
+
+    def _hear_the_end(self) -> None:
         for future in self._waiting.values():
             future.set_exception(Failed("EOFError", "the publisher's process has ended"))
-
-    def kill(self) -> None:
-        """End it with SIGKILL."""
-        self._process.kill()
-        self.close()
-
-    def close(self) -> int:
-        """Close stdin, so that it flushes and ends; return its exit status."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            stdin.close()
-        try:
-            status = self._process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            status = self._process.wait()
-        self._reader.join(PATIENCE_S)
-        stdout.close()
-        return status
 
 
 Publishers = Callable[..., PublisherProcess]
@@ -133,9 +98,8 @@ def _publisher_factory() -> Iterator[Publishers]:
     started: list[PublisherProcess] = []
 
     def start(redis_url: str, kind: Kind = "async", **options: Any) -> PublisherProcess:
-        process = PublisherProcess(redis_url, kind, **options)
-        started.append(process)
-        return process
+        started.append(PublisherProcess(redis_url, kind, **options))
+        return started[-1]
 
     yield start
     for process in started:
@@ -152,6 +116,14 @@ def publishers() -> Iterator[Publishers]:
 def shared_publishers() -> Iterator[Publishers]:
     """Start publishers for a whole module."""
     yield from _publisher_factory()
+
+
+@pytest.fixture(scope="session")
+def backend(stage_redis: EmbeddedRedis) -> Iterator[PublisherProcess]:
+    """A backend on asyncio that publishes to the shared stage; the folder's conftest has it."""
+    process = PublisherProcess(stage_redis.url)
+    yield process
+    assert process.close() == 0
 
 
 def _tagged(value: object) -> dict[str, str]:

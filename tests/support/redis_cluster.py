@@ -111,9 +111,7 @@ class RedisCluster:
             ask(server, "CLUSTER", "SET-CONFIG-EPOCH", i + 1)
         for server in self.servers[1:]:
             ask(server, "CLUSTER", "MEET", "127.0.0.1", self.servers[0].port)
-        until_sync(
-            lambda: all(self._knows(server, len(ids)) for server in self.servers), PATIENCE_S, "all to have met"
-        )
+        until_sync(lambda: all(self._knows(each, len(ids)) for each in self.servers), what="all to have met")
         for i, server in enumerate(self.servers[self._count :]):
             ask(server, "CLUSTER", "REPLICATE", ids[i])
         until_sync(lambda: all(map(self.is_ok, self.servers)), PATIENCE_S, "the cluster to be ok")
@@ -178,9 +176,7 @@ class RedisCluster:
         """Have the replica of a master take its place, in good order; return it."""
         replica = self.replica_of(master)
         ask(replica, "CLUSTER", "FAILOVER")
-        until_sync(
-            lambda: info(replica, "replication")["role"] == "master", PATIENCE_S, "the replica to be master"
-        )
+        until_sync(lambda: info(replica, "replication")["role"] == "master", what="the replica to be master")
         return replica
 
     def migrate(self, slot: int, source: EmbeddedRedis, target: EmbeddedRedis) -> None:

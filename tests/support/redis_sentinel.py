@@ -72,11 +72,8 @@ class Sentinels:
     def _server(self, *options: str) -> EmbeddedRedis:
         folder = self._folder / f"server-{len(self.servers)}"
         folder.mkdir(parents=True)
-        server = EmbeddedRedis(
-            folder=folder,
-            binary=self._binary,
-            options=("--repl-diskless-sync-delay", "0", *self._options, *options),
-        )
+        options = ("--repl-diskless-sync-delay", "0", *self._options, *options)
+        server = EmbeddedRedis(folder=folder, binary=self._binary, options=options)
         self.servers.append(server)
         server.start()
         return server

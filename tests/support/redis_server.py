@@ -61,3 +61,10 @@ def shared_redis_server() -> Iterator[EmbeddedRedis]:
     """One server for a whole module, for tests that keep to tenants of their own."""
     with EmbeddedRedis() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def stage_redis() -> Iterator[EmbeddedRedis]:
+    """The Redis that the tests of a folder share, each with a tenant of its own; the folder's conftest has it."""
+    with EmbeddedRedis() as server:
+        yield server

@@ -1,4 +1,4 @@
-"""The real gateway, as a process of its own: `python -m gateway serve`.
+"""The real gateway, as a process of its own: `python -m gateway serve`, forked after its imports.
 
 Its log goes to a file, which is shown with a failure. A log line that no healthy replica writes fails the
 test in which it was written: a traceback, an exception that nobody took, an `error` of its own.
@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import ssl
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from gateway.dev.embedded_redis import EmbeddedRedis
+from tests.support import fork_server
 from tests.support.environment import clean_environment
 from tests.support.tokens import SECRET
 from tests.support.waiting import PATIENCE_S, until, until_sync
@@ -50,7 +53,7 @@ class Replica:
             "GATEWAY_SHUTDOWN_GRACE_S": str(GRACE_S),
         }
         self._environment = clean_environment(**usual | dict(environment))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: fork_server.Forked | subprocess.Popen[str] | None = None
         self._judged = 0
 
     @property
@@ -73,15 +76,16 @@ class Replica:
     def begin(self) -> None:
         """Start the process without waiting for it; on the port that it had before, if it had one."""
         assert not self.is_running
-        with self.log.open("ab") as output:
+        with self.log.open("ab") as output, open(os.devnull) as nothing:
             self._from = output.tell()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", "serve"],
+            self._process = fork_server.start(
+                "gateway",
+                ["serve"],
                 env={"GATEWAY_PORT": str(self.port)} | self._environment,
                 cwd=self.log.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdin=nothing.fileno(),
+                stdout=output.fileno(),
+                stderr=output.fileno(),
             )
 
     def start(self) -> Replica:
@@ -250,6 +254,12 @@ def replica_factory(folder: Path) -> Iterator[Replicas]:
 def replicas(tmp_path: Path) -> Iterator[Replicas]:
     """Start replicas for one test: `replicas(redis_server.url, GATEWAY_HISTORY_SIZE="10")`."""
     yield from replica_factory(tmp_path)
+
+
+@pytest.fixture
+def new_replica(replicas: Replicas, redis_server: EmbeddedRedis) -> Replicas:
+    """Start replicas on the test's own Redis: `new_replica(GATEWAY_HISTORY_SIZE="10")`."""
+    return partial(replicas, redis_server.url)
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ for a body.
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-import os
 from collections import Counter
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import count
 
+from tests.support.raw_http import connection, head, status, upgrade
 from tests.support.waiting import PATIENCE_S
+from tests.support.websocket import websocket
 
 WEBSOCKET = "/socket.io/?EIO=4&transport=websocket"
 POLLING = "/socket.io/?EIO=4&transport=polling"
@@ -42,8 +42,7 @@ class Loot:
 
     def take(self, answer: bytes) -> None:
         """Count an answer."""
-        words = answer.split(b" ", 2)
-        self.statuses[int(words[1]) if answer.startswith(b"HTTP/1.") else 0] += 1
+        self.statuses[status(answer)] += 1
         self.refused += REFUSED in answer
         if any(mark in answer for mark in FOREIGN):
             self.foreign.append(answer)
@@ -62,7 +61,7 @@ class Smuggler:
         self._port = port
         self._stamps = count()
         self._sids: list[str] = []
-        self._held: list[asyncio.StreamWriter] = []
+        self._held = AsyncExitStack()
 
     async def attack(self, times: int, at_once: int = 4) -> Loot:
         """Send so many attacks, `at_once` at a time; sessions are opened anew, as they never authenticate."""
@@ -71,94 +70,64 @@ class Smuggler:
                 await self._open_sessions()
             few = range(number, min(number + at_once, times))
             await asyncio.gather(*(self._once(i) for i in few))
-        self._let_go()
+        await self._held.aclose()
         return self.loot
 
     async def _open_sessions(self, how_many: int = 8) -> None:
         """Open websockets, which a balancer spreads over the processes."""
-        self._let_go()
+        await self._held.aclose()
         self._sids = []
         for _ in range(how_many):
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-            self._held.append(writer)
-            writer.write(_head(WEBSOCKET, *_upgrade(13)))
-            async with asyncio.timeout(PATIENCE_S):
-                head = await reader.readuntil(b"\r\n\r\n")
-                if head.startswith(b"HTTP/1.1 101"):
-                    frame = await reader.readuntil(b"}")
-                    self._sids.append(json.loads(frame[frame.index(b"{") :])["sid"])
-
-    def _let_go(self) -> None:
-        for writer in self._held:
-            writer.transport.abort()
-        self._held.clear()
+            peer = await self._held.enter_async_context(websocket(self._port, target=WEBSOCKET))
+            if peer.status == 101:
+                await peer.open()
+                self._sids.append(peer.session["sid"])
 
     async def attack_openly(self) -> Loot:
         """Announce a body, once, and hide nothing."""
-        await self._ask(_head(WEBSOCKET, *_upgrade(13), b"Content-Length: 1") + b"G")
+        await self._ask(head("GET", WEBSOCKET, upgrade() | {"Content-Length": "1"}) + b"G")
         return self.loot
 
     async def _once(self, number: int) -> None:
         sid = self._sids[number % len(self._sids)]
         size = SIZES[number % len(SIZES)]
         if number % 4 == 3:
-            field, body = b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (size, bytes(size))
+            announced, body = {"Transfer-Encoding": "chunked"}, b"%x\r\n%b\r\n0\r\n\r\n" % (size, bytes(size))
         else:
-            field, body = b"Content-Length: %d" % size, b"G" * size
+            announced, body = {"Content-Length": str(size)}, b"G" * size
         kind = number // len(SIZES) % 6
         if kind < 4:
             # Also with what makes the other process answer with something else than a 101.
-            head = _head(f"{WEBSOCKET}&sid={sid}", *_upgrade(12 if kind % 2 else 13), field)
+            begin = head("GET", f"{WEBSOCKET}&sid={sid}", upgrade(12 if kind % 2 else 13) | announced)
         elif kind == 4:
-            head = _head(f"{POLLING}&sid={sid}", field)
+            begin = head("GET", f"{POLLING}&sid={sid}", announced)
         else:
-            head = _head(f"{WEBSOCKET}&sid={sid}", *_upgrade(13), field, method="POST")
-        await self._ask(head + body)
+            begin = head("POST", f"{WEBSOCKET}&sid={sid}", upgrade() | announced)
+        await self._ask(begin + body)
         # What the announced body would swallow: blank lines, then a request that no proxy lets through.
         hidden = b"\r\n" * 600 + HIDDEN
-        length = b"Content-Length: %d" % len(hidden)
-        post = _head(f"{POLLING}&sid={sid}&t={next(self._stamps)}", length, method="POST")
-        await self._ask(post + hidden, counted=False)
+        target = f"{POLLING}&sid={sid}&t={next(self._stamps)}"
+        await self._ask(head("POST", target, {"Content-Length": str(len(hidden))}) + hidden, counted=False)
 
     async def _ask(self, request: bytes, *, counted: bool = True) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         got = b""
-        try:
+        async with connection(self._port) as (reader, writer):
             writer.write(request)
-            async with asyncio.timeout(PATIENCE_S):
-                while data := await reader.read(1 << 16):
-                    got += data
-                    if _is_whole(got):
-                        break
-        except (ConnectionError, TimeoutError):
-            pass
-        finally:
-            writer.transport.abort()
+            with suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    while not _is_whole(got) and (data := await reader.read(1 << 16)):
+                        got += data
         if counted or any(mark in got for mark in FOREIGN):
             self.loot.take(got)
 
 
 def _is_whole(got: bytes) -> bool:
-    head, found, body = got.partition(b"\r\n\r\n")
+    begin, found, body = got.partition(b"\r\n\r\n")
     if not found:
         return False
-    if head.startswith(b"HTTP/1.1 101"):
+    if status(begin) == 101:
         return True
-    for line in head.lower().split(b"\r\n"):
+    for line in begin.lower().split(b"\r\n"):
         if line.startswith(b"content-length:"):
             return len(body) >= int(line[15:])
     return body.endswith(b"0\r\n\r\n")
-
-
-def _upgrade(version: int) -> list[bytes]:
-    key = base64.b64encode(os.urandom(16))
-    return [
-        b"Upgrade: websocket",
-        b"Connection: Upgrade",
-        b"Sec-WebSocket-Version: %d" % version,
-        b"Sec-WebSocket-Key: " + key,
-    ]
-
-
-def _head(target: str, *fields: bytes, method: str = "GET") -> bytes:
-    return b"\r\n".join([f"{method} {target} HTTP/1.1".encode(), b"Host: localhost", *fields, b"", b""])

@@ -54,7 +54,6 @@ def encrypted(pair: Pair) -> Pair:
     """Return the pair with a key that wants a password."""
     key = pem.load_pem_private_key(pair.key.read_bytes(), None)
     locked = pair.key.with_suffix(".locked")
-    locked.write_bytes(
-        key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.BestAvailableEncryption(b"sesame"))
-    )
+    password = pem.BestAvailableEncryption(b"sesame")
+    locked.write_bytes(key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, password))
     return Pair(pair.cert, locked)

@@ -23,9 +23,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def secure(shared_redis_server: EmbeddedRedis, shared_replicas: Replicas, authority: Authority) -> Replica:
     """A replica that the module's tests share."""
-    return shared_replicas(
-        shared_redis_server.url, GATEWAY_MAX_BUFFER_BYTES="65536", **authority.issue("shared").environment
-    )
+    environment = authority.issue("shared").environment
+    return shared_replicas(shared_redis_server.url, GATEWAY_MAX_BUFFER_BYTES="65536", **environment)
 
 
 @pytest.fixture

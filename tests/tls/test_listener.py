@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis, free_port
-from tests.support.environment import clean_environment
+from tests.support.command_line import gateway
 from tests.support.replica import Replica, Replicas
 from tests.support.tokens import SECRET, mint
 from tests.support.waiting import PATIENCE_S, until
@@ -42,10 +42,8 @@ def shown_certificate(port: int, authority: Authority) -> bytes:
 
 def in_file(pair: Pair) -> bytes:
     """Return the certificate that is in a pair's file."""
-    return ssl.PEM_cert_to_DER_cert(pair.cert.read_text().partition("-----END CERTIFICATE-----")[0] + END)
-
-
-END = "-----END CERTIFICATE-----\n"
+    end = "-----END CERTIFICATE-----\n"
+    return ssl.PEM_cert_to_DER_cert(pair.cert.read_text().partition(end)[0] + end)
 
 
 def test_health_and_metrics_are_there(secure: Replica) -> None:
@@ -171,51 +169,28 @@ async def test_sigterm_drains_in_time_also_with_peers_that_say_nothing(
 # -- a start that can't work
 
 
-def _start(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    usual = {"JWT_SECRET_KEY": SECRET, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "GATEWAY_PORT": "0"}
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", "serve"],
-        env=clean_environment(**usual | environment),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+NOWHERE = Path("/no-such-file.pem")
+# Of a pair and another one, and what is said of it.
+WRONG: dict[str, tuple[Callable[[Pair, Pair], Pair], str]] = {
+    "a certificate that is not there": (lambda pair, other: pair._replace(cert=NOWHERE), "GATEWAY_TLS_CERT: "),
+    "a key that is not there": (lambda pair, other: pair._replace(key=NOWHERE), "GATEWAY_TLS_KEY: "),
+    "another key": (lambda pair, other: pair._replace(key=other.key), "not the key of the certificate"),
+    "a key that wants a password": (lambda pair, other: encrypted(pair), "not encrypted"),
+    "a key as a certificate": (
+        lambda pair, other: pair._replace(cert=pair.key),
+        "not a PEM file with a certificate",
+    ),
+    "a folder": (lambda pair, other: pair._replace(cert=pair.cert.parent), "GATEWAY_TLS_CERT: "),
+}
 
 
-def _wrong(authority: Authority, what: str) -> Pair:
-    pair, other = authority.issue("first"), authority.issue("second")
-    nothing = authority.file.with_name("no-such-file.pem")
-    match what:
-        case "a certificate that is not there":
-            return pair._replace(cert=nothing)
-        case "a key that is not there":
-            return pair._replace(key=nothing)
-        case "a key of another certificate":
-            return pair._replace(key=other.key)
-        case "a key that wants a password":
-            return encrypted(pair)
-        case "a key in place of the certificate":
-            return pair._replace(cert=pair.key)
-        case _:
-            return pair._replace(cert=authority.file.parent)
-
-
-@pytest.mark.parametrize(
-    ("what", "says"),
-    [
-        ("a certificate that is not there", "GATEWAY_TLS_CERT: "),
-        ("a key that is not there", "GATEWAY_TLS_KEY: "),
-        ("a key of another certificate", "not the key of the certificate"),
-        ("a key that wants a password", "not encrypted"),
-        ("a key in place of the certificate", "not a PEM file with a certificate"),
-        ("a folder", "GATEWAY_TLS_CERT: "),
-    ],
-)
-def test_a_bad_certificate_is_one_line(authority: Authority, tmp_path: Path, what: str, says: str) -> None:
-    done = _start(tmp_path, **_wrong(authority, what).environment)
+@pytest.mark.parametrize(("made_wrong", "says"), WRONG.values(), ids=WRONG)
+def test_a_bad_certificate_is_one_line(
+    authority: Authority, made_wrong: Callable[[Pair, Pair], Pair], says: str
+) -> None:
+    environment: dict[str, Any] = made_wrong(authority.issue("first"), authority.issue("second")).environment
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    done = gateway("serve", JWT_SECRET_KEY=SECRET, REDIS_URL=nowhere, GATEWAY_PORT="0", **environment)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("gateway: GATEWAY_TLS_")

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
 import ssl
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from gateway.dev.embedded_redis import EmbeddedRedis
+from gateway.engine.reader import TEXT
 from publisher import AsyncPublisher, Publisher, conversation
 from tests.support.browsers import TRANSPORTS, Node
+from tests.support.channels import WebSocketChannel
 from tests.support.pytake import incoming_message
 from tests.support.replica import Replica
 from tests.support.tokens import mint, new_id
-from tests.support.waiting import PATIENCE_S, until
+from tests.support.waiting import until
+from tests.support.websocket import frame, opened
 from tests.tls.authority import Authority
 from tests.tls.conftest import TlsClients
 
@@ -56,14 +56,6 @@ def test_who_does_not_know_the_authority_does_not_connect(secure: Replica) -> No
         ssl.create_default_context().wrap_socket(raw, server_hostname="127.0.0.1")
 
 
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """The process in which the browsers run."""
-    process = Node()
-    yield process
-    process.close()
-
-
 @pytest.mark.parametrize("transports", TRANSPORTS.values(), ids=TRANSPORTS)
 def test_an_unmodified_client_connects_and_hears(
     node: Node,
@@ -88,35 +80,20 @@ def test_an_unmodified_client_connects_and_hears(
 
 
 async def test_what_comes_in_one_segment_with_the_handshake_is_not_lost(
-    secure: Replica, authority: Authority, organization: str
+    secure: Replica, authority: Authority
 ) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", secure.port, ssl=authority.client_context())
-    request = (
-        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    connect = b"40" + json.dumps({"token": mint(None, organization)}).encode()
-    writer.write(request + _frame(connect) + _frame(b'42["ping"]'))
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            assert b'42["pong",' in await reader.readuntil(b'"}]')
-    finally:
-        writer.transport.abort()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-
-def _frame(payload: bytes) -> bytes:
-    size = len(payload)
-    head = bytes((0x81, 0x80 | size)) if size < 126 else bytes((0x81, 0xFE)) + size.to_bytes(2, "big")
-    return head + bytes(4) + payload
+    connect = b"40" + json.dumps({"token": mint()}).encode()
+    tail = frame(TEXT, connect) + frame(TEXT, b'42["ping"]')
+    async with opened(secure.port, path="/socket.io/", tail=tail, tls=authority.client_context()) as peer:
+        while not (await peer.packet()).startswith('42["pong",'):
+            pass
 
 
 async def test_a_flood_of_questions_is_answered_whole_and_in_order(
-    secure: Replica, tls_clients: TlsClients, organization: str
+    secure: Replica, tls_clients: TlsClients
 ) -> None:
     """More than the inbox takes: the transport's reading is paused and resumed on the way."""
-    client = await tls_clients(secure.url, mint(None, organization)).connect()
+    client = await tls_clients(secure.url, mint()).connect()
     rooms = [new_id() for _ in range(200)]
     answers = await asyncio.gather(*(client.join(room) for room in rooms))
     assert [answer["conversation_id"] for answer in answers] == rooms
@@ -165,29 +142,29 @@ async def test_the_servers_end_says_why_and_closes_the_connection(
     async with AsyncPublisher.from_url(shared_redis_server.url) as events:
         await events.disconnect_user(organization, user)
     assert await client.dropped() == "io server disconnect"
-    channel: Any = client.channel
+    channel = client.channel
+    assert isinstance(channel, WebSocketChannel)
     await until(lambda: channel.close_code == 1008, what="the close frame")
     await sockets(secure, 0)
 
 
 @pytest.mark.parametrize("transport", TRANSPORT_NAMES)
-async def test_a_reset_is_noticed(
-    secure: Replica, tls_clients: TlsClients, organization: str, transport: str
-) -> None:
-    client = await tls_clients(secure.url, mint(None, organization), transport=transport).connect()
+async def test_a_reset_is_noticed(secure: Replica, tls_clients: TlsClients, transport: str) -> None:
+    client = await tls_clients(secure.url, mint(), transport=transport).connect()
     await sockets(secure, 1)
     client.drop()
     await sockets(secure, 0)
 
 
 async def test_an_end_of_the_stream_without_a_word_of_tls_is_noticed(
-    secure: Replica, tls_clients: TlsClients, organization: str
+    secure: Replica, tls_clients: TlsClients
 ) -> None:
-    client = await tls_clients(secure.url, mint(None, organization)).connect()
+    client = await tls_clients(secure.url, mint()).connect()
     await sockets(secure, 1)
-    channel: Any = client.channel
+    channel = client.channel
+    assert isinstance(channel, WebSocketChannel)
     # Behind the back of the TLS layer, as when a process dies.
-    channel._transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+    channel.raw_socket.shutdown(socket.SHUT_WR)
     await sockets(secure, 0)
     await client.dropped()
 

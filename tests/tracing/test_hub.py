@@ -76,13 +76,8 @@ def test_the_span_of_a_large_room_ends_with_its_last_socket(world: World, spans:
 @pytest.mark.parametrize(
     "context",
     [
-        "00-" + "0" * 32 + "-b7ad6b7169203331-01",
-        f"00-{TRACE_ID}-{'0' * 16}-01",
-        CONTEXT[:-1] + "0",
-        CONTEXT.upper(),
-        CONTEXT + "00",
-        "",
-        "nonsense",
+        *(f"00-{'0' * 32}-{SPAN_ID}-01", f"00-{TRACE_ID}-{'0' * 16}-01"),
+        *(CONTEXT[:-1] + "0", CONTEXT.upper(), CONTEXT + "00", "", "nonsense"),
     ],
 )
 def test_a_context_that_is_none_or_not_recorded_gets_no_span_and_the_event_arrives(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from typing import Any
 
@@ -13,14 +12,15 @@ from opentelemetry.trace import Tracer
 from gateway.dev.embedded_redis import EmbeddedRedis
 from publisher import AsyncPublisher, Options, conversation
 from publisher.tracing import traceparent
-from tests.e2e.conftest import Tenant
 from tests.support.client import Clients
-from tests.support.environment import clean_environment
+from tests.support.environment import clean_environment, finished
 from tests.support.pytake import incoming_message
 from tests.support.replica import Replica, Replicas
+from tests.support.tenant import Tenant, member
 from tests.support.tokens import SECRET
 from tests.support.waiting import until
 from tests.tracing.conftest import Collector
+from tests.tracing.test_hub import CONTEXT
 
 OPTIONS = Options(traceparent=traceparent)
 
@@ -40,8 +40,7 @@ async def test_one_trace_goes_from_the_backend_to_the_fan_out(
     spans: InMemorySpanExporter,
 ) -> None:
     replica = traced_replica(replicas, redis_server, collector)
-    client = await clients(replica.url, tenant.token()).connect()
-    await client.join(tenant.conversation)
+    client = await member(clients, replica.url, tenant)
     async with AsyncPublisher.from_url(redis_server.url, options=OPTIONS) as events:
         with tracer.start_as_current_span("send_message"):
             await events.message_new(tenant.id, incoming_message(tenant.conversation))
@@ -86,8 +85,7 @@ async def test_without_tracing_a_context_is_passed_over(
     redis_server: EmbeddedRedis, replicas: Replicas, clients: Clients, tenant: Tenant, tracer: Tracer
 ) -> None:
     replica = replicas(redis_server.url)
-    client = await clients(replica.url, tenant.token()).connect()
-    await client.join(tenant.conversation)
+    client = await member(clients, replica.url, tenant)
     async with AsyncPublisher.from_url(redis_server.url, options=OPTIONS) as events:
         with tracer.start_as_current_span("send_message"):
             await events.message_new(tenant.id, incoming_message(tenant.conversation))
@@ -105,8 +103,7 @@ async def test_a_collector_that_is_away_neither_delays_events_nor_the_end(
 ) -> None:
     collector.url = "http://127.0.0.1:9"
     replica = traced_replica(replicas, redis_server, collector, GATEWAY_LOG_LEVEL="info")
-    client = await clients(replica.url, tenant.token()).connect()
-    await client.join(tenant.conversation)
+    client = await member(clients, replica.url, tenant)
     async with AsyncPublisher.from_url(redis_server.url, options=OPTIONS) as events:
         with tracer.start_as_current_span("send_message"):
             await events.message_new(tenant.id, incoming_message(tenant.conversation))
@@ -117,13 +114,7 @@ async def test_a_collector_that_is_away_neither_delays_events_nor_the_end(
 
 
 @pytest.mark.parametrize(
-    ("context", "carried"),
-    [
-        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", True),
-        ("", False),
-        ("x\n", False),
-        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 c=x", False),
-    ],
+    ("context", "carried"), [(CONTEXT, True), ("", False), ("x\n", False), (CONTEXT + " c=x", False)]
 )
 async def test_only_what_is_a_context_gets_into_the_header(
     redis_server: EmbeddedRedis, redis_client: Any, tenant: Tenant, context: str, carried: bool
@@ -149,18 +140,12 @@ async def test_only_what_is_a_context_gets_into_the_header(
 
 
 def test_tracing_without_the_extra_is_one_clear_line(redis_server: EmbeddedRedis) -> None:
-    blocked = (
+    script = (
         "import sys; sys.modules['opentelemetry.sdk'] = None; sys.argv = ['gateway', 'serve', '--port', '0']; "
     )
-    done = subprocess.run(
-        [sys.executable, "-c", blocked + "from gateway.cli import main; main()"],
-        env=clean_environment(REDIS_URL=redis_server.url, JWT_SECRET_KEY=SECRET, GATEWAY_TRACING="on"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert done.returncode == 2
-    assert done.stdout == ""
+    script += "from gateway.cli import main; main()"
+    environment = clean_environment(REDIS_URL=redis_server.url, JWT_SECRET_KEY=SECRET, GATEWAY_TRACING="on")
+    done = finished([sys.executable, "-c", script], env=environment, timeout=30)
+    assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("gateway: GATEWAY_TRACING=on needs the extra `tracing`")

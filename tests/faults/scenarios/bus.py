@@ -10,10 +10,9 @@ from publisher import parse_offset, wire
 from publisher.rooms import Room
 from tests.faults.rows import row
 from tests.faults.stage import Stage
-from tests.support.proxy import Proxy
 
 
-@row("malformed messages on the bus among 200 good ones")
+@row("malformed messages on the bus among 200 good ones", real=True)
 async def malformed(stage: Stage) -> None:
     await stage.open()
     tenant = stage.cast.tenant
@@ -34,44 +33,27 @@ def garbage(epoch: str, seq: int) -> list[bytes]:
     """Make messages that no script of ours writes."""
     place = f"{epoch}-{seq + 5_000_000}".encode()
     return [
-        b"",
-        b"\n",
-        b"nonsense",
-        b"\x00\xff\xfe" * 50,
+        *(b"", b"\n", b"nonsense", b"\x00\xff\xfe" * 50),
         b'{"method": "emit", "event": "x", "data": [1], "namespace": "/", "room": null}',
         b"\x80\x04\x95\x1c\x00\x00\x00\x00\x00\x00\x00}\x94\x8c\x06method\x94\x8c\x04emit\x94s.",
         b'a b c d\n["x",1]',
-        place + b' x r -\n["x",1]',
-        place + b' 0 z -\n["x",1]',
-        place + b" 0 r\n",
-        place + b" 0 r -\n",
-        place + b" 0 r -\nnot an array",
-        place + b' 0 r -\n["x",1',
-        place + b' 0 r -\n{"x":1}',
-        place + b" 0 e -\n[]",
-        place + b" 0 e -\n",
-        place + b' 0 r \xff\n["x",1]',
+        *(place + rest for rest in (b' x r -\n["x",1]', b' 0 z -\n["x",1]', b" 0 r\n", b" 0 r -\n")),
+        *(place + rest for rest in (b" 0 r -\nnot an array", b' 0 r -\n["x",1', b' 0 r -\n{"x":1}')),
+        *(place + rest for rest in (b" 0 e -\n[]", b" 0 e -\n", b' 0 r \xff\n["x",1]')),
         b'no-epoch-1 0 r -\n["x",1]',
         b"-" + str(seq).encode() + b' 0 r -\n["x",1]',
         f'{epoch}-{"9" * 400} 0 r -\n["x",1]'.encode(),
         f'{epoch}-{seq + 5} {"9" * 5000} r -\n["x",1]'.encode(),
         f'{epoch}--{seq} 0 r -\n["x",1]'.encode(),
-        place + b" 0 c -\nnot json",
-        place + b" 0 c -\n[]",
-        place + b' 0 c -\n{"do":"close"}',
-        place + b' 0 c -\n{"do":"leave","room":7}',
-        place + b' 0 c -\n{"do":"leave","room":"x"}',
-        place + b' 0 c -\n{"do":"unheard of"}',
-        place + b" 0 p -\n",
+        *(place + rest for rest in (b" 0 c -\nnot json", b" 0 c -\n[]", b" 0 p -\n")),
+        *(place + b" 0 c -\n" + control for control in (b'{"do":"close"}', b'{"do":"unheard of"}')),
+        *(place + b' 0 c -\n{"do":"leave","room":' + room + b"}" for room in (b"7", b'"x"')),
     ]
 
 
 @row("a publisher whose answers are lost, and which tries again")
 async def answers_lost(stage: Stage) -> None:
-    proxy = await Proxy(stage.ground.redis.port).start()
-    stage.proxies.append(proxy)
-    stage.redis_url_of_backends = proxy.url
-    await stage.open()
+    proxy = await stage.open_behind_proxy()
     for _ in range(stage.scale.times(15, 4)):
         await stage.published(30)
         proxy.lose_replies()

@@ -13,7 +13,7 @@ from tests.support.waiting import SLACK_S, until
 QUICK_HEARTBEAT = {"GATEWAY_PING_INTERVAL_S": "0.3", "GATEWAY_PING_TIMEOUT_S": "2"}
 
 
-@row("a client's TCP connection cut, 100 times at random", harmless=True)
+@row("a client's TCP connection cut, 100 times at random", harmless=True, real=True)
 async def cuts(stage: Stage) -> None:
     await stage.open()
     for _ in range(stage.scale.times(100, 25)):
@@ -162,7 +162,7 @@ async def before_any_event(stage: Stage) -> None:
     assert all(watcher.recovered for watcher in newcomers)
 
 
-@row("the same pid presented twice at once", harmless=True)
+@row("the same pid presented twice at once", harmless=True, real=True)
 async def twice_at_once(stage: Stage) -> None:
     await stage.open()
     twins: list[tuple[Watcher, Watcher]] = []

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from tests.faults.rows import row
+from tests.faults.scenarios.redis_gone import all_ready, cut_some
 from tests.faults.stage import Stage
 from tests.faults.watcher import Watcher
-from tests.support.waiting import until
 
 
 @row(
@@ -26,11 +26,7 @@ async def everything(stage: Stage) -> None:
         *([_drop_some] * 6),
         *([_change_rooms] * 6),
         *([_cut_links] * 4),
-        _stall_link,
-        _deafen,
-        _kill_replica,
-        _drain_replica,
-        _restart_redis,
+        *(_stall_link, _deafen, _kill_replica, _drain_replica, _restart_redis),
     ]
     until_s = stage.now() + stage.scale.pick(45.0, 8.0)
     done: list[str] = []
@@ -42,12 +38,8 @@ async def everything(stage: Stage) -> None:
     for proxy in stage.ground.redis_proxies:
         proxy.resume()
     stage.notes.append(", ".join(f"{done.count(name)} {name}" for name in sorted(set(done))))
-
-    async def all_ready() -> bool:
-        return all([await stage.ground.readiness(replica) == 200 for replica in stage.ground.replicas])
-
     await asyncio.gather(*stage.chores)
-    await until(all_ready, what="all replicas to be ready again")
+    await all_ready(stage)
     await stage.all_connected()
     await stage.published(60)
 
@@ -72,8 +64,7 @@ async def _move(watcher: Watcher, old: str, new: str) -> None:
 
 
 async def _cut_links(stage: Stage) -> None:
-    proxy = stage.random.choice(stage.ground.redis_proxies)
-    proxy.cut(stage.random.sample(sorted(proxy.links, key=id), stage.random.randrange(len(proxy.links) + 1)))
+    cut_some(stage, stage.random.choice(stage.ground.redis_proxies))
 
 
 async def _stall_link(stage: Stage) -> None:

@@ -12,7 +12,6 @@ from tests.faults.backend import Backend
 from tests.faults.rows import row
 from tests.faults.scenarios.redis_gone import delivering
 from tests.faults.stage import Stage
-from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
 TRIES_S = 20.0
@@ -20,10 +19,7 @@ TRIES_S = 20.0
 
 @row("answers of publishes are lost until their keys have ended, and they are tried again")
 async def answers_lost_for_long(stage: Stage) -> None:
-    proxy = await Proxy(stage.ground.redis.port).start()
-    stage.proxies.append(proxy)
-    stage.redis_url_of_backends = proxy.url
-    await stage.open()
+    proxy = await stage.open_behind_proxy()
     for _ in range(stage.scale.times(10, 2)):
         await stage.published(30)
         before = [(await backend.counters())["retries"] for backend in stage.backends]
@@ -120,7 +116,7 @@ async def black_hole(stage: Stage) -> None:
     for proxy in stage.ground.redis_proxies:
         proxy.resume()
         proxy.cut()
-    await delivering(stage, lambda: None)
+    await delivering(stage)
 
 
 @row("Redis away for 10 s while 100 events a second are published, default history", persist=True, long=True)
@@ -131,7 +127,7 @@ async def away_with_defaults(stage: Stage) -> None:
     await asyncio.sleep(stage.scale.pick(10.0, 1.0))
     await _busy_room(stage)
     await asyncio.to_thread(stage.ground.redis.start)
-    await delivering(stage, lambda: None)
+    await delivering(stage)
 
 
 async def _busy_room(stage: Stage) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from functools import partial
 
 from tests.faults.rows import row
 from tests.faults.stage import Stage
 from tests.faults.watcher import Watcher
+from tests.support.proxy import Proxy
 from tests.support.waiting import PATIENCE_S, until
 
 LONG_HISTORY = {"GATEWAY_HISTORY_SIZE": "10000"}
 DEAF = ("redis_subscriber_deaf",)
+silent = partial(row, redis_proxies=True, settings=LONG_HISTORY, may_log=DEAF, long=True)
 
 
 @row("Redis connection cut for 10 s", redis_proxies=True, settings=LONG_HISTORY)
@@ -23,71 +25,53 @@ async def cut_off(stage: Stage) -> None:
     for proxy in away:
         await proxy.refuse()
     await until(lambda: stage.ground.readiness(here), what="an answer")
-    await _unready(stage, 0)
+    await _becomes(stage, 0, 503)
     if len(away) == 1:
         assert await stage.ground.readiness(others[0]) == 200
     await asyncio.sleep(stage.scale.pick(10.0, 1.5))
     comebacks = sum(watcher.comebacks for watcher in stage.watchers)
     for proxy in away:
         await proxy.start()
-    await delivering(stage, lambda: None)
+    await delivering(stage)
     assert sum(watcher.comebacks for watcher in stage.watchers) == comebacks, "sockets were dropped"
     stage.notes.append(f"{len(away)} of {len(stage.ground.replicas)} replicas were cut off")
 
 
-@row(
-    "Redis link half-open: packets vanish, nothing closes, then the network is back",
-    redis_proxies=True,
-    settings=LONG_HISTORY,
-    may_log=DEAF,
-    long=True,
-)
+@silent("Redis link half-open: packets vanish, nothing closes, then the network is back")
 async def half_open(stage: Stage) -> None:
     await stage.open()
     await stage.published(50)
     proxy = stage.ground.redis_proxies[0]
     began = stage.now()
     proxy.stall()
-    await _unready(stage, 0)
+    await _becomes(stage, 0, 503)
     stage.notes.append(f"not ready after {stage.now() - began:.1f} s")
     await asyncio.sleep(stage.scale.pick(20.0, 0.0))
     proxy.resume()
-    await delivering(stage, lambda: None, within_s=stage.scale.pick(5.0, PATIENCE_S))
+    await delivering(stage, within_s=stage.scale.pick(5.0, PATIENCE_S))
 
 
-@row(
-    "the subscriber's link alone goes silent for good",
-    redis_proxies=True,
-    settings=LONG_HISTORY,
-    may_log=DEAF,
-    long=True,
-)
+@silent("the subscriber's link alone goes silent for good")
 async def deaf(stage: Stage) -> None:
     await stage.open()
     for i, proxy in enumerate(stage.ground.redis_proxies[: stage.scale.times(2, 1)]):
         await stage.published(50)
         began = stage.now()
         proxy.abandon(proxy.links_that_asked(b"SUBSCRIBE"))
-        await _unready(stage, i)
+        await _becomes(stage, i, 503)
         noticed = stage.now() - began
-        await _ready(stage, i)
+        await _becomes(stage, i, 200)
         stage.notes.append(f"not ready after {noticed:.1f} s, healed by itself after {stage.now() - began:.1f} s")
 
 
-@row(
-    "all links to Redis go silent for good, new ones are fine",
-    redis_proxies=True,
-    settings=LONG_HISTORY,
-    may_log=DEAF,
-    long=True,
-)
+@silent("all links to Redis go silent for good, new ones are fine")
 async def abandoned(stage: Stage) -> None:
     await stage.open()
     await stage.published(50)
     began = stage.now()
     stage.ground.redis_proxies[0].abandon()
-    await _unready(stage, 0)
-    await _ready(stage, 0)
+    await _becomes(stage, 0, 503)
+    await _becomes(stage, 0, 200)
     stage.notes.append(f"healed by itself after {stage.now() - began:.1f} s")
 
 
@@ -106,11 +90,9 @@ async def many_resets(stage: Stage) -> None:
     await stage.open()
     for _ in range(stage.scale.times(100, 25)):
         for proxy in stage.ground.redis_proxies:
-            proxy.cut(
-                stage.random.sample(sorted(proxy.links, key=id), stage.random.randrange(len(proxy.links) + 1))
-            )
+            cut_some(stage, proxy)
         await asyncio.sleep(stage.random.choice((0.0, 0.003, 0.01, 0.03, 0.1)))
-    await until(lambda: _all_ready(stage), what="the replicas to be ready")
+    await all_ready(stage)
     await stage.published(30)
     links = [len(proxy.links) for proxy in stage.ground.redis_proxies]
     assert max(links) <= 2, f"connections were leaked: {links}"
@@ -124,17 +106,17 @@ async def restarted(stage: Stage) -> None:
         await asyncio.to_thread(stage.ground.redis.stop)
         await asyncio.sleep(stage.scale.pick(2.0, 0.3))
         await asyncio.to_thread(stage.ground.redis.start)
-        await delivering(stage, lambda: None)
+        await delivering(stage)
 
 
-@row("Redis killed, back after 2 s with its data", persist=True, settings=LONG_HISTORY)
+@row("Redis killed, back after 2 s with its data", persist=True, settings=LONG_HISTORY, real=True)
 async def redis_killed(stage: Stage) -> None:
     await stage.open()
     await stage.published(stage.scale.times(1000, 60))
     await asyncio.to_thread(stage.ground.redis.kill)
     await asyncio.sleep(2.0)
     await asyncio.to_thread(stage.ground.redis.start)
-    await delivering(stage, lambda: None)
+    await delivering(stage)
     await stage.published(stage.scale.times(1000, 60))
 
 
@@ -145,9 +127,7 @@ async def emptied(stage: Stage) -> None:
     await asyncio.to_thread(stage.ground.redis.kill)
     await asyncio.sleep(stage.scale.pick(3.0, 0.5))
     await asyncio.to_thread(stage.ground.redis.start)
-    await until(lambda: all(_was_told(watcher) for watcher in stage.watchers), what="everyone to be told")
-    await stage.all_connected()
-    await stage.published(60)
+    await all_told(stage)
 
 
 @row(
@@ -173,14 +153,12 @@ async def deaf_and_flushed(stage: Stage) -> None:
     await stage.published(60)
 
 
-@row("Redis flushed while everything is connected", tells=("epoch",), may_log=("history_lost",))
+@row("Redis flushed while everything is connected", tells=("epoch",), may_log=("history_lost",), real=True)
 async def flushed(stage: Stage) -> None:
     await stage.open()
     await stage.published(60)
     await stage.flush_redis()
-    await until(lambda: all(_was_told(watcher) for watcher in stage.watchers), what="everyone to be told")
-    await stage.all_connected()
-    await stage.published(60)
+    await all_told(stage)
 
 
 @row("Redis away for 35 s, then back", persist=True, settings=LONG_HISTORY, long=True)
@@ -191,13 +169,12 @@ async def away(stage: Stage) -> None:
     await asyncio.sleep(stage.scale.pick(35.0, 5.0))
     await asyncio.to_thread(stage.ground.redis.start)
     began = stage.now()
-    await delivering(stage, lambda: None, within_s=stage.scale.pick(2.0, PATIENCE_S))
+    await delivering(stage, within_s=stage.scale.pick(2.0, PATIENCE_S))
     stage.notes.append(f"everyone hears again {stage.now() - began:.2f} s after its return")
 
 
-async def delivering(stage: Stage, before: Callable[[], None], within_s: float = PATIENCE_S) -> None:
+async def delivering(stage: Stage, within_s: float = PATIENCE_S) -> None:
     """Wait until everyone gets what is published from now on."""
-    before()
     counts = {watcher: len(watcher.diary.entries) for watcher in stage.watchers}
     late: list[Watcher] = []
 
@@ -213,23 +190,31 @@ def _was_told(watcher: Watcher) -> bool:
     return any(greeting.get("reason") == "epoch" for greeting in greetings)
 
 
-async def _unready(stage: Stage, index: int) -> None:
-    replica = stage.ground.replicas[index]
+async def _becomes(stage: Stage, index: int, status: int) -> None:
+    """Wait until a replica answers with this status when it is asked whether it is ready."""
 
-    async def is_unready() -> bool:
-        return await stage.ground.readiness(replica) == 503
+    async def has_become() -> bool:
+        return await stage.ground.readiness(stage.ground.replicas[index]) == status
 
-    await until(is_unready, what="the replica to say that it is not ready")
-
-
-async def _ready(stage: Stage, index: int) -> None:
-    replica = stage.ground.replicas[index]
-
-    async def is_ready() -> bool:
-        return await stage.ground.readiness(replica) == 200
-
-    await until(is_ready, what="the replica to be ready again")
+    await until(has_become, what=f"readiness {status}")
 
 
-async def _all_ready(stage: Stage) -> bool:
-    return all([await stage.ground.readiness(replica) == 200 for replica in stage.ground.replicas])
+async def all_ready(stage: Stage) -> None:
+    """Wait until all replicas are ready at once."""
+
+    async def are_ready() -> bool:
+        return all([await stage.ground.readiness(replica) == 200 for replica in stage.ground.replicas])
+
+    await until(are_ready, what="all replicas to be ready")
+
+
+def cut_some(stage: Stage, proxy: Proxy) -> None:
+    """Cut some of a proxy's links, at random."""
+    proxy.cut(stage.random.sample(sorted(proxy.links, key=id), stage.random.randrange(len(proxy.links) + 1)))
+
+
+async def all_told(stage: Stage) -> None:
+    """Wait until everyone was told of a new epoch, and gets events again."""
+    await until(lambda: all(_was_told(watcher) for watcher in stage.watchers), what="everyone to be told")
+    await stage.all_connected()
+    await stage.published(60)

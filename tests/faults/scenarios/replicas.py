@@ -9,7 +9,7 @@ from tests.faults.stage import Stage
 from tests.support.waiting import SLACK_S
 
 
-@row("a replica killed with SIGKILL under load, clients move over")
+@row("a replica killed with SIGKILL under load, clients move over", real=True)
 async def killed(stage: Stage) -> None:
     await stage.open()
     for _ in range(stage.scale.times(4, 2)):
@@ -56,6 +56,7 @@ async def all_killed(stage: Stage) -> None:
 @row(
     "a replica frozen (SIGSTOP) for longer than its heartbeats, then thawed",
     settings={"GATEWAY_PING_INTERVAL_S": "1", "GATEWAY_PING_TIMEOUT_S": "1"},
+    real=True,
 )
 async def frozen(stage: Stage) -> None:
     await stage.open()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from tests.faults.rows import row
+from tests.faults.scenarios.redis_gone import LONG_HISTORY
 from tests.faults.stage import Stage
 from tests.faults.watcher import Watcher
 from tests.support.waiting import until
 
-LONG_HISTORY = {"GATEWAY_HISTORY_SIZE": "10000"}
 # A session that nobody renews lives for the window and 10 s.
 SHORT_WINDOW = {"GATEWAY_RECOVERY_WINDOW_S": "2"}
 

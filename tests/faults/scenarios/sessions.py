@@ -18,6 +18,7 @@ from tests.support.waiting import until
     "a pid that is forged, another user's or another tenant's",
     harmless=True,
     tells=("unknown", "identity", "epoch"),
+    real=True,
 )
 async def foreign_pids(stage: Stage) -> None:
     await stage.open()
@@ -59,7 +60,12 @@ async def expired(stage: Stage) -> None:
     await stage.published(20)
 
 
-@row("an offset that is nonsense, of another epoch, or of the future", harmless=True, tells=("unknown", "epoch"))
+@row(
+    "an offset that is nonsense, of another epoch, or of the future",
+    harmless=True,
+    tells=("unknown", "epoch"),
+    real=True,
+)
 async def strange_offsets(stage: Stage) -> None:
     await stage.open(stay=False)
     await stage.published(30)
@@ -118,7 +124,7 @@ async def _nothing_of(stage: Stage, watcher: Watcher, room: str) -> None:
     assert not has(watcher, event.ident), f"{watcher.name} got an event of a room that it had left"
 
 
-@row("skip_sid, through a recovery too", harmless=True)
+@row("skip_sid, through a recovery too", harmless=True, real=True)
 async def left_out(stage: Stage) -> None:
     await stage.open(stay=False)
     for _ in range(stage.scale.times(40, 12)):

@@ -110,8 +110,3 @@ class Diary:
 def seq_of(offset: str) -> int:
     """Return an offset's seq: it grows also from one epoch to the next."""
     return int(offset.rpartition("-")[2])
-
-
-def epoch_of(offset: str) -> str:
-    """Return an offset's epoch."""
-    return offset.rpartition("-")[0]

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -85,22 +85,19 @@ def _free(chaos: Chaos) -> tuple[int, Replica] | None:
 
 
 async def kill_replica(chaos: Chaos) -> None:
-    chosen = _free(chaos)
-    if chosen is not None:
-        at, replica = chosen
-        chaos.busy.add(replica)
-        replica.kill()
-        chaos.trial.say(f"replica {at} killed")
-        chaos.last(_start_again(chaos, at, replica))
+    _end(chaos, Replica.kill, "killed")
 
 
 async def drain_replica(chaos: Chaos) -> None:
-    chosen = _free(chaos)
-    if chosen is not None:
+    _end(chaos, Replica.terminate, "drains")
+
+
+def _end(chaos: Chaos, end: Callable[[Replica], None], what: str) -> None:
+    if (chosen := _free(chaos)) is not None:
         at, replica = chosen
         chaos.busy.add(replica)
-        replica.terminate()
-        chaos.trial.say(f"replica {at} drains")
+        end(replica)
+        chaos.trial.say(f"replica {at} {what}")
         chaos.last(_start_again(chaos, at, replica))
 
 

@@ -28,8 +28,7 @@ async def swap_rooms(chaos: Chaos) -> None:
 async def hop(chaos: Chaos) -> None:
     """Leave and join again in one breath."""
     for tab in chaos.some(3):
-        rooms = sorted(room for room in tab.wanted if (view := tab.rooms.get(room)) is not None and view.is_in)
-        if rooms and tab.is_greeted:
+        if rooms := _rooms_in(tab):
             room = chaos.draw.choice(rooms)
             tab.hop(room)
             chaos.trial.say(f"{tab.name} hops {chaos.trial.short([room])}")
@@ -38,9 +37,13 @@ async def hop(chaos: Chaos) -> None:
 async def look_again(chaos: Chaos) -> None:
     """Join a room that it is in."""
     tab = chaos.tab()
-    rooms = sorted(room for room in tab.wanted if (view := tab.rooms.get(room)) is not None and view.is_in)
-    if rooms and tab.is_greeted:
+    if rooms := _rooms_in(tab):
         tab.join(chaos.draw.choice(rooms), chaos.draw)
+
+
+def _rooms_in(tab: Tab) -> list[str]:
+    """Return the rooms that a tab wants and is in; none while it has no connection."""
+    return sorted(room for room in tab.wanted & tab.rooms.keys() if tab.is_greeted and tab.rooms[room].is_in)
 
 
 async def typing(chaos: Chaos) -> None:

@@ -8,18 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from tests.faults.torture.ledger import (
-    Answered,
-    Asked,
-    Closed,
-    Diary,
-    Gone,
-    Got,
-    Greeted,
-    Opened,
-    Shown,
-    seq_of,
-)
+from tests.faults.torture.ledger import Answered, Asked, Closed, Diary, Gone, Got, Greeted, Opened, Shown, seq_of
 from tests.faults.torture.truth import ident_of
 from tests.support.browsers import Browser, Node, Report
 from tests.support.proxy import Proxy

@@ -81,66 +81,69 @@ def found(published: list[Event], *entries: Entry) -> dict[str, int]:
 
 
 THREE = [event(1), event(2), event(3)]
+OWNS = [event(n, OWN) for n in (1, 2, 3)]
+IN_TALK = (*arrived(), *join(0))
+OTHER_SID = (Gone(1, ""), opened(recovered=True, sid="other"), greeted(1, recovered=True))
+HOP = (Asked(1, 51, "leave", TALK), Asked(1, 2, "join", TALK, "e-150"), Answered(1, 51))
+FOUND: dict[str, tuple[list[Event], tuple[Entry, ...], dict[str, int]]] = {
+    "a doubled event": (THREE, (*IN_TALK, got(1), got(1), got(2), got(3)), {"twice": 1}),
+    "repeated by a recovery": (THREE, (*IN_TALK, got(1), got(2), *back(2, got(2)), got(3)), {"twice": 1}),
+    "again in another life": (THREE, (*IN_TALK, got(1), *told(1), *join(1), got(1), got(2), got(3)), {"twice": 1}),
+    "swapped events": (THREE, (*IN_TALK, got(2), got(1), got(3)), {"disordered": 1}),
+    "from before the connection": ([event(1, OWN)], (*arrived(2), got(1)), {"disordered": 1}),
+    "of another tenant": ([event(1, tenant="u")], (*IN_TALK, got(1)), {"foreign": 1}),
+    "of its own rooms, behind what it was told": (OWNS, (*arrived(), got(1), *told(2)), {"lost": 1}),
+    "kept by a replica for who is told": (THREE, (*IN_TALK, got(1), *told(1), got(2)), {}),
+    "a recovery with another sid": ([], (*arrived(), *OTHER_SID), {"strange": 1}),
+    "live in another life, then by a join": (THREE[:1], (*IN_TALK, got(1), *told(1), *join(1, 1, since=0)), {}),
+    "a history of what came before": (THREE[:1], (*IN_TALK, got(1), *join(1, 1, history=5)), {}),
+    "a refusal": ([], (*arrived(), Asked(1, 1, "join", TALK), Answered(1, 1, "forbidden")), {"strange": 1}),
+    "cut, joining behind a leave": (THREE, (*IN_TALK, got(1), *HOP, *back(1)[:2], got(2)), {}),
+    "joining behind a leave": (THREE, (*IN_TALK, got(1), *HOP, got(2), Answered(2, 2, "unavailable")), {}),
+}
+
+
+@pytest.mark.parametrize(("published", "entries", "findings"), FOUND.values(), ids=FOUND)
+def test_what_is_wrong_is_found(
+    published: list[Event], entries: tuple[Entry, ...], findings: dict[str, int]
+) -> None:
+    assert found(published, *entries) == findings
 
 
 def test_all_events_once_and_in_order_are_owed_and_clean() -> None:
-    clean = verdict(THREE, *arrived(), *join(0), got(1), got(2), got(3))
+    clean = verdict(THREE, *IN_TALK, got(1), got(2), got(3))
     assert (clean.findings, clean.owed) == ([], 3)
 
 
 @pytest.mark.parametrize("missing", [1, 2, 3])
 def test_a_lost_event_is_found(missing: int) -> None:
     entries = [got(n) for n in (1, 2, 3) if n != missing]
-    (finding,) = verdict(THREE, *arrived(), *join(0), *entries).findings
+    (finding,) = verdict(THREE, *IN_TALK, *entries).findings
     assert (finding.kind, finding.page, finding.seq) == ("lost", "tab", missing * 100)
-
-
-def test_a_doubled_event_is_found() -> None:
-    assert found(THREE, *arrived(), *join(0), got(1), got(1), got(2), got(3)) == {"twice": 1}
-
-
-def test_an_event_that_a_recovery_repeats_is_found() -> None:
-    assert found(THREE, *arrived(), *join(0), got(1), got(2), *back(2, got(2)), got(3)) == {"twice": 1}
-
-
-def test_an_event_that_comes_again_in_another_life_is_found() -> None:
-    assert found(THREE, *arrived(), *join(0), got(1), *told(1), *join(1), got(1), got(2), got(3)) == {"twice": 1}
-
-
-def test_swapped_events_are_found() -> None:
-    assert found(THREE, *arrived(), *join(0), got(2), got(1), got(3)) == {"disordered": 1}
-
-
-def test_an_event_from_before_the_connection_is_found() -> None:
-    assert found([event(1, OWN)], *arrived(2), got(1)) == {"disordered": 1}
-
-
-def test_another_tenants_event_is_found() -> None:
-    assert found([event(1, tenant="u")], *arrived(), *join(0), got(1)) == {"foreign": 1}
 
 
 def test_an_event_of_a_room_that_it_is_not_in_is_found() -> None:
     assert found(THREE, *arrived(), got(1)) == {"foreign": 1}
-    assert found(THREE, *arrived(), *join(0), got(1), *leave(1), got(2)) == {"foreign": 1}
+    assert found(THREE, *IN_TALK, got(1), *leave(1), got(2)) == {"foreign": 1}
 
 
 def test_an_event_that_nobody_published_or_of_another_content_is_found() -> None:
-    assert found([], *arrived(), *join(0), got(1)) == {"strange": 1}
-    assert found([event(1)], *arrived(), *join(0), Got(1, "e-100", "p-2")) == {"strange": 1}
+    assert found([], *IN_TALK, got(1)) == {"strange": 1}
+    assert found([event(1)], *IN_TALK, Got(1, "e-100", "p-2")) == {"strange": 1}
 
 
 def test_an_event_that_it_was_left_out_of_is_found_and_not_owed() -> None:
     skipped = [event(1, skip_sid="sid")]
-    assert found(skipped, *arrived(), *join(0)) == {}
-    assert found(skipped, *arrived(), *join(0), got(1)) == {"strange": 1}
+    assert found(skipped, *IN_TALK) == {}
+    assert found(skipped, *IN_TALK, got(1)) == {"strange": 1}
     assert found(skipped, *arrived(), *join(1, 1, since=0)) == {"strange": 1}
 
 
 def test_an_event_of_two_rooms_is_owed_once() -> None:
     both = [event(1, TALK, OWN)]
-    assert verdict(both, *arrived(), *join(0), got(1)).owed == 1
-    assert found(both, *arrived(), *join(0), got(1), got(1)) == {"twice": 1}
-    assert found(both, *arrived(), *join(0)) == {"lost": 1}
+    assert verdict(both, *IN_TALK, got(1)).owed == 1
+    assert found(both, *IN_TALK, got(1), got(1)) == {"twice": 1}
+    assert found(both, *IN_TALK) == {"lost": 1}
     assert found(both, *arrived()) == {"lost": 1}
 
 
@@ -148,18 +151,13 @@ def test_an_event_of_two_rooms_is_owed_once() -> None:
 
 
 def test_what_a_recovery_leaves_out_is_lost() -> None:
-    assert found(THREE, *arrived(), *join(0), got(1), *back(2), got(3)) == {"lost": 1}
-    assert found(THREE, *arrived(), *join(0), got(1), *back(3, got(2), got(3))) == {}
+    assert found(THREE, *IN_TALK, got(1), *back(2), got(3)) == {"lost": 1}
+    assert found(THREE, *IN_TALK, got(1), *back(3, got(2), got(3))) == {}
 
 
 def test_who_is_told_is_forgiven_what_it_missed_but_nothing_before() -> None:
-    assert found(THREE, *arrived(), *join(0), got(1), *told(2), *join(2), got(3)) == {}
-    assert found(THREE, *arrived(), *join(0), got(2), *told(2), *join(2), got(3)) == {"lost": 1}
-
-
-def test_who_is_told_is_owed_its_own_rooms_from_there() -> None:
-    own = [event(1, OWN), event(2, OWN), event(3, OWN)]
-    assert found(own, *arrived(), got(1), *told(2)) == {"lost": 1}
+    assert found(THREE, *IN_TALK, got(1), *told(2), *join(2), got(3)) == {}
+    assert found(THREE, *IN_TALK, got(2), *told(2), *join(2), got(3)) == {"lost": 1}
 
 
 def test_what_there_is_no_reason_to_tell_is_found() -> None:
@@ -195,18 +193,9 @@ def test_what_ran_out_while_redis_was_away_may_be_told(outages: list[Span], hast
     assert len(judge(truth, Diary("tab", "t", (OWN,), 1.5, entries)).findings) == hasty
 
 
-def test_what_a_replica_kept_for_who_is_told_may_come() -> None:
-    assert found(THREE, *arrived(), *join(0), got(1), *told(1), got(2)) == {}
-
-
-def test_a_recovery_with_another_sid_is_found() -> None:
-    entries = (Gone(1, ""), opened(recovered=True, sid="other"), greeted(1, recovered=True))
-    assert found([], *arrived(), *entries) == {"strange": 1}
-
-
 def test_a_tab_that_was_closed_is_owed_what_came_before_its_last_event() -> None:
-    assert found(THREE, *arrived(), *join(0), got(1), Closed(2)) == {}
-    assert found(THREE, *arrived(), *join(0), got(2), Closed(2)) == {"lost": 1}
+    assert found(THREE, *IN_TALK, got(1), Closed(2)) == {}
+    assert found(THREE, *IN_TALK, got(2), Closed(2)) == {"lost": 1}
 
 
 # -- joins and leaves
@@ -233,17 +222,9 @@ def test_what_came_live_before_the_join_is_not_missing_from_its_answer() -> None
     assert found(both, *arrived(), got(1), *join(2, 1, 2, since=0)) == {"twice": 1}
 
 
-def test_what_came_live_in_another_life_a_join_may_show_again() -> None:
-    assert found(THREE[:1], *arrived(), *join(0), got(1), *told(1), *join(1, 1, since=0)) == {}
-
-
 def test_what_an_answer_showed_must_not_come_live() -> None:
     assert found(THREE[:1], *arrived(), *join(0, 1, history=5), got(1)) == {"twice": 1, "strange": 1}
     assert found(THREE[:1], *arrived(), *join(1, 1, since=0), got(1)) == {"twice": 1}
-
-
-def test_a_history_may_show_what_came_before() -> None:
-    assert found(THREE[:1], *arrived(), *join(0), got(1), *join(1, 1, history=5)) == {}
 
 
 def test_two_answers_may_show_an_event_of_both_rooms_which_is_counted() -> None:
@@ -254,7 +235,7 @@ def test_two_answers_may_show_an_event_of_both_rooms_which_is_counted() -> None:
 
 def test_what_came_before_a_leave_was_done_may_be_shown_by_a_join_from_where_it_was_asked_for() -> None:
     left = (Asked(0, 51, "leave", TALK), got(1), Answered(1, 51))
-    shown = verdict(THREE[:1], *arrived(), *join(0), *left, *join(2, 1, since=0))
+    shown = verdict(THREE[:1], *IN_TALK, *left, *join(2, 1, since=0))
     assert (shown.findings, shown.again) == ([], 1)
 
 
@@ -264,17 +245,17 @@ def test_an_answer_with_an_event_of_another_room_or_from_before_since_is_found()
 
 
 def test_a_room_that_was_left_owes_nothing_more_but_what_came_before() -> None:
-    assert found(THREE, *arrived(), *join(0), got(1), *leave(1)) == {}
-    assert found(THREE, *arrived(), *join(0), got(2), *leave(2)) == {"lost": 1}
+    assert found(THREE, *IN_TALK, got(1), *leave(1)) == {}
+    assert found(THREE, *IN_TALK, got(2), *leave(2)) == {"lost": 1}
 
 
 def test_a_leave_that_failed_may_have_been_done_or_not() -> None:
-    assert found(THREE, *arrived(), *join(0), got(1), *leave(1, "unavailable")) == {}
-    assert found(THREE, *arrived(), *join(0), got(1), *leave(1, "unavailable"), got(2), *back(2)) == {}
+    assert found(THREE, *IN_TALK, got(1), *leave(1, "unavailable")) == {}
+    assert found(THREE, *IN_TALK, got(1), *leave(1, "unavailable"), got(2), *back(2)) == {}
 
 
 def test_a_join_after_a_leave_that_failed_owes_everything_since() -> None:
-    before = (*arrived(), *join(0), got(1), *leave(1, "unavailable"))
+    before = (*IN_TALK, got(1), *leave(1, "unavailable"))
     assert found(THREE, *before, *join(3, 2, 3, since=1)) == {}
     assert found(THREE, *before, *join(3, since=1)) == {"lost": 2}
 
@@ -286,33 +267,19 @@ def test_a_join_that_failed_or_was_cut_may_have_been_done_or_not() -> None:
         assert found(THREE, *before, opened(recovered=True), got(2), greeted(2, recovered=True)) == {}
 
 
-def test_a_join_behind_a_leave_in_one_breath_that_is_cut_may_have_been_done() -> None:
-    hop = (Asked(1, 51, "leave", TALK), Asked(1, 2, "join", TALK, "e-150"), Answered(1, 51), Gone(1, ""))
-    assert found(THREE, *arrived(), *join(0), got(1), *hop, opened(recovered=True), got(2)) == {}
-
-
-def test_what_comes_during_a_join_behind_a_leave_may_be_for_it() -> None:
-    hop = (Asked(1, 51, "leave", TALK), Asked(1, 2, "join", TALK, "e-150"), Answered(1, 51), got(2))
-    assert found(THREE, *arrived(), *join(0), got(1), *hop, Answered(2, 2, "unavailable")) == {}
-
-
-def test_a_refusal_is_found() -> None:
-    assert found([], *arrived(), Asked(1, 1, "join", TALK), Answered(1, 1, "forbidden")) == {"strange": 1}
-
-
 # -- conflation, versions
 
 
 def test_a_conflated_event_may_be_left_out_but_the_last_one_not() -> None:
     progress = [event(n, conflate="c") for n in (1, 2, 3)]
-    assert found(progress, *arrived(), *join(0), got(1), got(3)) == {}
-    assert found(progress, *arrived(), *join(0), got(1), got(2)) == {"lost": 1}
-    assert found(progress, *arrived(), *join(0)) == {"lost": 3}
+    assert found(progress, *IN_TALK, got(1), got(3)) == {}
+    assert found(progress, *IN_TALK, got(1), got(2)) == {"lost": 1}
+    assert found(progress, *IN_TALK) == {"lost": 3}
 
 
 def test_what_stands_for_a_conflated_event_may_be_in_what_a_page_was_told_of() -> None:
     progress = [event(1, conflate="c"), event(2), event(3, conflate="c")]
-    before = (*arrived(), *join(0), Gone(2, ""), opened(recovered=True), got(2))
+    before = (*IN_TALK, Gone(2, ""), opened(recovered=True), got(2))
     assert found(progress, *before, *told(3)) == {}
     assert found(progress[:2], *before, *told(3)) == {"lost": 1}
     assert found(progress, *before, *told(2)) == {"lost": 1}
@@ -323,7 +290,7 @@ def test_what_stands_for_a_conflated_event_may_be_in_what_a_page_was_told_of() -
 
 def test_a_status_that_falls_back_is_found() -> None:
     statuses = [event(1, about="m", rank=2), event(2, about="m", rank=1)]
-    assert found(statuses, *arrived(), *join(0), got(1), got(2)) == {"backwards": 1}
+    assert found(statuses, *IN_TALK, got(1), got(2)) == {"backwards": 1}
     assert [finding.kind for finding in judge_publishing(statuses)] == ["backwards"]
 
 

@@ -58,9 +58,8 @@ async def test_an_event_that_nobody_was_told_is_found_at_each_member(tmp_path: P
     trial = Sabotaged(1, CALM, tmp_path)
     outcome = await trial.run()
     assert not outcome.troubles, shown(outcome)
-    assert {(finding.kind, finding.page) for finding in outcome.verdict.findings} == {
-        ("lost", name) for name in trial.members
-    }, shown(outcome)
+    found = {(finding.kind, finding.page) for finding in outcome.verdict.findings}
+    assert found == {("lost", name) for name in trial.members}, shown(outcome)
     assert "p9-1" in outcome.stories[0]
 
 

@@ -10,13 +10,12 @@ from contextlib import AsyncExitStack
 import redis.asyncio
 
 from gateway.console.demo_data import sample_message
-from gateway.presence.store import online_key
+from gateway.presence.keys import online_key
 from gateway.sockets.questions import cost
-from publisher import AsyncPublisher
-from tests.engine.wire import Peer
-from tests.hostile.attacker import answer, connecting
+from tests.hostile.attacker import connecting
 from tests.hostile.cases import Stage, case
 from tests.support.tokens import mint, new_id
+from tests.support.websocket import Peer
 
 HISTORY = 500
 ONLINE = 5000
@@ -55,7 +54,7 @@ async def _ask_again_and_again(peer: Peer, question: str, until: float) -> int:
     loop, answers = asyncio.get_running_loop(), 0
     while loop.time() < until:
         peer.send("421" + question)
-        while not (packet := await answer(peer)).startswith("431["):
+        while not (packet := await peer.packet()).startswith("431["):
             pass
         if packet.startswith('431[{"ok":true'):
             answers += 1
@@ -80,10 +79,9 @@ async def _asking(stage: Stage, count: int, question: str, tenant: str, tokens: 
 
 async def _with_history(stage: Stage, sockets: int) -> None:
     tenant, ident = new_id(), new_id()
-    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
-    for _ in range(HISTORY):
-        await publisher.message_new(tenant, sample_message(ident, "x" * 500))
-    await publisher.aclose()
+    async with stage.backend() as publisher:
+        for _ in range(HISTORY):
+            await publisher.message_new(tenant, sample_message(ident, "x" * 500))
     question = json.dumps(["join_conversation", {"conversation_id": ident, "history": HISTORY}])
     await _asking(stage, sockets, question, tenant, cost(events=HISTORY))
 

@@ -5,38 +5,31 @@ from __future__ import annotations
 import asyncio
 import json
 
-from tests.hostile.attacker import ask, request
 from tests.hostile.cases import Stage, case
 from tests.hostile.pool import API_KEY
+from tests.support.raw_http import ask, request
 from tests.support.tokens import mint
 
 PATHS = (
-    "/api/v1/events",
-    "/api/v1/disconnect",
-    "/api/v1/presence",
-    "/api/v1/rooms/x",
-    "/api/v1/openapi.json",
-    "/api/x",
+    *("/api/v1/events", "/api/v1/disconnect", "/api/v1/presence"),
+    *("/api/v1/rooms/x", "/api/v1/openapi.json", "/api/x"),
 )
 
 
 @case("calls of the HTTP API without a key, with wrong ones, with an agent's token")
 async def keyless_calls(stage: Stage) -> None:
     tenant, user = stage.arena.neighbours.tenant, stage.arena.neighbours.user
-    body = json.dumps(
-        {"organization_id": tenant, "user_id": user, "event": "x", "data": 1, "to": [f"user:{user}"]}
-    )
+    event = {"organization_id": tenant, "user_id": user, "event": "x", "data": 1, "to": [f"user:{user}"]}
+    body = json.dumps(event).encode()
     keys = ["", API_KEY[:-1], API_KEY + "x", API_KEY.upper(), "*", "x" * 10_000, mint(user, tenant), f"{API_KEY},"]
     calls = [
-        request(
-            method, path, body.encode() if method == "POST" else b"", Content_Type="application/json", **headers
-        )
-        for method in ("POST", "GET")
+        request(method, path, sent, Content_Type="application/json", **headers)
+        for method, sent in (("POST", body), ("GET", b""))
         for path in PATHS
         for key in keys
         for headers in ({"Authorization": f"Bearer {key}"}, {"X_API_Key": key}, {"Cookie": f"key={key}"})
     ]
-    calls.append(request("POST", f"{PATHS[0]}?key={API_KEY}", body.encode(), Content_Type="application/json"))
+    calls.append(request("POST", f"{PATHS[0]}?key={API_KEY}", body, Content_Type="application/json"))
     statuses = []
     for i in range(0, len(calls), 20):
         statuses += await asyncio.gather(*(ask(stage.port, call) for call in calls[i : i + 20]))

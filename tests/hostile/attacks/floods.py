@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 
 from gateway.engine.errors import CloseCode
 from gateway.engine.reader import TEXT
 from gateway.settings import Settings
-from publisher import AsyncPublisher, conversation
-from tests.engine.wire import Peer, frame
-from tests.hostile.attacker import answer, connecting, until_closed
+from publisher import conversation
+from tests.hostile.attacker import connecting, end_of, until_closed
 from tests.hostile.cases import Stage, case
 from tests.support.client import RawClient
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import until
+from tests.support.websocket import Peer, frame
 
 UNLIMITED = {"GATEWAY_EVENTS_PER_S": "0", "GATEWAY_MAX_PENDING_CONNECTS": "0", "GATEWAY_ROOM_LINGER_S": "1"}
 EVENTS_PER_S = float(Settings.model_fields["events_per_s"].default)
@@ -64,16 +65,12 @@ async def joins_in_a_row(stage: Stage) -> None:
 @case("a polling body of 200,000 events", row="14")
 async def events_in_one_body(stage: Stage) -> None:
     count = stage.times(200_000, 50_000)
-    client = RawClient(stage.arena.replica.url, mint(), transport="polling")
-    await client.connect()
-    try:
+    async with stage.client(transport="polling") as client:
         assert client.channel is not None
         client.channel.send("\x1e4".join(['2["ping"]'] * (count // 4)))
         began = stage.now()
         await client.dropped(30)
         stage.closed = f"closed after {len(client.named('pong'))} answers, {stage.now() - began:.1f} s"
-    finally:
-        await client.close()
 
 
 @case("typing without end, in a room with 6 neighbours", row="14")
@@ -82,7 +79,7 @@ async def typing_in_a_row(stage: Stage) -> None:
     neighbours = stage.arena.neighbours
     async with connecting(stage.port, mint(organization_id=neighbours.tenant)) as peer:
         peer.send("421" + json.dumps(["join_conversation", {"conversation_id": neighbours.conversation}]))
-        while not (await answer(peer)).startswith("431["):
+        while not (await peer.packet()).startswith("431["):
             pass
         data = {"conversation_id": neighbours.conversation}
         await _flood(stage, peer, _event("typing_start", data) * count, count)
@@ -136,17 +133,13 @@ async def _hoard(stage: Stage, sockets: int, rooms: int) -> list[RawClient]:
 
 @case("a room more than one socket may join", settings=UNLIMITED, log_kib=60, memory_mib=16)
 async def one_room_too_many(stage: Stage) -> None:
-    client = RawClient(stage.arena.replica.url, mint())
-    await client.connect()
-    try:
+    async with stage.client() as client:
         for _ in range(99):
             await asyncio.gather(*(client.join(new_id()) for _ in range(10)))
         joined, answer = 990, await client.call("join_conversation", {"conversation_id": new_id()})
         while answer["ok"] and joined < 1010:
             joined, answer = joined + 1, await client.call("join_conversation", {"conversation_id": new_id()})
         assert answer["error"]["code"] == "too_many_rooms"
-    finally:
-        await client.close()
     stage.closed = f"`too_many_rooms` after {joined}"
 
 
@@ -163,9 +156,8 @@ HEAVY = {
 async def heavy_json(stage: Stage) -> None:
     ends = {}
     for name, items in HEAVY.items():
-        async with connecting(stage.port) as peer:
-            peer.raw(frame(TEXT, b'42["ping",[' + items + b"]]") * stage.times(120, 60))
-            ends[name] = await until_closed(peer)
+        flood = frame(TEXT, b'42["ping",[' + items + b"]]") * stage.times(120, 60)
+        ends[name] = await end_of(connecting(stage.port), flood)
     assert {ends[name].code for name in ("lists", "objects")} == {CloseCode.PROTOCOL}
     assert {end.code for end in ends.values()} == {CloseCode.PROTOCOL, CloseCode.POLICY}
     most = max(end.messages for end in ends.values())
@@ -177,32 +169,22 @@ async def heavy_json(stage: Stage) -> None:
 @case("a room's whole history asked for again and again", row="14", memory_mib=40)
 async def history_again_and_again(stage: Stage) -> None:
     tenant, ident = new_id(), new_id()
-    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
-    try:
+    async with stage.backend() as publisher:
         for _ in range(10):
             data = {"pad": "x" * stage.times(1000, 50)}
             await asyncio.gather(*(publisher.emit(tenant, "e", data, to=conversation(ident)) for _ in range(50)))
-    finally:
-        await publisher.aclose()
-    async with connecting(stage.port, mint(organization_id=tenant)) as peer:
-        asked = _event("join_conversation", {"conversation_id": ident, "history": 500})
-        # A thousand are refused before it is closed; the others are for what it earns meanwhile.
-        peer.raw(asked * 4000)
-        end = await until_closed(peer)
+    asked = _event("join_conversation", {"conversation_id": ident, "history": 500})
+    # A thousand are refused before it is closed; the others are for what it earns meanwhile.
+    end = await end_of(connecting(stage.port, mint(organization_id=tenant)), asked * 4000)
     assert end.code == CloseCode.POLICY
     stage.closed = f"closed after {end.messages} answers, {end.after_s:.1f} s"
 
 
 @case("60 sockets of one user", log_kib=60)
 async def sockets_of_one_user(stage: Stage) -> None:
-    user, tenant = new_id(), new_id()
-    clients = [RawClient(stage.arena.replica.url, mint(user, tenant)) for _ in range(60)]
-    try:
-        for client in clients:
-            await client.connect()
+    token = mint(new_id(), new_id())
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(stage.client(token)) for _ in range(60)]
         await until(lambda: sum(client.connected for client in clients) <= 50, what="the oldest to be closed")
         assert all(client.connected for client in clients[10:])
-    finally:
-        for client in clients:
-            await client.close()
     stage.closed = "the oldest 10 closed"

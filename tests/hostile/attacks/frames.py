@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import zlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from gateway.app.replica import STRANGER_BYTES
 from gateway.engine.errors import CloseCode
 from gateway.engine.reader import BINARY, CONTINUATION, PING, TEXT
-from tests.engine.wire import Peer, frame, without_content
-from tests.hostile.attacker import connecting, opening, until_closed
+from tests.hostile.attacker import connecting, end_of, opening, until_closed
 from tests.hostile.cases import Stage, case
 from tests.support.tokens import mint
 from tests.support.waiting import until
+from tests.support.websocket import Peer, frame, packed, without_content
 
 BROKEN = {
     "unmasked": (frame(TEXT, b"42", masked=False), CloseCode.PROTOCOL),
@@ -42,10 +41,8 @@ BROKEN = {
 async def broken_frames(stage: Stage) -> None:
     for name, (data, code) in BROKEN.items():
         for enter in (connecting, opening):
-            async with enter(stage.port) as peer:
-                peer.raw(data)
-                end = await until_closed(peer)
-                assert end.code == code, f"{name}: {end}"
+            end = await end_of(enter(stage.port), data)
+            assert end.code == code, f"{name}: {end}"
     stage.closed = f"{len(BROKEN) * 2} of {len(BROKEN) * 2} closed with their code"
 
 
@@ -60,19 +57,15 @@ async def unread_pongs(stage: Stage) -> None:
     stage.closed = f"closed after {stage.now() - began:.1f} s"
 
 
+COMPRESSION = {"GATEWAY_COMPRESSION": "shared"}
 COMPRESSING = {"Sec-WebSocket-Extensions": "permessage-deflate"}
 
 
 def _bomb(size: int) -> bytes:
-    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return (stream.compress(b"6" + b" " * size) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    return packed(b"6" + b" " * size)
 
 
-@case(
-    "compressed frames that unpack to 100 MB each, by 10 sockets",
-    settings={"GATEWAY_COMPRESSION": "shared"},
-    memory_mib=24,
-)
+@case("compressed frames that unpack to 100 MB each, by 10 sockets", settings=COMPRESSION, memory_mib=24)
 async def deflate_bombs(stage: Stage) -> None:
     bomb = frame(TEXT, _bomb(100_000_000), rsv=0x40)
 
@@ -87,24 +80,15 @@ async def deflate_bombs(stage: Stage) -> None:
     stage.closed = "closed at the first, unpacked to 1 MB at most, 1009"
 
 
-@case(
-    "compressed frames of strangers, 10 KB that unpack to 10 MB each",
-    settings={"GATEWAY_COMPRESSION": "shared"},
-    log_kib=40,
-)
+@case("compressed frames of strangers, 10 KB that unpack to 10 MB each", settings=COMPRESSION, log_kib=40)
 async def deflate_bombs_of_strangers(stage: Stage) -> None:
     bomb = frame(TEXT, _bomb(10_000_000), rsv=0x40)
     assert len(bomb) < STRANGER_BYTES
     count = stage.times(500, 50)
 
-    async def attack(data: bytes) -> int:
-        async with opening(stage.port, headers=COMPRESSING) as peer:
-            peer.raw(data)
-            return (await until_closed(peer)).code
-
     async def cpu_ms(data: bytes, code: int) -> float:
         began = stage.arena.cpu_s()
-        assert {await attack(data) for _ in range(count)} == {code}
+        assert {(await end_of(opening(stage.port, COMPRESSING), data)).code for _ in range(count)} == {code}
         return (stage.arena.cpu_s() - began) / count * 1e3
 
     plain_ms = await cpu_ms(frame(TEXT, bytes(len(bomb) - 8)), CloseCode.PROTOCOL)
@@ -114,28 +98,16 @@ async def deflate_bombs_of_strangers(stage: Stage) -> None:
 
 
 @case(
-    "a megabyte of compressed blocks without content from each of 5 sockets",
-    settings={"GATEWAY_COMPRESSION": "shared"},
-    memory_mib=24,
+    "a megabyte of compressed blocks without content from each of 5 sockets", settings=COMPRESSION, memory_mib=24
 )
 async def deflate_without_content(stage: Stage) -> None:
     data = frame(TEXT, without_content(stage.times(80_000, 20_000)), rsv=0x40)
-
-    async def attack() -> int:
-        async with connecting(stage.port, headers=COMPRESSING) as peer:
-            peer.raw(data)
-            return (await until_closed(peer)).code
-
-    codes = await asyncio.gather(*(attack() for _ in range(5)))
-    assert set(codes) == {CloseCode.PROTOCOL}
+    ends = await asyncio.gather(*(end_of(connecting(stage.port, headers=COMPRESSING), data) for _ in range(5)))
+    assert {end.code for end in ends} == {CloseCode.PROTOCOL}
     stage.closed = f"{len(data):,} bytes of nothing, unpacked in turns of 16 KiB; 1002"
 
 
-@case(
-    "compressed frames that unpack to just what is allowed, 200 in a row",
-    settings={"GATEWAY_COMPRESSION": "shared"},
-    memory_mib=24,
-)
+@case("compressed frames that unpack to just what is allowed, 200 in a row", settings=COMPRESSION, memory_mib=24)
 async def deflate_charges(stage: Stage) -> None:
     charge = frame(TEXT, _bomb(999_000), rsv=0x40)
     async with connecting(stage.port, headers=COMPRESSING) as peer:
@@ -178,9 +150,7 @@ async def other_packets(stage: Stage) -> None:
     count = stage.times(250_000, 20_000)
     reasons = set()
     for packet in (b"6", b"3", b"431[]"):
-        async with connecting(stage.port) as peer:
-            peer.raw(frame(TEXT, packet) * (count // 3))
-            end = await until_closed(peer)
-            assert end.code == CloseCode.POLICY, packet
-            reasons.add(end.reason)
+        end = await end_of(connecting(stage.port), frame(TEXT, packet) * (count // 3))
+        assert end.code == CloseCode.POLICY, packet
+        reasons.add(end.reason)
     stage.closed = f"closed, 1008 {', '.join(reasons)}"

@@ -7,10 +7,11 @@ import gzip
 import json
 import os
 
-from tests.engine.wire import polling
-from tests.hostile.attacker import ask, poll_for, request, say, status
+from tests.hostile.attacker import say
 from tests.hostile.cases import Stage, case
 from tests.hostile.pool import QUICK
+from tests.support.polling import polling
+from tests.support.raw_http import ask, request, status
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import PATIENCE_S, until
 
@@ -42,16 +43,12 @@ NONSENSE = {
         "GET", "/socket.io/?EIO=4&transport=websocket", Upgrade="websocket", Connection="Upgrade"
     ),
 }
-
-
 FEW_CONNECTIONS = {"GATEWAY_MAX_HTTP_CONNECTIONS": "50"}
 
 
 @case("bytes that are no HTTP, or two requests in one", log_kib=1)
 async def no_http(stage: Stage) -> None:
-    statuses = {}
-    for name, data in NONSENSE.items():
-        statuses[name] = await ask(stage.port, data)
+    statuses = {name: await ask(stage.port, data) for name, data in NONSENSE.items()}
     answered = {name: number for name, number in statuses.items() if number < 400}
     assert set(answered) <= {"an absolute target", "an upgrade to something else"}, answered
     assert max(statuses.values()) < 500, statuses
@@ -166,7 +163,7 @@ async def broken_off_bodies(stage: Stage) -> None:
     async def attack() -> None:
         async with polling(stage.port, "/socket.io/") as poller:
             assert (await poller.post("40" + json.dumps({"token": mint()})))[0] == 200
-            await poll_for(poller, '"connected"')
+            await poller.poll_until('42["connected"')
             _, writer = await asyncio.open_connection("127.0.0.1", stage.port)
             target = f"{PATH}&sid={poller.sid}"
             writer.write(request("POST", target, Content_Length="990000") + bytes(980_000))
@@ -200,7 +197,7 @@ async def segmented_posts(stage: Stage) -> None:
     for _ in range(10):
         async with polling(stage.port, "/socket.io/") as poller:
             assert await poller.post("40" + json.dumps({"token": mint()})) == (200, "ok")
-            await poll_for(poller, '"connected"')
+            await poller.poll_until('42["connected"')
             body = b'427["ping",{"x":"' + b"x" * 100_000 + b'"}]'
             whole = request("POST", f"{PATH}&sid={poller.sid}", body)
             assert status(await say(stage.port, whole[:50_000], whole[50_000:])) == 200

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.e2e.test_origins import BOTH, FOREIGN
 from tests.hostile.cases import Stage, case
-from tests.support.channels import HandshakeRefused
 from tests.support.client import RawClient
 from tests.support.tokens import mint
+from tests.support.websocket import HandshakeRefused
 
 
 @case(

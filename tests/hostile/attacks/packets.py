@@ -9,11 +9,11 @@ import msgspec
 
 from gateway.engine.errors import CloseCode
 from gateway.engine.reader import BINARY, TEXT
-from tests.engine.wire import frame
-from tests.hostile.attacker import answer, connecting, opening, until_closed
+from tests.hostile.attacker import connecting, end_of, opening, until_closed
 from tests.hostile.cases import Stage, case
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import until
+from tests.support.websocket import frame
 
 PLACES = ",".join(f'{{"_placeholder":true,"num":{i}}}' for i in range(10))
 
@@ -21,9 +21,7 @@ PLACES = ",".join(f'{{"_placeholder":true,"num":{i}}}' for i in range(10))
 @case("100,000 malformed packets from one socket", row="13", plain="189 MB of log, 30 s of CPU, never closed")
 async def malformed_packets(stage: Stage) -> None:
     count = stage.times(100_000, 10_000)
-    async with connecting(stage.port) as peer:
-        peer.raw(frame(TEXT, b"42{not json") * count)
-        end = await until_closed(peer)
+    end = await end_of(connecting(stage.port), frame(TEXT, b"42{not json") * count)
     assert end.code == CloseCode.PROTOCOL
     assert end.messages == 0, end.first
     stage.closed = "closed at the first, 1002 " + end.reason
@@ -73,9 +71,7 @@ async def hoarded_attachments(stage: Stage) -> None:
 
 @case("attachments announced before CONNECT", row="12")
 async def attachments_before_connect(stage: Stage) -> None:
-    async with opening(stage.port) as peer:
-        peer.send(f'4510-["join_room",{PLACES}]')
-        end = await until_closed(peer)
+    end = await end_of(opening(stage.port), f'4510-["join_room",{PLACES}]')
     assert end.code == CloseCode.PROTOCOL
     stage.closed = "closed at the announcement, 1002 " + end.reason
 
@@ -85,11 +81,9 @@ async def deep_json(stage: Stage) -> None:
     deep = "[" * 100_000 + "]" * 100_000
     reasons = set()
     for packet in (f'42["ping",{deep}]', f'451-["ping",{deep}]', "42" + "[" * 500_000):
-        async with connecting(stage.port) as peer:
-            peer.send(packet)
-            end = await until_closed(peer)
-            assert end.code == CloseCode.PROTOCOL
-            reasons.add(end.reason)
+        end = await end_of(connecting(stage.port), packet)
+        assert end.code == CloseCode.PROTOCOL
+        reasons.add(end.reason)
     for deep in ("[" * 5_000 + "]" * 5_000, '{"a":' * 2_000 + "1" + "}" * 2_000):
         async with opening(stage.port) as peer:
             peer.send(f'40{{"token":{deep}}}')
@@ -110,7 +104,7 @@ async def deep_ids(stage: Stage) -> None:
         for depth in (*range(800, 1010, 2), *range(1_100, 40_000, 300)):
             peer.send(f'427["join_conversation",{{"conversation_id":{"[" * depth}{"]" * depth}}}]')
             try:
-                codes.add(json.loads((await answer(peer))[3:])[0]["error"]["code"])
+                codes.add(json.loads((await peer.packet())[3:])[0]["error"]["code"])
             except AssertionError:
                 break  # too deep to be decoded: closed
     assert codes == {"bad_request"}
@@ -123,32 +117,26 @@ async def forged_events(stage: Stage) -> None:
     forged += [
         '42["ping",NaN]',
         '42["ping",Infinity]',
+        '42["ping",1e999]',
         "42[null]",
         "42[[]]",
-        '42["ping",1e999]',
         '4400{"sid":"x"}',
     ]
     for packet in forged:
-        async with connecting(stage.port) as peer:
-            peer.send(packet)
-            assert (await until_closed(peer)).code == CloseCode.PROTOCOL, packet
+        assert (await end_of(connecting(stage.port), packet)).code == CloseCode.PROTOCOL, packet
     stage.closed = f"{len(forged)} of {len(forged)} closed, 1002; no handler ran"
 
 
 @case("a socket that leaves by DISCONNECT, keeps its transport and answers pings", row="16")
 async def left_and_stayed(stage: Stage) -> None:
-    async with connecting(stage.port) as peer:
-        peer.send("41")
-        end = await until_closed(peer)
+    end = await end_of(connecting(stage.port), "41")
     stage.closed = f"closed after {end.after_s:.1f} s"
 
 
 @case("a token refused again and again on one socket", log_kib=40)
 async def refused_again_and_again(stage: Stage) -> None:
     packet = frame(TEXT, b"40" + json.dumps({"token": mint(secret="x" * 64)}).encode())
-    async with opening(stage.port) as peer:
-        peer.raw(packet * stage.times(20_000, 5_000))
-        end = await until_closed(peer)
+    end = await end_of(opening(stage.port), packet * stage.times(20_000, 5_000))
     stage.closed = f"closed after {end.messages} refusals"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from publisher import AsyncPublisher, conversation, user
+from publisher import conversation, user
 from tests.hostile.attacker import connecting
 from tests.hostile.cases import Stage, case
-from tests.support.client import RawClient, Transport
+from tests.support.client import Transport
 from tests.support.kernel import kept_bytes, tcp_mib
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import until
@@ -17,15 +17,15 @@ from tests.support.waiting import until
 async def _stop_reading(stage: Stage, transport: Transport) -> None:
     """Publish to a room of two until the one that does not read is gone; the other gets everything."""
     tenant, room = new_id(), new_id()
-    slow = RawClient(stage.arena.replica.url, mint(new_id(), tenant), transport=transport)
-    other = RawClient(stage.arena.replica.url, mint(new_id(), tenant))
     # At once no more than a healthy reader's buffer takes.
     size, times, at_once = (500, 20_000, 100) if stage.full else (50_000, 300, 10)
-    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
     cut = stage.arena.metric("gateway_slow_cut_total")
-    try:
+    async with (
+        stage.client(mint(new_id(), tenant), transport=transport) as slow,
+        stage.client(mint(new_id(), tenant)) as other,
+        stage.backend() as publisher,
+    ):
         for client in (slow, other):
-            await client.connect()
             await client.join(room)
         if transport == "websocket":
             slow.pause()
@@ -39,10 +39,6 @@ async def _stop_reading(stage: Stage, transport: Transport) -> None:
             await other.wait_for("big", count=(i + 1) * at_once)
         await until(lambda: slow_is_gone(stage, cut, transport), what="the slow one to be gone")
         stage.closed = f"cut within {stage.now() - began:.1f} s; the other lost 0 of {times:,}"
-    finally:
-        await publisher.aclose()
-        for client in (slow, other):
-            await client.close()
 
 
 def slow_is_gone(stage: Stage, cut: int, transport: Transport) -> bool:
@@ -65,20 +61,16 @@ async def readers_that_stay(stage: Stage) -> None:
     tenant, agent = new_id(), new_id()
     sessions, before_mib, highest = stage.arena.sessions(), tcp_mib(), 0
     total, at_once = stage.times(200, 20), stage.times(40, 20)
-    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
     began = stage.now()
-    try:
-        async with AsyncExitStack() as stack:
-            for _ in range(0, total, at_once):
-                for _ in range(at_once):
-                    peer = await stack.enter_async_context(connecting(stage.port, mint(agent, tenant)))
-                    peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
-                while stage.arena.sessions() > sessions:
-                    await publisher.emit(tenant, "big", {"pad": "x" * 100_000}, to=user(agent))
-                    highest = max(highest, kept_bytes(stage.port))
-            await until(lambda: kept_bytes(stage.port) < 1 << 20, what="the kernel to let go")
-            stage.note(f"kernel {kept_bytes(stage.port) >> 10} KiB of {highest / 2**20:.1f} MiB at the most")
-            stage.note(f"sockstat {tcp_mib() - before_mib:+.1f} MiB, what the readers have not read among it")
-    finally:
-        await publisher.aclose()
+    async with stage.backend() as publisher, AsyncExitStack() as stack:
+        for _ in range(0, total, at_once):
+            for _ in range(at_once):
+                peer = await stack.enter_async_context(connecting(stage.port, mint(agent, tenant)))
+                peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            while stage.arena.sessions() > sessions:
+                await publisher.emit(tenant, "big", {"pad": "x" * 100_000}, to=user(agent))
+                highest = max(highest, kept_bytes(stage.port))
+        await until(lambda: kept_bytes(stage.port) < 1 << 20, what="the kernel to let go")
+        stage.note(f"kernel {kept_bytes(stage.port) >> 10} KiB of {highest / 2**20:.1f} MiB at the most")
+        stage.note(f"sockstat {tcp_mib() - before_mib:+.1f} MiB, what the readers have not read among it")
     stage.closed = f"{total} cut and reset within {stage.now() - began:.1f} s"

@@ -6,9 +6,9 @@ import asyncio
 import json
 from typing import Any
 
-from publisher import AsyncPublisher, conversation, organization
+from publisher import conversation, organization
 from publisher.rooms import user
-from tests.hostile.attacker import answer, opening
+from tests.hostile.attacker import opening
 from tests.hostile.cases import Stage, case
 from tests.support.client import RawClient
 from tests.support.tokens import mint, new_id
@@ -25,8 +25,6 @@ ROOMS = [
     *("campaign:a_9619ff-8b86-d011-b42d-00cf4fc964ff", "campaign:6f9619ff-8b86-d011-b42d-00cf4fc964f\u0663"),
     *(None, 7, True, [], ["campaign:{ID}"], {"a": 1}, {"$ne": None}),
 ]  # fmt: skip
-
-
 ASKED = {
     "join_room": "room",
     "leave_room": "room",
@@ -40,26 +38,24 @@ ASKED = {
 async def room_names(stage: Stage) -> None:
     ident = new_id()
     names = [name.replace("{ID}", ident) if isinstance(name, str) else name for name in ROOMS]
-    client = await RawClient(stage.arena.replica.url, mint()).connect()
-    try:
+    async with stage.client() as client:
         for event, key in ASKED.items():
             for name in names:
                 refusal = await client.call(event, {key: name})
                 assert not refusal["ok"], f"{event} {name!r}"
                 assert refusal["error"]["code"] in ("bad_request", "forbidden", "not_joined"), refusal
         assert client.connected
-    finally:
-        await client.close()
     stage.closed = f"{len(names)} names by {len(ASKED)} events, each refused with a code"
 
 
 @case("a conversation of another tenant, by its id", row="18", plain="joined, and all its messages received")
 async def foreign_conversations(stage: Stage) -> None:
     ours, theirs, ident, namesake = new_id(), new_id(), new_id(), new_id()
-    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
-    member = await RawClient(stage.arena.replica.url, mint(namesake, ours)).connect()
-    spy = await RawClient(stage.arena.replica.url, mint(namesake, theirs)).connect()
-    try:
+    async with (
+        stage.client(mint(namesake, ours)) as member,
+        stage.client(mint(namesake, theirs)) as spy,
+        stage.backend() as publisher,
+    ):
         for client in (member, spy):
             await client.join(ident)
         rooms = [conversation(ident), organization(ours), user(namesake)]
@@ -70,25 +66,19 @@ async def foreign_conversations(stage: Stage) -> None:
         await member.wait_for("secret", count=20)
         await spy.wait_for("end")
         assert not spy.named("secret")
-    finally:
-        await publisher.aclose()
-        for client in (member, spy):
-            await client.close()
     stage.closed = "0 of 20 received"
 
 
 @case("the pid of another user, of another tenant; offsets that never were", row="18")
 async def stolen_sessions(stage: Stage) -> None:
     tenant, ident, owner = new_id(), new_id(), new_id()
-    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
-    victim = await RawClient(stage.arena.replica.url, mint(owner, tenant)).connect()
-    await victim.join(ident)
-    offset = (await publisher.emit(tenant, "secret", {}, to=conversation(ident))).offset or ""
-    epoch = offset.partition("-")[0]
     thieves = {mint(new_id(), tenant): "identity", mint(owner, new_id()): "epoch"}
-    odd: list[Any] = [None, "", offset, f"{epoch}-0", f"{epoch}-9999999999999999", "x-1", "*", 7, [], {"a": 1}]
-    odd += ["\x00", "9" * 99]
-    try:
+    async with stage.client(mint(owner, tenant)) as victim, stage.backend() as publisher:
+        await victim.join(ident)
+        offset = (await publisher.emit(tenant, "secret", {}, to=conversation(ident))).offset or ""
+        epoch = offset.partition("-")[0]
+        odd: list[Any] = [None, "", offset, f"{epoch}-0", f"{epoch}-9999999999999999", "x-1", "*", 7, [], {"a": 1}]
+        odd += ["\x00", "9" * 99]
         for token, reason in thieves.items():
             thief = await RawClient(stage.arena.replica.url, token).connect(pid=victim.pid, offset=victim.offset)
             greeting = await thief.wait_for("connected")
@@ -98,30 +88,22 @@ async def stolen_sessions(stage: Stage) -> None:
             assert not thief.named("secret")
             await thief.close()
         for wanted in odd:
-            nosy = await RawClient(stage.arena.replica.url, mint(new_id(), tenant)).connect(
-                pid=victim.pid, offset=wanted
-            )
+            nosy = RawClient(stage.arena.replica.url, mint(new_id(), tenant))
+            await nosy.connect(pid=victim.pid, offset=wanted)
             assert not (await nosy.wait_for("connected")).data["recovered"]
             await nosy.close()
         await victim.wait_for("secret")
         assert victim.connected
-    finally:
-        await publisher.aclose()
-        await victim.close()
     stage.closed = f"{len(thieves) + len(odd)} of {len(thieves) + len(odd)} begin anew; the owner's socket stays"
 
 
 @case("events published while a socket has not authenticated, or was refused", row="19", plain="received")
 async def early_broadcasts(stage: Stage) -> None:
     tenant = stage.arena.neighbours.tenant
-    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
-    try:
-        async with opening(stage.port) as silent, opening(stage.port) as refused:
-            refused.send("40" + json.dumps({"token": mint(organization_id=tenant, secret="x" * 64)}))
-            assert (await answer(refused)).startswith("44")
-            early = (publisher.emit(tenant, "early", {}, to=organization(tenant)) for _ in range(20))
-            await asyncio.gather(*early)  # at once: who does not authenticate is closed after a while
-            await asyncio.gather(silent.pong(), refused.pong())  # takes everything before it: there is none
-    finally:
-        await publisher.aclose()
+    async with stage.backend() as publisher, opening(stage.port) as silent, opening(stage.port) as refused:
+        refused.send("40" + json.dumps({"token": mint(organization_id=tenant, secret="x" * 64)}))
+        assert (await refused.packet()).startswith("44")
+        early = (publisher.emit(tenant, "early", {}, to=organization(tenant)) for _ in range(20))
+        await asyncio.gather(*early)  # at once: who does not authenticate is closed after a while
+        await asyncio.gather(silent.pong(), refused.pong())  # takes everything before it: there is none
     stage.closed = "0 of 20 received"

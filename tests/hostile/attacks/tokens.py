@@ -8,14 +8,14 @@ import time
 
 from gateway.engine.errors import CloseCode
 from gateway.engine.reader import CLOSE
-from publisher import AsyncPublisher, organization
+from publisher import organization
 from tests.auth.test_tokens import ODD, signed, usual
-from tests.engine.wire import Peer
-from tests.hostile.attacker import connect, connecting, opening, until_closed
+from tests.hostile.attacker import connect, connecting, end_of, opening, until_closed
 from tests.hostile.cases import Stage, case
 from tests.support.client import RawClient, Refused
 from tests.support.tokens import mint, new_id
 from tests.support.waiting import SLACK_S
+from tests.support.websocket import Peer
 
 CODES = {"token_missing", "token_invalid", "token_expired", "tenant_missing"}
 
@@ -54,9 +54,7 @@ async def huge_tokens(stage: Stage) -> None:
     huge = "40" + json.dumps({"token": signed(usual(filler="x" * 590_000))})
     assert len(huge) > 780_000
     for _ in range(count):
-        async with opening(stage.port) as peer:
-            peer.send(huge)
-            assert (await until_closed(peer)).code == CloseCode.TOO_BIG
+        assert (await end_of(opening(stage.port), huge)).code == CloseCode.TOO_BIG
     # Small enough for a message of a stranger, too large for a token.
     async with opening(stage.port) as peer:
         peer.send("40" + json.dumps({"token": signed(usual(filler="x" * 8_000))}))
@@ -67,24 +65,18 @@ async def huge_tokens(stage: Stage) -> None:
 @case("a socket whose token ended", row="18", plain="events without end")
 async def expired_while_connected(stage: Stage) -> None:
     tenant = new_id()
-    publisher = AsyncPublisher.from_url(stage.arena.redis.url)
-    got = 0
-    try:
-        async with opening(stage.port) as peer:
-            ends_at = time.time() + 4
-            await connect(peer, mint(organization_id=tenant, exp=ends_at))
-            closing = asyncio.ensure_future(until_closed(peer))
-            while not closing.done():
-                await publisher.emit(tenant, "after", {"at": time.time()}, to=organization(tenant))
-                await asyncio.wait((closing,), timeout=0.02)
-            end = await closing
-            late_s = time.time() - ends_at
-        got = sum('"after"' in packet for packet in end.first)
-        assert got
-        assert any('"auth:expiring"' in packet for packet in end.first)
-        assert not any('"disconnect"' in packet or packet == "41" for packet in end.first)
-    finally:
-        await publisher.aclose()
+    async with stage.backend() as publisher, opening(stage.port) as peer:
+        ends_at = time.time() + 4
+        await connect(peer, mint(organization_id=tenant, exp=ends_at))
+        closing = asyncio.ensure_future(until_closed(peer))
+        while not closing.done():
+            await publisher.emit(tenant, "after", {"at": time.time()}, to=organization(tenant))
+            await asyncio.wait((closing,), timeout=0.02)
+        end = await closing
+        late_s = time.time() - ends_at
+    assert any('"after"' in packet for packet in end.first)
+    assert any('"auth:expiring"' in packet for packet in end.first)
+    assert not any('"disconnect"' in packet or packet == "41" for packet in end.first)
     stage.closed = f"closed {late_s * 1000:.0f} ms after its end, {end.code}; before it `auth:expiring`"
     assert 0 <= late_s < SLACK_S
 
@@ -92,22 +84,19 @@ async def expired_while_connected(stage: Stage) -> None:
 @case("a refresh with a token of somebody else, of another tenant, of another kind")
 async def stolen_refresh(stage: Stage) -> None:
     user, tenant = new_id(), new_id()
-    client = await RawClient(stage.arena.replica.url, mint(user, tenant)).connect()
-    try:
-        others = {
-            mint(new_id(), tenant): "forbidden",
-            mint(user, new_id()): "forbidden",
-            mint(user, tenant, type="refresh"): "token_invalid",
-            mint(user, tenant, ttl_s=-5): "token_expired",
-            mint(user, tenant, secret="x" * 64): "token_invalid",
-        }
+    others = {
+        mint(new_id(), tenant): "forbidden",
+        mint(user, new_id()): "forbidden",
+        mint(user, tenant, type="refresh"): "token_invalid",
+        mint(user, tenant, ttl_s=-5): "token_expired",
+        mint(user, tenant, secret="x" * 64): "token_invalid",
+    }
+    async with stage.client(mint(user, tenant)) as client:
         for token, code in others.items():
             refusal = await client.call("auth:refresh", {"token": token})
             assert refusal["error"]["code"] == code
         assert (await client.call("auth:refresh", {"token": mint(user, tenant)}))["ok"]
         assert client.connected
-    finally:
-        await client.close()
     stage.closed = f"{len(others)} of {len(others)} refused; the socket stays who it is"
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from gateway.peers.registry import INDEX, Registry
+from gateway.peers.keys import INDEX
+from gateway.peers.registry import Registry
 from gateway.redis.commands import Commands
 from publisher import Options, campaign, wire
 from publisher.envelope import build_control, build_event
 from publisher.offsets import SEQ_PER_S
 from publisher.rooms import organization
-from tests.support.office import TIMES, Office, new_office
+from tests.support.office import TIMES, Office
 from tests.support.tokens import new_id
 
 # As `REMEMBERED`, `MOST_WAITING` and `MOST_LOOKED_AT` in `gateway/presence`.
@@ -24,17 +24,15 @@ REMEMBERED, MOST_WAITING, MOST_LOOKED_AT = 1000, 10_000, 200
 DAY_S = 86_400.0
 
 
-@pytest_asyncio.fixture
-async def office(commands: Commands, redis_client: Any) -> AsyncIterator[Office]:
-    office = await new_office(commands, redis_client)
-    yield office
-    await office.close()
-
-
-async def fill(client: Any, key: str, members: Iterable[str], score: float) -> None:
+async def fill(office: Office, name: str, members: Iterable[str], score: float) -> None:
     scores = [*((member, score + i) for i, member in enumerate(members))]
     for i in range(0, len(scores), 5000):
-        await client.zadd(key, dict(scores[i : i + 5000]))
+        await office._redis.zadd(office.key(name), dict(scores[i : i + 5000]))
+
+
+async def count(office: Office, name: str) -> int:
+    """Return how many there are under one of its keys."""
+    return int(await office._redis.zcard(office.key(name)))
 
 
 def now() -> float:
@@ -58,19 +56,8 @@ async def test_every_key_of_a_tenant_ends(office: Office, commands: Commands, re
     for what in (office.talk, "*", "token/1"):
         await office.take_away("ann", what)
     left = await office.keys()
-    presence = {
-        "leases",
-        "sockets",
-        "online",
-        "changes",
-        "pending",
-        "rate",
-        "due",
-        "viewers",
-        "told",
-        "typing",
-        "typed",
-    }
+    presence = {"leases", "sockets", "online", "changes", "pending", "rate", "due"}
+    presence |= {"viewers", "told", "typing", "typed"}
     history = {"meta", "session", "log", "tail", "latest", "once", "revoked"}
     # What holds for half a second may be over by now.
     assert {name.partition(":")[0] for name in left} | {"rate", "told"} == presence | history
@@ -98,57 +85,47 @@ async def test_the_list_of_processes_ends_with_the_last_of_them(commands: Comman
 # -- none grows
 
 
-async def test_users_who_come_and_go_for_ever_leave_no_more_than_a_few_of_them(
-    office: Office, redis_client: Any
-) -> None:
+async def test_users_who_come_and_go_for_ever_leave_no_more_than_a_few_of_them(office: Office) -> None:
     sizes = []
     for i in range(5):
         for batch in range(0, 700, 50):
             names = [f"user-{i}-{batch + n}" for n in range(50)]
             sockets = await asyncio.gather(*map(office.come, names))
             await asyncio.gather(*(office.sessions.end(socket.session_ref) for socket in sockets))
-        await _age(office, redis_client, TIMES.missed_s + 60.0)
+        await _age(office, TIMES.missed_s + 60.0)
         await office.sweep()
-        assert await redis_client.zcard(office.key("changes")) <= REMEMBERED
+        assert await count(office, "changes") <= REMEMBERED
         names = [name for name in await office.keys() if name != "pending"]
-        sizes.append(sum([await redis_client.memory_usage(office.key(name)) or 0 for name in names]))
+        sizes.append(sum([await office._redis.memory_usage(office.key(name)) or 0 for name in names]))
     assert max(sizes[1:]) <= 1.5 * sizes[1], sizes
 
 
-async def test_what_a_socket_may_have_missed_is_remembered_however_much_it_is(
-    office: Office, redis_client: Any
-) -> None:
+async def test_what_a_socket_may_have_missed_is_remembered_however_much_it_is(office: Office) -> None:
     many = [f"user-{i}" for i in range(20_000)]
-    await fill(redis_client, office.key("changes"), many, now() - (TIMES.missed_s - 60.0) * SEQ_PER_S)
+    await fill(office, "changes", many, now() - (TIMES.missed_s - 60.0) * SEQ_PER_S)
     await office.come("ann")
     await office.sweep()
-    assert await redis_client.zcard(office.key("changes")) == len(many) + 1
+    assert await count(office, "changes") == len(many) + 1
 
 
-async def test_a_few_changes_are_remembered_for_as_long_as_a_replica_may_be_away(
-    office: Office, redis_client: Any
-) -> None:
+async def test_a_few_changes_are_remembered_for_as_long_as_a_replica_may_be_away(office: Office) -> None:
     few = [f"user-{i}" for i in range(REMEMBERED - 1)]
-    await fill(redis_client, office.key("changes"), few, now() - DAY_S * SEQ_PER_S)
+    await fill(office, "changes", few, now() - DAY_S * SEQ_PER_S)
     await office.come("ann")
     await office.sweep()
-    assert await redis_client.zcard(office.key("changes")) == REMEMBERED
+    assert await count(office, "changes") == REMEMBERED
 
 
-async def test_changes_that_come_faster_than_they_can_be_told_wait_in_no_endless_queue(
-    office: Office, redis_client: Any
-) -> None:
-    await fill(redis_client, office.key("pending"), [f"user-{i}" for i in range(50_000)], now() - SEQ_PER_S)
+async def test_changes_that_come_faster_than_they_can_be_told_wait_in_no_endless_queue(office: Office) -> None:
+    await fill(office, "pending", [f"user-{i}" for i in range(50_000)], now() - SEQ_PER_S)
     for i in range(8):  # more than are told one by one
         await office.come(f"new-{i}")
-    assert await redis_client.zcard(office.key("pending")) == MOST_WAITING
-    assert await redis_client.zscore(office.key("pending"), "new-7") is not None
+    assert await count(office, "pending") == MOST_WAITING
+    assert await office._redis.zscore(office.key("pending"), "new-7") is not None
 
 
 async def test_who_typed_in_a_room_once_is_forgotten(office: Office, redis_client: Any) -> None:
-    await fill(
-        redis_client, office.key(f"typed:{office.talk}"), [f"u-{i}" for i in range(5000)], now() - DAY_S * 1e6
-    )
+    await fill(office, f"typed:{office.talk}", [f"u-{i}" for i in range(5000)], now() - DAY_S * 1e6)
     ann = await office.come("ann", office.talk)
     await office.type(ann)
     await office.type(ann, typing=False)
@@ -212,13 +189,12 @@ async def test_a_publisher_that_wants_it_remembered_longer_is_heeded(
     assert not await redis_client.hexists(revoked, "token/mine")
 
 
-async def _age(office: Office, client: Any, seconds: float) -> None:
+async def _age(office: Office, seconds: float) -> None:
     """Let time pass for what was remembered of changes."""
-    found = await client.zrange(office.key("changes"), 0, -1, withscores=True)
+    found = await office._redis.zrange(office.key("changes"), 0, -1, withscores=True)
     for i in range(0, len(found), 5000):
-        await client.zadd(
-            office.key("changes"), {member: at - seconds * SEQ_PER_S for member, at in found[i : i + 5000]}
-        )
+        aged = {member: at - seconds * SEQ_PER_S for member, at in found[i : i + 5000]}
+        await office._redis.zadd(office.key("changes"), aged)
 
 
 async def _age_hash(client: Any, key: str, seconds: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,20 +13,19 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from gateway.engine.kernel import SEND_BUFFER_BYTES
 from gateway.engine.reader import CLOSE, TEXT
+from gateway.engine.send_buffer import SEND_BUFFER_BYTES
 from tests.engine.rig import Rig, serve
 from tests.engine.test_takeover import certificate
-from tests.engine.wire import eventually, frame, opened
 from tests.support.kernel import kept_by_peer, kept_bytes
+from tests.support.raw_http import head, upgrade
+from tests.support.waiting import until
+from tests.support.websocket import frame, opened
 
 PEERS = 8
-UPGRADE = (
-    "GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-    "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    f"Sec-WebSocket-Key: {base64.b64encode(bytes(16)).decode()}\r\n\r\n"
-).encode()
-POLL = b"GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"
+UPGRADE = head("GET", "/engine.io/?EIO=4&transport=websocket", upgrade())
+POLL = head("GET", "/engine.io/?EIO=4&transport=polling")
+SHORT: dict[str, Any] = {"request_timeout_s": 1.0, "idle_timeout_s": 1.0}
 
 
 class Silent:
@@ -57,7 +55,7 @@ async def silent(rig: Rig, request: bytes = UPGRADE) -> AsyncIterator[list[Silen
             stack.enter_context(peer.socket)
             await peer.connect(request)
         if request is UPGRADE:
-            await eventually(lambda: len(rig.engine.sockets) == PEERS)
+            await until(lambda: len(rig.engine.sockets) == PEERS)
         yield peers
 
 
@@ -65,7 +63,7 @@ async def fill(rig: Rig) -> None:
     """Send each socket more than the kernel takes, and less than it is cut for."""
     for session in rig.notes.opened:
         session.send_binary(bytes(500_000))
-    await eventually(lambda: all(session.buffered > 0 for session in rig.notes.opened))
+    await until(lambda: all(session.buffered > 0 for session in rig.notes.opened))
 
 
 Cut = Callable[[Rig, list[Silent]], Awaitable[None]]
@@ -100,7 +98,7 @@ async def by_closing_with_little(rig: Rig, peers: list[Silent]) -> None:
     """All that is left is in the kernel's hands already."""
     for session in rig.notes.opened:
         session.send_binary(bytes(60_000))
-    await eventually(lambda: kept_bytes(rig.port) > 0 and not any(s.buffered for s in rig.notes.opened))
+    await until(lambda: kept_bytes(rig.port) > 0 and not any(s.buffered for s in rig.notes.opened))
     for peer in peers:
         await peer.send(frame(CLOSE, b"\x03\xe8"))
 
@@ -112,8 +110,8 @@ CUTS = [by_being_slow, by_a_violation, by_closing, by_being_closed, by_closing_w
 async def test_nothing_is_kept_of_a_websocket_that_was_cut(cut: Cut) -> None:
     async with serve(close_timeout_s=0.2) as rig, silent(rig) as peers:
         await cut(rig, peers)
-        await eventually(rig.idle)
-        await eventually(lambda: kept_bytes(rig.port) == 0)
+        await until(rig.idle)
+        await until(lambda: kept_bytes(rig.port) == 0)
         assert len(rig.reasons) == PEERS
 
 
@@ -125,14 +123,13 @@ async def test_what_is_kept_of_one_that_may_still_read_is_bounded() -> None:
 
 
 async def test_nothing_is_kept_of_a_poll_that_is_not_read() -> None:
-    options: dict[str, Any] = {"http_limits": {"request_timeout_s": 1.0, "idle_timeout_s": 1.0}}
-    async with serve(**options) as rig, silent(rig, POLL) as peers:
-        await eventually(lambda: len(rig.engine.sockets) == PEERS)
+    async with serve(http_limits=SHORT) as rig, silent(rig, POLL) as peers:
+        await until(lambda: len(rig.engine.sockets) == PEERS)
         for session, peer in zip(rig.notes.opened, peers, strict=True):
             session.send_text("x" * 900_000)
             await peer.send(POLL.replace(b"polling", f"polling&sid={session.sid}".encode()))
-        await eventually(lambda: rig.engine.stats.limited["request_timeout_s"] == PEERS)
-        await eventually(lambda: kept_bytes(rig.port) == 0)
+        await until(lambda: rig.engine.stats.limited["request_timeout_s"] == PEERS)
+        await until(lambda: kept_bytes(rig.port) == 0)
 
 
 @pytest.mark.parametrize("connection", ["close", "keep-alive"])
@@ -145,18 +142,17 @@ async def test_nothing_is_kept_of_an_answer_that_is_not_read(connection: str) ->
         asked.append(request.remote)
         return web.Response(body=bytes(60_000))
 
-    request = f"GET /page HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\r\n".encode()
-    http_limits: dict[str, Any] = {"request_timeout_s": 1.0, "idle_timeout_s": 1.0}
-    async with serve(http_limits=http_limits, routes=[web.get("/page", page)]) as rig, silent(rig, request):
-        await eventually(lambda: len(asked) == PEERS)
-        await eventually(lambda: kept_bytes(rig.port) == 0)
+    request = head("GET", "/page", {"Connection": connection})
+    async with serve(http_limits=SHORT, routes=[web.get("/page", page)]) as rig, silent(rig, request):
+        await until(lambda: len(asked) == PEERS)
+        await until(lambda: kept_bytes(rig.port) == 0)
 
 
 async def test_a_last_answer_that_is_read_slowly_comes_whole() -> None:
     async def page(request: web.Request) -> web.Response:
         return web.Response(body=bytes(300_000))
 
-    request = b"GET /page HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    request = head("GET", "/page", {"Connection": "close"})
     async with serve(routes=[web.get("/page", page)]) as rig, silent(rig, request) as peers:
         loop, got = asyncio.get_running_loop(), bytearray()
         while data := await loop.sock_recv(peers[0].socket, 8192):
@@ -171,6 +167,6 @@ async def test_nothing_is_kept_of_a_websocket_that_was_cut_over_tls(tmp_path: Pa
         for _ in range(PEERS):
             await stack.enter_async_context(opened(rig.port, tls=client_side, limit=1024))
         await by_being_slow(rig, [])
-        await eventually(rig.idle)
-        await eventually(lambda: kept_bytes(rig.port) == 0)
+        await until(rig.idle)
+        await until(lambda: kept_bytes(rig.port) == 0)
         assert rig.reasons == ["slow"] * PEERS

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from gateway.core.limits import LIMITS
+from gateway.presence.statuses import split
 from tests.core.parts import Socket, World
 
 TOLD = ["user:statuses", {"online": ["ann", "cid"], "offline": ["dan"]}]
@@ -19,7 +20,7 @@ EACH = [
 
 @pytest.fixture
 def world() -> World:
-    return World()
+    return World(split=split)
 
 
 def tell(world: World, seq: int, body: object = TOLD) -> None:

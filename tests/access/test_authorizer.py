@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.access.backend import MAX_ASKING, MAX_WAITING, Backend
+from gateway.access.authorizer import MAX_ASKING, MAX_WAITING, Authorizer
 from gateway.access.breaker import Breaker
 from gateway.access.question import Http
 from gateway.core.model import Identity
@@ -46,8 +46,8 @@ async def asking(
     when_away: bool = False,
     clock: Clock | None = None,
     max_waiting: int = MAX_WAITING,
-) -> AsyncIterator[Backend]:
-    backend = Backend(
+) -> AsyncIterator[Authorizer]:
+    backend = Authorizer(
         Http(server.url, key, timeout_s=timeout_s),
         cache_s=cache_s,
         timeout_s=timeout_s,
@@ -63,7 +63,7 @@ async def asking(
         await backend.stop()
 
 
-async def ask(backend: Backend, identity: Identity = ANNA, room: Room = ROOM) -> str:
+async def ask(backend: Authorizer, identity: Identity = ANNA, room: Room = ROOM) -> str:
     verdict = backend.may_join(identity, room)
     try:
         allowed = verdict if isinstance(verdict, bool) else await verdict

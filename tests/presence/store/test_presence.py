@@ -1,28 +1,14 @@
-"""Presence, viewers and typing: the rules, as the scripts have them."""
+"""Who is online, as the scripts have it: leases, graces, and what is told of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from gateway.redis.commands import Commands
-from publisher import conversation
 from tests.support.office import Office, new_office
-from tests.support.tokens import new_id
-
-
-@pytest_asyncio.fixture
-async def office(commands: Commands, redis_client: Any) -> AsyncIterator[Office]:
-    office = await new_office(commands, redis_client)
-    yield office
-    await office.close()
-
-
-# -- presence
 
 
 async def test_a_user_comes_online_once_whatever_the_number_of_sockets(office: Office) -> None:
@@ -128,7 +114,7 @@ async def test_the_users_of_a_killed_replica_go_offline_when_their_leases_end(of
     await office.pass_time(1)
     await office.sweep(bob)
     assert await office.told() == [
-        ("conversation:viewers", {**_of(office), "user_ids": ["bob"], "sockets": 1}, "-"),
+        ("conversation:viewers", {**office.named, "user_ids": ["bob"], "sockets": 1}, "-"),
         ("user:status", {"user_id": "ann", "status": "offline"}, "@ann"),
     ]
     assert ann.user not in await office.online()
@@ -293,210 +279,3 @@ async def test_another_tenants_people_are_others(office: Office, commands: Comma
     assert await other.told() == []
     assert (await other.online(), await office.online()) == (["eve"], ["ann"])
     await other.close()
-
-
-# -- viewers
-
-
-def _of(office: Office) -> dict[str, str]:
-    return {"conversation_id": office.talk.partition(":")[2]}
-
-
-async def test_who_joins_is_told_who_looks_and_the_others_hear_of_it(office: Office) -> None:
-    ann, bob = await office.come("ann"), await office.come("bob")
-    await office.told()
-    # The room is told at once, and the socket that joined is in it.
-    assert (await office.join(ann)).viewers is None
-    assert await office.viewers() == [(["ann"], 1)]
-    # It was told just now: the one who joins is told, the others when it is their turn.
-    assert json.loads((await office.join(bob)).viewers)[1] == {
-        **_of(office),
-        "user_ids": ["ann", "bob"],
-        "sockets": 2,
-    }
-    assert await office.viewers() == []
-    await office.pass_time(1)
-    await office.sweep(ann, bob)
-    assert await office.viewers() == [(["ann", "bob"], 2)]
-
-
-async def test_a_second_tab_is_not_told_and_neither_is_its_end(office: Office) -> None:
-    ann, again, bob = await office.come("ann"), await office.come("ann"), await office.come("bob")
-    await office.join(bob)
-    await office.join(ann)
-    await office.told()
-    assert json.loads((await office.join(again)).viewers)[1] == {
-        **_of(office),
-        "user_ids": ["bob", "ann"],
-        "sockets": 3,
-    }
-    await office.leave(ann)
-    assert await office.told() == []
-    await office.pass_time(1)
-    await office.leave(again)
-    assert await office.viewers() == [(["bob"], 1)]
-
-
-async def test_a_room_is_told_at_most_twice_a_second_and_the_last_word_is_right(office: Office) -> None:
-    ann = await office.come("ann", office.talk)
-    others = [await office.come(f"user-{number}") for number in range(4)]
-    await office.settle(ann, *others)
-    await office.pass_time(1)
-    for other in others:
-        await office.join(other)
-        await office.leave(other)
-    await office.join(others[0])
-    assert await office.viewers() == [(["ann", "user-0"], 2)]
-    await office.leave(others[0])
-    await office.pass_time(1)
-    await office.sweep(ann)
-    assert await office.viewers() == [(["ann"], 1)]
-
-
-async def test_a_crowd_is_told_more_seldom_and_of_some_by_name(office: Office) -> None:
-    await office.come("ann", office.talk)
-    room = [office.key(f"viewers:{office.talk}"), office.key("leases")]
-    await office.pass_time(1)
-    await office.told()
-    crowd = {f"pid-{number} user-{number}": 9_000_000_000_000_000.0 for number in range(3000)}
-    for key in room:
-        await office._redis.zadd(key, crowd)
-    bob = await office.come("bob")
-    assert (await office.join(bob)).viewers is None
-    ((names, sockets),) = await office.viewers()
-    assert (len(names), sockets) == (50, 3002)
-    assert 5000 < (await office.keys())[f"told:{office.talk}"] <= 3002 * 1000 // 400
-
-
-async def test_who_lost_a_room_while_away_does_not_look_at_it_when_back(office: Office) -> None:
-    ann, bob = await office.come("ann"), await office.come("bob", office.talk)
-    await office.join(ann)
-    await office.drop(ann)
-    await office.pass_time(1)
-    await office.told()
-    await office.take_away("ann", office.talk)
-    opened = await office.come_back(ann)
-    assert opened.session is not None
-    assert office.talk not in opened.session.rooms
-    assert await office.viewers() == [(["bob"], 1)]
-    await office.pass_time(10)
-    assert (await office.sweep(ann, bob)).unknown == []
-
-
-# -- typing
-
-
-async def test_typing_is_told_once_however_often_it_is_said(office: Office) -> None:
-    ann = await office.come("ann", office.talk)
-    await office.told()
-    for _ in range(5):
-        assert await office.type(ann) == 6500
-        await office.pass_time(2)
-        await office.sweep(ann)
-    assert await office.told() == [("user_typing", {**_of(office), "user_id": "ann", "typing": True}, "@ann")]
-    await office.type(ann, typing=False)
-    await office.type(ann, typing=False)
-    assert await office.told() == [("user_typing", {**_of(office), "user_id": "ann", "typing": False}, "@ann")]
-
-
-async def test_typing_ends_by_itself_and_asks_to_be_looked_at_in_time(office: Office) -> None:
-    ann = await office.come("ann", office.talk)
-    await office.told()
-    await office.type(ann)
-    await office.pass_time(6)
-    assert 0 < (await office.sweep(ann)).delay_ms <= 500
-    await office.pass_time(1)
-    await office.sweep(ann)
-    assert await office.typing() == [("ann", True), ("ann", False)]
-    await office.type(ann)
-    assert await office.typing() == [("ann", True)]
-
-
-async def test_one_who_types_on_does_not_keep_another_typing(office: Office) -> None:
-    ann, bob = await office.come("ann", office.talk), await office.come("bob", office.talk)
-    await office.told()
-    await office.type(ann)
-    for _ in range(4):
-        await office.type(bob)
-        await office.pass_time(2)
-        await office.sweep(ann, bob)
-    assert await office.typing() == [("ann", True), ("bob", True), ("ann", False)]
-    found = await office.presence.read(office.tenant, [office.talk], "cid")
-    assert found.rooms[0].typists == ["bob"]
-
-
-async def test_typing_ends_with_leaving_and_with_the_socket(office: Office) -> None:
-    ann, bob = await office.come("ann", office.talk), await office.come("bob", office.talk)
-    await office.told()
-    await office.type(ann)
-    await office.type(bob)
-    await office.leave(ann)
-    await office.drop(bob, typing=[office.talk])
-    assert await office.typing() == [("ann", True), ("bob", True), ("ann", False), ("bob", False)]
-
-
-async def test_a_tab_that_goes_does_not_end_the_typing_in_another(office: Office) -> None:
-    ann, again = await office.come("ann", office.talk), await office.come("ann", office.talk)
-    await office.told()
-    await office.type(ann)
-    await office.type(again)
-    await office.leave(again)
-    assert await office.typing() == [("ann", True)]
-    await office.drop(ann, typing=[office.talk])
-    assert await office.typing() == [("ann", False)]
-
-
-async def test_own_tabs_that_hear_of_the_typing_hear_of_its_end(office: Office) -> None:
-    ann = await office.come("ann", office.talk)
-    await office.told()
-    await office.type(ann, skip=ann.sid)
-    await office.pass_time(7)
-    await office.sweep(ann)
-    assert [skip for _, _, skip in await office.told()] == [ann.sid, ann.sid]
-
-
-async def test_who_comes_back_hears_who_types_and_who_has_stopped_since(office: Office) -> None:
-    ann, bob = await office.come("ann", office.talk), await office.come("bob", office.talk)
-    await office.type(ann)
-    before = await office.seq()
-    await office.type(bob)
-    await office.type(ann, typing=False)
-    (room,) = (await office.presence.read(office.tenant, [office.talk], "cid", before)).rooms
-    assert (room.typists, room.stopped) == (["bob"], ["ann"])
-    (room,) = (await office.presence.read(office.tenant, [office.talk], "cid", await office.seq())).rooms
-    assert (room.typists, room.stopped) == (["bob"], [])
-    cid = await office.come("cid")
-    joined = await office.join(cid, after=before)
-    assert (joined.typists, joined.stopped) == (["bob"], ["ann"])
-    await office.type(ann)
-    (room,) = (await office.presence.read(office.tenant, [office.talk], "cid", before)).rooms
-    assert (sorted(room.typists), room.stopped) == (["ann", "bob"], [])
-
-
-async def test_what_a_replica_did_not_hear_is_told_once_more(office: Office) -> None:
-    other = conversation(new_id())
-    ann, bob = await office.come("ann", office.talk), await office.come("bob", office.talk, other)
-    await office.type(bob)
-    before = await office.seq()
-    await office.type(ann)
-    await office.type(bob, typing=False)
-    await office.come("cid")
-    await office.pass_time(1)
-    await office.told()
-    assert await office.presence.tell_again(office.tenant, before, [office.talk, other]) == 1000
-    await office.sweep()
-    told = [(name, data, skip) for name, data, skip in await office.told() if name != "conversation:viewers"]
-    assert told == [
-        ("user_typing", {**_of(office), "user_id": "bob", "typing": False}, "@bob"),
-        ("user_typing", {**_of(office), "user_id": "ann", "typing": True}, "@ann"),
-        ("user:statuses", {"online": ["cid"], "offline": []}, "@cid"),
-    ]
-
-
-async def test_viewers_are_told_again_of_each_room_once(office: Office) -> None:
-    await office.come("ann", office.talk)
-    await office.pass_time(1)
-    await office.told()
-    for _ in range(3):
-        await office.presence.tell_again(office.tenant, await office.seq(), [office.talk])
-    assert await office.viewers() == [(["ann"], 1)]
