@@ -1,12 +1,12 @@
 # Everything starts from a bare clone with Python 3.11 or newer and make.
 .DEFAULT_GOAL := help
-.PHONY: help run console wheel fast test bench faults hostile check audit images format docs lock clean
+.PHONY: help run console wheel fast test bench faults simulation soak hostile check audit images format docs lock clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 # Most tests wait for something, so more of them than there are cores go on at a time.
 JOBS ?= 3
-FAST := tests/core tests/publisher tests/limits tests/access tests/test_borders.py
+FAST := tests/core tests/publisher tests/test_settings.py
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
@@ -15,7 +15,7 @@ CONSOLE := gateway/console/dist/index.html
 CONSOLE_SOURCES := $(shell find gateway/console/web gateway/client/src -type f -not -path '*/node_modules/*' 2>/dev/null)
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## serve the gateway with an embedded Redis-compatible server, on 127.0.0.1; ARGS='--port 8081'
 	@$(MAKE) --silent --no-print-directory console || echo "the console could not be built; everything else works"
@@ -28,17 +28,23 @@ wheel: $(CONSOLE) ## make dist/*.whl, with the console in it
 	@GATEWAY_CONSOLE=required $(PIP) wheel --no-index --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*.whl
 
-fast: $(VENV)/.dev ## the tests that need no Redis, no process and no browser, in seconds
-	$(BIN)/python -m pytest -q -n 2 -m 'not redis and not process and not browser' $(FAST)
+fast: $(VENV)/.dev ## the tests of core, publisher and settings without Redis, in seconds
+	$(BIN)/python -m pytest -q -m 'not redis and not process and not browser' $(FAST)
 
 test: $(VENV)/.dev ## install everything and run every test; T='tests/core tests/rooms' K=typing for some
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(T) $(if $(K),-k '$(K)')
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(T) $(if $(K),-k '$(K)')
 
 bench: $(VENV)/.dev ## measure the gateway beside its rivals; ARGS=--quick takes a minute
 	$(BIN)/python -m tests.bench $(ARGS)
 
 faults: $(VENV)/.dev ## every fault at full length, and the table
 	$(BIN)/python -m tests.faults $(ARGS)
+
+simulation: $(VENV)/.dev ## whole clusters on a virtual clock, 100 new seeds; ARGS='--seed 7 --trace' shows one
+	$(BIN)/python -m tests.simulation $(ARGS)
+
+soak: $(VENV)/.dev ## the simulation for four hours; ARGS='--minutes 60'
+	$(BIN)/python -m tests.simulation --seeds 1000000 --minutes 240 $(ARGS)
 
 hostile: $(VENV)/.dev ## every attack at full size, and the table
 	$(BIN)/python -m tests.hostile $(ARGS)
