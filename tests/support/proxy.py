@@ -173,11 +173,10 @@ class Proxy:
         self.port = 0
         self.forbidden: bytes | None = None
         self._server_ports = list(server_ports)
-        self._refusing = False
         self._stalled = False
         self._losing = False
         self._rate: float | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._connecting: set[asyncio.Task[None]] = set()
 
     @property
@@ -188,18 +187,24 @@ class Proxy:
     def http_url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether it takes connections."""
+        return self._listener is not None
+
     async def start(self) -> Self:
         """Take connections, on the port that it had before if it had one."""
-        self._refusing = False
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._accept, "127.0.0.1", self.port, reuse_address=True)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        # No server of asyncio's: one that is closed in the turn after it took a connection forgets that open.
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
+        self.port = self._listener.getsockname()[1]
         return self
 
     async def refuse(self, *, cut: bool = True) -> None:
         """Refuse new connections, until `start`; without `cut` those that are there stay."""
-        self._refusing = True
         if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
             self._listener = None
         if cut:
@@ -280,23 +285,25 @@ class Proxy:
 
     # -- connections
 
-    def _accept(self) -> Pipe:
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            taken, _ = listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return
         link = Link(self)
-        link.is_cut = self._refusing  # the loop had taken it just before the listener was closed
         link.server.rate = self._rate
         link.server.losing = self._losing
         if self._stalled:
             link.stall()
         self.links.add(link)
-        self.open_ends.add(link.client)
         self.accepted += 1
-        task = asyncio.ensure_future(self._connect(link))
+        task = asyncio.ensure_future(self._connect(link, taken))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
-        return link.client
 
-    async def _connect(self, link: Link) -> None:
+    async def _connect(self, link: Link, taken: socket.socket) -> None:
         loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: link.client, taken)
         for _ in self._server_ports:
             self._server_ports.append(port := self._server_ports.pop(0))
             try:

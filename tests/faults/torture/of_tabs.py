@@ -105,7 +105,7 @@ async def offline(chaos: Chaos) -> None:
 
 async def _online(chaos: Chaos, tab: Tab, seconds: float) -> None:
     await asyncio.sleep(seconds)
-    if not tab.is_closed and tab.proxy._listener is None:
+    if not tab.is_closed and not tab.proxy.is_listening:
         await tab.proxy.start()
         chaos.trial.say(f"{tab.name} online")
 
@@ -123,7 +123,7 @@ async def slow_tab(chaos: Chaos) -> None:
 async def slow_replay(chaos: Chaos) -> None:
     """What a tab missed comes slowly, while more is published than is kept; then it drops again."""
     tab = chaos.tab()
-    if tab.wanted and tab.proxy._listener is not None:
+    if tab.wanted and tab.proxy.is_listening:
         chaos.last(_slow_replay(chaos, tab, sorted(tab.wanted)[:1]))
 
 
