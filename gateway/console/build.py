@@ -24,7 +24,7 @@ OLDEST = (20, 19)
 VITE = Path("node_modules", "vite", "bin", "vite.js")
 
 
-class BuildError(Exception):
+class BuildError(RuntimeError):
     """The page can't be built; the message is the reason."""
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Locator, expect
 
 from gateway.console import build as builder
@@ -20,7 +18,6 @@ from tests.support.environment import ROOT
 
 BUILT = WEB / "node_modules" / ".built"
 """What the page was built from, as a hash."""
-NO_REGISTRY = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONN|ETIMEDOUT|ENETUNREACH|E40[134]|needs Node")
 API_KEY = "key-of-the-console-in-browser-tests"
 WITH_KEY = f"if (origin !== 'null') sessionStorage.setItem('console.key', {json.dumps(API_KEY)})"
 
@@ -31,12 +28,8 @@ def build() -> None:
     with node.alone(WEB):
         if BUILT.exists() and BUILT.read_text() == wanted and (DIST / INDEX).exists():
             return
-        try:
+        with node.needed("the console"):
             builder.build()
-        except builder.BuildError as error:
-            if not NO_REGISTRY.search(str(error)):
-                raise
-            pytest.skip(f"the console's packages can't be installed here: {str(error)[-300:]}")
         BUILT.write_text(wanted)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,7 +27,6 @@ CLIENT = ROOT / "gateway" / "client"
 OLDEST = 24
 """Of Node: what builds and tests the package needs newer ones than who uses it."""
 BUILD_S = 60.0
-NO_REGISTRY = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONN|ETIMEDOUT|ENETUNREACH|E40[134]|no Node from version")
 API_KEY = "key-of-the-browser-client-tests"
 
 
@@ -59,12 +57,8 @@ class Package(NamedTuple):
 @pytest.fixture(scope="session")
 def package() -> Package:
     """Install and build the package; skipped where npm's packages can't be had."""
-    try:
+    with node.needed("the browser client"):
         package = Package(node.installed(CLIENT, OLDEST))
-    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-        if not NO_REGISTRY.search(str(error)):
-            raise
-        pytest.skip(f"the browser client's packages can't be installed here: {str(error)[-300:]}")
     sources = [CLIENT / name for name in ("package.json", "package-lock.json", "vite.config.ts", "tsconfig.json")]
     sources += [CLIENT / "tsconfig.build.json", *sorted((CLIENT / "src").iterdir())]
     wanted = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()

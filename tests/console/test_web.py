@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from gateway.console.build import WEB
-from tests.client.conftest import NO_REGISTRY
 from tests.support import node
 from tests.support.environment import finished
 
@@ -22,12 +21,8 @@ TIME_S = 100.0
 @pytest.fixture(scope="module")
 def program() -> Path:
     """Node, with the page's packages installed; skipped where npm's can't be had."""
-    try:
+    with node.needed("the console"):
         return node.installed(WEB, OLDEST)
-    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-        if not NO_REGISTRY.search(str(error)):
-            raise
-        pytest.skip(f"the console's packages can't be installed here: {str(error)[-300:]}")
 
 
 def run(program: Path, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,9 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 JS = Path(__file__).parents[1] / "js"
 OLDEST = 18
 INSTALL_S = 300.0
+NOT_HERE = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONN|ETIMEDOUT|ENETUNREACH|E40[134]|_CERT|no Node from|needs Node")
+"""What npm says without a network, or behind one whose certificates it does not trust, and we without a Node."""
 
 
 class Tools(NamedTuple):
@@ -75,6 +80,17 @@ def installed(folder: Path = JS, oldest: int = OLDEST, within_s: float = INSTALL
                 raise RuntimeError(f"npm ci failed:\n{done.stdout}{done.stderr}")
             stamp.write_text(wanted)
     return tools.node
+
+
+@contextmanager
+def needed(what: str) -> Iterator[None]:
+    """Skip the test where npm's packages can't be had; every other error of an installation stays one."""
+    try:
+        yield
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        if not NOT_HERE.search(str(error)):
+            raise
+        pytest.skip(f"{what} can't be installed here: {str(error)[-300:]}")
 
 
 @contextmanager
