@@ -20,8 +20,9 @@ from gateway.sockets.members import Members
 from gateway.sockets.room_access import RoomAccess
 from gateway.sockets.socketio_server import Peer, peer_of
 
-# Seconds before the token's end at which the client is warned.
+# Seconds before the token's end at which the client is warned, and those before which it is warned last.
 WARNING_S = 60.0
+LAST_WARNING_S = 1.0
 
 CallLater = Callable[[float, Callable[[], object]], Call]
 
@@ -48,15 +49,15 @@ class Expiry:
         """Start to watch the token that a member connected with."""
         self._watch(member, member.identity.expires_at - self._now() - WARNING_S)
 
-    def _watch_fresh(self, member: Member, before: float) -> None:
-        """Watch a token that replaced one with the end `before`, in Unix seconds.
+    def _watch_fresh(self, member: Member) -> None:
+        """Watch a token that replaced another one.
 
-        A client that answers each warning with a token must not be warned in a loop. So there is no warning if the
-        end is not later than before, and for a near end it comes when half of the time is over.
+        A client that answers each warning with a token must not be warned in a loop. So for a near end the warning
+        comes when half of the time is over, and not again and again for what is left at last.
         """
-        expires_at = member.identity.expires_at
-        left_s = expires_at - self._now()
-        self._watch(member, max(left_s - WARNING_S, left_s / 2) if expires_at > before else None)
+        left_s = member.identity.expires_at - self._now()
+        warn_in_s = max(left_s - WARNING_S, left_s / 2)
+        self._watch(member, warn_in_s if warn_in_s >= LAST_WARNING_S else None)
 
     def _watch(self, member: Member, warn_in_s: float | None) -> None:
         peer = peer_of(member.socket)
@@ -93,7 +94,7 @@ class Expiry:
             raise
         # If the socket ended while its token was checked, no timer may be set for it.
         if not member.socket.closed and peer_of(member.socket).member is member:
-            self._watch_fresh(member, before.expires_at)
+            self._watch_fresh(member)
         if identity.role != before.role:
             await self._room_access.review(member)
         return {"expires_at": _iso(identity.expires_at)}

@@ -114,6 +114,8 @@ def prompt(story: Story) -> list[str]:
                 continue
             most_s = late_s if event.conflate is None else late_s + pause_s
             took_s = entry.at - page.diary.ahead_s - event.at
+            if page.token_s == plan.token_s and event.at + took_s < first_at:
+                continue  # its token may have ended meanwhile
             if took_s > most_s and (event.at + took_s < first_at or event.at > story.rested_at):
                 found.append(f"{page.name} got {entry.ident} {took_s:.3f} s after it was published")
     return found[:SHOWN]

@@ -114,8 +114,8 @@ class Cluster:
         self.backends.append(backend)
         return backend
 
-    def open_page(self, kind: Any, tenant: str, user: str, **facts: Any) -> Any:
-        """Open a page of a kind; its facts are the kind's own."""
+    def open_page(self, kind: Any, tenant: str, user: str, *, token_s: float = TOKEN_S, **facts: Any) -> Any:
+        """Open a page of a kind, whose tokens live for so many seconds; its facts are the kind's own."""
         process = self.process("page")
         page = kind(
             process.name,
@@ -123,10 +123,11 @@ class Cluster:
             user,
             rng=random.Random(self.random.getrandbits(64)),
             balancer=lambda: BALANCER,
-            token=lambda: self.token(tenant, user, TOKEN_S),
+            token=lambda: self.token(tenant, user, token_s),
             loop=process,
             **facts,
         )
+        page.token_s = token_s
         page.diary.ahead_s = process.monotonic_at(0.0)
         self.pages.append(page)
         process.do(page.start)

@@ -106,6 +106,8 @@ OUTBOX_DEEDS: Final = {
 
 # The share of plans with an outbox.
 OUTBOX_SHARE: Final = 0.3
+# Seconds that tokens live: more than the minute before their end at which pages are warned.
+TOKENS_S: Final = (None, None, None, 62.0, 75.0, 100.0)
 # Transactions that take time, and the seconds that they take at most.
 LASTING_DEEDS: Final = ("commit_slowly", "roll_back")
 HOLD_S: Final = 5.0
@@ -153,6 +155,8 @@ class Plan:
     """The database's `journal_mode`."""
     relaying: dict[str, Any] = field(default_factory=dict, hash=False)
     """The relays' settings."""
+    token_s: float | None = None
+    """Seconds that tokens live of pages that can get new ones; None if they outlive everything."""
 
     def has(self, *faults: str) -> bool:
         """Return whether one of these faults is in the plan."""
@@ -217,7 +221,10 @@ def draw(seed: int) -> Plan:
     if plan.kind == MALICE:
         others += _some_faults(random.Random(f"later faults {seed}"), plan, LATER_FAULTS, 0.15)
     actions = (*_deeds(chance, plan), *_faults(chance, plan), *others)
-    return plan.with_actions(tuple(sorted(actions, key=lambda action: action.at)))
+    plan = plan.with_actions(tuple(sorted(actions, key=lambda action: action.at)))
+    # By a clock that is wrong any token may have ended.
+    token_s = None if plan.has("step_clock") else random.Random(f"tokens {seed}").choice(TOKENS_S)
+    return replace(plan, token_s=token_s)
 
 
 def _settings(chance: random.Random) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tests.simulation.cluster import process_of
 from tests.simulation.process import Process
 from tests.simulation.publishing import SHOWN, publishing
 from tests.simulation.relaying import relaying
-from tests.simulation.shown import flicker, pace
+from tests.simulation.shown import DELAYING, SLACK_S, flicker, pace
 from tests.simulation.story import Story
 from tests.simulation.truth import Committed, Revoked
 from tests.simulation.visit import company
@@ -97,18 +97,34 @@ def catching_up(story: Story) -> list[str]:
 
 
 def access(story: Story) -> list[str]:
-    """Return events that a page got behind the moment at which its user had lost access to them.
+    """Return events that a page got after its user had lost access to them, or after its token had ended.
 
     A Redis that has lost its last writes has lost revocations as well.
     """
-    found: list[str] = []
+    found = [line for page in story.all_pages for line in _got_without_a_token(story, page)]
     if story.plan.forgets:
-        return found
+        return found[:SHOWN]
     for revoked in story.cluster.truth.revoked:
         for page in story.all_pages:
             if (page.tenant, page.user) == (revoked.tenant, revoked.user):
                 found += _got_in_spite(story, page, revoked)
     return found[:SHOWN]
+
+
+def _got_without_a_token(story: Story, page: Page) -> list[str]:
+    """Return what a page got after its token had ended, where it gets everything at once."""
+    found: list[str] = []
+    if story.plan.has(*DELAYING):
+        return found
+    slack_s, tokens, until = SLACK_S + 4 * story.plan.trip_s, iter(page.notes.tokens), math.inf
+    following = next(tokens, None)
+    for entry in page.diary.entries:
+        if isinstance(entry, Got):
+            while following is not None and following[0] <= entry.at:
+                until, following = following[1] + page.token_s, next(tokens, None)
+            if entry.at > until + slack_s:
+                found.append(f"{page.name} got {entry.ident} {entry.at - until:.3f} s after the end of its token")
+    return found
 
 
 def _got_in_spite(story: Story, page: Page, revoked: Revoked) -> list[str]:

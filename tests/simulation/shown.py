@@ -16,7 +16,7 @@ Place: TypeAlias = tuple[str, str]
 """A tenant, and a user or a room of it."""
 
 # What makes the times at which a page reads differ from those at which a replica sends.
-_DELAYING: Final = ("freeze_page", "stall_page", "freeze_replica")
+DELAYING: Final = ("freeze_page", "stall_page", "freeze_replica")
 # What ends a lease although its page is there.
 _LAPSING: Final = (*OF_REDIS, "freeze_replica", "crash_replica")
 # Events that may come early: a question is under way, and one more at the beginning.
@@ -30,7 +30,7 @@ def pace(story: Story) -> list[str]:
     per_s = plan.settings["conflate_per_s"]
     if not per_s:
         return found
-    delayed = plan.times(*_DELAYING, after_s=SLACK_S + _late_s(plan))
+    delayed = plan.times(*DELAYING, after_s=SLACK_S + _late_s(plan))
     most = _EARLY + per_s * _late_s(plan)
     for page in story.all_pages:
         levels: dict[str, tuple[float, int, float]] = {}

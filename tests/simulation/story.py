@@ -13,7 +13,7 @@ from publisher.rooms import conversation, organization, user
 from tests.faults.checker import Verdict
 from tests.simulation.backend import Backend
 from tests.simulation.choosing import pick, pick_any
-from tests.simulation.client.page import EagerPage, Page
+from tests.simulation.client.page import EagerPage, Page, RejoiningPage
 from tests.simulation.cluster import Cluster, process_of
 from tests.simulation.deeds import Deeds, about
 from tests.simulation.faults import Faults
@@ -82,6 +82,10 @@ class Story:
         for ending in endings.values():
             ending()
         self.network.heal()
+        for page in self.cluster.pages:
+            if isinstance(page, RejoiningPage) and not page.refreshes:
+                page.refreshes = True
+                process_of(page).do(page.refresh)
         for replica in self.cluster.live_replicas():
             replica.process.step_s = 0.0
         while len(self.serving()) < self.plan.replicas:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -50,7 +51,10 @@ class Page:
         self.tenant = tenant
         self.user = user
         self.random = rng
-        self.token = token
+        self.token_s = math.inf
+        """Seconds that its tokens live."""
+        self._sign = token
+        self._signed_at = 0.0
         self.diary = Diary(name)
         self.notes = Notes()
         self.shown = Shown()
@@ -76,6 +80,11 @@ class Page:
     def auth(self) -> Auth:
         """Return what goes with CONNECT: here a function that asks for a token each time."""
         return lambda give: give({"token": self.token()})
+
+    def token(self) -> str:
+        """Get a new token from the backend."""
+        self._signed_at = self.now
+        return self._sign()
 
     def start(self) -> None:
         """Connect, and come back whenever the connection ends, unless the server has refused it."""
@@ -186,7 +195,10 @@ class Page:
 
     def on_connect_error(self, message: str, data: Any) -> None:
         self.notes.errors.append((self.now, message))
-        if not self.socket.is_active:
+        if message == "token_expired":
+            # It took longer to connect than the token lived.
+            self.tab.timer(RETRY_S, self.socket.connect)
+        elif not self.socket.is_active:
             self.diary.ended = True
             self.surprises.append(f"{self.name} was refused: {message} {data}")
 
@@ -207,6 +219,7 @@ class Page:
         self.diary.entries.append(Connected(sid, recovered, data.get("reason"), offset, self.now, self._own))
         self.is_greeted = True
         self.notes.connected(self.now)
+        self.notes.tokens.append((self.now, self._signed_at))
         if not recovered:
             for room in self.joined:
                 self.notes.went(room, self.now)

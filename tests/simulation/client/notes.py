@@ -53,6 +53,8 @@ class Notes:
         """What went wrong with its connecting."""
         self.ends: list[tuple[float, str]] = []
         """The ends of its connections, and why."""
+        self.tokens: list[tuple[float, float]] = []
+        """When a token was taken by the gateway, and when it had been signed."""
         self.taken: list[tuple[float, str]] = []
         """The rooms that it was told that it has left."""
         self.refused: list[tuple[float, str]] = []

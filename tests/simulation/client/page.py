@@ -57,9 +57,11 @@ class WrapperPage(Page):
 class RejoiningPage(Page):
     """Joins what it wants whenever it is not in it, after a loss with the last offset that it saw of the room."""
 
-    def __init__(self, *args: Any, rooms: Iterable[str] = (), **more: Any) -> None:
+    def __init__(self, *args: Any, rooms: Iterable[str] = (), refreshes: bool = True, **more: Any) -> None:
         super().__init__(*args, **more)
         self.wanted = dict.fromkeys(rooms)
+        self.refreshes = refreshes
+        """Whether it sends a new token when its own is about to end."""
         self._left: dict[str, None] = {}
         """Rooms that it left without an answer: the gateway gives them back, also after a loss."""
 
@@ -78,6 +80,31 @@ class RejoiningPage(Page):
 
     def left(self, room: str) -> None:
         self.wanted.pop(room, None)
+
+    def on_event(self, name: str, args: list[Any]) -> None:
+        super().on_event(name, args)
+        if name == "auth:expiring" and self.refreshes:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Send a new token, if it is connected."""
+        if not self.is_greeted:
+            return
+        self.notes.others += 1
+        token, signed_at = self.token(), self.now
+
+        def answered(error: str | None, answer: dict[str, Any] | None = None) -> None:
+            self.notes.others += 1
+            if answer is None:
+                self._unanswered("auth:refresh")
+            elif answer["ok"]:
+                self.notes.tokens.append((self.now, signed_at))
+            else:
+                self.notes.refused.append((self.now, answer["error"]["code"]))
+                if answer["error"]["code"] in AGAIN:
+                    self.tab.timer(RETRY_S, self.refresh)
+
+        self.socket.emit("auth:refresh", {"token": token}, ack=answered, timeout_s=ANSWER_S)
 
     def open(self, room: str) -> None:
         """Open a conversation, and keep it open."""
