@@ -106,8 +106,8 @@ OUTBOX_DEEDS: Final = {
 
 # The share of plans with an outbox.
 OUTBOX_SHARE: Final = 0.3
-# Seconds that tokens live: more than the minute before their end at which pages are warned.
-TOKENS_S: Final = (None, None, None, 62.0, 75.0, 100.0)
+# Seconds that tokens live: pages are warned a minute before their end, or at once.
+TOKENS_S: Final = (None, None, None, 20.0, 50.0, 90.0)
 # Transactions that take time, and the seconds that they take at most.
 LASTING_DEEDS: Final = ("commit_slowly", "roll_back")
 HOLD_S: Final = 5.0
