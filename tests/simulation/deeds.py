@@ -21,6 +21,8 @@ BURST: Final = 60
 PROGRESS: Final = 20
 PROGRESS_S: Final = 0.03
 LARGE_BYTES: Final = 20_000
+REMEMBERING: Final = 0.5
+"""The share of pages that open a conversation again as they closed it."""
 REFRESHING: Final = 0.7
 """The share of pages that send a new token when they are warned; the others come back with one."""
 
@@ -127,8 +129,10 @@ class Deeds:
         more: dict[str, Any] = (
             {"conversations": names} if kind is EagerPage else {"rooms": [pick(names, draws[3])]}
         )
-        if self.story.plan.token_s is not None and kind is not WrapperPage:
-            more |= {"token_s": self.story.plan.token_s, "refreshes": draws[1] * 16 % 1 < REFRESHING}
+        if kind is not WrapperPage:
+            more["remembers"] = draws[1] * 32 % 1 < REMEMBERING
+            if self.story.plan.token_s is not None:
+                more |= {"token_s": self.story.plan.token_s, "refreshes": draws[1] * 16 % 1 < REFRESHING}
         page = self.cluster.open_page(
             kind, tenant, pick(self.story.users[tenant], draws[2]), options=options, **more
         )

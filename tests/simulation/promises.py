@@ -12,9 +12,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from tests.faults.checker import Asked, Connected, Diary, Got, Joined, Out, Published, judge, seq_of
+from tests.simulation import system
 from tests.simulation.causes import answers, causes, prompt
 from tests.simulation.client.page import Page
 from tests.simulation.cluster import process_of
+from tests.simulation.plan import OF_REDIS
 from tests.simulation.process import Process
 from tests.simulation.publishing import SHOWN, publishing
 from tests.simulation.relaying import relaying
@@ -80,20 +82,62 @@ def _published(event: Committed) -> Published:
 
 
 def catching_up(story: Story) -> list[str]:
-    """Return what the answers to joins with `since` lacked although they said that they were complete."""
-    truth, found = story.cluster.truth, []
+    """Return what is wrong with answers to joins with `since`.
+
+    They say that they are complete and lack something, tell of a gap that has no cause, or repeat what came live.
+    """
+    found: list[str] = []
     for page in story.all_pages:
-        for answer in page.caught_up:
-            if not answer.complete:
-                continue
-            since, until = seq_of(answer.since), seq_of(answer.joined.offset)
-            had = {entry.ident for entry in page.diary.entries if isinstance(entry, Got)}
-            had.update(entry.ident for entry in answer.events)
-            for event in truth.events.values():
-                is_due = event.tenant == page.tenant and answer.room in event.rooms and since < event.seq <= until
-                if is_due and not event.is_lost and event.ident not in had and not event.conflate:
-                    found.append(f"{page.name} joined {answer.room} since {since}, and the answer lacks {event}")
+        found += [*_lacking(story, page), *_gaps_without_a_cause(story, page), *_came_twice(page)]
     return found[:SHOWN]
+
+
+def _lacking(story: Story, page: Page) -> list[str]:
+    """Return what complete answers lack."""
+    found, had = [], {entry.ident for entry in page.diary.entries if isinstance(entry, Got)}
+    for answer in page.caught_up:
+        if not answer.complete:
+            continue
+        since, until = seq_of(answer.since), seq_of(answer.joined.offset)
+        known = had.union(event.ident for event in answer.events)
+        for event in story.cluster.truth.events.values():
+            is_due = event.tenant == page.tenant and answer.room in event.rooms and since < event.seq <= until
+            if is_due and not event.is_lost and event.ident not in known and not event.conflate:
+                found.append(f"{page.name} joined {answer.room} since {since}, and the answer lacks {event}")
+    return found
+
+
+def _gaps_without_a_cause(story: Story, page: Page) -> list[str]:
+    """Return incomplete answers where all is kept, and the replica knows all that the page had."""
+    settings = story.plan.settings
+    is_kept = settings["history_max_events"] >= 10_000 and settings.get("max_buffer_bytes", 0) >= 1 << 20
+    has_moved = any(isinstance(entry, Connected) and entry.recovered for entry in page.diary.entries)
+    if not is_kept or has_moved or story.plan.has(*OF_REDIS):
+        return []
+    found = []
+    for answer in page.caught_up:
+        age_s = system.EPOCH + answer.joined.at - page.diary.ahead_s - seq_of(answer.since) / 1e6
+        if not answer.complete and age_s < settings["recovery_window_s"] - 1.0:
+            found.append(f"{page.name} joined {answer.room} and was told of a gap after {age_s:.3f} s")
+    return found
+
+
+def _came_twice(page: Page) -> list[str]:
+    """Return what a page got live and in an answer, in one session or in those that were recovered from it."""
+    found, live, answered = [], set[str](), set[str]()
+    answers = {id(answer.joined): answer for answer in page.caught_up}
+    for entry in page.diary.entries:
+        if isinstance(entry, Connected) and not entry.recovered:
+            live.clear()
+            answered.clear()
+        elif isinstance(entry, Got):
+            live.add(entry.ident)
+        elif (answer := answers.get(id(entry))) is not None:
+            answered.update(event.ident for event in answer.events)
+        if live & answered:
+            found.append(f"{page.name} got {live & answered} live and in an answer")
+            live -= answered
+    return found
 
 
 def access(story: Story) -> list[str]:

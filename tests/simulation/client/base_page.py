@@ -74,8 +74,8 @@ class Page:
         self.tab = Tab(loop or asyncio.get_running_loop(), rng, balancer, options or Options())
         self.socket = Socket(self.tab, self.auth(), self)
         self._own = (f"{tenant}/user:{user}", f"{tenant}/organization:{tenant}")
-        self._asked: dict[str, None] = {}
-        """Rooms whose join is not answered yet."""
+        self._asked: dict[str, int] = {}
+        """Rooms whose join is not answered yet, each with the length that the diary had when it was sent."""
 
     def auth(self) -> Auth:
         """Return what goes with CONNECT: here a function that asks for a token each time."""
@@ -149,6 +149,9 @@ class Page:
         self.shown.forget(room)
         self.notes.went(room, self.now)
         self.notes.taken.append((self.now, room))
+        if room in self._asked:
+            # It came into the room, and was put out before the answer.
+            self.diary.entries.insert(self._asked[room], Asked(f"{self.tenant}/{room}"))
         self.diary.entries.append(Taken(f"{self.tenant}/{room}"))
         was_in = room in self.joined
         self.joined.pop(room, None)

@@ -38,7 +38,7 @@ class WrapperPage(Page):
         if self._is_first:
             self._is_first = False
             for room in self._rooms:
-                self._asked[room] = None
+                self._asked[room] = len(self.diary.entries)
                 self.socket.emit(*request("join", room))
 
     def on_event(self, name: str, args: list[Any]) -> None:
@@ -57,8 +57,17 @@ class WrapperPage(Page):
 class RejoiningPage(Page):
     """Joins what it wants whenever it is not in it, after a loss with the last offset that it saw of the room."""
 
-    def __init__(self, *args: Any, rooms: Iterable[str] = (), refreshes: bool = True, **more: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        rooms: Iterable[str] = (),
+        refreshes: bool = True,
+        remembers: bool = False,
+        **more: Any,
+    ) -> None:
         super().__init__(*args, **more)
+        self._remembers = remembers
+        """Whether it keeps what it knows of a conversation that it closes, and asks for the rest later."""
         self.wanted = dict.fromkeys(rooms)
         self.refreshes = refreshes
         """Whether it sends a new token when its own is about to end."""
@@ -109,7 +118,8 @@ class RejoiningPage(Page):
     def open(self, room: str) -> None:
         """Open a conversation, and keep it open."""
         self.wanted[room] = None
-        self.last.pop(room, None)
+        if not self._remembers:
+            self.last.pop(room, None)
         self._join(room)
 
     def type(self, room: str, *, begins: bool) -> None:
@@ -126,7 +136,7 @@ class RejoiningPage(Page):
         if room not in self.wanted or room in self.joined or room in self._asked or not self.is_greeted:
             return
         since = self.last.get(room)
-        self._asked[room] = None
+        self._asked[room] = len(self.diary.entries)
         self.notes.others += 1
 
         def answered(error: str | None, answer: dict[str, Any] | None = None) -> None:
