@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gateway.core.history import Brief, Entry, Log, Retention, judge
+from gateway.core.history import ANY_SIZE, Brief, Entry, Log, Retention, judge
 from gateway.loop_slices import SLICE, Slices
 from gateway.redis.commands import Commands
 from gateway.redis.connection import ReplyError
@@ -19,6 +19,8 @@ from publisher.rooms import Room
 HEAD = 5
 # Approximate bytes of the entries in one reply. Redis does nothing else while the script runs.
 PAGE_BYTES = 1 << 20
+# Pages under way at a time: Redis holds them until we have read them, and ends a connection with too much.
+PAGES_AT_ONCE = 16
 
 
 class Tail(NamedTuple):
@@ -49,7 +51,8 @@ class History:
         self._commands = commands
         self._read_logs = commands.script("rooms/read_logs")
         self._renew_epoch = commands.script("rooms/renew_epoch")
-        self._budget = ReadLimiter()
+        # By their number: the size of the last reply says nothing about the next one.
+        self._turns = ReadLimiter(ANY_SIZE, PAGES_AT_ONCE)
 
     async def read(
         self,
@@ -106,10 +109,9 @@ class History:
         limits = ("" if newest is None else newest, "" if until is None else until, most_bytes)
         args: list[str | int] = [len(rooms), new_epoch(), *limits, *after.values()]
         if rooms:
-            async with self._budget.turn():
+            async with self._turns.turn():
                 reply = await self._commands.run(self._read_logs, keys, *args)
-                size = _size(reply)
-                self._budget.note(size)
+            size = _size(reply)
         else:
             reply, size = await self._commands.run(self._read_logs, keys, *args), 0
         tails: dict[Room, Tail] = {}

@@ -23,10 +23,14 @@ for i = 1, n do
     local count = newest and math.min(50, newest + 1 - #entries) or 50
     local part = newest and redis.call('XREVRANGE', log, to, from, 'COUNT', count)
       or redis.call('XRANGE', log, from, to, 'COUNT', count)
+    local taken = 0
     for _, entry in ipairs(part) do
+      taken = taken + 1
       entries[#entries + 1] = entry
       left = left - 128 - #(entry[2][2] or '')
+      if left <= 0 then break end
     end
+    if taken < #part then more = 1 break end
     if #part < count or newest and #entries > newest then break end
     local last = '(' .. part[#part][1]
     if newest then to = last else from = last end

@@ -83,7 +83,8 @@ async def test_the_newest_are_no_more_than_fit_into_a_page(commands: Commands) -
     seqs = [(await tenant.publish("x" * 1000)).seq for _ in range(200)]
     snapshot = await tenant.history.read(tenant.id, {tenant.room: seqs[0]}, newest=10_000, most_bytes=20_000)
     log = snapshot.logs[tenant.room]
-    assert 18 <= len(log.entries) <= 100
+    # One entry may be beyond the limit, however large it is.
+    assert 17 <= len(log.entries) <= 20
     assert [entry.seq for entry in log.entries] == seqs[-len(log.entries) :]
     assert not log.complete
 
