@@ -6,10 +6,10 @@ A refusal's message is for clients and tells no internals; cause and fix are log
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis.exceptions import AuthenticationError, NoPermissionError
 
+from publisher.address import split_url
 from publisher.events.codes import CONNECT_CODES, EVENT_CODES, Code
 
 
@@ -65,7 +65,7 @@ def redis_trouble(where: str, error: BaseException) -> str:
 
 def shown_url(url: str) -> str:
     """Return a URL without its password."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     if not parts.netloc:
         return url
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

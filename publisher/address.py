@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -59,6 +59,13 @@ class Address:
         return f"{scheme}://{self.login}{node}/{self.db}{self.query}"
 
 
+def split_url(text: str) -> SplitResult:
+    """Do as `urlsplit` does, for several hosts, too: newer Pythons refuse an IPv6 address behind another host."""
+    scheme, _, rest = text.partition("://")
+    end = next((at for at, letter in enumerate(rest) if letter in "/?#"), len(rest))
+    return urlsplit(f"//{rest[end:]}", scheme=scheme.lower())._replace(netloc=rest[:end])
+
+
 def parse_address(url: object) -> Address:
     """Return the parts of a URL; raise `ValueError`, with one line that never shows a password."""
     text = str(url)
@@ -73,7 +80,7 @@ def parse_address(url: object) -> Address:
             "Redis' URL begins with redis://, rediss:// or unix://, redis+sentinel:// or redis+cluster:// "
             f"(rediss+... with TLS){found}"
         )
-    parts = urlsplit(text)
+    parts = split_url(text)
     login, at, hosts = parts.netloc.rpartition("@")
     nodes = tuple(_node(host, PORTS[kind]) for host in hosts.split(","))
     query = dict(parse_qsl(parts.query, keep_blank_values=True))

@@ -14,7 +14,7 @@ from cryptography import x509
 from gateway.app import tls
 from gateway.auth import keys_of
 from gateway.settings import ConfigurationError, Settings
-from publisher.address import parse_address
+from publisher.address import parse_address, split_url
 
 GOOD_KEY_CHARACTERS = 32
 RENEW_BEFORE = timedelta(days=14)
@@ -200,7 +200,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         settings.redis_options()
     except ConfigurationError as problem:
         yield error(str(problem))
-    parts = urlsplit(settings.redis_url.get_secret_value())
+    parts = split_url(settings.redis_url.get_secret_value())
     scheme = parts.scheme.partition("+")[0]
     asked = parse_qs(parts.query)
     unchecked = _first(asked, "ssl_cert_reqs") in ("none", "optional")

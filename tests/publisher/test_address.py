@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import SplitResult, urlsplit
+
 import pytest
 
 from publisher.address import Node, parse_address
@@ -20,6 +22,20 @@ def test_sentinels_are_hosts_a_master_and_a_database_in_either_order(path: str) 
     assert address.nodes == (Node("a", 26379), Node("b", 1), Node("::1", 2))
     assert (address.master, address.db, address.sentinel_login) == ("mymaster", 3, {"password": "s"})
     assert address.at(Node("::1", 5)) == "redis://u:p%40ss@[::1]:5/3?socket_timeout=1"
+
+
+def test_a_python_that_takes_brackets_at_the_beginning_alone_is_no_hindrance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def strict(text: str, scheme: str = "") -> SplitResult:
+        """As newer Pythons do, and Debian's 3.11.2."""
+        if text.partition("//")[2].partition("@")[2].partition("[")[0]:
+            raise ValueError("Invalid IPv6 URL")
+        return urlsplit(text, scheme)
+
+    monkeypatch.setattr("publisher.address.urlsplit", strict)
+    address = parse_address("redis+cluster://:p@a,[::1]:2")
+    assert address.nodes == (Node("a", 6379), Node("::1", 2))
 
 
 def test_a_cluster_is_some_of_its_nodes() -> None:
