@@ -47,10 +47,15 @@ class Pipe(asyncio.Protocol):
         if self._link.is_cut:
             self.reset()
             return
-        if self._holds:
-            transport.pause_reading()
+        # Later: asyncio of Python 3.11.2 begins to read behind this call, whatever is paused in it.
+        asyncio.get_running_loop().call_soon(self._pause_if_held)
         for data in self._early:
             transport.write(data)
+
+    def _pause_if_held(self) -> None:
+        assert self.transport is not None
+        if self._holds and not self.transport.is_closing():
+            self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
         if self._name == "client":

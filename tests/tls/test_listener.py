@@ -67,7 +67,7 @@ def test_an_old_version_is_refused_by_the_server(secure: Replica, authority: Aut
     context = authority.client_context()
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-    with pytest.raises(ssl.SSLError, match=r"alert protocol version|EOF occurred"):
+    with pytest.raises(ssl.SSLError, match=r"alert protocol version|EOF"):
         handshake(secure.port, context)
 
 
