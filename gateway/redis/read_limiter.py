@@ -1,8 +1,4 @@
-"""A limit for large replies under way from Redis at the same time.
-
-Redis keeps a reply in memory until we have read it, and we keep it until clients got it. If 1,000 clients return
-to a room with 10,000 entries of 10 KB, each reply has megabytes. All at once would be gigabytes.
-"""
+"""A limit for what is read from Redis at the same time, so that all of it fits into our memory."""
 
 from __future__ import annotations
 
@@ -11,8 +7,6 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-# Most bytes of replies that Redis may hold for one replica.
-MOST_BYTES = 16 << 20
 # Assumed size of a reply before the first one has arrived.
 FIRST_GUESS_BYTES = 4 << 20
 
@@ -22,11 +16,11 @@ Waiting = OrderedDict[object, asyncio.Future[None]]
 class ReadLimiter:
     """Allows at most `most` reads at a time with `most_bytes` of replies together; one read is always allowed.
 
-    `async with limiter.turn():` waits for its turn, in the order of arrival. `note` reports the size of a reply.
+    `async with limiter.turn(key):` waits for its turn, in the order of arrival. `note` reports a reply's size.
     `hurry` moves a waiting turn, found by its key, in front of all turns that are not urgent.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES, most: float = float("inf")) -> None:
+    def __init__(self, most_bytes: int, most: int) -> None:
         self._most_bytes = most_bytes
         self._most = most
         self._typical = FIRST_GUESS_BYTES
@@ -45,10 +39,13 @@ class ReadLimiter:
             self._urgent[key] = turn
 
     @asynccontextmanager
-    async def turn(self, key: object = None, *, is_urgent: bool = False) -> AsyncIterator[None]:
-        """Wait for a turn and hold it; a key must not be used again while its turn still waits."""
+    async def turn(self, key: object, *, is_urgent: bool = False) -> AsyncIterator[None]:
+        """Wait for a turn, and hold it until the end of the `async with`; urgent turns come before the others.
+
+        `key` names the turn for `hurry` while it waits, so two waiting turns must not have the same one.
+        """
         if self._urgent or self._others or not self._fits():
-            await self._wait(object() if key is None else key, is_urgent=is_urgent)
+            await self._wait(key, is_urgent=is_urgent)
         else:
             self._under_way += 1
         try:

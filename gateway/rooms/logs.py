@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gateway.core.history import ANY_SIZE, Brief, Entry, Log, Retention, judge
+from gateway.core.history import Brief, Entry, Log, Retention, judge
 from gateway.loop_slices import SLICE, Slices
 from gateway.redis.commands import Commands
 from gateway.redis.connection import ReplyError
-from gateway.redis.read_limiter import ReadLimiter
 from gateway.settings import Settings
 from publisher import wire
 from publisher.envelope import new_epoch
@@ -51,8 +51,8 @@ class History:
         self._commands = commands
         self._read_logs = commands.script("rooms/read_logs")
         self._renew_epoch = commands.script("rooms/renew_epoch")
-        # By their number: the size of the last reply says nothing about the next one.
-        self._turns = ReadLimiter(ANY_SIZE, PAGES_AT_ONCE)
+        # By number, since the size of one reply says nothing about the next one.
+        self._turns = asyncio.Semaphore(PAGES_AT_ONCE)
 
     async def read(
         self,
@@ -109,7 +109,7 @@ class History:
         limits = ("" if newest is None else newest, "" if until is None else until, most_bytes)
         args: list[str | int] = [len(rooms), new_epoch(), *limits, *after.values()]
         if rooms:
-            async with self._turns.turn():
+            async with self._turns:
                 reply = await self._commands.run(self._read_logs, keys, *args)
             size = _size(reply)
         else:

@@ -50,8 +50,8 @@ Make = Callable[..., Readers]
 
 @pytest.fixture
 def readers() -> Make:
-    def make(**limits: int) -> Readers:
-        budget = ReadLimiter(**limits)
+    def make(most: int, most_bytes: int = 1 << 20) -> Readers:
+        budget = ReadLimiter(most_bytes, most)
         for _ in range(30):
             budget.note(1)
         return Readers(budget)
@@ -79,7 +79,7 @@ async def test_large_answers_go_one_by_one_and_one_always_goes(readers: Make) ->
 
 
 async def test_while_nothing_is_known_an_answer_is_taken_for_a_large_one() -> None:
-    some = Readers(ReadLimiter(most_bytes=2 * FIRST_GUESS_BYTES))
+    some = Readers(ReadLimiter(most_bytes=2 * FIRST_GUESS_BYTES, most=8))
     await some.begin("a", "b", "c")
     assert some.came == ["a", "b"]
     await some.end_all()
@@ -110,7 +110,7 @@ async def test_who_gives_up_takes_no_turn(readers: Make) -> None:
 
 async def test_who_gives_up_at_the_moment_of_its_turn_passes_it_on(readers: Make) -> None:
     some = readers(most=1)
-    async with some.budget.turn():
+    async with some.budget.turn("a"):
         await some.begin("b", "c")
     some.tasks["b"].cancel()
     await until(lambda: some.came == ["c"])
