@@ -33,5 +33,5 @@ class Roles:
         return self._then.may_join(identity, room)
 
     def invalidate(self, tenant: str, user_id: str, room: Room | None = None) -> None:
-        """Pass the call to `then`."""
+        """Drop what `then` has cached about a user; roles are in the token, and not cached."""
         self._then.invalidate(tenant, user_id, room)

@@ -253,7 +253,10 @@ class Gateway:
             _log.info("certificate_loaded")
 
     def _advertised(self) -> str:
-        """Return the URL at which other replicas reach this one."""
+        """Return the URL at which other replicas pass requests on to this one.
+
+        It is `GATEWAY_ADVERTISE_URL`, or made from the address from which this replica speaks to Redis.
+        """
         if self.settings.advertise_url:
             return self.settings.advertise_url
         scheme = "https" if self.certificate else "http"

@@ -46,7 +46,7 @@ class StaticKeys:
         return self._keys
 
     async def refresh(self) -> None:
-        """Do nothing."""
+        """Do nothing: there is nowhere to fetch other keys from."""
 
     def findings(self) -> list[str]:
         """Return an empty list: these keys can always verify."""
@@ -54,7 +54,7 @@ class StaticKeys:
 
 
 def keys_of(settings: Settings) -> StaticKeys:
-    """Return the keys of the configured secrets or files; raises `ConfigurationError`."""
+    """Return the keys that verify tokens, from the configured secrets or files; raises `ConfigurationError`."""
     if settings.is_secret:
         secrets = (settings.jwt_secret_key, *settings.jwt_previous_secret_keys)
         return StaticKeys(secret_key(settings.jwt_algorithm, secret.get_secret_value()) for secret in secrets)

@@ -78,7 +78,10 @@ def relay(
 
 
 async def serve(database_url: str, where: reach.Target, table: Any, relaying: Relaying) -> None:
-    """Relay until SIGTERM or SIGINT; raises `StartError`."""
+    """Publish the rows of an outbox table to Redis until SIGTERM or SIGINT.
+
+    Raises `StartError` if the database or Redis can't be reached at the start.
+    """
     from publisher.outbox import OutboxRelay
 
     engine = _engine(database_url)

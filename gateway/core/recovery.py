@@ -45,7 +45,7 @@ class Wanted(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """The outcome of a recovery."""
+    """A returning socket resumes its session, or starts without it for a reason."""
 
     reason: str
     """Why the session is lost, as the client is told; empty if the socket resumes it."""

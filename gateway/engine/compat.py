@@ -31,7 +31,7 @@ class Compat:
 
     @property
     def sockets(self) -> dict[str, EngineSocket]:
-        """The open sessions by sid."""
+        """The open Engine.IO sessions by their sids."""
         return self._context.sockets
 
     def on(self, event: str, handler: Handler | None = None) -> Handler | None:
@@ -53,7 +53,7 @@ class Compat:
         app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
-        """Serve one HTTP request."""
+        """Answer one Engine.IO request: a handshake, a poll, a post or an upgrade."""
         raise NotImplementedError
 
     async def send(self, sid: str, data: str | bytes) -> None:
@@ -110,11 +110,11 @@ class Compat:
         return task
 
     async def sleep(self, seconds: float = 0) -> None:
-        """Sleep."""
+        """Sleep for so many seconds; with 0, give way once to what else waits for the event loop."""
         await asyncio.sleep(seconds)
 
     def create_queue(self, *args: Any, **kwargs: Any) -> asyncio.Queue[Any]:
-        """Return a queue."""
+        """Return a new `asyncio.Queue` with these arguments."""
         return asyncio.Queue(*args, **kwargs)
 
     def get_queue_empty_exception(self) -> type[Exception]:
@@ -122,7 +122,7 @@ class Compat:
         return asyncio.QueueEmpty
 
     def create_event(self, *args: Any, **kwargs: Any) -> asyncio.Event:
-        """Return an event."""
+        """Return a new `asyncio.Event`; the arguments do not count."""
         return asyncio.Event()
 
     # -- python-socketio's handlers, for hooks that the options do not set

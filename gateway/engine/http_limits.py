@@ -261,7 +261,11 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer; before the connection closes, wait until the client has read it."""
+        """Send an answer; if the connection is to be closed, wait until the client has read it.
+
+        Otherwise an early refusal is lost: what the client still sends makes the kernel reset the connection.
+        A client that reads nothing for `request_timeout_s` is reset.
+        """
         response, is_gone = await super().finish_response(request, resp, start_time)
         if not is_gone and (self._close or not response.keep_alive):
             await self._taken()

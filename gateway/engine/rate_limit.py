@@ -76,5 +76,5 @@ class RateLimited:
         return 0.0 if rate is None else rate.wait_s(rate.spend(self._full_at, now), now)
 
     def _flooded(self) -> None:
-        """Close the session."""
+        """Close the session, because its client sends far more than it may."""
         raise NotImplementedError

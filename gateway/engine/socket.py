@@ -106,7 +106,7 @@ class EngineSocket(Heartbeat):
             self._channel.widen(self.max_bytes)
 
     def forget_handshake(self) -> None:
-        """Release the handshake's facts."""
+        """Release the headers of the handshake, which nobody asks for after CONNECT."""
         self.environ = None
 
     @property

@@ -61,7 +61,7 @@ class Turns:
             raise
 
     def give_back(self, key: str) -> None:
-        """End a turn."""
+        """End a turn that `acquire` gave, and let the next ones in the queues begin."""
         left = self._taken.pop(key) - 1
         if left:
             self._taken[key] = left

@@ -22,7 +22,7 @@ MARGIN_S = 20.0
 
 
 class PresenceTimes(NamedTuple):
-    """Times of presence, in seconds."""
+    """The times for which people count as online and as typing, in seconds."""
 
     lease_s: float = 30.0
     """Time for which a socket counts as online after a renewal of its lease, even if its replica is killed."""
@@ -40,7 +40,7 @@ class PresenceTimes(NamedTuple):
 
 
 def presence_times(settings: Settings) -> PresenceTimes:
-    """Return the times from the settings."""
+    """Return the times for which people count as online and as typing, in seconds, from the settings."""
     dead_s = settings.ping_interval_s + settings.ping_timeout_s
     return PresenceTimes(
         settings.presence_lease_s,
@@ -52,7 +52,7 @@ def presence_times(settings: Settings) -> PresenceTimes:
 
 
 class Swept(NamedTuple):
-    """The outcome of a sweep."""
+    """The answer of a sweep, which ends the leases that nobody renewed, to the replica that ran it."""
 
     delay_ms: int
     """Ms until the next sweep is due; -1 if none is due before the leases are renewed."""

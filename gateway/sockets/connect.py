@@ -34,7 +34,7 @@ NOTHING = Lost("")
 
 
 class Connector:
-    """Admits sockets."""
+    """Answers CONNECT: verifies the token, and gives the socket a new session or the one that it had."""
 
     def __init__(self, members: Members, tokens: Tokens, room_access: RoomAccess) -> None:
         self._members = members

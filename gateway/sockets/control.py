@@ -85,7 +85,10 @@ class ControlHandler:
             log.info("user_disconnected", user=user, tenant=members[0].tenant.id, sockets=len(members))
 
     def _evict(self, members: list[Member]) -> None:
-        """Close a user's oldest sockets for good: if they came back, they would push the others out."""
+        """Close these sockets, the oldest of a user who has too many, and tell them not to come back.
+
+        If they came back, they would push the others out.
+        """
         for member in members:
             self._members.tell(member, "error", Refused("too_many_connections").as_error() | {"event": "connect"})
             log.info("socket_evicted", **facts(member))

@@ -227,7 +227,10 @@ def ack(number: int, *args: Any, namespace: str = "/") -> bytes:
 
 
 def binary(packet: Packet) -> tuple[bytes, list[bytes]]:
-    """Return an event or acknowledgement whose data may hold bytes, and the attachments that follow it."""
+    """Encode an event or acknowledgement whose data may hold bytes.
+
+    Return its text, with a placeholder for each of them, and the bytes, which are sent behind it in this order.
+    """
     data, attachments = extract(packet.data)
     if not attachments:
         return _encode(packet.type, packet.namespace, packet.id, data), attachments

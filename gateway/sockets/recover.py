@@ -47,7 +47,7 @@ class Lost(Exception):
 
 
 class Recovery:
-    """Recovers sockets."""
+    """Restores the session and rooms of a returning socket, and sends it the events that it missed."""
 
     def __init__(self, members: Members, room_access: RoomAccess) -> None:
         self._members = members

@@ -15,7 +15,7 @@ NOTES = 3
 
 
 class Typing:
-    """The typing of members."""
+    """Writes to Redis that a user types in a conversation, or no longer does."""
 
     def __init__(self, members: Members) -> None:
         self._members = members

@@ -39,7 +39,7 @@ def is_lost(connection: Any) -> bool:
 
 
 class AsyncLane:
-    """One lane: its buffer, and the task that sends its events over one connection."""
+    """A queue of events, which one task sends in their order over one connection."""
 
     def __init__(self, servers: AsyncServers, sending: Sending) -> None:
         self.buffer = Buffer(sending.buffer_events, sending.buffer_bytes, sending.retry_s)
@@ -125,9 +125,10 @@ class AsyncLane:
         return results_of(envelopes, calls, heed(self._servers.topology, answers, node))
 
     async def _connect(self, node: Node | None) -> Any:
-        """Return the lane's connection to a node, past redis-py's pool and client, which work at every command.
+        """Return the lane's own connection to a node of a cluster, or to the one server if `node` is None.
 
-        A lane has several connections only while its slots are on different nodes.
+        It does not come from redis-py's pool, whose checks would be paid for each command. A lane has several
+        connections only while a cluster moves its slots from one node to another.
         """
         connection = self._connections.get(node)
         if connection is not None and is_lost(connection):

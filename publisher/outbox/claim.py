@@ -28,7 +28,7 @@ _FACTS = tuple(Entry.__dataclass_fields__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of one claim."""
+    """The most that a relay claims at a time of the rows that wait to be published."""
 
     rows: int
     tenants: int

@@ -31,7 +31,10 @@ from publisher.sending import BATCH, REPLICAS_TIMEOUT_MS, check_replicas
 
 @dataclass(slots=True)
 class Outcome:
-    """The outcome of some rows, by their ids. Rows that are neither done nor refused are published later."""
+    """The fate of a batch of rows, by their ids: published, or refused because they can never be published.
+
+    Rows that are neither stay in the table and are published later.
+    """
 
     done: list[int] = field(default_factory=list)
     duplicates: int = 0

@@ -80,7 +80,7 @@ class ShardSubscription:
 
 
 class Slot:
-    """The channels of one slot with the futures of their confirmation, and the subscriber that has them."""
+    """A slot's channels, each with a future that Redis' confirmation ends, and the subscriber that has them."""
 
     def __init__(self) -> None:
         self.channels: dict[bytes, asyncio.Future[None]] = {}
