@@ -15,7 +15,7 @@ from gateway.core.conflation import Pacer
 from gateway.core.hub import Hub
 from gateway.engine import EngineOptions
 from gateway.limits.connects import Connects
-from gateway.presence import statuses
+from gateway.presence import split_statuses
 from gateway.presence.store import PresenceStore, presence_times
 from gateway.presence.sweeper import Sweeper
 from gateway.redis.commands import Commands
@@ -73,7 +73,7 @@ def assemble(
         tracing.hub if tracing else Hub,
         max_event_bytes=retention.max_event_bytes,
         pacer=Pacer(settings.conflate_per_s, call_later) if settings.conflate_per_s else None,
-        split=statuses.split,
+        split=split_statuses.split,
         clock=clock,
         limits=commands.limits,
     )

@@ -1,4 +1,4 @@
-"""The users who are online, with a socket on any replica, as `presence.lua` keeps them."""
+"""The users who are online, with a socket on any replica, as `online.lua` keeps them."""
 
 from __future__ import annotations
 

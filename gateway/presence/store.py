@@ -1,6 +1,7 @@
 """Presence in Redis: users online, viewers of conversations, and typing.
 
-The rules are in this folder: `presence.lua`, `viewers.lua`, `typing.lua`, and `tenant.lua`, which all three need.
+The rules are in this folder: `online.lua`, `status_changes.lua`, `viewers.lua`, `typing.lua`, and `tenant.lua`,
+which all of them need.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from gateway.settings import Settings
 from publisher import wire
 from publisher.rooms import Room
 
-SCRIPTS = ("presence/tenant", "presence/viewers", "presence/typing", "presence/presence")
+SCRIPTS = ("presence/tenant", "presence/viewers", "presence/typing", "presence/status_changes", "presence/online")
 """The files with which every script on presence begins."""
 # Most rooms in one call. Redis does nothing else meanwhile.
 ROOM_BATCH = 50

@@ -1,6 +1,6 @@
 """Sweeps of a tenant's presence when work is due: a grace time ends, or typing ends by itself.
 
-Presence is in Redis, and `presence.lua` decides; this module only knows when to ask.
+Presence is in Redis, and `online.lua` decides; this module only knows when to ask.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gateway.rooms.notices import unwatched
 # A sweep comes this long after its work is due, because a moment too early it would find nothing.
 MARGIN_MS = 20
 RETRY_MS = 1000
-# The longest plan, in leases. After half a lease without a sweep, `presence.lua` takes it that Redis was down, and
+# The longest plan, in leases. After half a lease without a sweep, `online.lua` takes it that Redis was down, and
 # spares everybody for a while: a tenant that no replica renews would be spared at each sweep, for ever.
 MOST_LEASES = 0.45
 

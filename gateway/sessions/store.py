@@ -84,7 +84,7 @@ class Sessions:
     """The sessions in Redis. Every method raises `RedisUnavailable` or `ReplyError`.
 
     `due(tenant, delay_ms)` is called with the ms until the next sweep of a tenant's presence is due, -1 for none:
-    see `presence/presence.lua`.
+    see `presence/online.lua`.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from gateway.core.frames import Frame
 from gateway.core.model import Member, QueuedFrame
-from gateway.presence import statuses
+from gateway.presence import split_statuses
 from gateway.presence.store import ROOM_BATCH, RoomPresence
 from gateway.sockets import packets
 from gateway.sockets.members import Members
@@ -24,7 +24,7 @@ def ephemeral(body: bytes) -> Frame:
 
 def of_users(member: Member, body: bytes) -> list[Frame]:
     """Return the events of users who came online or went offline; `body` is a `user:statuses` event."""
-    return [ephemeral(body)] if member.takes_statuses else [*statuses.one_by_one(body).values()]
+    return [ephemeral(body)] if member.takes_statuses else [*split_statuses.one_by_one(body).values()]
 
 
 def of_room(member: Member, room: Room, people: RoomPresence) -> list[Frame]:

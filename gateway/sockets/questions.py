@@ -1,9 +1,8 @@
-"""Questions with large answers: their cost for the socket that asks, and their number at a time for a tenant.
+"""Questions with large answers: their number at a time for a tenant.
 
-The rate of a socket counts what its client sends, and `history: 500` is as short as `ping`. So the cost of an
-answer is taken from the rate afterwards. A socket's events are handled one after the other, so it has one such
-question at a time. Its tenant has two at a time, and the others wait. After an answer, the turn rests for a
-multiple of the cost: a tenant whose sockets all ask at once takes a fifth of the time.
+A socket's events are handled one after the other, so it has one such question at a time. Its tenant has two at a
+time, and the others wait. After an answer, the turn rests for a multiple of its cost: a tenant whose sockets all
+ask at once takes a fifth of the time.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Final
 
 from gateway.core.model import Member
 from gateway.errors import Refused
+from gateway.limits.answer_cost import cost
 from gateway.limits.turns import TooManyWaiting, Turns
 
 # Most questions at a time, of all tenants and of one tenant.
@@ -25,17 +25,6 @@ OF_ONE: Final = 2
 REST_S: Final = 0.0002
 # After this time, a socket may ask again that was refused because too many questions wait.
 RETRY_MS: Final = 1000
-
-# Tokens of `GATEWAY_EVENTS_PER_S`, by the time for the work here and in Redis. A `ping` is one token. An event
-# that is read and written into an answer is half a token, 16 KiB are one token, and a user's name is a fiftieth.
-_AN_EVENT: Final = 1 / 2
-_A_NAME: Final = 1 / 50
-_A_BYTE: Final = 1 / (1 << 14)
-
-
-def cost(*, events: int = 0, names: int = 0, size: int = 0) -> float:
-    """Return the tokens for an answer with one read from Redis, in addition to the question's own token."""
-    return 1 + events * _AN_EVENT + names * _A_NAME + size * _A_BYTE
 
 
 class Questions:

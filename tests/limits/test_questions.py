@@ -13,7 +13,8 @@ import pytest
 from gateway.console.demo_data import sample_message
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.errors import Refused
-from gateway.sockets.questions import OF_ONE, REST_S, Questions, cost
+from gateway.limits.answer_cost import cost
+from gateway.sockets.questions import OF_ONE, REST_S, Questions
 from publisher import AsyncPublisher
 from tests.limits.conftest import limited
 from tests.support.client import Clients

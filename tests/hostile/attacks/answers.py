@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack
 import redis.asyncio
 
 from gateway.console.demo_data import sample_message
+from gateway.limits.answer_cost import cost
 from gateway.presence.keys import online_key
-from gateway.sockets.questions import cost
 from tests.hostile.attacker import connecting
 from tests.hostile.cases import Stage, case
 from tests.support.tokens import mint, new_id

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gateway.core.limits import LIMITS
-from gateway.presence.statuses import split
+from gateway.presence.split_statuses import split
 from tests.core.parts import Socket, World
 
 TOLD = ["user:statuses", {"online": ["ann", "cid"], "offline": ["dan"]}]

@@ -1,108 +1,25 @@
 -- The users of one tenant who are online, and their sockets.
 -- The keys are listed in `gateway/presence/keys.py`.
---
--- A few changes of a tenant are published one by one, and many are published together, for many users in one event:
--- 5,000 users who come at once must not cause 25 million events. The larger the tenant, the longer the pauses, because
--- each event goes to all of its users.
-local TOLD_ONE_BY_ONE = 5 -- changes within a pause
-local TOLD_TOGETHER = 200 -- users named in one event
-local MOST_WAITING = 10000 -- users whose change waits; beyond that the oldest changes are never published
-local REMEMBERED = 1000 -- changes that are kept at any age, for replicas that were away for long
-local FORGOTTEN_AT_ONCE = 10000 -- changes: some 2 ms
 local MOST_AT_ONCE = 100 -- sockets and their rooms that are removed in one run, and tasks of one run
-local AT_A_TIME = 1000 -- arguments of one call
 
 local function people(prefix, command)
   local p = tenant(prefix, command)
   with_viewers(p)
   with_typing(p)
-  local changes, pending = prefix .. 'changes', prefix .. 'pending'
+  with_changes(p)
 
   local function sockets_of(user)
     return prefix .. 'sockets:' .. user
   end
 
-  -- Users
-
-  local function pause_ms()
-    return math.floor(1000 * math.max(1, redis.call('ZCARD', p.online) / CROWD))
-  end
-
-  local function tell_together(users)
-    for i = 1, #users do redis.call('ZADD', pending, p.us, users[i]) end
-    local over = redis.call('ZCARD', pending) - MOST_WAITING
-    if over > 0 then redis.call('ZREMRANGEBYRANK', pending, 0, over - 1) end
-    p.keep(pending)
-    p.again(pause_ms())
-  end
-
-  local function status(user, word)
-    redis.call('ZADD', changes, p.next_seq(), user)
-    p.keep(changes)
-    local told = redis.call('INCR', prefix .. 'rate')
-    if told == 1 then redis.call('PEXPIRE', prefix .. 'rate', pause_ms()) end
-    if told > TOLD_ONE_BY_ONE then return tell_together({user}) end
-    p.publish('organization:' .. p.id, '@' .. user,
-      '["user:status",{"user_id":"' .. user .. '","status":"' .. word .. '"}]')
-  end
-
-  -- Returns the event that says which of some users are online and which are offline.
-  local function statuses_event(users)
-    local here, away = {}, {}
-    for i = 1, #users, AT_A_TIME do
-      local last = math.min(i + AT_A_TIME - 1, #users)
-      for k, since in ipairs(redis.call('ZMSCORE', p.online, unpack(users, i, last))) do
-        local list = since and here or away
-        list[#list + 1] = users[i + k - 1]
-      end
-    end
-    return '["user:statuses",{"online":' .. quoted(here) .. ',"offline":' .. quoted(away) .. '}]'
-  end
-
-  local function tell_pending()
-    if redis.call('EXISTS', pending) == 0 then return end
-    local pause = pause_ms()
-    if redis.call('SET', prefix .. 'told', 1, 'NX', 'PX', pause - 50) then
-      local users = redis.call('ZRANGE', pending, 0, TOLD_TOGETHER - 1)
-      redis.call('ZREM', pending, unpack(users))
-      p.publish('organization:' .. p.id, #users == 1 and '@' .. users[1] or '-', statuses_event(users))
-    end
-    p.again(pause)
-  end
-
-  -- Forgets changes that are too old: no returning socket can have missed them.
-  local function forget_changes(missed_ms)
-    local over = redis.call('ZCARD', changes) - REMEMBERED
-    if over <= 0 then return end
-    local old = redis.call('ZCOUNT', changes, '-inf', p.us - missed_ms * 1000)
-    local forgotten = math.min(over, old, FORGOTTEN_AT_ONCE)
-    if forgotten > 0 then redis.call('ZREMRANGEBYRANK', changes, 0, forgotten - 1) end
-  end
-
-  local function changed_since(seq)
-    return redis.call('ZRANGEBYSCORE', changes, '(' .. seq, '+inf')
-  end
-
-  -- Returns the event with the changes after `seq` of all users except `own`, or false if there are none.
-  function p.missed(seq, own)
-    local users = {}
-    for _, user in ipairs(changed_since(seq)) do
-      if user ~= own then users[#users + 1] = user end
-    end
-    return #users > 0 and statuses_event(users)
-  end
-
   -- Publishes again what the sockets of a replica may have missed after `seq`.
   function p.tell_again(seq, rooms)
-    local users = changed_since(seq)
-    if #users > 0 then tell_together(users) end
+    p.tell_changes_again(seq)
     for _, room in ipairs(rooms) do
       p.tell_viewers(room)
       p.tell_typing_again(room, seq)
     end
   end
-
-  -- Sockets
 
   -- Adds a socket that came, came back, or counted as gone.
   function p.enter(pid, user, lease_ms, rooms)
@@ -117,7 +34,7 @@ local function people(prefix, command)
     p.keep(p.leases)
     redis.call('ZADD', sockets_of(user), p.us, pid)
     p.keep(sockets_of(user))
-    if redis.call('ZADD', p.online, 'NX', p.us, user) == 1 then status(user, 'online') end
+    if redis.call('ZADD', p.online, 'NX', p.us, user) == 1 then p.changed(user, 'online') end
     p.keep(p.online)
     p.keep(p.meta)
     for _, room in ipairs(rooms) do
@@ -138,7 +55,7 @@ local function people(prefix, command)
     end
     if not may_come_back then redis.call('DEL', session) end
     if redis.call('EXISTS', sockets_of(user)) == 0 and redis.call('ZREM', p.online, user) == 1 then
-      status(user, 'offline')
+      p.changed(user, 'offline')
     end
     return 1 + #fields
   end
@@ -206,8 +123,8 @@ local function people(prefix, command)
     end
     local first_due = redis.call('ZRANGE', p.due, 0, 0, 'WITHSCORES')[2]
     if first_due then p.again(math.max(first_due - p.ms, 0)) end
-    tell_pending()
-    forget_changes(missed_ms)
+    p.tell_changes()
+    p.forget_changes(missed_ms)
     p.keep(p.meta)
   end
 
