@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("publisher.outbox")
 
-# Options of libpq: a database host that is lost is detected in half a minute instead of two hours.
-_LIBPQ = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
-
 
 @click.command()
 @click.option(
@@ -121,17 +118,12 @@ async def _check(relay: OutboxRelay, database: str, redis: str) -> None:
 
 
 def _engine(database_url: str) -> Engine | AsyncEngine:
-    """Return an engine for the URL, async if its driver is; raises `StartError`."""
-    from sqlalchemy import create_engine, make_url
     from sqlalchemy.exc import ArgumentError
-    from sqlalchemy.ext.asyncio import create_async_engine
+
+    from publisher.outbox.database import new_engine
 
     try:
-        url = make_url(database_url)
-        if url.get_dialect().is_async:
-            return create_async_engine(url)
-        by_libpq = url.get_backend_name() == "postgresql" and url.get_driver_name().startswith("psycopg")
-        return create_engine(url, connect_args=_LIBPQ if by_libpq else {})
+        return new_engine(database_url)
     except ArgumentError as error:
         raise StartError(f"the database URL is not valid: {one_line(error)}") from None
     except ModuleNotFoundError as error:
