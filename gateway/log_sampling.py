@@ -66,7 +66,7 @@ class Sampler:
         self._users = _Buckets(ONE_USER, MAX_USERS)
 
     def __call__(self, logger: Any, method: str, line: dict[str, Any]) -> dict[str, Any]:
-        """Return the line, or raise `DropEvent`."""
+        """Return the line, or raise `DropEvent` if too many of its kind were written lately."""
         name = line["event"]
         missing = self._left_out.get(name)
         if missing is None:

@@ -45,7 +45,7 @@ class Lanes(Generic[L]):
         return iter(self._lanes.values())
 
     def of(self, envelope: Envelope) -> L:
-        """Return the lane of an envelope."""
+        """Return the lane that sends an envelope, the same for all events of a tenant."""
         if self._topology is None:
             return self._lane(None)
         slot = slot_of(envelope.keys[0])
@@ -84,7 +84,7 @@ def command_of(items: Sequence[Item], lane: str) -> tuple[Any, ...]:
 
 
 def slot_of_item(item: Item) -> int:
-    """Return the slot of an item's tenant."""
+    """Return the number of the cluster's slot that has an item's tenant."""
     return slot_of(item.envelope.keys[0])
 
 

@@ -25,7 +25,7 @@ LABEL = "publisher"
 
 
 class Metric(NamedTuple):
-    """One line of the catalogue."""
+    """A counter of the publisher as Prometheus gets it: name, kind, help."""
 
     name: str
     kind: Literal["counter", "gauge"]
@@ -45,7 +45,7 @@ CATALOGUE = (
 
 
 class Counting(Protocol):
-    """A publisher of either kind."""
+    """Anything with counters: an `AsyncPublisher` or a `Publisher`."""
 
     @property
     def counters(self) -> Counters:

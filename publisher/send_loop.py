@@ -17,7 +17,7 @@ class Send(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Wait until the buffer has an item."""
+    """Ask the driver to wait until the buffer has an item."""
 
 
 class LoadScripts(NamedTuple):

@@ -110,7 +110,7 @@ class LogField:
 
 
 class Flag:
-    """The kind of a message, one letter."""
+    """The kind of a message, one letter in its header."""
 
     RECOVERABLE = b"r"  # logged; carries its offset to the client
     EPHEMERAL = b"e"  # at most once, never logged, never replayed

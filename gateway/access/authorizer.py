@@ -33,7 +33,7 @@ _log = structlog.get_logger("gateway.access")
 
 
 class Asking(Protocol):
-    """Port: sends a question to the backend."""
+    """Port to the backend: sends it a question about access, and returns its answer."""
 
     async def start(self) -> None: ...  # noqa: D102
     async def stop(self) -> None: ...  # noqa: D102
@@ -82,7 +82,7 @@ class Authorizer:
         return self._turns.waiting
 
     async def start(self) -> None:
-        """Open the connections."""
+        """Open the connections to the backend."""
         await self._asking.start()
 
     async def stop(self) -> None:

@@ -18,7 +18,7 @@ class Away(Exception):
 
 
 class Http:
-    """Asks one URL. Needs `start` and `stop`."""
+    """Asks one URL of the backend by HTTP, between `start` and `stop`."""
 
     def __init__(self, url: str, key: str, *, timeout_s: float) -> None:
         self._url = url
@@ -37,7 +37,7 @@ class Http:
         )
 
     async def stop(self) -> None:
-        """Close the connections."""
+        """Close the connections to the backend."""
         if self._session is not None:
             await self._session.close()
 

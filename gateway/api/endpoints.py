@@ -43,7 +43,7 @@ class Envelopes(Verbs[Envelope]):
 
 
 class Endpoints:
-    """The endpoints of one replica."""
+    """The HTTP API's endpoints in one replica, one method each."""
 
     def __init__(self, members: Members) -> None:
         self._members = members

@@ -134,7 +134,7 @@ class MessageStatus(Model):
 
 
 class UnreadUpdate(Model):
-    """`conversation:unread_update`, to one user."""
+    """Publish `conversation:unread_update` to one user."""
 
     organization_id: Uuid
     user_id: UserId
@@ -287,7 +287,7 @@ class FieldError(Model):
 
 
 class Error(Model):
-    """A refusal."""
+    """A refusal: its code, its message, and the fields that are wrong."""
 
     code: str
     message: str

@@ -30,7 +30,7 @@ _OF_BODIES = ("408", "413", "415")
 
 
 def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
-    """Return the OpenAPI document."""
+    """Return the OpenAPI document of the HTTP API."""
     endpoints = list(endpoints)
     models = {model for endpoint in endpoints for model in (endpoint.takes, endpoint.gives)} | {Error}
     ordered = sorted(models, key=lambda model: model.__name__)

@@ -19,7 +19,7 @@ class Health:
         self._version = installed_version()
 
     def attach(self, app: web.Application) -> None:
-        """Add the routes."""
+        """Add the routes `/health`, `/health/live` and `/health/ready`."""
         app.router.add_get("/health", self._health)
         app.router.add_get("/health/live", self._live)
         app.router.add_get("/health/ready", self._ready)

@@ -40,7 +40,7 @@ _log = structlog.get_logger("gateway")
 
 @dataclass(slots=True)
 class Seen:
-    """The sums of one round."""
+    """The sums over all sockets in one round of sampling."""
 
     users: int = 0
     """Users with a socket here, each counted once in a tenant."""

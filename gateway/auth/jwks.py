@@ -33,7 +33,7 @@ _log = structlog.get_logger("gateway.auth")
 
 
 class BadAnswer(Exception):
-    """The URL's answer contains no usable keys."""
+    """The JWKS URL's answer contains no usable keys."""
 
 
 class Jwks:
@@ -103,7 +103,7 @@ class Jwks:
 
     @property
     def size(self) -> int:
-        """Return the number of keys."""
+        """Return the number of keys that can verify tokens now."""
         return len(self._set.keys) if self._set is not None else 0
 
     @property

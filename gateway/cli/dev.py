@@ -28,7 +28,7 @@ CONSOLE = "/console"
 
 
 def run_dev(port: int, redis_url: str | None) -> None:
-    """Run until Ctrl-C."""
+    """Run a gateway with an embedded Redis and a console until Ctrl-C."""
     with ExitStack() as stack:
         if redis_url is None:
             redis_url = stack.enter_context(EmbeddedRedis(ends_with_parent=True)).url

@@ -25,7 +25,7 @@ NEEDED_LIMITS = ("max_sockets_per_user", "connects_per_s", "max_pending_connects
 
 
 class Finding(NamedTuple):
-    """One line of the report."""
+    """One line of the report on the safety of a configuration."""
 
     level: Literal["ok", "warn", "error"]
     text: str

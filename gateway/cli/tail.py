@@ -107,7 +107,7 @@ def line(channel: bytes, raw: bytes, *, show_payload: bool) -> str:
 
 
 def _command(body: bytes) -> str:
-    """Return the name of a control command."""
+    """Return the name of the command in a control message's body."""
     try:
         return str(msgspec.json.decode(body)["do"])
     except (msgspec.DecodeError, KeyError, TypeError):

@@ -29,7 +29,7 @@ class BuildError(RuntimeError):
 
 
 class Tools(NamedTuple):
-    """The commands for `node` and `npm`."""
+    """The paths of `node` and `npm`, with which the console is built."""
 
     node: str
     npm: list[str]

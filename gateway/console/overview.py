@@ -16,7 +16,7 @@ FRESH_S = 0.9
 
 
 class Fleet:
-    """All processes with the same Redis."""
+    """The live figures of all gateway processes with the same Redis."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway

@@ -37,7 +37,7 @@ OWN_SITES = ("same-origin", "none")
 
 
 class Console:
-    """The console of one replica."""
+    """The console of one replica: its page and the requests of that page."""
 
     def __init__(self, gateway: Gateway, *, open_with: str | None = None) -> None:
         settings = gateway.settings

@@ -136,17 +136,17 @@ class Lines:
                 self.lost()
 
     def lost(self) -> None:
-        """Note that the connection is lost."""
+        """Note that the connection to Redis is lost, so that the page begins again."""
         self.is_lost = True
         self.began.set()
         self.wake()
 
     def wake(self) -> None:
-        """Wake up the reader's task."""
+        """Wake up the task that waits in `some`."""
         self._there.set()
 
     def hear(self, raw: bytes) -> None:
-        """Append a message as a line."""
+        """Append a message from Redis as a line for the page; if too many wait, the oldest is dropped."""
         self._skipped += len(self._waiting) == KEPT
         self._waiting.append(_line(told(raw, payload=self._payload)))
         self._there.set()

@@ -41,7 +41,7 @@ _DELIVERY = {
 
 
 def document() -> Json:
-    """Return the AsyncAPI document."""
+    """Return the AsyncAPI document of the events."""
     return {
         "asyncapi": "3.0.0",
         "id": "urn:pytake:realtime",

@@ -55,7 +55,7 @@ _BASES = (Joined, JoinOptions, EventError)
 
 
 def events_ts() -> str:
-    """Return the text of `events.ts`."""
+    """Return the text of `events.ts`, the events as TypeScript types."""
     found: list[type[Payload]] = [*_BASES, *models()]
     wanted = [model for model in dict.fromkeys(found) if model not in _LEFT_OUT]
     parts = [

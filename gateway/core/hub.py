@@ -26,7 +26,7 @@ MAX_SEQ = 10**16 - 1
 
 @dataclass(slots=True)
 class HubStats:
-    """Counts since the start of the process."""
+    """Counts of messages from Redis and of deliveries, since the start of the process."""
 
     conflated: int = 0
     """Events that a later one with their key replaced before they were sent to a socket."""
@@ -47,7 +47,7 @@ class Troubles(Protocol):
         """Handle a gap before the room's newest message; the tenant's live messages wait from now on."""
 
     def control(self, room: RoomState, message: wire.Message) -> None:
-        """Handle a message for the gateways themselves."""
+        """Handle a message for the gateways themselves, which is not an event for members."""
 
 
 Rest = Callable[[], "Rest | None"]

@@ -64,7 +64,7 @@ class MemberSocket(Protocol):
 
     @property
     def wait_s(self) -> float:
-        """Seconds until the client may send again."""
+        """Seconds until the rate limit lets the client send again."""
 
     def send_frames(self, frames: Sequence[Frame], /) -> None:
         """Send frames in one write."""

@@ -12,7 +12,7 @@ from publisher.rooms import Room
 
 
 class Session(NamedTuple):
-    """A session as it was claimed."""
+    """A session as Redis had it when a returning socket claimed it."""
 
     user_id: str
     sid: str

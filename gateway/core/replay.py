@@ -15,7 +15,7 @@ from publisher.rooms import Room
 
 
 class MissedEvent(NamedTuple):
-    """One event that was missed."""
+    """One event that a returning socket missed."""
 
     seq: int
     entry: Entry

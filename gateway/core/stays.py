@@ -39,7 +39,7 @@ def latest_stays(stays: Sequence[Stay]) -> tuple[list[Stay], int]:
 
 
 def pack(stays: Iterable[Stay]) -> str:
-    """Return stays as a session stores them."""
+    """Return stays in rooms as the text in which a session stores them."""
     return " ".join(f"{stay.room} {stay.joined_at} {stay.left_at}" for stay in stays)
 
 

@@ -27,7 +27,7 @@ def name_of(body: bytes) -> str:
 
 
 class Counted:
-    """The events and deliveries of one name."""
+    """The number of events with one name, and of their deliveries to sockets."""
 
     __slots__ = ("deliveries", "events")
 
@@ -75,7 +75,7 @@ class Tally:
 
     @property
     def events(self) -> int:
-        """All events so far."""
+        """The number of all events so far."""
         return sum(counted.events for counted in self.names.values())
 
     @property

@@ -49,7 +49,7 @@ REQUIRED = ("jwt_secret_key",)
 
 
 class Variable(NamedTuple):
-    """One setting as an environment variable."""
+    """One setting as an environment variable, for the tables."""
 
     names: tuple[str, ...]
     default: str

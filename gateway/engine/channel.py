@@ -67,7 +67,7 @@ class Owner(Protocol):
         """The size limit of incoming messages, in bytes."""
 
     def receive(self, message: str | bytes) -> None:
-        """Handle one Engine.IO packet; raises :class:`ProtocolViolation`."""
+        """Handle one Engine.IO packet from the client; raises :class:`ProtocolViolation`."""
 
     def charge(self) -> bool:
         """Charge the rate limit for a frame without a message; return whether the session stays open."""
@@ -79,4 +79,4 @@ class Owner(Protocol):
         """Drop all later sends; safe to call inside a send."""
 
     def lost(self, reason: str) -> None:
-        """Handle the loss of the connection."""
+        """Handle the loss of the connection, which is closed already."""

@@ -75,7 +75,7 @@ class Compat:
         return socket.session
 
     async def save_session(self, sid: str, session: dict[str, Any]) -> None:
-        """Replace the session's dict."""
+        """Replace the dict that python-socketio keeps for the session `sid`."""
         self._context.sockets[sid].session = session
 
     @asynccontextmanager

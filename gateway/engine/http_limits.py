@@ -134,7 +134,7 @@ class _Connections(Server):
 
 
 class Connection(RequestHandler):
-    """One HTTP connection."""
+    """One HTTP connection, with limits for its headers, for slow requests, and for answers that are not read."""
 
     __slots__ = ("_head_bytes", "_head_due", "_limits", "_stalled")
 
@@ -233,12 +233,12 @@ class Connection(RequestHandler):
             self._watch(self.transport, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        """Stop the timer: the bytes were sent."""
+        """Stop the timer of a client that does not read: the bytes were sent."""
         self._stop_watching()
         super().resume_writing()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Cancel the timer when the connection ends."""
+        """Cancel the timer of a client that does not read: the connection has ended."""
         self._stop_watching()
         super().connection_lost(exc)
 

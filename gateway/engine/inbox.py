@@ -19,7 +19,7 @@ class Handler(Protocol):
         """Await a handler; its exception is not raised."""
 
     def resume(self) -> None:
-        """Let the transport read again."""
+        """Let the transport read again: the inbox has room."""
 
 
 class Inbox:
@@ -44,7 +44,7 @@ class Inbox:
         return len(self._queue) >= options.inbox_messages or self._bytes >= options.inbox_bytes
 
     def put(self, data: str | bytes) -> None:
-        """Queue a message."""
+        """Queue a message until the handler is done."""
         self._queue.append(data)
         self._bytes += len(data)
 

@@ -79,11 +79,11 @@ class Polling:
 
     @property
     def send(self) -> Callable[[Frame], None]:
-        """The function that queues a packet."""
+        """The function that queues a packet until the client polls."""
         return self._send
 
     def send_all(self, frames: Sequence[Frame]) -> None:
-        """Queue several packets."""
+        """Queue several packets until the client polls."""
         for frame in frames:
             self._send(frame)
 

@@ -55,7 +55,7 @@ def ok(request: web.Request) -> web.Response:
 
 
 def refuse(request: web.BaseRequest, refusal: Refusal, *, cors: bool = True) -> web.Response:
-    """Return the answer for a refusal."""
+    """Return the HTTP answer for a refusal."""
     headers = [
         *(cors_headers(request) if cors else ()),
         *refusal.headers,
@@ -65,6 +65,6 @@ def refuse(request: web.BaseRequest, refusal: Refusal, *, cors: bool = True) -> 
 
 
 def refusal_body(refusal: Refusal) -> bytes:
-    """Return a refusal as JSON."""
+    """Return the JSON body of the HTTP answer for a refusal."""
     limit = {"limit": refusal.limit} if refusal.limit else {}
     return msgspec.json.encode({"code": refusal.code, "message": refusal.message} | limit)

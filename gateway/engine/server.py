@@ -75,7 +75,7 @@ class EngineServer(Compat):
 
     @property
     def stats(self) -> EngineStats:
-        """The counters."""
+        """The counters of the engine, since the start of the process."""
         return self._context.stats
 
     def call_later(self, delay_s: float, callback: Callable[[], object]) -> Call:

@@ -128,7 +128,7 @@ class EngineSocket(Heartbeat):
         return self._channel
 
     def carry(self, channel: Channel, transport: Literal["polling", "websocket"]) -> None:
-        """Use this channel from now on."""
+        """Send and receive on this channel from now on, as after an upgrade."""
         self._channel = channel
         self.transport = transport
         if not self._muted:
@@ -155,7 +155,7 @@ class EngineSocket(Heartbeat):
         self.send_frame = _discard
 
     def lost(self, reason: str) -> None:
-        """End the session: its channel is lost."""
+        """End the session, because the connection of its channel is lost."""
         self._end(reason, CloseCode.NORMAL, "")
 
     def failed(self, error: Exception) -> None:
@@ -192,7 +192,7 @@ class EngineSocket(Heartbeat):
             self.failed(error)
 
     def resume(self) -> None:
-        """Let the channel read again."""
+        """Let the channel read again: the client's messages are handled."""
         if self._channel is not None:
             self._channel.resume()
 

@@ -48,7 +48,7 @@ class Taken(web.StreamResponse):
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Write no body."""
+        """Write nothing: the websocket has the connection now, and no HTTP body is to follow."""
 
 
 def upgradable(request: web.Request) -> asyncio.Transport | None:

@@ -25,13 +25,13 @@ class Call:
         self._callback: Callable[[], object] | None = callback
 
     def fire(self, now: float) -> None:
-        """Call the callback, once."""
+        """Call the callback; a second time does nothing."""
         callback, self._callback, self._timers = self._callback, None, None
         if callback is not None:
             callback()
 
     def cancel(self) -> None:
-        """Cancel the call and release the callback."""
+        """Cancel the call and drop the reference to its callback."""
         timers, self._timers, self._callback = self._timers, None, None
         if timers is not None:
             timers.drop(self)

@@ -68,11 +68,11 @@ class Upgrade:
         """Do nothing: an upgrade sends no messages."""
 
     def lost(self, reason: str) -> None:
-        """End the upgrade: the websocket is lost."""
+        """End the upgrade, because its websocket is lost; the session keeps polling."""
         self._abandon()
 
     def cancel(self) -> None:
-        """Close the websocket and end the upgrade."""
+        """End the upgrade and close its websocket, because the session ends."""
         self._timeout.cancel()
         self._socket.context.upgrading.discard(self._socket.sid)
         websocket, self._websocket = self._websocket, None

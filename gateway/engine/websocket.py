@@ -46,7 +46,7 @@ class WebSocket(asyncio.Protocol):
             self.data_received(tail)
 
     def serve(self, owner: Owner) -> None:
-        """Set the owner, and its size limit."""
+        """Pass the messages to this owner from now on, with its limit of their size."""
         self._owner = owner
         self.widen(owner.max_bytes)
 
@@ -57,7 +57,7 @@ class WebSocket(asyncio.Protocol):
 
     @property
     def send(self) -> Callable[[Frame], None]:
-        """The function that writes a frame."""
+        """The function that writes a frame, deflated or plain, as client and server have agreed."""
         return self._send_deflated if self._deflated else self._send_plain
 
     def send_all(self, frames: Sequence[Frame]) -> None:

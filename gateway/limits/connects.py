@@ -55,13 +55,13 @@ class Connects:
         return refusal
 
     def opened(self, remote: str) -> None:
-        """Count an opened socket for its address."""
+        """Count a socket for its client's address."""
         if self._most_of_one:
             share = share_of(remote)
             self._sockets[share] = self._sockets.get(share, 0) + 1
 
     def closed(self, remote: str) -> None:
-        """Stop counting a socket that has ended."""
+        """Subtract a socket that has ended from its address."""
         if self._most_of_one:
             share = share_of(remote)
             left = self._sockets[share] - 1

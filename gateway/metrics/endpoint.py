@@ -39,7 +39,7 @@ class Page:
         self._registry.register(_Collector(read, {} if worker is None else {"worker": str(worker.number)}))
 
     def attach(self, app: web.Application) -> None:
-        """Add the route."""
+        """Add the route `/metrics`."""
         app.router.add_get("/metrics", self._answer)
 
     async def _answer(self, request: web.Request) -> web.Response:

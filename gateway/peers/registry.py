@@ -35,7 +35,7 @@ _log = structlog.get_logger("gateway.peers")
 
 
 class Peer(NamedTuple):
-    """The address of a process."""
+    """The addresses at which a process takes requests of others."""
 
     url: str
     """The URL of its TCP port, which other workers may share."""
@@ -89,7 +89,7 @@ class Registry:
         self._task = asyncio.create_task(self._run(), name="announcing")
 
     async def stop(self) -> None:
-        """Remove the announcement."""
+        """Remove this process from the list of processes in Redis."""
         if self._task is None:
             return
         await cancelled(self._task)

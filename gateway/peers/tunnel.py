@@ -72,7 +72,7 @@ class Tunnel:
         here.other, there.other = there, here
 
     def vouch(self) -> None:
-        """Note that the client is authenticated."""
+        """Note that the client is authenticated, so the tunnel no longer counts as pending."""
         self._tunnels.pending.discard(self)
 
     def heard(self) -> None:

@@ -36,7 +36,7 @@ class Worker(NamedTuple):
 
     @property
     def socket(self) -> str:
-        """The path of the worker's Unix socket."""
+        """The path of the Unix socket at which the worker takes requests of the others."""
         return str(Path(self.folder, f"{self.number}.sock"))
 
     def prepare(self) -> None:

@@ -35,7 +35,7 @@ class Hearing(Protocol):
 
     @property
     def connection(self) -> Connection | None:
-        """The connection; None while it is down."""
+        """The connection to Redis; None while it is down."""
 
     async def fence(self) -> None:
         """Wait until all messages published before this call are handled; raises `RedisUnavailable`."""
@@ -57,7 +57,7 @@ class ProbedShard(Protocol):
 
 
 class Probe:
-    """The probes of one subscriber's connection."""
+    """Sends itself messages through Redis, to know that one subscriber's connection still gets them."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Probe:
             self._tasks.append(asyncio.create_task(self._follow(), name="redis master"))
 
     async def stop(self) -> None:
-        """Stop probing."""
+        """End the probing."""
         await cancelled(*self._tasks)
 
     @property
@@ -112,7 +112,7 @@ class Probe:
         connection.send(self._hearing.word, self.channel)
 
     def came_back(self, payload: bytes) -> None:
-        """Note the arrival of a probe."""
+        """Note that a probe has arrived, and the time up to which everything before it was heard."""
         self._heard_at = self._loop.time()
         self.heard_until = int(payload)
 

@@ -101,7 +101,7 @@ class Subscriber:
         self.probe.start()
 
     async def stop(self) -> None:
-        """Disconnect."""
+        """Close the connection for good."""
         await cancelled(self._keeper)
         await self.probe.stop()
         if self._connection is not None:
@@ -119,7 +119,7 @@ class Subscriber:
 
     @property
     def connection(self) -> Connection | None:
-        """The connection; None while it is down."""
+        """The connection to Redis; None while it is down."""
         return self._connection
 
     @property
@@ -176,7 +176,7 @@ class Subscriber:
         return future
 
     def unsubscribe(self, channels: Iterable[bytes]) -> None:
-        """Unsubscribe from channels; unknown ones are ignored."""
+        """Unsubscribe from channels; those that are not subscribed are ignored."""
         known = [channel for channel in channels if self._channels.pop(channel, None) is not None]
         self._ended.difference_update(known)
         for batch in self._batches(known):

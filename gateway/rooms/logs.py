@@ -24,7 +24,7 @@ PAGES_AT_ONCE = 16
 
 
 class Tail(NamedTuple):
-    """The end of a room's log."""
+    """The position of a room's newest event, and whether its log was read to the end."""
 
     seq: int
     """Seq of the room's newest event; 0 if that has expired."""

@@ -60,7 +60,7 @@ class ReadRetry:
         self._loop = asyncio.get_running_loop()
 
     def stop(self) -> None:
-        """Cancel all attempts."""
+        """Cancel the planned attempts of all tenants."""
         for trouble in self._troubles.values():
             trouble.timer.cancel()
         self._troubles.clear()
@@ -87,7 +87,7 @@ class ReadRetry:
             self._tell(tenant)
 
     def over(self, tenant: Tenant) -> None:
-        """Note that a tenant's logs were read."""
+        """Cancel a tenant's planned attempt, because its logs were read."""
         trouble = self._troubles.pop(tenant, None)
         if trouble is not None:
             trouble.timer.cancel()

@@ -87,7 +87,7 @@ class Resync:
         """Callers that wait for a tenant; such tenants are resynced before others."""
 
     async def stop(self) -> None:
-        """Cancel the resyncs under way."""
+        """Cancel the resyncs under way, of all tenants."""
         self.unreadable.stop()
         await cancelled(*self._under_way.values())
 

@@ -68,12 +68,12 @@ class RoomSubscriptions:
         self._loop = asyncio.get_running_loop()
 
     async def start(self) -> None:
-        """Connect the subscriber; raises its errors."""
+        """Connect to Redis and begin to unsubscribe idle rooms; raises `RedisUnavailable`."""
         await self.subscriber.start()
         self._sweeper = asyncio.create_task(self._keep_sweeping(), name="idle rooms")
 
     async def stop(self) -> None:
-        """Disconnect the subscriber."""
+        """Stop the resyncs, and disconnect from Redis."""
         await cancelled(self._sweeper)
         await self.resync.stop()
         await self.subscriber.stop()
@@ -104,7 +104,7 @@ class RoomSubscriptions:
         return rooms
 
     def release(self, rooms: Iterable[RoomState]) -> None:
-        """Unpin rooms that `subscribe` returned."""
+        """Unpin rooms that `subscribe` returned, so that they may be unsubscribed when idle."""
         for room in rooms:
             room.pins -= 1
             self.note_idle(room)
@@ -224,7 +224,7 @@ class RoomSubscriptions:
         self.resync.start(room.tenant)
 
     def control(self, room: RoomState, message: wire.Message) -> None:
-        """Pass on a message for the gateways."""
+        """Pass on a message for the gateways themselves to its handler."""
         if self.resync.recipients is not None:
             self.resync.recipients.control(room, message)
 

@@ -15,5 +15,5 @@ from publisher import wire
 
 
 def session_key(tenant: str, pid: str) -> str:
-    """Name the hash of one session."""
+    """Return the name of the hash in which Redis keeps one session."""
     return f"{wire.prefix(tenant)}session:{pid}"

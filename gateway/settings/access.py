@@ -25,7 +25,7 @@ Algorithm = Literal[
 
 
 class Access(Group):
-    """Tokens, tenants, rooms."""
+    """The settings of tokens, tenants and access to rooms."""
 
     jwt_secret_key: SecretStr = Field(
         SecretStr(""),

@@ -41,7 +41,7 @@ class ControlHandler:
         """Number of sockets that were closed because their user had too many."""
 
     async def stop(self) -> None:
-        """Cancel the tasks under way."""
+        """Cancel the tasks of control messages that are not done."""
         await cancelled(*self._telling)
         await self._repair.stop()
 

@@ -48,7 +48,7 @@ class Handler(NamedTuple):
 
 
 class Events:
-    """The events that a browser may send."""
+    """Handles the events that a browser may send, such as joins and typing."""
 
     def __init__(self, members: Members, expiry: Expiry, room_access: RoomAccess, typing: Typing) -> None:
         self._members = members
@@ -90,7 +90,7 @@ class Events:
         return self._wait(member, packet, handler, outcome)
 
     def departed(self, member: Member) -> None:
-        """Forget a member that has gone."""
+        """Drop the notes of warnings to a member that has gone."""
         self._warned_at.pop(member, None)
         self._denied_at.pop(member, None)
 

@@ -70,7 +70,7 @@ class Expiry:
             peer.deadline = self._call_later(max(warn_in_s, 0.0), lambda: self._warn(member))
 
     def cancel(self, peer: Peer) -> None:
-        """Stop watching the token of a peer."""
+        """Cancel the timer for the end of a peer's token."""
         timer, peer.deadline = peer.deadline, None
         if timer is not None:
             timer.cancel()

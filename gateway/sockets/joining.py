@@ -31,7 +31,7 @@ NONE = msgspec.Raw(b"[]")
 
 
 class Joined(NamedTuple):
-    """The answer to a join."""
+    """The answer to a join of a room."""
 
     offset: str
     """The offset after which the room's events come live."""

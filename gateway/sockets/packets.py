@@ -27,7 +27,7 @@ RESERVED_EVENTS: Final = frozenset(
 
 
 class PacketType(IntEnum):
-    """The first digit of a packet."""
+    """The kind of a Socket.IO packet, by its first digit."""
 
     CONNECT = 0
     DISCONNECT = 1

@@ -45,7 +45,7 @@ class PeriodicWork:
         self._failing: set[Tenant] = set()
 
     def start(self) -> None:
-        """Start the rounds."""
+        """Begin the rounds, which come at regular times until `stop`."""
         self._runner = asyncio.create_task(self._run(), name=self._name)
 
     async def stop(self) -> None:

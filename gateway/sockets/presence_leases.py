@@ -16,7 +16,7 @@ class PresenceLeases:
         self.periodic = PeriodicWork("presence", members.subscriptions.hub.tenants, self._renew, every_s)
 
     def start(self) -> None:
-        """Start renewing."""
+        """Begin to renew the presence leases of all members."""
         self.periodic.start()
 
     async def stop(self) -> None:

@@ -28,7 +28,7 @@ RETRY_MS: Final = 1000
 
 
 class Questions:
-    """The turns in which sockets may ask."""
+    """Lets the sockets of a tenant ask in turn for answers that are large."""
 
     def __init__(self, most_waiting: int, limited: Counter[str]) -> None:
         """`limited` counts questions that are refused because `most_waiting` of their tenant wait already."""

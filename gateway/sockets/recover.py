@@ -123,7 +123,7 @@ class Recovery:
         return session
 
     def _member(self, peer: Peer, identity: Identity, wanted: Wanted, session: Session, after: int) -> Member:
-        """Return a new member, which is held."""
+        """Return a member for the returning socket, held: live events wait behind the missed ones."""
         tenant = self._members.subscriptions.hub.tenant(identity.tenant)
         member = Member(peer.socket, identity, tenant, session.sid, wanted.pid)
         member.takes_statuses = peer.takes_statuses

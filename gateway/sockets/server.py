@@ -31,7 +31,7 @@ SENT_AWAY = (CloseReason.SHUTDOWN, "gap", "history lost", IN_DOUBT)
 
 
 class GatewayServer(SocketServer):
-    """The server that browsers talk to."""
+    """The Socket.IO server that browsers talk to."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class GatewayServer(SocketServer):
         self._events = Events(members, self._expiry, self.room_access, typing)
 
     async def admit(self, peer: Peer, namespace: str, auth: Any) -> Admission:
-        """Accept a socket with a valid token."""
+        """Accept a socket with a valid token; refuse any other."""
         admission = await self.connector.connect(peer, auth)
         self._expiry.watch(_member_of(peer))
         return admission

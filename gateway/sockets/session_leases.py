@@ -17,7 +17,7 @@ class SessionLeases:
         )
 
     def start(self) -> None:
-        """Start renewing."""
+        """Begin to renew the session leases of all members."""
         self.periodic.start()
 
     async def stop(self) -> None:

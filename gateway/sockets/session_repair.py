@@ -54,7 +54,7 @@ class SessionRepair:
         self._under_way: dict[Tenant, asyncio.Task[None]] = {}
 
     async def stop(self) -> None:
-        """Cancel the writes under way."""
+        """Cancel the repairs under way."""
         await cancelled(*self._under_way.values())
 
     def write_again(self, tenant: Tenant, members: Iterable[Member]) -> None:

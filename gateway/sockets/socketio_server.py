@@ -303,7 +303,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # upstream is n
 
 
 def peer_of(socket: EngineSocket | MemberSocket) -> Peer:
-    """Return the peer of an open socket."""
+    """Return the peer, our side of a Socket.IO connection, that an open Engine.IO socket carries."""
     peer = socket.owner
     assert isinstance(peer, Peer)
     return peer

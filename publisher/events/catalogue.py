@@ -40,7 +40,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """An event from browsers."""
+    """An event that browsers send."""
 
     name: str
     payload: type[Payload]

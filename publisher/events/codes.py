@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The meaning of a code."""
+    """The meaning of a code in a refusal."""
 
     message: str
     retry: bool

@@ -37,7 +37,7 @@ class Limits:
 
 
 class Stored(NamedTuple):
-    """A row of the outbox."""
+    """A row of the outbox, as the database has it."""
 
     id: int
     entry: Entry

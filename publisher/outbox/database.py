@@ -33,7 +33,7 @@ class Run(Protocol):
     """Runs a function with a connection, and returns its result."""
 
     def __call__(self, function: Callable[[Connection], T], /) -> Coroutine[Any, Any, T]:
-        """Run `function(connection)`."""
+        """Run `function(connection)` and return its result."""
 
 
 class Database:

@@ -31,7 +31,7 @@ _log = logging.getLogger("publisher.outbox")
 
 @dataclass(frozen=True, slots=True)
 class Relaying:
-    """The options of a relay."""
+    """The options of a relay: pace, portions and waiting for replicas."""
 
     poll_interval_s: float = 0.1
     """Seconds between two looks at the table while it has no rows to publish."""

@@ -19,7 +19,7 @@ _NAME = re.compile(r"\b(?:gateway|publisher|process)_[a-z0-9_]+")
 
 
 def dashboard() -> str:
-    """Return the dashboard's JSON."""
+    """Return the JSON of the Grafana dashboard."""
     rows = (*ROWS, Row("All other metrics", tuple(_rest()), collapsed=True))
     content = {
         "uid": "realtime-gateway",
@@ -105,7 +105,7 @@ def _panel(ident: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
 
 
 def _note(panel: Panel) -> str:
-    """Return the helps of the panel's metrics."""
+    """Return the help texts of the panel's metrics, as the panel's description."""
     shown = _shown([panel])
     return "; ".join(metric.help for metric in CATALOGUE if metric.name in shown)
 

@@ -182,7 +182,7 @@ class ClusterCommands(Commands):
         return self.cluster.topology.owner(slot)
 
     def refresh(self) -> None:
-        """Request a new slot table soon."""
+        """Soon ask the cluster which node has which slot."""
         self._stale.set()
 
     def heed(self, error: ReplyError, node: Node) -> bool:

@@ -32,7 +32,7 @@ class Nodes(Protocol):
         """Learn from a node's error; return whether asking again may help."""
 
     def refresh(self) -> None:
-        """Request a new slot table soon."""
+        """Soon ask the cluster which node has which slot."""
 
 
 class Question(NamedTuple):
@@ -53,7 +53,7 @@ class WaitingSlots:
         self._loop = asyncio.get_running_loop()
 
     async def stop(self) -> None:
-        """Stop; every waiting command gets `RedisUnavailable`."""
+        """Wait no longer; each command that waits for its slot gets `RedisUnavailable`."""
         await cancelled(*self._tasks)
 
     def __len__(self) -> int:

@@ -33,7 +33,7 @@ class Listener(Protocol):
     """Port: gets notice of channels that may miss messages, and of their return (`Resync`)."""
 
     def lost(self, subscriber: Subscriber) -> None:
-        """Note that a shard's connection is down."""
+        """Note that the connection to a shard is down, so its channels may miss messages."""
 
     async def back(self, subscriber: Subscriber) -> None:
         """Resync a shard after all its channels are confirmed; raises `RedisUnavailable` if it is lost again."""
@@ -90,7 +90,7 @@ class Slot:
 
 
 class ClusterSubscriber:
-    """`Subscriber` for a cluster."""
+    """Does for a cluster as `Subscriber` for one server: one subscriber for each shard."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class ClusterSubscriber:
         self.commands.attend(self._follow, self._subscribers.keys)
 
     async def stop(self) -> None:
-        """Disconnect from all shards."""
+        """Disconnect from all shards; waiting subscriptions are cancelled."""
         self.commands.attend()
         await cancelled(*(slot.move for slot in self._slots.values()), *self._ending)
         for subscriber in self._subscribers.values():
@@ -152,7 +152,7 @@ class ClusterSubscriber:
 
     @property
     def hears_all(self) -> bool:
-        """Return whether every shard is heard."""
+        """Return whether the subscriber of every shard receives all messages."""
         return all(subscriber.hears for subscriber in self._subscribers.values())
 
     @property
@@ -166,7 +166,7 @@ class ClusterSubscriber:
         return self._past_deaf + sum(subscriber.deaf for subscriber in self._subscribers.values())
 
     def of(self, tenant: str) -> Subscriber:
-        """Return the subscriber of a tenant's slot."""
+        """Return the subscriber for the shard that has a tenant's slot."""
         number = slot_of(wire.meta_key(tenant))
         slot = self._slots.get(number)
         subscriber = slot.subscriber if slot is not None else self._subscriber_of(number)
@@ -190,7 +190,7 @@ class ClusterSubscriber:
         return future
 
     def unsubscribe(self, channels: Iterable[bytes]) -> None:
-        """Unsubscribe from channels; unknown ones are ignored."""
+        """Unsubscribe from channels; those that are not subscribed are ignored."""
         for channel in channels:
             number = slot_of(channel)
             slot = self._slots.get(number)
