@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.auth import Tokens
+from gateway.core.frames import Frame
 from gateway.core.model import Member
 from gateway.engine.errors import CloseCode
 from gateway.engine.timers import Call
 from gateway.errors import Refused
+from gateway.sockets import packets
 from gateway.sockets.members import Members
 from gateway.sockets.room_access import RoomAccess
 from gateway.sockets.socketio_server import Peer, peer_of
@@ -100,7 +102,9 @@ class Expiry:
         return {"expires_at": _iso(identity.expires_at)}
 
     def _warn(self, member: Member) -> None:
-        self._members.tell(member, "auth:expiring", {"expires_at": _iso(member.identity.expires_at)})
+        ends = {"expires_at": _iso(member.identity.expires_at)}
+        # Not ahead of `connected`, for which a long replay makes the client wait.
+        member.give(Frame(packets.event("auth:expiring", ends)))
         self._await_end(member)
 
     def _await_end(self, member: Member) -> None:

@@ -234,3 +234,17 @@ async def test_a_room_that_was_taken_and_joined_again_is_kept(
     await client.reconnect(replica_pair[1].url)
     await client.wait_for("test:event")
     assert client.recovered
+
+
+async def test_who_comes_back_to_much_is_greeted_before_the_warning_of_the_tokens_end(
+    clients: Clients, team: Team, backend: PublisherProcess, replica_pair: list[Replica]
+) -> None:
+    client = await clients(replica_pair[0].url, team.token(ttl_s=30)).connect()
+    await client.wait_for("auth:expiring")
+    client.drop()
+    large, room = [{"pad": "x" * 10_000} for _ in range(100)], user(team.agent)
+    await asyncio.gather(*(backend.acall("emit", team.id, "test:event", data, to=room) for data in large))
+    await client.reconnect(replica_pair[1].url)
+    await client.wait_for("auth:expiring", count=2)
+    own = [event.name for event in client.events if event.name != "test:event"]
+    assert own == ["connected", "auth:expiring"] * 2
