@@ -14,6 +14,9 @@ from typing import Any, Final
 BEGINNING_S: Final = 2.0
 DAY: Final = "day"
 MALICE: Final = "malice"
+RACE: Final = "race"
+RACES: Final = 10**9
+"""From this seed on, plans are races."""
 
 # What may be done to a cluster, and the seconds for which each lasts at most; 0 for what is over at once.
 FAULTS: Final = {
@@ -104,6 +107,27 @@ OUTBOX_DEEDS: Final = {
 }
 
 
+# What people and backends do in a race: more of what changes who gets what.
+RACING_DEEDS: Final = DEEDS | {
+    "publish": 16.0,
+    "publish_to_many": 6.0,
+    "open_page": 4.0,
+    "close_page": 3.0,
+    "enter": 12.0,
+    "leave": 8.0,
+    "take_room": 2.0,
+    "send_away": 1.0,
+}
+# Sizes of a replica so small that every way out of them is taken; each race has some of them.
+SMALL: Final = {
+    "fan_out_sockets": 1,
+    "backlog_messages": 4,
+    "replay_portion_bytes": 300,
+    "subscribed_channels": 2,
+    "resync_rooms": 2,
+    "resync_events": 1,
+}
+
 # The share of plans with an outbox.
 OUTBOX_SHARE: Final = 0.3
 # Seconds that tokens live: pages are warned a minute before their end, or at once.
@@ -157,6 +181,8 @@ class Plan:
     """The relays' settings."""
     token_s: float | None = None
     """Seconds that tokens live of pages that can get new ones; None if they outlive everything."""
+    limits: dict[str, Any] = field(default_factory=dict, hash=False)
+    """The `gateway.core.limits.Limits` of the replicas that are not as usual."""
 
     def has(self, *faults: str) -> bool:
         """Return whether one of these faults is in the plan."""
@@ -195,6 +221,68 @@ class Plan:
 
 def draw(seed: int) -> Plan:
     """Return the plan of a seed."""
+    return _race(seed) if seed >= RACES else _long(seed)
+
+
+def _race(seed: int) -> Plan:
+    """Draw a short plan, in which all that goes wrong comes together with deeds, at a few moments."""
+    chance = random.Random(f"race {seed}")
+    plan = Plan(
+        seed=seed,
+        kind=RACE,
+        duration_s=chance.choice((4.0, 8.0, 12.0)),
+        replicas=chance.choice((1, 2, 2, 2, 3)),
+        tenants=chance.choice((1, 1, 2)),
+        users=chance.choice((2, 2, 3)),
+        rooms=chance.choice((1, 1, 2, 3)),
+        pages=chance.choice((1, 2, 3, 5)),
+        backends=chance.choice((1, 1, 2)),
+        jitter=chance.choice((0.1, 1.0, 5.0)),
+        pieces=chance.choice((0.0, 0.0, 0.0, 0.2)),
+        client_latency_s=chance.choice((0.005, 0.04, 0.15)),
+        drift=chance.choice((1.0, 1.0, 1.005)),
+        settings=_settings(chance)
+        | {
+            "recovery_window_s": chance.choice((5.0, 20.0)),
+            "history_size": chance.choice((0, 2, 5, 500)),
+            "history_max_events": chance.choice((5, 20, 10_000)),
+            "presence_lease_s": chance.choice((6.0, 6.0, 15.0)),
+            "max_buffer_bytes": 65_536,
+        },
+        blocking_backends=chance.choice((0, 0, 0, 1)),
+        limits={name: size for name, size in SMALL.items() if chance.random() < 0.4},
+    )
+    plan.settings["ping_timeout_s"] = max(plan.settings["ping_timeout_s"], 6 * plan.trip_s)
+    plan, others = _with_outbox(chance, plan)
+    possible = FAULTS | LATER_FAULTS | (OUTBOX_FAULTS if plan.relays else {})
+    kinds = [what for what in possible if chance.random() < 0.25]
+    deeds = {what: weight for what, weight in RACING_DEEDS.items() if what == "publish" or chance.random() < 0.8}
+    for _ in range(chance.choice((2, 4, 6))):
+        others += _moment(chance, plan, {what: possible[what] for what in kinds}, deeds)
+    for _ in range(chance.choice((2, 10, 30))):
+        others.append(Action(chance.uniform(0.0, plan.duration_s), "publish", _draws(chance)))
+    plan = plan.with_actions(tuple(sorted(others, key=lambda action: action.at)))
+    return replace(plan, token_s=None if plan.has("step_clock") else chance.choice(TOKENS_S))
+
+
+def _moment(
+    chance: random.Random, plan: Plan, faults: Mapping[str, float], deeds: Mapping[str, float]
+) -> list[Action]:
+    """Draw what comes together: up to three faults, and deeds before, between and after them."""
+    at = chance.uniform(0.0, plan.duration_s)
+    gap_s = chance.choice((0.0005, 0.005, 0.05, 0.3))
+    kinds = [chance.choice([*faults]) for _ in range(chance.choice((0, 1, 1, 2, 3)))] if faults else []
+    kinds += chance.choices([*deeds], [*deeds.values()], k=chance.choice((2, 4, 8)))
+    chance.shuffle(kinds)
+    found = []
+    for what in kinds:
+        at += chance.expovariate(1 / gap_s)
+        seconds = _length(chance, faults[what]) if faults.get(what) else 0.0
+        found.append(Action(min(at, plan.duration_s), what, _draws(chance), seconds))
+    return found
+
+
+def _long(seed: int) -> Plan:
     chance = random.Random(f"plan {seed}")
     kind = DAY if chance.random() < 0.4 else MALICE
     duration_s = chance.choice((15.0, 30.0, 60.0))

@@ -8,7 +8,7 @@ import random
 import sys
 import traceback
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -65,7 +65,8 @@ def run(plan: Plan, *, trace: bool = False, counts: Callable[[str], bool] | None
     start_afresh(world)
     truth = Truth(world)
     network = Network(world, jitter=plan.jitter, pieces=plan.pieces, client_latency_s=plan.client_latency_s)
-    cluster = Cluster(world, network, truth, journal=plan.forgets, limits=LIMITS, **plan.settings)
+    limits = replace(LIMITS, **plan.limits)
+    cluster = Cluster(world, network, truth, journal=plan.forgets, limits=limits, **plan.settings)
     story = Story(plan, cluster)
     broken: dict[str, list[str]] = {}
     try:
