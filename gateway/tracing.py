@@ -19,9 +19,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway import installed_version
+from gateway.core.delivery_stats import name_of
 from gateway.core.hub import Hub, Rest, Troubles
 from gateway.core.model import RoomState
-from gateway.core.tally import name_of
 from gateway.settings import ConfigurationError, Settings
 from publisher import wire
 
@@ -97,7 +97,7 @@ class TracedHub(Hub):
     def _start_span(self, parent: SpanContext, room: RoomState, message: wire.Message) -> Span:
         from opentelemetry.trace import NonRecordingSpan, SpanKind, set_span_in_context
 
-        clock = self.tally.clock
+        clock = self.delivery_stats.clock
         age_s = (clock.age_s(message.seq) if clock is not None else None) or 0.0
         name = "control" if message.flag == wire.Flag.CONTROL else name_of(message.body)
         return self._tracer.start_span(

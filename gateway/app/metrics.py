@@ -85,12 +85,12 @@ def _state(gateway: Measured) -> dict[str, Values]:
 
 def _traffic(gateway: Measured) -> dict[str, Values]:
     hub, server = gateway.subscriptions.hub, gateway.server
-    tally = hub.tally
+    delivered = hub.delivery_stats
     return {
-        "gateway_events_total": {name: counted.events for name, counted in tally.names.items()},
-        "gateway_deliveries_total": {name: counted.deliveries for name, counted in tally.names.items()},
-        "gateway_delivery_latency_seconds": tally.latency,
-        "gateway_fan_out_sockets": tally.fan_out,
+        "gateway_events_total": {name: counted.events for name, counted in delivered.names.items()},
+        "gateway_deliveries_total": {name: counted.deliveries for name, counted in delivered.names.items()},
+        "gateway_delivery_latency_seconds": delivered.latency,
+        "gateway_fan_out_sockets": delivered.fan_out,
         "gateway_conflated_total": hub.stats.conflated,
         "gateway_malformed_messages_total": hub.stats.malformed,
         "gateway_messages_without_members_total": hub.stats.unheard,
@@ -98,7 +98,7 @@ def _traffic(gateway: Measured) -> dict[str, Values]:
         "gateway_repeated_messages_total": hub.stats.repeated,
         "gateway_recoveries_total": _from_zero(OUTCOMES, server.connector.outcomes),
         "gateway_replayed_total": server.connector.recovery.replayed,
-        "gateway_questions_waiting": server.members.questions.waiting,
+        "gateway_questions_waiting": server.members.answer_turns.waiting,
         "gateway_presence_sweeps_total": server.members.sweeper.sweeps,
     }
 

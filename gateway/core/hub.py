@@ -12,11 +12,11 @@ from typing import Protocol
 
 from gateway.core.clock import ServerClock
 from gateway.core.conflation import Pacer
+from gateway.core.delivery_stats import Counted, DeliveryStats
 from gateway.core.frames import Frame
 from gateway.core.history import ANY_SIZE
 from gateway.core.limits import LIMITS, Limits
 from gateway.core.model import Member, RoomState, Tenant
-from gateway.core.tally import Counted, Tally
 from publisher import wire
 from publisher.rooms import Room
 
@@ -106,7 +106,7 @@ class Hub:
         limits: Limits = LIMITS,
     ) -> None:
         self.stats = HubStats()
-        self.tally = Tally(clock)
+        self.delivery_stats = DeliveryStats(clock)
         self.tenants: dict[str, Tenant] = {}
         self.channels: dict[bytes, RoomState] = {}
         self.limits = limits
@@ -227,7 +227,7 @@ class Hub:
         if seq - 1 > tenant.position:
             tenant.position = seq - 1
         members = room.everyone()
-        counted = self.tally.came(message.body, len(members))
+        counted = self.delivery_stats.came(message.body, len(members))
         outgoing = Outgoing(seq, frame, message.conflate, counted, self._chunk)
         if flag == wire.Flag.EPHEMERAL:
             outgoing.frame_of = self._split(message.body, frame)
@@ -260,7 +260,7 @@ class Hub:
         self.stats.conflated += replaced
         outgoing.counted.deliveries += given - replaced
         if len(members) <= end:
-            self.tally.given(seq)
+            self.delivery_stats.given(seq)
             return None
         return lambda: self._fan_out(members, end, outgoing)
 

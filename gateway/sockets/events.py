@@ -180,19 +180,19 @@ class Events:
         if payload.get("conversation_id") is not None:
             return await self._viewers(member, conversation(payload["conversation_id"]))
         asked = _user_ids(payload)
-        async with self._members.questions.turn(member):
+        async with self._members.answer_turns.turn(member):
             found = await online(self._members.commands, member.tenant.id, asked)
             names = len(found if asked is None else asked)
-            self._members.questions.charge(member, names=names, size=sum(map(len, found)))
+            self._members.answer_turns.charge(member, names=names, size=sum(map(len, found)))
         return {"online": found}
 
     async def _viewers(self, member: Member, room: Room) -> Answer:
         if member.tenant.rooms.get(room) not in member.rooms:
             raise Refused("not_joined")
-        async with self._members.questions.turn(member):
+        async with self._members.answer_turns.turn(member):
             found = await self._members.presence.read(member.tenant.id, [room], member.identity.user_id)
             (people,) = found.rooms
-            self._members.questions.charge(member, size=len(people.viewers or b""))
+            self._members.answer_turns.charge(member, size=len(people.viewers or b""))
         _, viewers = msgspec.json.decode(people.viewers or b"[0, {}]")
         typing = people.typists
         if not self._members.settings.typing_to_own_tabs:

@@ -63,7 +63,7 @@ class Rooms:
         if since is None and not history:
             async with members.changing(member):
                 return await self._enter(member, name, changes, since, history, was_in=was_in)
-        async with members.questions.turn(member), members.changing(member):
+        async with members.answer_turns.turn(member), members.changing(member):
             return await self._enter(member, name, changes, since, history, was_in=was_in)
 
     async def _enter(
@@ -136,7 +136,7 @@ class Rooms:
         )
         self._members.subscriptions.learn(tenant, StreamPosition(snapshot.epoch, snapshot.seq), [])
         log_read = snapshot.logs[room.name]
-        self._members.questions.charge(member, events=len(log_read.entries), size=snapshot.size)
+        self._members.answer_turns.charge(member, events=len(log_read.entries), size=snapshot.size)
         # The events in the answer must not come live as well, not even through a room that is joined later.
         await self._members.subscriptions.catch_up(tenant, snapshot.seq)
         if since is not None and since.epoch != snapshot.epoch:

@@ -23,7 +23,7 @@ from gateway.rooms.subscriptions import RoomSubscriptions
 from gateway.sessions.store import SessionRef, Sessions
 from gateway.settings import Settings
 from gateway.sockets import packets
-from gateway.sockets.questions import Questions
+from gateway.sockets.answer_turns import AnswerTurns
 from publisher.envelope import Envelope
 from publisher.rooms import Room
 
@@ -57,7 +57,7 @@ class Members:
         """Number of times that members hit a limit, by limit."""
         self.typing: dict[Member, dict[Room, float]] = {}
         """Conversations that members type in, each with the loop time at which Redis was last told."""
-        self.questions = Questions(settings.max_waiting_questions, self.limited)
+        self.answer_turns = AnswerTurns(settings.max_waiting_questions, self.limited)
         self.refused: Counter[str] = Counter()
         """Number of members' events that were refused, by code."""
         self._changing: dict[Member, tuple[asyncio.Lock, int]] = {}

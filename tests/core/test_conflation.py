@@ -74,7 +74,7 @@ def test_two_hundred_in_a_second_are_a_handful_and_the_last_one(world: World, ro
     assert len(socket.data) <= 6
     assert socket.data[-1] == 200
     assert world.hub.stats.conflated == 200 - len(socket.data)
-    assert world.hub.tally.deliveries == len(socket.data)
+    assert world.hub.delivery_stats.deliveries == len(socket.data)
 
 
 def test_who_is_told_seldom_is_told_at_once(world: World, room: RoomState) -> None:

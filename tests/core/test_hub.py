@@ -134,7 +134,7 @@ def test_a_large_room_is_served_in_pieces_and_in_order(world: World, room: RoomS
         rest = rest()
     assert served == [LIMITS.fan_out_sockets, 2 * LIMITS.fan_out_sockets]
     assert all(socket.data == [5] for socket in sockets)
-    assert world.hub.tally.deliveries == len(sockets)
+    assert world.hub.delivery_stats.deliveries == len(sockets)
 
 
 def test_who_comes_or_goes_while_a_large_room_is_served_changes_nothing_for_the_others(world: World) -> None:

@@ -37,7 +37,7 @@ class Redis:
         self.asked: list[str] = []
         """Tenants whose logs were asked for, in order."""
         self.most = 0
-        """Questions that waited for their answer at a time, at the most."""
+        """AnswerTurns that waited for their answer at a time, at the most."""
         self.round_trips = 0
         self.drops = 0
         self.events: dict[str, int] = {}

@@ -53,7 +53,7 @@ def test_an_event_with_a_context_gets_a_span_in_its_trace(world: World, spans: I
 
 def test_the_span_begins_when_redis_took_the_event(world: World, spans: InMemorySpanExporter) -> None:
     now = [0.0]
-    clock = world.hub.tally.clock = ServerClock(lambda: now[0])
+    clock = world.hub.delivery_stats.clock = ServerClock(lambda: now[0])
     clock.learn(0.0, 0.0, SEQ)
     now[0] = 2.5
     traced(world, world.room(), SEQ)

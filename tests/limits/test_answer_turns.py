@@ -14,7 +14,7 @@ from gateway.console.demo_data import sample_message
 from gateway.dev.embedded_redis import EmbeddedRedis
 from gateway.errors import Refused
 from gateway.limits.answer_cost import cost
-from gateway.sockets.questions import OF_ONE, REST_S, Questions
+from gateway.sockets.answer_turns import OF_ONE, REST_S, AnswerTurns
 from publisher import AsyncPublisher
 from tests.limits.conftest import limited
 from tests.support.client import Clients
@@ -97,10 +97,10 @@ def asker(tenant: str, *, closed: bool = False) -> Any:
 
 
 async def test_a_tenant_asks_a_few_at_a_time_and_the_others_go_on() -> None:
-    questions, asking, release = Questions(10, Counter()), Counter[str](), asyncio.Event()
+    turns, asking, release = AnswerTurns(10, Counter()), Counter[str](), asyncio.Event()
 
     async def ask(tenant: str) -> None:
-        async with questions.turn(asker(tenant)):
+        async with turns.turn(asker(tenant)):
             asking[tenant] += 1
             await release.wait()
 
@@ -108,20 +108,20 @@ async def test_a_tenant_asks_a_few_at_a_time_and_the_others_go_on() -> None:
     tasks.append(asyncio.ensure_future(ask("calm")))
     await asyncio.sleep(0)
     assert asking == {"loud": OF_ONE, "calm": 1}
-    assert questions.waiting == 10 - OF_ONE
+    assert turns.waiting == 10 - OF_ONE
     release.set()
     await asyncio.gather(*tasks)
-    assert (asking["loud"], questions.waiting) == (10, 0)
+    assert (asking["loud"], turns.waiting) == (10, 0)
 
 
 async def test_a_turn_rests_for_a_multiple_of_what_its_answer_cost() -> None:
-    questions, loop = Questions(100, Counter()), asyncio.get_running_loop()
+    turns, loop = AnswerTurns(100, Counter()), asyncio.get_running_loop()
     ended: list[float] = []
 
     async def ask() -> None:
         who = asker("loud")
-        async with questions.turn(who):
-            questions.charge(who, events=100)
+        async with turns.turn(who):
+            turns.charge(who, events=100)
             ended.append(loop.time())
 
     await asyncio.gather(*(ask() for _ in range(3 * OF_ONE)))
@@ -131,10 +131,10 @@ async def test_a_turn_rests_for_a_multiple_of_what_its_answer_cost() -> None:
 
 async def test_more_than_may_wait_are_refused_and_counted() -> None:
     hits: Counter[str] = Counter()
-    questions, release = Questions(1, hits), asyncio.Event()
+    turns, release = AnswerTurns(1, hits), asyncio.Event()
 
     async def ask() -> None:
-        async with questions.turn(asker("loud")):
+        async with turns.turn(asker("loud")):
             await release.wait()
 
     tasks = [asyncio.ensure_future(ask()) for _ in range(OF_ONE + 1)]
@@ -148,9 +148,9 @@ async def test_more_than_may_wait_are_refused_and_counted() -> None:
 
 
 async def test_nobody_answers_a_socket_that_has_gone() -> None:
-    questions = Questions(1, Counter())
+    turns = AnswerTurns(1, Counter())
     with pytest.raises(Refused):
-        async with questions.turn(asker("a", closed=True)):
+        async with turns.turn(asker("a", closed=True)):
             raise AssertionError
-    async with questions.turn(asker("a")):
+    async with turns.turn(asker("a")):
         pass

@@ -1,4 +1,4 @@
-"""Questions with large answers: their number at a time for a tenant.
+"""Turns of sockets for questions with large answers, a few at a time for a tenant.
 
 A socket's events are handled one after the other, so it has one such question at a time. Its tenant has two at a
 time, and the others wait. After an answer, the turn rests for a multiple of its cost: a tenant whose sockets all
@@ -27,7 +27,7 @@ REST_S: Final = 0.0002
 RETRY_MS: Final = 1000
 
 
-class Questions:
+class AnswerTurns:
     """Lets the sockets of a tenant ask in turn for answers that are large."""
 
     def __init__(self, most_waiting: int, limited: Counter[str]) -> None:
