@@ -135,6 +135,8 @@ def _tear_down() -> None:
     sys.unraisablehook = lambda _: None
     logging.getLogger().handlers = [logging.NullHandler()]
     gc.collect()
+    if not gc.get_freeze_count():
+        gc.freeze()  # what was imported is not searched again for each seed
     gc.disable()
 
 
