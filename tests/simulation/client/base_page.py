@@ -162,6 +162,7 @@ class Page:
     def on_connect(self) -> None:
         """Do what a handler of "connect" does."""
         self.is_greeted = False
+        self.notes.tokens.append((self.now, self._signed_at))
 
     def on_event(self, name: str, args: list[Any]) -> None:
         data = args[0] if args else None
@@ -222,7 +223,6 @@ class Page:
         self.diary.entries.append(Connected(sid, recovered, data.get("reason"), offset, self.now, self._own))
         self.is_greeted = True
         self.notes.connected(self.now)
-        self.notes.tokens.append((self.now, self._signed_at))
         if not recovered:
             for room in self.joined:
                 self.notes.went(room, self.now)
