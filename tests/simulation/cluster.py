@@ -63,6 +63,14 @@ class RedisHost:
         if lose != 0:
             self._truth.lose(self._last_seq)
 
+    def flush(self) -> None:
+        """Remove all data, as FLUSHALL does."""
+        self.process.do(self._flush)
+
+    def _flush(self) -> None:
+        self.server.remove_all()
+        self._truth.lose(self._last_seq)
+
     def _last_seq(self, tenant: str) -> int:
         meta = self.server.keyspace.hash(f"rt:{{{tenant}}}:meta".encode()) or {}
         return int(meta.get(b"seq", b"0"))

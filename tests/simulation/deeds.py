@@ -63,6 +63,14 @@ class Deeds:
         ]
         self._send(draws, "message:new", [*rooms, organization(tenant)] if draws[3] < 0.3 else rooms)
 
+    def publish_to_two(self, draws: Sequence[float]) -> None:
+        """Publish to two conversations, if the tenant has them."""
+        names = self.story.conversations[self.story.tenant(draws[1])]
+        first = int(draws[2] * len(names))
+        self._send(
+            draws, "message:new", [conversation(names[first]), conversation(names[first - 1])][: len(names)]
+        )
+
     def publish_status(self, draws: Sequence[float]) -> None:
         """Publish a message's status, in any order, as webhooks come."""
         tenant = self.story.tenant(draws[1])
@@ -108,6 +116,12 @@ class Deeds:
         if backend is not None:
             room = conversation(pick(self.story.conversations[tenant], draws[2]))
             backend.call("leave_room", tenant, pick(self.story.users[tenant], draws[3]), room)
+
+    def tell_and_take(self, draws: Sequence[float]) -> None:
+        """Tell a user something, and take a conversation from the user right behind it."""
+        tenant = self.story.tenant(draws[1])
+        self._send(draws, "message:new", [user(pick(self.story.users[tenant], draws[3]))])
+        self.take_room(draws)
 
     def send_away(self, draws: Sequence[float]) -> None:
         """End all sockets of a user: its pages do not come back by themselves."""

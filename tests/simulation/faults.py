@@ -152,6 +152,10 @@ class Faults:
         self.cluster.redis.restart(lose=None if draws[0] < LOSES_ALL else int(draws[1] * 50))
         self.loading_redis(draws, seconds)
 
+    def flush_redis(self, draws: Sequence[float]) -> None:
+        """Have an operator remove all data; connections stay."""
+        self.cluster.redis.flush()
+
     def behind_redis(self, draws: Sequence[float], seconds: float) -> None:
         """Fail over to a server that is some writes behind."""
         self.cluster.redis.restart(lose=int(draws[0] * 50))

@@ -54,7 +54,7 @@ USUAL: Final = (
     "stall_redis",
 )
 # What makes Redis forget what it had acknowledged.
-FORGETFUL: Final = ("lose_redis", "behind_redis")
+FORGETFUL: Final = ("lose_redis", "behind_redis", "flush_redis")
 # By whose troubles others may have to wait.
 OF_REDIS: Final = (
     *("reset_redis", "mute_redis", "stall_redis", "restart_redis", "freeze_redis"),
@@ -65,6 +65,8 @@ OF_BACKENDS: Final = ("kill_backend", "freeze_backend", "mute_backend")
 LOSES_ALL: Final = 0.5
 # What else may go wrong, drawn apart from the above.
 LATER_FAULTS: Final = {"cut_slow_redis": 10.0, "switch_redis": 5.0}
+# What else may go wrong in a race.
+RACING_FAULTS: Final = {"flush_redis": 0.0}
 # What may go wrong with an outbox.
 OUTBOX_FAULTS: Final = {
     "kill_relay": 5.0,
@@ -75,7 +77,7 @@ OUTBOX_FAULTS: Final = {
     "kill_writer": 5.0,
     "freeze_writer": 10.0,
 }
-ANY_FAULT: Final = (*FAULTS, *LATER_FAULTS, *OUTBOX_FAULTS)
+ANY_FAULT: Final = (*FAULTS, *LATER_FAULTS, *RACING_FAULTS, *OUTBOX_FAULTS)
 # What people and backends do.
 DEEDS: Final = {
     "publish": 40.0,
@@ -111,11 +113,13 @@ OUTBOX_DEEDS: Final = {
 RACING_DEEDS: Final = DEEDS | {
     "publish": 16.0,
     "publish_to_many": 6.0,
+    "publish_to_two": 4.0,
     "open_page": 4.0,
     "close_page": 3.0,
     "enter": 12.0,
     "leave": 8.0,
     "take_room": 2.0,
+    "tell_and_take": 2.0,
     "send_away": 1.0,
 }
 # Sizes of a replica so small that every way out of them is taken; each race has some of them.
@@ -245,16 +249,15 @@ def _race(seed: int) -> Plan:
         | {
             "recovery_window_s": chance.choice((5.0, 20.0)),
             "history_size": chance.choice((0, 2, 5, 500)),
-            "history_max_events": chance.choice((5, 20, 10_000)),
+            "history_max_events": chance.choice((5, 20, 10_000, 10_000)),
             "presence_lease_s": chance.choice((6.0, 6.0, 15.0)),
-            "max_buffer_bytes": 65_536,
         },
         blocking_backends=chance.choice((0, 0, 0, 1)),
         limits={name: size for name, size in SMALL.items() if chance.random() < 0.4},
     )
     plan.settings["ping_timeout_s"] = max(plan.settings["ping_timeout_s"], 6 * plan.trip_s)
     plan, others = _with_outbox(chance, plan)
-    possible = FAULTS | LATER_FAULTS | (OUTBOX_FAULTS if plan.relays else {})
+    possible = FAULTS | LATER_FAULTS | RACING_FAULTS | (OUTBOX_FAULTS if plan.relays else {})
     kinds = [what for what in possible if chance.random() < 0.25]
     deeds = {what: weight for what, weight in RACING_DEEDS.items() if what == "publish" or chance.random() < 0.8}
     for _ in range(chance.choice((2, 4, 6))):

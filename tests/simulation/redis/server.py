@@ -66,18 +66,20 @@ class RedisServer:
         Only with `journal` can a part be lost; more than it holds raises `ValueError`.
         """
         if lose is None:
-            kept: Keyspace | None = Keyspace()
-            if self._journal is not None:
-                self._journal.forget()
-        elif lose and self._journal is None:
-            raise ValueError("without a journal, a restart loses nothing or everything")
-        else:
-            kept = self._journal.rewind(lose) if lose and self._journal is not None else None
-        if kept is not None:
-            self.keyspace.become(kept)
+            self.remove_all()
+        elif lose:
+            if self._journal is None:
+                raise ValueError("without a journal, a restart loses nothing or everything")
+            self.keyspace.become(self._journal.rewind(lose))
         self.scripts.forget()
         for connection in list(self.connections):
             connection.drop()
+
+    def remove_all(self) -> None:
+        """Remove all keys; connections stay."""
+        self.keyspace.become(Keyspace())
+        if self._journal is not None:
+            self._journal.forget()
 
     def failover(self, behind: int = 0) -> None:
         """Put a replica in the place of the master: it lacks the last writes, and knows no script."""
