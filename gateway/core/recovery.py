@@ -22,8 +22,8 @@ class Session(NamedTuple):
     """Seq up to which the old socket certainly got every event for it."""
     rooms: dict[Room, int]
     """Each room with the seq at which it was joined, without rooms that were revoked since."""
-    taken: tuple[Room, ...]
-    """Rooms that were revoked since they were joined; the client may not know it yet."""
+    taken: tuple[Stay, ...]
+    """The stays in rooms that were revoked since they were joined; the client may not know it yet."""
     ended: bool
     """True if the user was disconnected for good after the session was opened."""
     holed: bool

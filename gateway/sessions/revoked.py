@@ -28,9 +28,10 @@ class Revoked:
             return True
         return identity.issued_at < float(self._fields.get(_BEFORE, 0))
 
-    def takes(self, room: Room, joined_at: int) -> bool:
-        """Return whether a room was revoked after the seq at which it was joined."""
-        return joined_at < int(self._fields.get(room, 0))
+    def taken_at(self, room: Room, joined_at: int) -> int:
+        """Return the seq at which a room was revoked after it had been joined; 0 if it was not."""
+        taken_at = int(self._fields.get(room, 0))
+        return taken_at if joined_at < taken_at else 0
 
     def rooms(self) -> Iterator[tuple[Room, int]]:
         """Return the revoked rooms, each with the seq of the revocation."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.core.history import Retention, StreamPosition
+from gateway.core.model import NEVER
 from gateway.core.recovery import Session
 from gateway.core.stays import Stay, pack, unpack
 from gateway.presence.store import SCRIPTS, PresenceTimes, RoomPresence, room_presence
@@ -347,14 +348,20 @@ def _rooms(fields: dict[str, str]) -> dict[Room, int]:
 def _session(fields: dict[str, str], revoked: Revoked) -> Session:
     opened_at = int(fields.get("at", 0))
     rooms = _rooms(fields)
+    taken = [
+        # How long the socket got the room's events after that depends on when its replica heard of it.
+        Stay(room, joined_at, taken_at, NEVER)
+        for room, joined_at in rooms.items()
+        if (taken_at := revoked.taken_at(room, joined_at))
+    ]
     return Session(
         fields["u"],
         fields.get("s", ""),
         int(fields.get("g", 1)),
         opened_at,
         int(fields.get("t", 0)),
-        {room: joined_at for room, joined_at in rooms.items() if not revoked.takes(room, joined_at)},
-        tuple(room for room, joined_at in rooms.items() if revoked.takes(room, joined_at)),
+        {room: joined_at for room, joined_at in rooms.items() if not revoked.taken_at(room, joined_at)},
+        tuple(taken),
         ended=revoked.ends(opened_at),
         holed="x" in fields,
         lost=fields.get("l", ""),

@@ -16,6 +16,7 @@ from gateway.core.history import StreamPosition
 from gateway.core.model import NEVER, Identity, Member, QueuedFrame, RoomState
 from gateway.core.recovery import Decision, Session, Wanted, decide, decide_again, removed_since
 from gateway.core.replay import in_order, missed_events, newest
+from gateway.core.stays import Stay
 from gateway.errors import Refused
 from gateway.rooms.logs import Snapshot
 from gateway.rooms.notices import unwatched
@@ -76,7 +77,7 @@ class Recovery:
                 left = asyncio.ensure_future(waiting)
                 unwatched(left)
                 if isinstance(error, Lost):
-                    error.taken = session.taken
+                    error.taken = tuple(stay.room for stay in session.taken)
                     # The socket gets a new session next. Wait, or both would count as sockets of the user.
                     await asyncio.wait((left,))
             raise
@@ -89,7 +90,10 @@ class Recovery:
             raise Refused("token_revoked")
         claimed = self._claimed(wanted, identity, opened)
         closed = await self._room_access.closed_to(identity, claimed.rooms)
-        session = claimed._replace(rooms={name: at for name, at in claimed.rooms.items() if name not in closed})
+        session = claimed._replace(
+            rooms={name: at for name, at in claimed.rooms.items() if name not in closed},
+            stays=(*claimed.stays, *claimed.taken, *(Stay(name, claimed.rooms[name], NEVER) for name in closed)),
+        )
         after = wanted.offset.seq if wanted.offset else session.opened_at
         member = self._member(peer, identity, wanted, session, after)
         self._send_away(session.sid)
@@ -112,7 +116,8 @@ class Recovery:
             raise
         finally:
             members.subscriptions.release(rooms)
-        not_in = dict.fromkeys((*closed, *session.taken, *removed_since(session, after)))
+        taken = (stay.room for stay in session.taken)
+        not_in = dict.fromkeys((*closed, *taken, *removed_since(session, after)))
         return member, self._greet(member, snapshot, told, not_in)
 
     def _claimed(self, wanted: Wanted, identity: Identity, opened: Opened) -> Session:

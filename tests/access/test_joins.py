@@ -149,6 +149,23 @@ async def test_who_comes_back_in_another_role_gets_the_rooms_of_that_role(
     assert await join_room(client, room) == "ok"
 
 
+async def test_what_came_by_a_room_that_is_closed_by_now_is_not_told_of_another(
+    new_replica: Replicas, team: Team
+) -> None:
+    client = await team.connect(new_replica(GATEWAY_ROOM_ROLES="campaign:admin"), role="admin")
+    room, other = campaign(new_id()), conversation(team.other)
+    assert await join_room(client, room) == "ok"
+    noted = client.offset
+    await team.events.emit(team.id, "test:event", 1, to=[room, other])
+    await client.wait_for("test:event")
+    client.drop()
+    client.token = team.token(role="agent")
+    await client.reconnect()
+    assert client.recovered
+    answer = await client.call("join_conversation", {"conversation_id": team.other, "since": noted})
+    assert (answer["ok"], answer["events"], answer["complete"]) == (True, [], True)
+
+
 # -- by asking
 
 

@@ -84,6 +84,21 @@ def test_what_came_by_a_room_that_was_left_since_is_not_told_of_another() -> Non
         assert alice.caught_up[-1].complete
 
 
+def test_what_came_by_a_room_that_was_taken_away_meanwhile_is_not_told_of_another() -> None:
+    with Scene() as scene:
+        alice = scene.page(ALICE, 0, scene.rooms[0])
+        noted = alice.socket.offset
+        came = scene.publish(*scene.rooms[:2])
+        scene.until(lambda: alice.got == came)
+        scene.reset(alice, 1)
+        scene.take_away(ALICE, scene.rooms[0])
+        missed = scene.publish(*scene.rooms[:2])
+        scene.until(lambda: alice.recoveries == [False, True])
+        scene.join(alice, scene.rooms[1], noted)
+        scene.settle()
+        assert alice.answered == missed
+
+
 def test_who_left_a_room_and_comes_again_is_not_told_what_it_had() -> None:
     with Scene() as scene:
         alice = scene.page(ALICE, 0, scene.rooms[0])
