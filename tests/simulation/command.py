@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from tests.simulation.plan import RACES, draw
+from tests.simulation.anything import run_story
+from tests.simulation.mixing import drawn, mixed
+from tests.simulation.plan import STORIES, STORY, draw
 from tests.simulation.run import Outcome
 from tests.simulation.run import run as run_plan
 from tests.simulation.shrink import shrunk
@@ -22,12 +24,12 @@ def run(words: Sequence[str]) -> int:
     asked = _parser().parse_args(words)
     if asked.seed is not None:
         return _one(asked)
-    seeds = [seed for seed in _seeds(asked) if seed not in asked.without]
+    seeds = _seeds(asked)
     failed, number, simulated_s, real_s, owed = [], -1, 0.0, 0.0, 0
     began = real_monotonic()
     counts = _counts(asked)
     for number, seed in enumerate(seeds):
-        outcome = run_plan(draw(seed), counts=counts if asked.stop else None)
+        outcome = outcome_of(seed, counts=counts if asked.stop else None)
         simulated_s += outcome.simulated_s
         real_s += outcome.real_s
         owed += outcome.owed
@@ -51,14 +53,20 @@ def run(words: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
+def outcome_of(seed: int, *, trace: bool = False, counts: Callable[[str], bool] | None = None) -> Outcome:
+    """Run a seed of any kind; with `counts`, as `run`."""
+    return run_story(seed, trace=trace) if seed >= STORIES else run_plan(draw(seed), trace=trace, counts=counts)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description="Simulates whole clusters.")
     parser.add_argument("--seeds", type=int, default=100, help="number of new seeds")
     parser.add_argument("--first", type=int, help="first of the seeds, in a row; without it they are drawn")
+    parser.add_argument("--mixed", action="store_true", help="with --first: the kinds of seeds take turns")
     parser.add_argument("--corpus", action="store_true", help="run the seeds that once failed, and no new ones")
     parser.add_argument("--minutes", type=float, default=0.0, help="begin no seed after so many minutes")
     parser.add_argument("--stop", action="store_true", help="run no seed after the first one that fails")
-    parser.add_argument("--without", type=_numbers, default=(), help="seeds to leave out, with commas")
+    parser.add_argument("--these", type=_numbers, default=(), help="run these seeds, with commas")
     parser.add_argument("--ignore", type=_words, default=(), help="promises that do not count, with commas")
     parser.add_argument("--hashes", action="store_true", help="print each seed's checksum")
     parser.add_argument("--seed", type=int, help="run one seed")
@@ -82,21 +90,21 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _seeds(asked: argparse.Namespace) -> Iterable[int]:
     if asked.corpus:
         return [int(line.split()[0]) for line in CORPUS.read_text().splitlines() if line and line[0] != "#"]
+    if asked.these:
+        return asked.these  # type: ignore[no-any-return]
     if asked.first is not None:
-        return range(asked.first, asked.first + asked.seeds)
-    chosen = random.SystemRandom()
-    # Every second one is a race.
-    seeds = [chosen.randrange(RACES) + number % 2 * RACES for number in range(asked.seeds)]
+        numbers = range(asked.first, asked.first + asked.seeds)
+        return map(mixed, numbers) if asked.mixed else numbers
+    seeds = [drawn(random.SystemRandom()) for _ in range(asked.seeds)]
     print("seeds:", *seeds, flush=True)
     return seeds
 
 
 def _one(asked: argparse.Namespace) -> int:
-    plan = draw(asked.seed)
-    outcome = run_plan(plan, trace=asked.trace)
+    outcome = outcome_of(asked.seed, trace=asked.trace)
     if asked.trace:
         print("\n".join(outcome.lines))
-    if asked.shrink and not outcome.holds:
+    if asked.shrink and not outcome.holds and outcome.plan.kind != STORY:
         outcome = shrunk(outcome)
         for action in outcome.plan.actions:
             print(f"{action.at:8.3f} {action.what} {action.draws} {action.seconds:.3f}")

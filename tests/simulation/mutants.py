@@ -18,6 +18,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.simulation.mixing import mixed
+
 ROOT = Path(__file__).parents[2]
 FILE = Path(__file__).with_name("mutants.txt")
 # What the simulation needs of the repository.
@@ -103,9 +105,9 @@ class Runs:
         self._slots = asyncio.Semaphore(asked.jobs)
         self._holding: set[int] = set()
 
-    async def unchanged(self, seeds: Sequence[int]) -> None:
-        """Run the unchanged product."""
-        jobs = self._asked.jobs
+    async def unchanged(self) -> None:
+        """Run the first seeds with the unchanged product."""
+        jobs, seeds = self._asked.jobs, self._order()[: self._asked.unchanged]
         await asyncio.gather(*(self._check_all(seeds[job::jobs]) for job in range(jobs)))
 
     async def _check_all(self, seeds: Iterable[int]) -> None:
@@ -115,9 +117,12 @@ class Runs:
     async def _holds(self, seed: int) -> bool:
         """Return whether the unchanged product keeps all promises with a seed."""
         if seed not in self._holding | self.failing:
-            finding = await self._simulate(None, seed, 1)
+            finding = await self._simulate(None, [seed])
             (self._holding if finding.seed is None else self.failing).add(seed)
         return seed in self._holding
+
+    def _order(self) -> list[int]:
+        return [mixed(number) for number in range(self._asked.first, self._asked.first + self._asked.seeds)]
 
     async def find(self, mutant: Mutant) -> Finding:
         """Run a mutant until a seed fails that holds with the unchanged product."""
@@ -125,23 +130,21 @@ class Runs:
             return await self._find(mutant)
 
     async def _find(self, mutant: Mutant) -> Finding:
-        first, end, tried = self._asked.first, self._asked.first + self._asked.seeds, 0
+        seeds, tried = [seed for seed in self._order() if seed not in self.failing], 0
         until = time.monotonic() + 60 * self._asked.minutes
-        while first < end and time.monotonic() < until:
-            finding = await self._simulate(mutant, first, end - first)
+        while seeds and time.monotonic() < until:
+            finding = await self._simulate(mutant, seeds)
             tried += finding.seeds
             if finding.seed is None:
                 break
             if await self._holds(finding.seed):
                 return finding._replace(seeds=tried)
-            tried, first = tried - 1, finding.seed + 1
+            tried, seeds = tried - 1, seeds[seeds.index(finding.seed) + 1 :]
         return Finding(None, (), tried)
 
-    async def _simulate(self, mutant: Mutant | None, first: int, seeds: int) -> Finding:
-        words = [f"--first={first}", f"--seeds={seeds}", "--stop", "--hashes", f"--ignore={self._asked.ignore}"]
+    async def _simulate(self, mutant: Mutant | None, seeds: Sequence[int]) -> Finding:
+        words = [f"--these={','.join(map(str, seeds))}", "--stop", "--hashes", f"--ignore={self._asked.ignore}"]
         words += [f"--minutes={self._asked.minutes}"]
-        if mutant is not None:
-            words += [f"--without={','.join(map(str, sorted(self.failing)))}"]
         with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
             plant(mutant, Path(folder))
             process = await asyncio.create_subprocess_exec(
@@ -153,33 +156,32 @@ class Runs:
                 limit=1 << 24,
             )
             try:
-                return await self._listen(process, first)
+                return await self._listen(process, seeds)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
 
-    async def _listen(self, process: asyncio.subprocess.Process, first: int) -> Finding:
+    async def _listen(self, process: asyncio.subprocess.Process, these: Sequence[int]) -> Finding:
         """Read what a run says; a seed that takes too long, and one at which the process ends, fail."""
         assert process.stdout is not None
         seed, promises, seeds, said = None, dict[str, None](), 0, b""
-        at = first
         while True:
             try:
                 line = await asyncio.wait_for(process.stdout.readline(), self._asked.seed_s)
             except TimeoutError:
-                return Finding(at, ("hanging",), seeds + 1)
+                return Finding(these[seeds], ("hanging",), seeds + 1)
             if not line:
                 break
             said, text = line, line.decode().rstrip("\n")
             if _DONE.match(text):
-                seeds, at = seeds + 1, int(text.partition(" ")[0]) + 1
+                seeds += 1
             elif failing := _FAILING.match(text):
                 seed = int(failing[1])
             elif seed is not None and (broken := _BROKEN.match(text)):
                 promises[broken[1]] = None
         if await process.wait() and seed is None:
-            return Finding(at, (f"ending: {said.decode().strip()[:60]}",), seeds + 1)
+            return Finding(these[seeds], (f"ending: {said.decode().strip()[:60]}",), seeds + 1)
         return Finding(seed, tuple(promises), seeds)
 
 
@@ -190,8 +192,7 @@ async def run(asked: argparse.Namespace) -> int:
         mutant.source()
     runs = Runs(asked)
     runs.failing.update(int(seed) for seed in asked.without.split(",") if seed)
-    if asked.unchanged:
-        await runs.unchanged(range(asked.first, asked.first + min(asked.unchanged, asked.seeds)))
+    await runs.unchanged()
     if runs.failing:
         print("fail unchanged, and are left out:", *sorted(runs.failing), flush=True)
     findings = await asyncio.gather(*(_show(runs, mutant) for mutant in mutants))
@@ -214,7 +215,7 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
     parser.add_argument("--only", default="", help="names of mutants, with commas; without it, all")
-    parser.add_argument("--first", type=int, default=1, help="first of the seeds, in a row")
+    parser.add_argument("--first", type=int, default=1, help="number of the first seed, in the mixed order")
     parser.add_argument("--seeds", type=int, default=1000, help="most seeds of a mutant")
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no seed of a mutant after that")
     parser.add_argument("--seed-s", type=float, default=300.0, help="seconds after which a seed hangs")

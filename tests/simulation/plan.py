@@ -17,6 +17,9 @@ MALICE: Final = "malice"
 RACE: Final = "race"
 RACES: Final = 10**9
 """From this seed on, plans are races."""
+STORY: Final = "story"
+STORIES: Final = 2 * 10**9
+"""From this seed on, there are no plans but stories: see `anything`."""
 
 # What may be done to a cluster, and the seconds for which each lasts at most; 0 for what is over at once.
 FAULTS: Final = {

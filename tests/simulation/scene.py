@@ -80,9 +80,10 @@ class Scene:
         trouble: Trouble | None = None,
         at: int = 1,
         strikes: int = 1,
+        trace: bool = False,
         **settings: Any,
     ) -> None:
-        self.world = world = World(1, trace=Trace())
+        self.world = world = World(1, trace=Trace(kept=trace))
         start_afresh(world)
         self.network = SteppedNetwork(world, at, strikes, lambda: trouble and trouble(self))
         self.truth = Truth(world)
@@ -309,7 +310,12 @@ class Scene:
     # -- the end
 
     def settle(self) -> None:
-        """Have everything heal and come to rest, and judge."""
+        """Have everything heal and come to rest, and assert that all promises were kept."""
+        broken = self.rest()
+        assert not broken, _shown(broken)
+
+    def rest(self) -> dict[str, list[str]]:
+        """Have everything heal and come to rest; return what is wrong, by promise."""
         self.trouble_ends()
         self.story.heal()
         for page in self.story.all_pages:
@@ -321,8 +327,7 @@ class Scene:
         self.run(SETTLING_S)
         left_out = (promises.events, *([promises.recovering, causes] if self.may_be_told else []))
         judged = [promise for promise in promises.PROMISES if promise not in left_out]
-        broken |= promises.broken(self.story, (self._events, *judged, once_here_or_there))
-        assert not broken, _shown(broken)
+        return broken | promises.broken(self.story, (self._events, *judged, once_here_or_there))
 
     def _events(self, story: Story) -> list[str]:
         """Return what is wrong with events, as `promises.events`, which knows of none that skip a socket."""
@@ -330,7 +335,8 @@ class Scene:
         for event in published:
             event.skip_sid = self._skipping.get(event.ident)
             event.is_owed = event.is_owed or event.ident in self._owed
-        return [*self.truth.twice, *judge(published, [page.diary for page in story.all_pages]).findings()]
+        story.verdict = judge(published, [page.diary for page in story.all_pages])
+        return [*self.truth.twice, *story.verdict.findings()]
 
     def _events_in_time(self, story: Story) -> list[str]:
         return self._events(story)
