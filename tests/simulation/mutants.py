@@ -1,7 +1,8 @@
 """`python -m tests.simulation.mutants`: plants one fault at a time in the product. Which are found?
 
 A mutant is a line of `mutants.txt`. It is found by the first seed whose promises it breaks, if the unchanged
-product keeps all promises with that seed. What is not changed is linked, and so must not be edited meanwhile.
+product keeps all promises with that seed, or, with `--told`, by a story of `test_interleavings.py`.
+What is not changed is linked, and so must not be edited meanwhile.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,8 +54,8 @@ class Mutant(NamedTuple):
 class Finding(NamedTuple):
     """What came of the seeds of one run."""
 
-    seed: int | None
-    """The first seed that failed; None if none did."""
+    seed: int | str | None
+    """The first seed that failed, or the story; None if none did."""
     promises: tuple[str, ...]
     seeds: int
     """Number of seeds, with the one that failed."""
@@ -93,6 +94,27 @@ def _link(path: Path, folder: Path, changed: Path | None) -> None:
         for entry in sorted((ROOT / path).iterdir()):
             if entry.name != "__pycache__":
                 _link(path / entry.name, folder, changed)
+
+
+@contextlib.asynccontextmanager
+async def _process(mutant: Mutant | None, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a module of the simulation on a product with a fault."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        plant(mutant, Path(folder))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", *words),
+            cwd=folder,
+            env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=1 << 24,
+        )
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
 
 
 class Runs:
@@ -135,32 +157,28 @@ class Runs:
         while seeds and time.monotonic() < until:
             finding = await self._simulate(mutant, seeds)
             tried += finding.seeds
-            if finding.seed is None:
+            if not isinstance(finding.seed, int):
                 break
             if await self._holds(finding.seed):
                 return finding._replace(seeds=tried)
             tried, seeds = tried - 1, seeds[seeds.index(finding.seed) + 1 :]
-        return Finding(None, (), tried)
+        return Finding(await self._told(mutant) if self._asked.told else None, ("the story",), tried)
+
+    async def _told(self, mutant: Mutant) -> str | None:
+        """Return the first story that fails."""
+        async with _process(mutant, "tests.simulation.apart", "tests.simulation.test_interleavings") as process:
+            assert process.stdout is not None
+            async for line in process.stdout:
+                verdict, _, name = line.decode().strip().partition(" ")
+                if verdict == "fails":
+                    return name
+        return None
 
     async def _simulate(self, mutant: Mutant | None, seeds: Sequence[int]) -> Finding:
         words = [f"--these={','.join(map(str, seeds))}", "--stop", "--hashes", f"--ignore={self._asked.ignore}"]
         words += [f"--minutes={self._asked.minutes}"]
-        with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-            plant(mutant, Path(folder))
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.simulation", *words),
-                cwd=folder,
-                env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"},
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                limit=1 << 24,
-            )
-            try:
-                return await self._listen(process, seeds)
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+        async with _process(mutant, "tests.simulation", *words) as process:
+            return await self._listen(process, seeds)
 
     async def _listen(self, process: asyncio.subprocess.Process, these: Sequence[int]) -> Finding:
         """Read what a run says; a seed that takes too long, and one at which the process ends, fail."""
@@ -206,7 +224,7 @@ async def _show(runs: Runs, mutant: Mutant) -> Finding:
     if finding.seed is None:
         what = f"lives, after {finding.seeds} seeds"
     else:
-        what = f"found by {', '.join(finding.promises)}, after {finding.seeds} seeds (seed {finding.seed})"
+        what = f"found by {', '.join(finding.promises)}, after {finding.seeds} seeds ({finding.seed})"
     print(f"{mutant.name}: {what}", flush=True)
     return finding
 
@@ -219,6 +237,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1000, help="most seeds of a mutant")
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no seed of a mutant after that")
     parser.add_argument("--seed-s", type=float, default=300.0, help="seconds after which a seed hangs")
+    parser.add_argument("--told", action="store_true", help="try the stories of test_interleavings, too")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
     parser.add_argument("--unchanged", type=int, default=20, help="seeds of the unchanged product to begin with")
     parser.add_argument("--without", default="", help="seeds to leave out, with commas")
