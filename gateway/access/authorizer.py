@@ -14,8 +14,8 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from gateway.access.answers import Answers
+from gateway.access.backend import Away, Backend
 from gateway.access.breaker import Breaker
-from gateway.access.question import Away, Http
 from gateway.core.model import Identity
 from gateway.errors import Unavailable
 from gateway.limits.turns import TooManyWaiting, Turns
@@ -183,7 +183,7 @@ def authorizer_of(settings: Settings) -> Authorizer | None:
     timeout_s = settings.authorize_timeout_s
     key = settings.authorize_key.get_secret_value().strip()
     return Authorizer(
-        Http(settings.authorize_url, key, timeout_s=timeout_s),
+        Backend(settings.authorize_url, key, timeout_s=timeout_s),
         cache_s=settings.authorize_cache_s,
         timeout_s=timeout_s,
         when_away=settings.authorize_on_failure == "allow",

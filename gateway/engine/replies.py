@@ -1,4 +1,4 @@
-"""HTTP answers: payloads and refusals, with their CORS headers."""
+"""HTTP answers: payloads and refusals."""
 
 import gzip
 from typing import Final
@@ -7,36 +7,12 @@ import msgspec
 from aiohttp import web
 
 from gateway.engine.errors import Refusal
+from gateway.engine.origins import cors_headers
 
 # The Server header hides the versions of our software.
 SERVER: Final = "gateway"
 _TEXT: Final = "text/plain; charset=UTF-8"
 _GZIP_FROM_BYTES: Final = 1024
-
-
-def cors_headers(request: web.BaseRequest) -> list[tuple[str, str]]:
-    """Return the headers that let a page of another origin read the answer; none without an Origin header."""
-    origin = request.headers.get("Origin")
-    if origin is None:
-        return []
-    return [
-        ("Access-Control-Allow-Origin", origin),
-        ("Access-Control-Allow-Credentials", "true"),
-        ("Vary", "Origin"),
-    ]
-
-
-def preflight(request: web.Request) -> web.Response:
-    """Return the answer to a CORS preflight request."""
-    headers = [
-        *cors_headers(request),
-        ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
-        ("Access-Control-Max-Age", "600"),
-    ]
-    wanted = request.headers.get("Access-Control-Request-Headers")
-    if wanted is not None:
-        headers.append(("Access-Control-Allow-Headers", wanted))
-    return web.Response(status=204, headers=headers)
 
 
 def payload(request: web.Request, body: bytes, *, compress: bool) -> web.Response:

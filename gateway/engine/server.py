@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.engine import handshake, replies
+from gateway.engine import handshake, origins, replies
 from gateway.engine.body import see_off
 from gateway.engine.compat import Compat
 from gateway.engine.context import EngineContext
@@ -84,7 +84,7 @@ class EngineServer(Compat):
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Serve one HTTP request: open a session, or continue one."""
-        allowed = self._origin_allowed(request)
+        allowed = origins.is_allowed(request, self.options.allow_origin)
         body = handshake.unlawful_body(request)
         outcome: web.StreamResponse | Refusal
         if body:
@@ -93,7 +93,7 @@ class EngineServer(Compat):
         elif not allowed:
             outcome = FORBIDDEN
         elif request.method == "OPTIONS":
-            return replies.preflight(request)
+            return origins.preflight(request)
         else:
             outcome = await self._route(request)
         if not isinstance(outcome, Refusal):
@@ -108,12 +108,6 @@ class EngineServer(Compat):
         return response
 
     # -- routing
-
-    def _origin_allowed(self, request: web.Request) -> bool:
-        origins = request.headers.getall("Origin", ())
-        if len(origins) > 1:
-            return False
-        return self.options.allow_origin(origins[0] if origins else None)
 
     async def _route(self, request: web.Request) -> web.StreamResponse | Refusal:
         query = request.query

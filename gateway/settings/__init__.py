@@ -18,6 +18,7 @@ from gateway.settings.delivery import Delivery
 from gateway.settings.limits import Limits
 from gateway.settings.listening import Listening
 from gateway.settings.presence import PresenceSettings
+from gateway.settings.redis import RedisSettings
 
 
 class Logging(Group):
@@ -35,7 +36,7 @@ class Logging(Group):
 
 
 # pydantic puts the fields of the last base first.
-class Settings(Logging, Limits, PresenceSettings, Delivery, Access, Listening):
+class Settings(Logging, Limits, PresenceSettings, Delivery, RedisSettings, Access, Listening):
     """All settings of the gateway."""
 
 

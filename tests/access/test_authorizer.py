@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.access.authorizer import MAX_ASKING, MAX_WAITING, Authorizer
+from gateway.access.backend import Backend
 from gateway.access.breaker import Breaker
-from gateway.access.question import Http
 from gateway.core.model import Identity
 from gateway.errors import Unavailable
 from publisher import conversation
@@ -48,7 +48,7 @@ async def asking(
     max_waiting: int = MAX_WAITING,
 ) -> AsyncIterator[Authorizer]:
     backend = Authorizer(
-        Http(server.url, key, timeout_s=timeout_s),
+        Backend(server.url, key, timeout_s=timeout_s),
         cache_s=cache_s,
         timeout_s=timeout_s,
         when_away=when_away,

@@ -17,7 +17,7 @@ class Away(Exception):
     """The backend did not answer the question; the text is the reason, for the log."""
 
 
-class Http:
+class Backend:
     """Asks one URL of the backend by HTTP, between `start` and `stop`."""
 
     def __init__(self, url: str, key: str, *, timeout_s: float) -> None:
