@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 
 
 def main() -> None:
@@ -15,6 +16,8 @@ def main() -> None:
     from tests.simulation import system
 
     system.install()
+    # Where a simulation ends, its processes are gone: what they had under way goes on nowhere.
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited")
     from tests.simulation.command import run
 
     sys.exit(run(sys.argv[1:]))

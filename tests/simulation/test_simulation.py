@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.simulation.plan import RACES, STORIES
 from tests.support.environment import ROOT, clean_environment, finished
 
 LIMIT_S = 900.0
@@ -30,11 +31,12 @@ def test_seeds_that_once_failed_hold() -> None:
 
 
 @pytest.mark.timeout(LIMIT_S)
-def test_the_same_seed_gives_the_same_trace() -> None:
+@pytest.mark.parametrize("seed", [9, RACES + 2, STORIES + 2])
+def test_the_same_seed_gives_the_same_trace(seed: int) -> None:
     """Whether it is run first or after others, and in whichever process."""
     alone, after_others = (
-        simulation("--first", "9", "--seeds", "1", "--hashes"),
-        simulation("--first", "7", "--seeds", "3", "--hashes"),
+        simulation(f"--first={seed}", "--seeds=1", "--hashes"),
+        simulation(f"--first={seed - 2}", "--seeds=3", "--hashes"),
     )
     assert len(hashes(after_others)) == 3
     assert hashes(alone) == hashes(after_others)[-1:]
