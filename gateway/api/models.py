@@ -103,7 +103,7 @@ class Event(Model):
 
 
 class MessageNew(Model):
-    """`message:new`, to the conversation of the message, once for each `id` in it."""
+    """Publish `message:new` to the message's conversation; a second one with the same `id` is a duplicate."""
 
     organization_id: Uuid
     message: Annotated[
@@ -143,7 +143,7 @@ class UnreadUpdate(Model):
 
 
 class NotificationNew(Model):
-    """`notification:new`, to one user, once for each `notification_id` in it."""
+    """Publish `notification:new` to one user; a second one with the same `notification_id` is a duplicate."""
 
     organization_id: Uuid
     user_id: UserId

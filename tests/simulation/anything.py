@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gateway.core.limits import LIMITS
+from publisher.rooms import user
 from tests.simulation import system
 from tests.simulation.plan import STORIES, STORY
 from tests.simulation.run import Outcome
@@ -16,6 +17,10 @@ from tests.simulation.scene import SMALL, Scene
 
 ALICE, BOB = "u0", "u1"
 ACTS: Final = 40
+# A page waits for 20 s for a connection that is dead, and some more until it tries again.
+HEALING_S: Final = 30.0
+FEWEST_PAGES: Final = 2
+MOST_PAGES: Final = 5
 
 
 class Anything:
@@ -27,13 +32,27 @@ class Anything:
         self.pages = [scene.page(user) for user in (ALICE, ALICE, BOB)]
         self.noted = [page.socket.offset for page in self.pages]
         """Of each page an offset that it keeps for a later join."""
+        rare: list[Callable[[], object]] = [
+            *(self.join_since_an_earlier_offset, self.note_an_offset, self.type, self.look, self.take_away),
+            *(self.drop_under_traffic, self.connection_breaks, self.leave_and_join_again, self.disconnect),
+            *(
+                self.flood,
+                self.tell_and_take,
+                self.be_late,
+                self.freeze,
+                self.deafen,
+                self.come,
+                self.go,
+                self.wait,
+            ),
+        ]
         self.deeds: list[Callable[[], object]] = [
             *[self.publish] * 4,
             *[self.join] * 3,
             *[self.leave] * 2,
-            *(self.join_since_an_earlier_offset, self.note_an_offset, self.type, self.look, self.take_away),
             *[self.drop] * 2,
-            *(self.drop_under_traffic, self.connection_breaks, self.leave_and_join_again, self.disconnect),
+            # A story of few kinds has more of each.
+            *[deed for deed in rare if chance.random() < 0.6],
             *([self.lose_everything] if loses else []),
         ]
 
@@ -45,10 +64,15 @@ class Anything:
 
     def publish(self) -> None:
         rooms = self.chance.sample(self.scene.rooms, self.chance.randrange(3))
+        if self.chance.random() < 0.2:
+            rooms.append(user(self.page.user))
         if not rooms or self.chance.random() < 0.5:
             rooms.append(self.scene.everybody)
         skip, conflate = self.chance.choice((None, self.page)), self.chance.choice((None, "a", "b"))
         self.scene.publish(*rooms, times=self.chance.randint(1, 4), skip=skip, conflate=conflate)
+
+    def flood(self) -> None:
+        self.scene.publish(self.room, times=self.chance.choice((8, 12)), size=self.chance.choice((0, 200)))
 
     def join(self) -> None:
         self.scene.join(self.page, self.room, self.page.socket.offset)
@@ -91,6 +115,39 @@ class Anything:
     def take_away(self) -> None:
         self.scene.take_away(self.page.user, self.room)
 
+    def tell_and_take(self) -> None:
+        self.scene.publish(user(self.page.user))
+        self.take_away()
+
+    def be_late(self) -> None:
+        """Have what Redis says to a replica be late from now on."""
+        kind, late_s = self.chance.choice(("commands", "messages")), self.chance.choice((0.0, 0.002, 0.02, 0.2))
+        self.scene.delay(self.chance.randrange(2), kind, late_s)
+
+    def freeze(self) -> None:
+        process = self.scene.cluster.replicas[self.chance.randrange(2)].process
+        process.freeze()
+        self.scene.story.until(self.chance.choice((0.01, 0.3, 3.0)), process.thaw)
+
+    def deafen(self) -> None:
+        self.scene.deafen(self.page)
+
+    def come(self) -> None:
+        if len(self.pages) < MOST_PAGES:
+            rooms = self.chance.sample(self.scene.rooms, self.chance.randrange(2))
+            page = self.scene.open(self.chance.choice((ALICE, BOB)), self.chance.randrange(2), *rooms)
+            self.pages.append(page)
+            self.noted.append(None)
+
+    def go(self) -> None:
+        if len(self.pages) > FEWEST_PAGES:
+            number = self.pages.index(self.page)
+            del self.pages[number], self.noted[number]
+            self.scene.go(self.page)
+
+    def wait(self) -> None:
+        self.scene.run(2.0)
+
     def disconnect(self) -> None:
         if self.chance.random() < 0.2:
             self.scene.disconnect(self.page.user)
@@ -114,6 +171,7 @@ def run_story(seed: int, *, trace: bool = False) -> Outcome:
     limits = replace(LIMITS, sample_every_s=5.0) if chance.random() < 0.2 else SMALL
     broken: dict[str, list[str]] = {}
     with Scene(limits=limits, trace=trace, **settings) as scene:
+        scene.network.pieces = chance.choice((0.0, 0.0, 0.3))
         # A log that is trimmed or too short for the window is a cause.
         scene.may_be_told = "history_max_events" in settings
         try:
@@ -149,4 +207,4 @@ def _tell(scene: Scene, chance: random.Random, *, loses: bool) -> dict[str, list
     for page in story.pages:
         if page.diary.ended:
             scene.come_back(page)
-    return scene.rest()
+    return scene.rest(HEALING_S)

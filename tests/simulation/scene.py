@@ -314,14 +314,15 @@ class Scene:
         broken = self.rest()
         assert not broken, _shown(broken)
 
-    def rest(self) -> dict[str, list[str]]:
+    def rest(self, healing_s: float = HEALING_S) -> dict[str, list[str]]:
         """Have everything heal and come to rest; return what is wrong, by promise."""
         self.trouble_ends()
+        self.network.late_s.clear()
         self.story.heal()
         for page in self.story.all_pages:
             if process_of(page).is_frozen:
                 process_of(page).thaw()
-        self.run(HEALING_S)
+        self.run(healing_s)
         broken = promises.broken(self.story, (self._events_in_time,))
         self.story.settle()
         self.run(SETTLING_S)
