@@ -9,7 +9,7 @@ from publisher.rooms import organization
 from tests.simulation.choosing import pick_any
 from tests.simulation.cluster import process_of
 from tests.simulation.deeds import LARGE_BYTES
-from tests.simulation.plan import LOSES_ALL
+from tests.simulation.plan import LOSES_ALL, RACE
 from tests.simulation.process import Process
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # large events are published meanwhile.
 OUTPUT_LIMIT_BYTES: Final = 65_536
 FLOOD: Final = 16
+# The share of dead connections on which nothing ever answers.
+NEVER_HEAL: Final = 0.5
 
 
 class Faults:
@@ -39,7 +41,12 @@ class Faults:
     def mute(self, process: Process, draws: Sequence[float]) -> None:
         """Let nothing through any more on one of a process' connections."""
         if (end := self._links(process, draws)) is not None:
-            self.network.kill_link(end)
+            self._kill(end, draws)
+
+    def _kill(self, end: Any, draws: Sequence[float]) -> None:
+        """Let nothing through any more; in a race half of such connections are dead even when all has healed."""
+        never_heals = self.story.plan.kind == RACE and draws[3] < NEVER_HEAL
+        self.network.kill_link(end, never_heals=never_heals)
 
     def stall(self, process: Process, draws: Sequence[float], seconds: float) -> None:
         """Let nothing through between a process and one of those that it is connected to, for some seconds."""
@@ -111,7 +118,7 @@ class Faults:
 
     def mute_page(self, draws: Sequence[float]) -> None:
         if (end := self._links(self._silenced_page(draws), draws)) is not None:
-            self.network.kill_link(end)
+            self._kill(end, draws)
 
     def stall_page(self, draws: Sequence[float], seconds: float) -> None:
         self._stall(self._links(self._silenced_page(draws, seconds), draws), seconds)
@@ -133,7 +140,7 @@ class Faults:
 
     def mute_redis(self, draws: Sequence[float]) -> None:
         if (end := self._redis_link(draws)) is not None:
-            self.network.kill_link(end)
+            self._kill(end, draws)
 
     def stall_redis(self, draws: Sequence[float], seconds: float) -> None:
         self._stall(self._redis_link(draws), seconds)

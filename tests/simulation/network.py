@@ -74,9 +74,10 @@ class Network:
         found = self.transports.get(here, {})
         return [end for end in found if there is None or end.peer.process.name == there]
 
-    def kill_link(self, end: Transport) -> None:
+    def kill_link(self, end: Transport, *, never_heals: bool = False) -> None:
         """Let nothing through on a connection ever again, without a word to either end."""
         end.link.is_dead = True
+        end.link.never_heals = never_heals
         for side in (end, end.peer):
             if side.unread:
                 side.watch()
@@ -85,7 +86,7 @@ class Network:
         """Let packets through everywhere: what is sent again on a dead connection is answered with RST."""
         for ends in [*self.transports.values()]:
             for end in [*ends]:
-                if end.link.is_dead:
+                if end.link.is_dead and not end.link.never_heals:
                     end.hear_reset()
 
     def reset_link(self, end: Transport) -> None:

@@ -56,12 +56,14 @@ class Handle:
 class Link:
     """What both ends of a connection share."""
 
-    __slots__ = ("is_dead", "latency_s", "number")
+    __slots__ = ("is_dead", "latency_s", "never_heals", "number")
 
     def __init__(self, number: int, latency_s: float) -> None:
         self.number = number
         self.latency_s = latency_s
         self.is_dead = False
+        self.never_heals = False
+        """Whether nothing ever answers on it, as behind a firewall that has forgotten the connection."""
 
 
 class _Nobody(asyncio.Protocol):
