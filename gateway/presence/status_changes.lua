@@ -56,7 +56,9 @@ local function with_changes(p)
     if redis.call('SET', p.prefix .. 'told', 1, 'NX', 'PX', pause - 50) then
       local users = redis.call('ZRANGE', pending, 0, TOLD_TOGETHER - 1)
       redis.call('ZREM', pending, unpack(users))
-      p.publish('organization:' .. p.id, #users == 1 and '@' .. users[1] or '-', statuses_event(users))
+      local seq = p.publish('organization:' .. p.id, #users == 1 and '@' .. users[1] or '-', statuses_event(users))
+      -- A socket that was there at the change, and away when it was published, has missed it.
+      for i = 1, #users do redis.call('ZADD', changes, 'XX', seq or p.next_seq(), users[i]) end
     end
     p.again(pause)
   end

@@ -27,13 +27,14 @@ local function tenant(prefix, command)
     return next_seq(p.us, p.seq())
   end
 
-  -- Publishes an event to a room; `skip` is "-" for nobody, a sid, or "@" and a user.
+  -- Publishes an event to a room, and returns its seq; `skip` is "-" for nobody, a sid, or "@" and a user.
   function p.publish(room, skip, body)
     local known = redis.call('HMGET', p.meta, 'epoch', 'seq')
     if not known[1] then return end
     local id = digits(next_seq(p.us, known[2]))
     redis.call('HSET', p.meta, 'seq', id)
     redis.call(command, prefix .. 'room:' .. room, message(known[1] .. '-' .. id, '0', 'e ' .. skip, body))
+    return id
   end
 
   -- Returns the tenant's epoch, which is the new one if it has none, and its present seq: everything published so far

@@ -209,6 +209,18 @@ async def test_one_change_that_is_told_late_is_not_told_to_its_user(office: Offi
     assert await office.told() == [("user:statuses", {"online": ["user-5"], "offline": []}, "@user-5")]
 
 
+async def test_who_was_away_when_a_change_was_told_late_has_missed_it(office: Office) -> None:
+    """Also if the socket was still there at the change itself."""
+    for number in range(6):
+        await office.come(f"user-{number}")
+    left_at = await office.seq()
+    await office.sweep()
+    assert [name for name, _, _ in await office.told()][-1] == "user:statuses"
+    missed = (await office.presence.read(office.tenant, [], "ann", left_at)).statuses
+    assert missed is not None
+    assert json.loads(missed)[1] == {"online": ["user-5"], "offline": []}
+
+
 async def test_what_a_socket_missed_is_what_changed_since_but_for_itself(office: Office) -> None:
     ann, bob = await office.come("ann"), await office.come("bob")
     before = await office.seq()
