@@ -169,9 +169,9 @@ class Runs:
         async with _process(mutant, "tests.simulation.apart", "tests.simulation.test_interleavings") as process:
             assert process.stdout is not None
             async for line in process.stdout:
-                verdict, _, name = line.decode().strip().partition(" ")
-                if verdict == "fails":
-                    return name
+                words = line.decode().split()
+                if words[:1] == ["fails"]:
+                    return words[1]
         return None
 
     async def _simulate(self, mutant: Mutant | None, seeds: Sequence[int]) -> Finding:

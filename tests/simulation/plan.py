@@ -126,7 +126,7 @@ RACING_DEEDS: Final = DEEDS | {
     "send_away": 1.0,
 }
 # Sizes of a replica so small that every way out of them is taken; each race has some of them.
-SMALL: Final = {
+SMALL_SIZES: Final = {
     "fan_out_sockets": 1,
     "backlog_messages": 4,
     "replay_portion_bytes": 300,
@@ -256,7 +256,7 @@ def _race(seed: int) -> Plan:
             "presence_lease_s": chance.choice((6.0, 6.0, 15.0)),
         },
         blocking_backends=chance.choice((0, 0, 0, 1)),
-        limits={name: size for name, size in SMALL.items() if chance.random() < 0.4},
+        limits={name: size for name, size in SMALL_SIZES.items() if chance.random() < 0.4},
     )
     plan.settings["ping_timeout_s"] = max(plan.settings["ping_timeout_s"], 6 * plan.trip_s)
     plan, others = _with_outbox(chance, plan)

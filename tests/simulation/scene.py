@@ -22,7 +22,7 @@ from tests.simulation.causes import causes
 from tests.simulation.client.tab import Options as PageOptions
 from tests.simulation.cluster import BALANCER, PORT, Cluster, process_of
 from tests.simulation.network import NEAR_S
-from tests.simulation.plan import DAY, Action, Plan
+from tests.simulation.plan import DAY, SMALL_SIZES, Action, Plan
 from tests.simulation.redis.rivals import SimulatedClient
 from tests.simulation.run import start_afresh
 from tests.simulation.scripted_page import ScriptedPage, once_here_or_there
@@ -32,15 +32,7 @@ from tests.simulation.transport import Transport
 from tests.simulation.truth import Truth
 from tests.simulation.world import Trace, World
 
-SMALL: Final = Limits(
-    fan_out_sockets=1,
-    backlog_messages=4,
-    paced_keys=1,
-    replay_portion_bytes=300,
-    subscribed_channels=2,
-    resync_rooms=2,
-    resync_events=1,
-)
+SMALL: Final = Limits(**SMALL_SIZES, paced_keys=1)
 """Sizes so small that every way out of them is taken."""
 SETTINGS: Final[dict[str, Any]] = {
     "ping_interval_s": 5.0,
